@@ -1,0 +1,123 @@
+//! The one error a request can end with: what kind, in whose words, about which field.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The result of anything that a request waits for.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, in the terms every dialect can render. The status codes are OpenAI's and Poe's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The request itself is at fault: 400.
+    InvalidRequest,
+    /// The conversation does not fit the model: 400 `context_length_exceeded`.
+    ContextTooLong,
+    /// The bot cannot do what was asked, for example call tools: 400 `unsupported_feature_for_model`.
+    Unsupported,
+    /// No key, a malformed key or a key that Poe refuses: 401.
+    Unauthorized,
+    /// The account has no points left: 402 `insufficient_quota`.
+    InsufficientQuota,
+    /// The key may not do this, or the content was refused: 403.
+    Forbidden,
+    /// No route or object of that name: 404.
+    NotFound,
+    /// No bot of that name: 404 `model_not_found`.
+    ModelNotFound,
+    /// The path exists, the method does not: 405.
+    MethodNotAllowed,
+    /// The client was too slow in sending its request: 408.
+    RequestTimeout,
+    /// The model did not start in time, in Poe's words: 408.
+    ModelTimeout,
+    /// The request is larger than the limit: 413.
+    TooLarge,
+    /// A body in an encoding we do not read: 415.
+    UnsupportedEncoding,
+    /// Too many requests, here or at Poe: 429.
+    RateLimited,
+    /// A fault of ours: 500.
+    Internal,
+    /// A feature of HTTP that this server leaves out: 501.
+    NotImplemented,
+    /// Poe failed, broke off or made no sense: 502.
+    Upstream,
+    /// The server is full or going down: 503.
+    Overloaded,
+    /// Poe stayed silent for too long: 504.
+    UpstreamTimeout,
+}
+
+impl Kind {
+    /// The HTTP status that an answer of this kind carries while nothing has been sent yet.
+    pub fn status(self) -> u16 {
+        match self {
+            Kind::InvalidRequest | Kind::ContextTooLong | Kind::Unsupported => 400,
+            Kind::Unauthorized => 401,
+            Kind::InsufficientQuota => 402,
+            Kind::Forbidden => 403,
+            Kind::NotFound | Kind::ModelNotFound => 404,
+            Kind::MethodNotAllowed => 405,
+            Kind::RequestTimeout | Kind::ModelTimeout => 408,
+            Kind::TooLarge => 413,
+            Kind::UnsupportedEncoding => 415,
+            Kind::RateLimited => 429,
+            Kind::Internal => 500,
+            Kind::NotImplemented => 501,
+            Kind::Upstream => 502,
+            Kind::Overloaded => 503,
+            Kind::UpstreamTimeout => 504,
+        }
+    }
+}
+
+/// Why a request failed. Each dialect renders it in its own JSON, whole or inside a stream; nobody else does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Error {
+    /// What went wrong.
+    pub kind: Kind,
+    /// The sentence the user reads; Poe's own words where they come from Poe.
+    pub message: String,
+    /// The field of the request at fault, as a path such as `messages[0].content`.
+    pub param: Option<String>,
+    /// When a new try makes sense.
+    pub retry_after: Option<Duration>,
+    /// The upstream said that the same request may work if sent again.
+    pub transient: bool,
+}
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Error {
+        Error { kind, message: message.into(), param: None, retry_after: None, transient: false }
+    }
+
+    /// A request at fault in the field `param`.
+    pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Error {
+        Error { param: Some(param.into()), ..Error::new(Kind::InvalidRequest, message) }
+    }
+
+    /// The same error, about the field `param`.
+    pub fn about(self, param: impl Into<String>) -> Error {
+        Error { param: Some(param.into()), ..self }
+    }
+
+    /// The same error, with the time after which a new try makes sense.
+    pub fn retry_after(self, wait: Duration) -> Error {
+        Error { retry_after: Some(wait), ..self }
+    }
+
+    /// The same error, marked as one that a second try may cure.
+    pub fn transient(self) -> Error {
+        Error { transient: true, ..self }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

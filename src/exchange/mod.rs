@@ -1,0 +1,15 @@
+//! The hall: what is asked, what is answered piece by piece, and the stages in between. Pure; knows no floor.
+
+mod ask;
+mod event;
+mod reply;
+mod stage;
+mod usage;
+
+pub use ask::{
+    Ask, Attachment, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
+};
+pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
+pub use reply::Reply;
+pub use stage::{Stage, Stages, Through};
+pub use usage::{CountTokens, Usage, prompt_tokens};

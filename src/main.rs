@@ -1,0 +1,3 @@
+//! poe2openai: any Poe bot for any program that speaks OpenAI's API.
+
+fn main() {}
