@@ -1,0 +1,3 @@
+//! The tongues: bytes into an [`Ask`](crate::exchange::Ask), events into frames. Pure; siblings are alike.
+
+pub mod chat;
