@@ -37,6 +37,8 @@ pub enum Kind {
     UnsupportedEncoding,
     /// Too many requests, here or at Poe: 429.
     RateLimited,
+    /// The client hung up before the answer: 499, seen only in the log.
+    ClientGone,
     /// A fault of ours: 500.
     Internal,
     /// A feature of HTTP that this server leaves out: 501.
@@ -63,6 +65,7 @@ impl Kind {
             Kind::TooLarge => 413,
             Kind::UnsupportedEncoding => 415,
             Kind::RateLimited => 429,
+            Kind::ClientGone => 499,
             Kind::Internal => 500,
             Kind::NotImplemented => 501,
             Kind::Upstream => 502,

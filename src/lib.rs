@@ -6,3 +6,4 @@ pub mod dialect;
 pub mod error;
 pub mod exchange;
 pub mod http;
+pub mod poe;
