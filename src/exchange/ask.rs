@@ -27,8 +27,10 @@ pub struct Ask {
     pub format: Format,
     /// Parameters by the bot's own names, as the client gave them.
     pub parameters: Map<String, Value>,
+    /// Fields that are sent only where the model declares a parameter of that name.
+    pub hints: Map<String, Value>,
     /// How many answers are wanted: 1 to 8.
-    pub choices: u8,
+    pub choices: usize,
 }
 
 /// One turn of the conversation.

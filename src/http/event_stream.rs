@@ -21,7 +21,8 @@ pub enum Sent {
     UntilClose,
 }
 
-/// An answer that grows. Dropped without [`EventStream::end`] it shuts the socket, so that the client sees the break.
+/// An answer that grows. Once begun and dropped without [`EventStream::end`] it shuts the socket, so that the client
+/// sees the break.
 #[derive(Debug)]
 pub struct EventStream {
     socket: Arc<TcpStream>,
@@ -59,14 +60,21 @@ impl EventStream {
             head += "Connection: close\r\n";
         }
         head += "\r\n";
-        sent.set(Sent::Open);
         EventStream { socket, sent, framing, head: head.into_bytes(), frame: Vec::new() }
+    }
+
+    /// Whether anything has been sent; until then another answer can be given instead.
+    pub fn has_begun(&self) -> bool {
+        self.sent.get() != Sent::Nothing
     }
 
     /// Sends whole frames. An error means that the client has left.
     pub fn send(&mut self, payload: &[u8]) -> io::Result<()> {
         if payload.is_empty() {
             return Ok(()); // an empty chunk would end the stream
+        }
+        if self.sent.get() == Sent::Nothing {
+            self.sent.set(Sent::Open);
         }
         let head = std::mem::take(&mut self.head);
         self.frame.clear();
