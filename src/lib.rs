@@ -5,3 +5,5 @@
 pub mod error;
 pub mod exchange;
 pub mod http;
+pub mod settings;
+pub mod store;

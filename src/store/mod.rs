@@ -1,0 +1,4 @@
+//! The cellar: what outlives a request.
+
+pub mod limiter;
+pub mod models;
