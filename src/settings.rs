@@ -25,7 +25,7 @@ macro_rules! settings {
         #[derive(Debug, Clone)]
         pub struct Settings {
             $(
-                #[doc = concat!("`", $name, "`, default `", $default, "`: ", $meaning, ".")]
+                #[doc = concat!("`", $name, "`, default \"", $default, "\": ", $meaning, ".")]
                 pub $field: $type,
             )*
             sources: BTreeMap<&'static str, Source>,
@@ -407,10 +407,13 @@ fn read<K: Kind>(given: Option<&Given>, default: &str) -> Result<K::Value, Refus
 
 /// `text` so that it cannot break or flood the one line it is put into.
 fn one_line(text: &str) -> String {
-    let escaped: String = text.escape_debug().collect();
-    match escaped.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &escaped[..end]),
-        None if text.is_empty() => "''".into(),
-        None => escaped,
+    let mut line = String::new();
+    for c in text.chars().take(200) {
+        if c.is_control() { line.extend(c.escape_debug()) } else { line.push(c) }
+    }
+    match text.chars().count() {
+        0 => "''".into(),
+        count if count > 200 => line + "…",
+        _ => line,
     }
 }
