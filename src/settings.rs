@@ -18,14 +18,24 @@ use kinds::*;
 use line::{Action, Flags, Line};
 pub use values::{Host, Secret};
 
+/// A default as the documentation of its field shows it.
+macro_rules! shown_default {
+    ("") => {
+        "unset"
+    };
+    ($default:tt) => {
+        concat!("`", $default, "`")
+    };
+}
+
 /// One row for each setting: variable, field, kind, default (empty: unset), meaning.
 macro_rules! settings {
-    ($($name:literal $field:ident: $type:ty as $kind:ty = $default:literal, $meaning:literal;)*) => {
+    ($($name:literal $field:ident: $type:ty as $kind:ty = $default:tt, $meaning:literal;)*) => {
         /// Everything that can be set from outside. Where a value comes from: flag, else environment, else default.
         #[derive(Debug, Clone)]
         pub struct Settings {
             $(
-                #[doc = concat!("`", $name, "`, default \"", $default, "\": ", $meaning, ".")]
+                #[doc = concat!("`", $name, "`, default ", shown_default!($default), ": ", $meaning, ".")]
                 pub $field: $type,
             )*
             sources: BTreeMap<&'static str, Source>,

@@ -102,8 +102,8 @@ fn unknown_flag(flag: &str) -> Refusal {
     let others = ["help".to_owned(), "version".to_owned()];
     let nearest = known_flags().map(|(name, _)| name).chain(others).min_by_key(|name| distance(name, flag));
     let shown = one_line(flag);
-    // More than a third of the letters wrong is no typo but another word.
-    match nearest.filter(|name| distance(name, flag) * 3 <= name.len()) {
+    // More than half of the letters wrong is no typo but another word.
+    match nearest.filter(|name| distance(name, flag) * 2 <= name.len()) {
         Some(name) => Refusal::new(format!("unknown flag --{shown}: expected perhaps --{name}")),
         None => Refusal::new(format!("unknown flag --{shown}: expected one of those in --help")),
     }

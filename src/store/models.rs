@@ -3,6 +3,8 @@
 //! A wrong type ends the reading with line and field; an unknown key only warns, for files carry foreign keys.
 
 mod locate;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -204,7 +206,7 @@ impl ModelsFile {
 
     /// The reference's key for reading Poe's list. Accepted, and not needed: the list is public.
     pub fn api_token(&self) -> Option<&str> {
-        self.content.api_token.as_ref().map(|token| token.0.as_str())
+        self.content.api_token.as_ref().map(|token| token.0.as_str()).filter(|token| !token.is_empty())
     }
 
     /// The reference's switch between two lists. Accepted, and without effect: the list comes from `/v1/models`.

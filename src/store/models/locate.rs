@@ -63,7 +63,7 @@ pub(super) fn join(path: &[Step]) -> String {
     text
 }
 
-/// `line 3, column 5: ` for the value at `path`; empty if there is no such value.
+/// `line 3, column 5: ` for the key or the element at `path`; empty if there is none.
 pub(super) fn line(text: &str, path: &[Step]) -> String {
     let location = Probe(path).deserialize(serde_yaml::Deserializer::from_str(text)).err();
     match location.and_then(|error| error.location()) {
@@ -92,8 +92,8 @@ impl<'de> Visitor<'de> for Probe<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Some((first, rest)) = self.0.split_first() else { return Err(A::Error::custom("here")) };
-        while let Some(key) = map.next_key::<Yaml>()? {
-            if Step::from_key(&key) == *first {
+        while let Some(found) = map.next_key_seed(Key { wanted: first, last: rest.is_empty() })? {
+            if found {
                 map.next_value_seed(Probe(rest))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -120,5 +120,34 @@ impl<'de> Visitor<'de> for Probe<'_> {
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
         IgnoredAny::deserialize(from).map(|_| ())
+    }
+}
+
+/// Tells whether a key is the one looked for; fails at it if it is the `last` step, so that the key's place is told.
+struct Key<'a> {
+    wanted: &'a Step,
+    last: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<bool, E> {
+        match matches!(self.wanted, Step::Key(wanted) if wanted == key) {
+            true if self.last => Err(E::custom("here")),
+            found => Ok(found),
+        }
     }
 }
