@@ -90,7 +90,7 @@ impl EventStream {
     }
 
     /// Ends the stream as a whole.
-    pub fn end(mut self) -> io::Result<()> {
+    pub fn end(&mut self) -> io::Result<()> {
         let mut last = std::mem::take(&mut self.head);
         if self.framing == Framing::Chunked {
             last.extend_from_slice(b"0\r\n\r\n");

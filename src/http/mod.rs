@@ -5,16 +5,24 @@
 
 mod answer;
 mod body;
+mod catalog;
 mod connection;
 mod event_stream;
 mod head;
 mod listener;
+mod outlet;
 mod pool;
+mod probe;
+mod record;
+mod relay;
+mod router;
 mod seats;
 
 pub use answer::Answer;
 pub use connection::{Call, Client, Handler};
 pub use event_stream::EventStream;
 pub use head::Head;
-pub use listener::{Limits, Server};
+pub use listener::{Limits, Server, connections_that_fit};
+pub use probe::probe;
+pub use router::Door;
 pub use seats::{Going, Stop};

@@ -155,7 +155,7 @@ fn segment(bot: &str) -> Result<String> {
 }
 
 /// Waits for `wait`, or less if the watch says so.
-fn pause(wait: Duration, watch: &Watch) -> Result<()> {
+pub fn pause(wait: Duration, watch: &Watch) -> Result<()> {
     let end = Instant::now() + wait;
     loop {
         watch()?;

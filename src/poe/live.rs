@@ -9,7 +9,7 @@ use ureq::BodyReader;
 
 use super::decode::{Decode, Progress};
 use super::sse;
-use super::transport::{self, Watch, watched};
+use super::transport::{self, TICK, Watch, watched};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Event;
 
@@ -22,6 +22,8 @@ const REST_BYTES: u64 = 64 << 10;
 pub struct Live {
     body: BodyReader<'static>,
     watch: Watch,
+    /// When the watch was last called; a busy stream leaves it no silence to be called in.
+    looked_up: Instant,
     idle_timeout: Duration,
     sse: sse::Decoder,
     decode: Decode,
@@ -45,6 +47,7 @@ impl Live {
         Live {
             body,
             watch,
+            looked_up: Instant::now(),
             idle_timeout,
             sse: sse::Decoder::default(),
             decode: Decode::default(),
@@ -74,6 +77,10 @@ impl Live {
 
     /// Reads once from Poe and decodes what is complete.
     fn try_read(&mut self) -> Result<()> {
+        if self.looked_up.elapsed() >= TICK {
+            (self.watch)()?;
+            self.looked_up = Instant::now();
+        }
         let mut bytes = [0; READ_BYTES];
         let (count, ended) = watched(&self.watch, self.idle_timeout, || self.body.read(&mut bytes));
         if let Some(error) = ended {

@@ -11,7 +11,7 @@ mod transport;
 mod words;
 
 pub use catalog::{Entry, Parameter, parse as parse_catalog};
-pub use client::{Poe, Settings};
+pub use client::{Poe, Settings, pause};
 pub use live::Live;
 pub use query::encode as encode_query;
 pub use transport::Watch;

@@ -25,7 +25,7 @@ use crate::error::{Error, Kind, Result};
 pub type Watch = Rc<dyn Fn() -> Result<()>>;
 
 /// How often a waiting thread looks up.
-const TICK: Duration = Duration::from_millis(500);
+pub const TICK: Duration = Duration::from_millis(500);
 
 struct Waiting {
     watch: Watch,

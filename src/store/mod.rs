@@ -1,0 +1,7 @@
+//! The cellar: what outlives a request.
+
+pub mod ids;
+pub mod limiter;
+pub mod models;
+pub mod refreshed;
+pub mod tokens;
