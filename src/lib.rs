@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at once"))]
 
+pub mod demo;
 pub mod dialect;
 pub mod error;
 pub mod exchange;
