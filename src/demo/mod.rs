@@ -31,7 +31,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use crate::http::{Limits, Server, Stop};
 
@@ -59,16 +58,14 @@ pub const SHOWN: &[(&str, &str)] = &[
 ];
 
 /// Room for a test that holds a thousand streams and asks on.
-const LIMITS: Limits = Limits {
-    connections: 4096,
-    head_timeout: Duration::from_secs(10),
-    idle_timeout: Duration::from_secs(60),
-};
+const CONNECTIONS: usize = 4096;
 
 /// Starts a demo on a free port of the loopback address, in a thread of its own, until `stop` says otherwise.
+/// Who asks it should stop first: a demo that has stopped answers nobody.
 pub fn start(stop: Stop) -> io::Result<Demo> {
-    let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), LIMITS)?;
-    let base_url = format!("http://{}", server.local_addr());
+    let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
+    let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), limits)?;
+    let base_url = format!("http://{}", server.local_addr()?);
     let upload_url = format!("{base_url}/upload");
     let poe = Arc::new(server::FakePoe::new(base_url.clone()));
     thread::Builder::new().name("demo-poe".into()).spawn(move || server.serve(poe, &stop))?;

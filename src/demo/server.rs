@@ -16,7 +16,7 @@ use super::script::{Refusal, Script};
 use super::state::State;
 use super::uploads::{Upload, Uploads};
 use super::{catalog, form};
-use crate::http::{Answer, Call, Client, EventStream, Handler};
+use crate::http::{Answer, Call, Client, EventStream, Going, Handler, Stop};
 
 /// Larger queries and uploads are refused, as everything here lies in memory.
 const LARGEST_BODY: u64 = 64 << 20;
@@ -161,16 +161,16 @@ impl FakePoe {
             Script::Refuse(refusal) => refuse(call, &refusal),
             Script::HangUp => Err(io::ErrorKind::ConnectionAborted.into()),
             Script::Silence => {
-                player::silence(&mut Silent(call.client()))?;
+                player::silence(&mut Silent(Watch::of(call)))?;
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
             Script::Stream(steps) => {
                 self.state.charge(bot.name, bytes, now());
-                let mut line = Line { client: call.client(), stream: call.event_stream() };
+                let mut line = Line { watch: Watch::of(call), stream: call.event_stream() };
                 match player::play(steps, &mut line)? {
                     Ending::Framed => line.stream.end(),
                     // Dropped without an end, the stream breaks off where it is.
-                    Ending::Broken => Ok(()),
+                    Ending::Broken => Err(io::ErrorKind::ConnectionAborted.into()),
                 }
             }
         }
@@ -207,7 +207,7 @@ impl FakePoe {
     fn file(&self, call: &mut Call<'_>, id: &str) -> io::Result<()> {
         let upload = self.uploads().get(id).cloned();
         match upload {
-            Some(upload) => call.send(bytes(&upload.mime, upload.bytes.to_vec())),
+            Some(upload) => call.send(Answer::bytes(200, &upload.mime, upload.bytes.to_vec())),
             None => refuse(call, &Refusal::new(404, "not_found_error", "This file has expired")),
         }
     }
@@ -272,16 +272,11 @@ fn refuse(call: &mut Call<'_>, refusal: &Refusal) -> io::Result<()> {
     call.send(refusal.headers.iter().fold(plain, |answer, (name, value)| answer.header(name, value.clone())))
 }
 
-/// A file. The type in the header takes the place of the one for JSON.
-fn bytes(mime: &str, content: Vec<u8>) -> Answer {
-    Answer::json(200, content).header("Content-Type", mime.to_string())
-}
-
 /// What bots have painted and written.
 fn art(call: &mut Call<'_>, path: &str) -> io::Result<()> {
     let work = bots::WORKS.iter().find(|(at, _, _)| *at == path);
     match work.and_then(|(_, mime, content)| Some((mime, BASE64_STANDARD.decode(content).ok()?))) {
-        Some((mime, content)) => call.send(bytes(mime, content)),
+        Some((mime, content)) => call.send(Answer::bytes(200, mime, content)),
         None => refuse(call, &Refusal::new(404, "not_found_error", "There is no such work of art")),
     }
 }
@@ -292,9 +287,25 @@ fn now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Looks whether it is still worth to go on.
+struct Watch {
+    client: Client,
+    stop: Stop,
+}
+
+impl Watch {
+    fn of(call: &Call<'_>) -> Watch {
+        Watch { client: call.client(), stop: call.stop().clone() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.client.is_gone() || self.stop.going() == Going::Ending
+    }
+}
+
 /// A connection on which a bot streams.
 struct Line {
-    client: Client,
+    watch: Watch,
     stream: EventStream,
 }
 
@@ -303,7 +314,7 @@ impl Wire for Line {
         self.stream.send(bytes)
     }
     fn is_gone(&self) -> bool {
-        self.client.is_gone()
+        self.watch.is_over()
     }
     fn sleep(&mut self, time: Duration) {
         thread::sleep(time);
@@ -311,14 +322,14 @@ impl Wire for Line {
 }
 
 /// A connection on which nothing was begun.
-struct Silent(Client);
+struct Silent(Watch);
 
 impl Wire for Silent {
     fn send(&mut self, _: &[u8]) -> io::Result<()> {
         Ok(())
     }
     fn is_gone(&self) -> bool {
-        self.0.is_gone()
+        self.0.is_over()
     }
     fn sleep(&mut self, time: Duration) {
         thread::sleep(time);

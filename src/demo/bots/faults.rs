@@ -105,8 +105,9 @@ pub fn broken(_: &Turn) -> Script {
     begun(vec![Step::Raw(b"event: text\ndata: {\"te".to_vec()), Step::BreakOff])
 }
 
+/// The head of an answer leaves with its first bytes; a comment makes it leave without an event.
 pub fn stall(_: &Turn) -> Script {
-    stream(vec![Step::Stall])
+    stream(vec![Step::Comment("wait"), Step::Stall])
 }
 
 pub fn stall_headers(_: &Turn) -> Script {

@@ -140,7 +140,7 @@ pub fn pings(turn: &Turn) -> Script {
 
 pub fn slow_start(turn: &Turn) -> Script {
     let answer = pieces(&echoed(turn.query), EVEN);
-    whole([pause(3000)].into_iter().chain(answer).collect())
+    whole([Step::Comment("wait"), pause(3000)].into_iter().chain(answer).collect())
 }
 
 /// A reader must not wait for the connection once it has read `done`.
