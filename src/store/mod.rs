@@ -1,0 +1,3 @@
+//! The cellar: what outlives a request.
+
+pub mod tokens;
