@@ -100,13 +100,26 @@ impl Prefixes {
         if self.kept.is_empty() {
             self.kept.resize(MAX_TOKEN, Prefix { tokens: 0, last: Part { rank: NONE, len: 0 } });
         }
-        suffixes(prefix, &mut self.found);
-        let fits = self.found.iter().rev().find(|last| self.follows(prefix, **last));
-        debug_assert!(fits.is_some(), "each prefix has an encoding");
-        let last = fits.copied().unwrap_or(Part { rank: NONE, len: 1 });
+        let last = self.longer_by_one(prefix).or_else(|| self.longest(prefix));
+        debug_assert!(last.is_some(), "each prefix has an encoding");
+        let last = last.unwrap_or(Part { rank: NONE, len: 1 });
         let before = self.kept[(prefix.len() - last.len) % MAX_TOKEN].tokens;
         self.len = prefix.len();
         self.kept[self.len % MAX_TOKEN] = Prefix { tokens: before + 1, last };
+    }
+
+    /// The last token, if it is that of the prefix before and one byte more. Saves a run of spaces, which ends with
+    /// up to a hundred tokens, from trying them all.
+    fn longer_by_one(&self, prefix: &[u8]) -> Option<Part> {
+        let len = self.kept[(prefix.len() - 1) % MAX_TOKEN].last.len + 1;
+        let rank = O200k.rank(&prefix[prefix.len() - len..])?;
+        Some(Part { rank, len }).filter(|last| self.follows(prefix, *last))
+    }
+
+    /// The last token, tried from the longest down.
+    fn longest(&mut self, prefix: &[u8]) -> Option<Part> {
+        suffixes(prefix, &mut self.found);
+        self.found.iter().rev().find(|last| self.follows(prefix, **last)).copied()
     }
 
     /// Whether the encoding of `prefix` ends with `last`.

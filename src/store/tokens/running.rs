@@ -13,19 +13,9 @@ const STRIDE: usize = 256;
 /// byte as it comes. What is finished is forgotten; memory holds the unfinished piece and a few KiB.
 #[derive(Clone, Debug, Default)]
 pub struct Running {
-    /// Tokens of all finished pieces.
-    settled: usize,
-    /// The text behind them.
+    /// The text that is not forgotten.
     tail: String,
-    /// How far `tail` is understood.
-    scan: Scan,
-    /// The piece that `tail` begins with, were it to end now.
-    head: Growing,
-    /// What follows that piece, and where it begins.
-    rest: Growing,
-    rest_begin: usize,
-    /// Tokens of all text.
-    total: usize,
+    count: Count,
 }
 
 impl Running {
@@ -36,21 +26,13 @@ impl Running {
 
     /// Tokens of all text so far.
     pub fn total(&self) -> usize {
-        self.total
+        self.count.total
     }
 
     /// Adds `piece` to the text and returns the tokens of all text so far.
     pub fn push(&mut self, piece: &str) -> usize {
-        self.tail.push_str(piece);
-        self.settle();
-        let end = self.scan.len_at_end();
-        if self.rest_begin != end {
-            self.rest_begin = end;
-            self.rest.reset();
-        }
-        let (head, rest) = self.tail.as_bytes().split_at(end);
-        self.total = self.settled + self.head.tokens(head) + self.rest.tokens(rest);
-        self.total
+        self.forget();
+        self.add(piece)
     }
 
     /// Adds as much of the begin of `piece` as leaves the text with no more than `limit` tokens, and returns the
@@ -61,61 +43,106 @@ impl Running {
     /// begin of `piece` within the limit, which may contain a shorter one that is not. But it does not know the
     /// next piece: a text cut in the middle of a token may end one token early.
     ///
-    /// Costs as much as [`push`](Self::push), and near the limit a copy of the unfinished piece and up to 256 bytes
-    /// character by character.
+    /// Costs as much as [`push`](Self::push), and where the limit is met a few hundred bytes character by character.
     pub fn fits(&mut self, piece: &str, limit: usize) -> usize {
-        // A token has at least one byte.
-        if self.settled + self.tail.len() + piece.len() <= limit {
-            self.push(piece);
-            return piece.len();
-        }
         let mut fitting = 0;
         while fitting < piece.len() {
+            self.forget();
+            let before = (self.tail.len(), self.count.clone());
             let end = boundary(piece, fitting + STRIDE);
-            let mut longer = self.clone();
-            if longer.push(&piece[fitting..end]) > limit {
+            if self.add(&piece[fitting..end]) > limit {
+                self.go_back(before);
                 return fitting + self.fits_by_characters(&piece[fitting..], limit);
             }
-            *self = longer;
             fitting = end;
         }
         fitting
     }
 
     fn fits_by_characters(&mut self, piece: &str, limit: usize) -> usize {
-        let mut trial = self.clone();
+        let before = (self.tail.len(), self.count.clone());
         let mut fitting = 0;
         for (begin, character) in piece.char_indices() {
             let end = begin + character.len_utf8();
-            if trial.push(&piece[begin..end]) <= limit {
+            if self.add(&piece[begin..end]) <= limit {
                 fitting = end;
-            } else if trial.lowest() > limit {
+            } else if self.count.lowest() > limit {
                 break;
             }
         }
+        self.go_back(before);
         if fitting > 0 {
-            self.push(&piece[..fitting]);
+            self.add(&piece[..fitting]);
         }
         fitting
     }
 
-    /// Counts and forgets the pieces that no further text can change.
-    fn settle(&mut self) {
-        let mut begin = 0;
-        while let Some(len) = self.scan.resume(&self.tail[begin..]) {
-            self.settled += self.head.tokens(&self.tail.as_bytes()[begin..begin + len]);
-            begin += len;
+    fn add(&mut self, piece: &str) -> usize {
+        self.tail.push_str(piece);
+        self.count.advance(&self.tail);
+        self.count.total
+    }
+
+    /// Takes back all that was added since `before`, if nothing was forgotten since.
+    fn go_back(&mut self, before: (usize, Count)) {
+        self.tail.truncate(before.0);
+        self.count = before.1;
+    }
+
+    /// Drops the finished pieces.
+    fn forget(&mut self) {
+        self.tail.drain(..self.count.begin);
+        self.count.begin = 0;
+    }
+}
+
+/// What is known of the text, so that it can be restored without a copy of the text.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    /// Tokens of all finished pieces.
+    settled: usize,
+    /// Where the unfinished piece begins in the tail.
+    begin: usize,
+    /// How far it is understood.
+    scan: Scan,
+    /// The piece as it is if the text ends here.
+    head: Growing,
+    /// What then remains behind it, and where that begins in the piece.
+    rest: Growing,
+    rest_begin: usize,
+    /// Tokens of all text.
+    total: usize,
+}
+
+impl Count {
+    /// Counts `tail`, which has grown at its end.
+    fn advance(&mut self, tail: &str) {
+        self.settle(tail);
+        let end = self.scan.len_at_end();
+        if self.rest_begin != end {
+            self.rest_begin = end;
+            self.rest.reset();
+        }
+        let (head, rest) = tail.as_bytes()[self.begin..].split_at(end);
+        self.total = self.settled + self.head.tokens(head) + self.rest.tokens(rest);
+    }
+
+    /// Moves on behind the pieces that no further text can change.
+    fn settle(&mut self, tail: &str) {
+        while let Some(len) = self.scan.resume(&tail[self.begin..]) {
+            let end = self.begin + len;
+            self.settled += self.head.tokens(&tail.as_bytes()[self.begin..end]);
+            self.begin = end;
             self.scan = Scan::default();
             self.head.reset();
             self.rest.reset();
         }
-        self.tail.drain(..begin);
     }
 
     /// No longer text has fewer tokens.
     fn lowest(&self) -> usize {
-        let head = self.head.lowest().unwrap_or(usize::from(!self.tail.is_empty()));
-        self.settled + head
+        let empty = self.scan.len_at_end() == 0;
+        self.settled + self.head.lowest().unwrap_or(usize::from(!empty))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The vocabulary and the character classes: read-only tables in the binary, used where they lie.
 
-use super::vocabulary::{BASE, BLOCK, Hash, MAX_TOKEN, Part, SLOTS, Vocabulary, ending, ending_bit};
+use super::vocabulary::{BLOCK, Hash, MAX_TOKEN, Part, SLOTS, Vocabulary, ending, ending_bit};
 
 /// Tokens in rank order, each a byte of length and its bytes.
 static RANKS: &[u8] = include_bytes!("../../../assets/o200k/ranks.bin");
@@ -64,7 +64,15 @@ impl Vocabulary for O200k {
         if token.len() > MAX_TOKEN {
             return None;
         }
-        find(Hash::of(token), token)
+        let (mut slot, tag) = Hash::of(token).slot_and_tag();
+        loop {
+            let entry = word32(SLOT_TABLE, slot);
+            let rank = (entry & 0x3_FFFF).checked_sub(1)?;
+            if entry >> 18 == tag && token_of(rank) == token {
+                return Some(rank);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
     }
 
     fn split(&self, rank: u32) -> usize {
@@ -77,11 +85,8 @@ pub fn suffixes(text: &[u8], found: &mut Vec<Part>) {
     found.clear();
     let text = &text[text.len().saturating_sub(MAX_TOKEN)..];
     let lengths = if text.len() < 4 { 0 } else { word64(ENDING_TABLE, ending(text)) };
-    let (mut sum, mut power) = (0_u64, 1_u64);
     for len in 1..=text.len() {
         let suffix = &text[text.len() - len..];
-        sum = sum.wrapping_add((u64::from(suffix[0]) + 1).wrapping_mul(power));
-        power = power.wrapping_mul(BASE);
         if len >= 4 {
             match lengths >> ending_bit(len) {
                 0 => return,
@@ -89,23 +94,11 @@ pub fn suffixes(text: &[u8], found: &mut Vec<Part>) {
                 _ => {}
             }
         }
-        if let Some(rank) = find(Hash(sum), suffix)
+        if let Some(rank) = O200k.rank(suffix)
             && (len == 1 || O200k.split(rank) > 0)
         {
             found.push(Part { rank, len });
         }
-    }
-}
-
-fn find(hash: Hash, token: &[u8]) -> Option<u32> {
-    let (mut slot, tag) = hash.slot_and_tag();
-    loop {
-        let entry = word32(SLOT_TABLE, slot);
-        let rank = (entry & 0x3_FFFF).checked_sub(1)?;
-        if entry >> 18 == tag && token_of(rank) == token {
-            return Some(rank);
-        }
-        slot = (slot + 1) % SLOTS;
     }
 }
 

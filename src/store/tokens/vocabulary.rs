@@ -12,26 +12,32 @@ pub const ENDINGS: usize = 1 << 15;
 /// Tokens per block of the offset table.
 pub const BLOCK: usize = 256;
 
-/// Base of the polynomial in [`Hash`]: any large odd number.
-pub const BASE: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// The hash of a text: a polynomial in its bytes plus one, the last byte being the lowest term.
+/// The hash of a token: eight bytes at a time, since the tokens that cost most are the long ones.
 #[derive(Clone, Copy)]
-pub struct Hash(pub u64);
+pub struct Hash(u64);
 
 impl Hash {
     /// The hash of `bytes`.
     pub fn of(bytes: &[u8]) -> Hash {
-        let append = |sum: u64, &byte: &u8| sum.wrapping_mul(BASE).wrapping_add(u64::from(byte) + 1);
-        Hash(bytes.iter().fold(0, append))
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut sum = bytes.len() as u64;
+        for word in words {
+            sum = mix(sum ^ u64::from_le_bytes(*word));
+        }
+        let last = rest.iter().rev().fold(0, |last, &byte| last << 8 | u64::from(byte));
+        Hash(mix(sum ^ last))
     }
 
     /// The slot to look at first, and the tag to find there.
     pub fn slot_and_tag(self) -> (usize, u32) {
-        let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-        let mixed = mixed ^ (mixed >> 32);
+        let mixed = mix(self.0);
         (mixed as usize & (SLOTS - 1), (mixed >> 50) as u32)
     }
+}
+
+fn mix(sum: u64) -> u64 {
+    let product = sum.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    product ^ (product >> 32)
 }
 
 /// The entry of the endings table for a text of at least four bytes.
