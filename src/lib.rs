@@ -9,7 +9,6 @@
 //! | [`poe`] | the well | an `Ask` into Poe's query, Poe's stream into events; the only floor that knows ureq |
 //! | [`store`] | the cellar | what outlives a request |
 //! | [`demo`] | beside the house | an embedded Poe, for a first try and for the tests |
-
 //!
 //! [`settings`] are read once at the start, [`app`] is what all requests share, and every failure is an
 //! [`error::Error`]. Which module may know which is written down, and enforced, in `tests/house.rs`.
