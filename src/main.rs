@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::{io, panic, thread};
 
 use poe2openai::app::App;
+use poe2openai::demo;
 use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
 use poe2openai::settings::{self, Command, Settings};
 use poe2openai::store::models;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(settings: Settings) -> Result<(), String> {
+fn serve(mut settings: Settings) -> Result<(), String> {
     log_to_stdout(&settings);
     let limits = limits(&settings);
     let server = Server::bind(address(&settings)?, limits).map_err(|error| {
@@ -52,6 +53,9 @@ fn serve(settings: Settings) -> Result<(), String> {
     })?;
     let port = server.local_addr().map_err(|error| error.to_string())?.port();
     println!("poe2openai {} listens on http://{}", env!("CARGO_PKG_VERSION"), settings.host.with_port(port));
+    if settings.demo {
+        open_demo(&mut settings, port)?;
+    }
     let app = Arc::new(App::open(settings)?);
     warm_up(&app);
     let stop = Stop::new().map_err(|error| error.to_string())?;
@@ -64,6 +68,26 @@ fn serve(settings: Settings) -> Result<(), String> {
 fn check(settings: &Settings) -> Result<(), String> {
     println!("{}", settings::effective(settings));
     println!("{}", models::report(&settings.config_dir)?);
+    Ok(())
+}
+
+/// Starts the embedded Poe, puts it in Poe's place and tells the newcomer what to do.
+fn open_demo(settings: &mut Settings, port: u16) -> Result<(), String> {
+    let no_demo = |error| format!("the embedded Poe cannot be started: {error}");
+    let demo = demo::start(Stop::new().map_err(no_demo)?).map_err(no_demo)?;
+    settings.poe_base_url = demo.base_url;
+    settings.poe_file_upload_url = demo.upload_url;
+    println!("\nThe embedded Poe answers: no account, no network. Its bots:");
+    for (bot, about) in demo::SHOWN {
+        println!("  {bot:<20} {about}");
+    }
+    println!(
+        "\nTry one:\n\ncurl -N http://{}/v1/chat/completions -H 'Authorization: Bearer demo' \\\n  \
+         -H 'Content-Type: application/json' \\\n  \
+         -d '{{\"model\": \"demo-story\", \"stream\": true, \
+         \"messages\": [{{\"role\": \"user\", \"content\": \"Tell me a story\"}}]}}'\n",
+        settings.host.local().with_port(port)
+    );
     Ok(())
 }
 
