@@ -3,10 +3,10 @@
 
 mod catalog;
 mod client;
-mod decode;
+pub mod decode;
 mod live;
 mod query;
-mod sse;
+pub mod sse;
 mod transport;
 mod words;
 
