@@ -1,6 +1,7 @@
 //! The well: an [`Ask`](crate::exchange::Ask) becomes a query, Poe's stream becomes [`Event`](crate::exchange::Event)s.
 //! The only floor that knows ureq.
 
+mod aside;
 mod catalog;
 mod client;
 mod decode;
@@ -8,8 +9,10 @@ mod live;
 mod query;
 mod sse;
 mod transport;
+mod upload;
 mod words;
 
+pub use aside::{aside, listen};
 pub use catalog::{Entry, Parameter, parse as parse_catalog};
 pub use client::{Poe, Settings, pause};
 pub use live::Live;
