@@ -107,7 +107,7 @@ impl Prefixes {
             self.kept.resize(MAX_TOKEN, Prefix { tokens: 0, last: Part { rank: NONE, len: 0 } });
             self.asked.resize(ASKED, (NONE, NONE, false));
         }
-        let last = self.longer_by_one(prefix).or_else(|| self.longest(prefix));
+        let last = self.as_before(prefix).or_else(|| self.longest(prefix));
         debug_assert!(last.is_some(), "each prefix has an encoding");
         let last = last.unwrap_or(Part { rank: NONE, len: 1 });
         let before = self.kept[(prefix.len() - last.len) % MAX_TOKEN].tokens;
@@ -115,12 +115,13 @@ impl Prefixes {
         self.kept[self.len % MAX_TOKEN] = Prefix { tokens: before + 1, last };
     }
 
-    /// The last token, if it is that of the prefix before and one byte more. Saves a run of spaces, which ends with
-    /// up to a hundred tokens, from trying them all.
-    fn longer_by_one(&mut self, prefix: &[u8]) -> Option<Part> {
-        let len = self.kept[(prefix.len() - 1) % MAX_TOKEN].last.len + 1;
-        let rank = O200k.rank(&prefix[prefix.len() - len..])?;
-        Some(Part { rank, len }).filter(|last| self.follows(prefix, *last))
+    /// The last token, if it is that of the prefix [`MAX_TOKEN`] bytes shorter. Saves a run of spaces, which ends
+    /// with up to a hundred tokens, from trying them all.
+    fn as_before(&mut self, prefix: &[u8]) -> Option<Part> {
+        let last = self.kept[prefix.len() % MAX_TOKEN].last;
+        let before = &prefix[..prefix.len().checked_sub(MAX_TOKEN)?];
+        let same = last.len > 0 && prefix.ends_with(&before[before.len().checked_sub(last.len)?..]);
+        (same && self.follows(prefix, last)).then_some(last)
     }
 
     /// The last token, tried from the longest down.
