@@ -7,7 +7,7 @@ use proptest::prelude::*;
 const FIXTURE: &str = include_str!("fixtures/o200k.json");
 
 fn fixture() -> Vec<(usize, String)> {
-    serde_json::from_str(FIXTURE).unwrap()
+    serde_json::from_str(FIXTURE).expect("a list of pairs")
 }
 
 /// The text in pieces of as many characters as `cuts` says, over and over.
