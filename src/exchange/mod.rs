@@ -1,7 +1,11 @@
 //! The hall: what is asked, what is answered piece by piece, and the stages in between. Pure; knows no floor.
 
 mod ask;
+mod cut;
 mod event;
+#[cfg(test)]
+mod everywhere;
+mod held;
 mod reply;
 mod stage;
 mod usage;
@@ -9,7 +13,9 @@ mod usage;
 pub use ask::{
     Ask, Attachment, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
 };
+pub use cut::{CountRunning, Cut};
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
+pub use held::Held;
 pub use reply::Reply;
 pub use stage::{Stage, Stages, Through};
 pub use usage::{CountTokens, Usage, prompt_tokens};
