@@ -7,6 +7,7 @@ mod event;
 mod everywhere;
 mod held;
 mod reply;
+mod settle;
 mod stage;
 mod usage;
 
@@ -17,5 +18,6 @@ pub use cut::{CountRunning, Cut};
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
 pub use held::Held;
 pub use reply::Reply;
+pub use settle::Settle;
 pub use stage::{Stage, Stages, Through};
 pub use usage::{CountTokens, Usage, prompt_tokens};
