@@ -7,6 +7,7 @@ mod event;
 mod everywhere;
 mod held;
 mod reply;
+pub mod schema;
 mod settle;
 mod stage;
 mod usage;
