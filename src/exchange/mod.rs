@@ -5,6 +5,7 @@ mod cut;
 mod event;
 #[cfg(test)]
 mod everywhere;
+mod file_refs;
 mod held;
 mod reply;
 pub mod schema;
@@ -17,6 +18,7 @@ pub use ask::{
 };
 pub use cut::{CountRunning, Cut};
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
+pub use file_refs::{FileRefs, Link, carry_pictures, poe_links};
 pub use held::Held;
 pub use reply::Reply;
 pub use settle::Settle;
