@@ -7,6 +7,7 @@ mod event;
 mod everywhere;
 mod file_refs;
 mod held;
+pub mod json_format;
 mod reply;
 pub mod schema;
 mod settle;
