@@ -80,12 +80,11 @@ fn is_json(text: &str) -> bool {
 /// strings end a block too early, which then does not parse; so each opening is tried with every closing after it.
 fn fenced(text: &str) -> impl Iterator<Item = &str> {
     let fences: Vec<usize> = text.match_indices("```").map(|(at, _)| at).take(MOST_FENCES).collect();
-    let ends = fences.clone();
-    fences.into_iter().enumerate().flat_map(move |(index, fence)| {
-        let body = fence + 3;
+    (0..fences.len()).flat_map(move |index| {
+        let body = fences[index] + 3;
         let begins = text[body..].find(['\n', '{', '[']).map_or(text.len(), |at| body + at);
-        let closings = ends[index + 1..].to_vec().into_iter().chain([text.len()]);
-        closings.filter_map(move |end| text.get(begins..end)).map(str::trim)
+        let closings: Vec<usize> = fences[index + 1..].iter().copied().chain([text.len()]).collect();
+        closings.into_iter().filter_map(move |end| text.get(begins..end)).map(str::trim)
     })
 }
 
@@ -181,6 +180,16 @@ impl JsonOnly {
         }
     }
 
+    /// A call follows: words before it explain the call and are no answer in JSON.
+    fn step_aside(&mut self, out: &mut VecDeque<Event>) {
+        if let Phase::Opening(text) | Phase::Held(text) = &mut self.phase
+            && !text.is_empty()
+        {
+            out.push_back(Event::Text(std::mem::take(text)));
+            self.phase = Phase::default();
+        }
+    }
+
     /// No more text comes.
     fn release(&mut self, out: &mut VecDeque<Event>) {
         if let Phase::Opening(text) | Phase::Held(text) = std::mem::take(&mut self.phase)
@@ -202,6 +211,10 @@ impl Stage for JsonOnly {
             }
             Event::Finish(_) => {
                 self.release(out);
+                out.push_back(event);
+            }
+            Event::ToolCall(_) => {
+                self.step_aside(out);
                 out.push_back(event);
             }
             other => out.push_back(other),
@@ -433,6 +446,17 @@ mod tests {
         let reply = everywhere(JsonOnly::default, &events);
         assert_eq!((reply.text.as_str(), reply.tool_calls.len()), ("{\"b\": 2}", 1));
         assert_eq!(reply.finish, Finish::default());
+    }
+
+    #[test]
+    fn words_before_a_call_are_said_before_it() {
+        let call = Event::ToolCall(ToolDelta::default());
+        let mut stage = JsonOnly::default();
+        let mut out = VecDeque::new();
+        for event in [text("Let me look at [1]."), call.clone(), end()] {
+            let _ = stage.push(event, &mut out);
+        }
+        assert_eq!(out, [text("Let me look at [1]."), call, end()]);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
