@@ -78,3 +78,92 @@ fn again(event: &Event, piece: &str) -> Event {
         _ => text(piece),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exchange::{Attachment, CountRunning, CountTokens, Cut, FileRefs, Settle, Usage};
+
+    #[derive(Clone, Default)]
+    struct Chars(usize);
+
+    impl CountRunning for Chars {
+        fn fits(&mut self, piece: &str, limit: usize) -> usize {
+            let ends = piece.char_indices().map(|(at, char)| at + char.len_utf8());
+            let room = limit.saturating_sub(self.0);
+            self.0 += room.min(piece.chars().count());
+            ends.take(room).last().unwrap_or(0)
+        }
+
+        fn count(&self) -> usize {
+            self.0
+        }
+    }
+
+    /// The stages of a stream in their order; told again and again, so that none keeps anything of the last answer.
+    fn chain(events: Vec<Event>) -> Reply {
+        let count: CountTokens = |text| text.chars().count();
+        let cut = Cut::new(&["STOP".into(), "\n\n#".into()], Some(60), Chars::default());
+        let seen = RefCell::new(Vec::new());
+        let stream = events.into_iter().map(Ok).through(cut).through(FileRefs::streaming());
+        let stream = stream.through(Usage::new(count, 0)).through(Settle::default());
+        let reply = Reply::fold(stream.inspect(|event| seen.borrow_mut().push(event.clone()))).unwrap();
+        let seen = seen.into_inner();
+        assert!(!seen.contains(&Ok(Event::Retract)));
+        assert_eq!(seen.iter().flatten().filter(|event| matches!(event, Event::Finish(_))).count(), 1);
+        assert!(matches!(seen.last(), Some(Ok(Event::Finish(_)))));
+        reply
+    }
+
+    fn picture() -> Event {
+        let url = "https://pfst.cf2.poecdn.net/base/image/1".into();
+        let inline_ref = Some("r1".into());
+        Event::File(Attachment { url, content_type: "image/png".into(), name: "cat".into(), inline_ref })
+    }
+
+    #[test]
+    fn an_image_bot_through_all_stages() {
+        let events = [
+            text("Generating image (1s elapsed)"),
+            Event::Retract,
+            text("Generating image (2s elapsed)"),
+            Event::Retract,
+            picture(),
+            text("A cat: ![cat][r1]"),
+            text("\n\n# not shown"),
+            end(),
+        ];
+        let reply = same(&events, chain);
+        assert_eq!(reply.text, "A cat: ![cat](https://pfst.cf2.poecdn.net/base/image/1)");
+        assert_eq!(reply.thinking, "Generating image (1s elapsed)\nGenerating image (2s elapsed)");
+        assert_eq!(reply.files.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn all_stages_together_do_not_depend_on_cuts(
+            pieces in proptest::collection::vec("(STOP|ST|[a-c \\[\\]!]{0,6}|\\[r1\\]|Thinking|\\.\\.\\.|\n)", 1..6),
+            kinds in proptest::collection::vec(0usize..5, 6),
+        ) {
+            let mut events = Vec::new();
+            for (piece, kind) in pieces.iter().zip(kinds) {
+                match kind {
+                    0 => events.push(thinking(piece)),
+                    1 => events.extend([Event::Retract, text(piece.trim_end_matches('\n'))]),
+                    2 => events.extend([text(piece), picture()]),
+                    _ => events.push(text(piece)),
+                }
+            }
+            events.push(end());
+            let reply = same(&events, |events| {
+                let Reply { text, files, finish, .. } = chain(events);
+                (text, files, finish)
+            });
+            prop_assert!(!reply.0.contains("STOP"));
+        }
+    }
+}

@@ -402,7 +402,7 @@ fn name(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for char in name.chars() {
         match char {
-            '\\' | '[' | ']' | '`' | '<' | '*' | '_' => escaped.extend(['\\', char]),
+            '\\' | '[' | ']' | '`' | '<' => escaped.extend(['\\', char]),
             char if char.is_control() => escaped.push(' '),
             char => escaped.push(char),
         }
@@ -470,7 +470,7 @@ fn name_before(before: &str) -> Option<String> {
     let mut chars = inside.chars().rev().peekable();
     while let Some(char) = chars.next() {
         match (char, chars.peek()) {
-            ('[' | ']' | '`' | '<' | '*' | '_' | '\\', Some('\\')) => {
+            ('[' | ']' | '`' | '<' | '\\', Some('\\')) => {
                 chars.next();
                 name.push(char);
             }

@@ -45,8 +45,9 @@ pub fn check(value: &Value, schema: &Value) -> Result<(), Fault> {
 /// A schema comes from a client and may branch without end: after this many steps the check gives up.
 const MOST_STEPS: usize = 200_000;
 
-/// JSON itself is at most 128 levels deep here; references and alternatives add to that.
-const DEEPEST: usize = 256;
+/// The most schemas inside schemas; a level of JSON takes up to three (`items`, `anyOf`, `$ref`). Bounded because
+/// the check recurses, and a thread's stack is small.
+const DEEPEST: usize = 128;
 
 struct Checker<'a> {
     root: &'a Value,
@@ -66,7 +67,7 @@ impl<'a> Checker<'a> {
     fn value(&mut self, value: &'a Value, schema: &'a Value) -> Checked {
         self.steps += 1;
         if self.depth >= DEEPEST || self.steps > MOST_STEPS {
-            return self.fault("the schema refers to itself without end [$ref]");
+            return self.fault("this is too deep, or the schema refers to itself without end [$ref]");
         }
         self.depth += 1;
         let result = match schema {
@@ -227,27 +228,20 @@ impl<'a> Checker<'a> {
     }
 
     fn any(&mut self, value: &'a Value, rules: &'a Map<String, Value>) -> Checked {
-        let schemas = alternatives(rules, "anyOf");
         let mut nearest: Option<Fault> = None;
-        for schema in schemas {
+        for schema in alternatives(rules, "anyOf") {
             match self.value(value, schema) {
                 Ok(()) => return Ok(()),
                 Err(fault) => nearest = Some(nearer(nearest, fault)),
             }
         }
-        match nearest {
-            None => Ok(()),
-            Some(fault) => {
-                self.fault(&format!("fits none of the alternatives; the nearest says: {fault} [anyOf]"))
-            }
-        }
+        nearest.map_or(Ok(()), |nearest| self.none_fits(&nearest, "anyOf"))
     }
 
     fn one(&mut self, value: &'a Value, rules: &'a Map<String, Value>) -> Checked {
-        let schemas = alternatives(rules, "oneOf");
         let mut nearest: Option<Fault> = None;
         let mut fitting = 0;
-        for schema in schemas {
+        for schema in alternatives(rules, "oneOf") {
             match self.value(value, schema) {
                 Ok(()) => fitting += 1,
                 Err(fault) => nearest = Some(nearer(nearest, fault)),
@@ -255,11 +249,19 @@ impl<'a> Checker<'a> {
         }
         match (fitting, nearest) {
             (1, _) | (0, None) => Ok(()),
-            (0, Some(fault)) => {
-                self.fault(&format!("fits none of the alternatives; the nearest says: {fault} [oneOf]"))
-            }
-            _ => self.fault(&format!("fits {fitting} alternatives, must fit one [oneOf]")),
+            (0, Some(nearest)) => self.none_fits(&nearest, "oneOf"),
+            (fitting, _) => self.several_fit(fitting),
         }
+    }
+
+    #[cold]
+    fn none_fits(&self, nearest: &Fault, rule: &str) -> Checked {
+        self.fault(&format!("fits none of the alternatives; the nearest says: {nearest} [{rule}]"))
+    }
+
+    #[cold]
+    fn several_fit(&self, fitting: usize) -> Checked {
+        self.fault(&format!("fits {fitting} alternatives, must fit one [oneOf]"))
     }
 
     fn not(&mut self, value: &'a Value, rules: &'a Map<String, Value>) -> Checked {
@@ -596,6 +598,16 @@ mod tests {
             let fault = check(&json!(1), &schema).unwrap_err();
             assert!(fault.message.contains("too long"), "{fault}");
         }
+    }
+
+    #[test]
+    fn the_deepest_check_fits_a_small_stack() {
+        let schema = json!({"items": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}});
+        let deep = (0..30).fold(json!(null), |inner, _| json!([inner]));
+        let endless = json!({"allOf": [{"oneOf": [{"$ref": "#"}]}]});
+        let run = move || (check(&deep, &schema).is_ok(), check(&deep, &endless).is_err());
+        let thread = std::thread::Builder::new().stack_size(512 * 1024).spawn(run).unwrap();
+        assert_eq!(thread.join().unwrap(), (true, true));
     }
 
     #[test]
