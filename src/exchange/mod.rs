@@ -2,8 +2,14 @@
 
 mod ask;
 mod event;
+mod markup;
 mod reply;
 mod stage;
+#[cfg(test)]
+mod testing;
+mod thinking;
+mod tool_calls;
+mod typed_args;
 mod usage;
 
 pub use ask::{
@@ -12,4 +18,6 @@ pub use ask::{
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
 pub use reply::Reply;
 pub use stage::{Stage, Stages, Through};
+pub use thinking::Thinking;
+pub use tool_calls::ToolCalls;
 pub use usage::{CountTokens, Usage, prompt_tokens};
