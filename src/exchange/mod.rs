@@ -1,14 +1,18 @@
 //! The hall: what is asked, what is answered piece by piece, and the stages in between. Pure; knows no floor.
 
 mod ask;
+mod candidate;
 mod event;
+mod fences;
 mod markup;
 mod reply;
 mod stage;
+mod tag;
 #[cfg(test)]
 mod testing;
 mod thinking;
 mod tool_calls;
+mod tool_xml;
 mod typed_args;
 mod usage;
 
@@ -20,4 +24,5 @@ pub use reply::Reply;
 pub use stage::{Stage, Stages, Through};
 pub use thinking::Thinking;
 pub use tool_calls::ToolCalls;
+pub use tool_xml::ToolXml;
 pub use usage::{CountTokens, Usage, prompt_tokens};
