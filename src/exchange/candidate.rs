@@ -31,6 +31,11 @@ impl Offered {
         Offered { name: tool.name.clone(), schema: tool.parameters.clone(), declared, required }
     }
 
+    /// Whether this is its name.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name
+    }
+
     fn declares(&self, name: &str) -> bool {
         self.declared.iter().any(|declared| declared == name)
     }

@@ -9,9 +9,10 @@ pub struct Fences {
 }
 
 /// Where in its line the text stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 enum Line {
     /// Only blanks so far. Fences in lists stand far in, so any number of them is taken.
+    #[default]
     Indent,
     /// That many characters of a fence.
     Fence(u8, usize),
@@ -23,12 +24,6 @@ enum Line {
     Plain,
     /// In other text, right behind a backtick.
     Backtick,
-}
-
-impl Default for Line {
-    fn default() -> Line {
-        Line::Indent
-    }
 }
 
 impl Fences {

@@ -709,6 +709,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn cuts_never_matter(text in "(\n|<tool_call>|</tool_call>|<invoke name=\"now\">|<invoke name=\"write\">|</invoke>|\
             <parameter name=\"path\">|</parameter>|<write>|</write>|<path>|</path>|<!\\[CDATA\\[|\\]\\]>|<now/>|```|`|\\{\"name\":\"now\"\\}|<| |ä){0,14}") {
