@@ -14,6 +14,8 @@ use super::typed_args::{declared_args, typed_args};
 const WRAPPERS: [&str; 4] = ["tool_call", "tool_calls", "function_calls", "function_call"];
 /// More wrappers than this around one call are no call.
 const DEEPEST: usize = 3;
+/// Behind more white space than this an argument does not go on: it is looked through again with every piece.
+const WIDEST: usize = 4096;
 
 /// A tool that was offered, with what its schema says at a glance.
 #[derive(Debug)]
@@ -482,6 +484,9 @@ impl<'t> Reader<'t> {
         }
         let Lex::Tag(tag) = lexed else { return more.then_some(None) };
         let behind = rest[tag.len..].trim_start();
+        if rest.len() - behind.len() > tag.len + WIDEST {
+            return None;
+        }
         if behind.is_empty() {
             return if more { Some(None) } else { Some(Some(tag.len)) };
         }

@@ -316,6 +316,17 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_is_passed_on_as_it_is() {
+        let mut stage = Thinking::default();
+        let mut out = VecDeque::new();
+        assert!(stage.push(Event::Text("A".into()), &mut out).is_continue());
+        let text = String::from("nswer.");
+        let at = text.as_ptr();
+        assert!(stage.push(Event::Text(text), &mut out).is_continue());
+        assert!(matches!(&out[1], Event::Text(text) if text.as_ptr() == at));
+    }
+
+    #[test]
     fn a_retraction_starts_over() {
         let mut events = vec![Event::Text("*Thinki".into()), Event::Retract];
         events.push(Event::Text("Thinking... (12s elapsed)".into()));
