@@ -159,8 +159,9 @@ fn rank(wish: &Reasoning) -> usize {
         let known = EFFORTS.iter().position(|known| known.eq_ignore_ascii_case(effort));
         known.unwrap_or(3) // an unknown word asks for some thought
     });
-    let by_number =
-        || wish.budget.map(|budget| BUDGETS.iter().rposition(|least| *least <= budget).unwrap_or(0));
+    // any thought at all is more than none
+    let place = |budget: u64| BUDGETS.iter().rposition(|least| *least <= budget).unwrap_or(0);
+    let by_number = || wish.budget.map(|budget| place(budget).max(usize::from(budget > 0)));
     by_word.or_else(by_number).unwrap_or(3)
 }
 
