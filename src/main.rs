@@ -1,3 +1,145 @@
 //! poe2openai: any Poe bot for any program that speaks OpenAI's API.
 
-fn main() {}
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::{ExitCode, exit};
+use std::sync::Arc;
+use std::{io, panic, thread};
+
+use poe2openai::app::App;
+use poe2openai::demo;
+use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
+use poe2openai::settings::{self, Command, Settings};
+use poe2openai::store::models;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use simplelog::{ConfigBuilder, WriteLogger};
+
+fn main() -> ExitCode {
+    let command = match settings::from_process() {
+        Ok(command) => command,
+        Err(refusal) => {
+            eprintln!("poe2openai: {refusal}");
+            return ExitCode::from(refusal.code);
+        }
+    };
+    let outcome = match command {
+        Command::Serve(settings) => serve(settings),
+        Command::Check(settings) => check(&settings),
+        Command::Healthcheck(settings) => probe(&settings.host.local().with_port(settings.port)),
+        Command::Help => {
+            print!("{}", settings::help());
+            Ok(())
+        }
+        Command::Version => {
+            println!("poe2openai {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("poe2openai: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(mut settings: Settings) -> Result<(), String> {
+    log_to_stdout(&settings);
+    let limits = limits(&settings);
+    let server = Server::bind(address(&settings)?, limits).map_err(|error| {
+        let address = settings.host.with_port(settings.port);
+        format!("cannot listen on {address}: {error}")
+    })?;
+    let port = server.local_addr().map_err(|error| error.to_string())?.port();
+    println!("poe2openai {} listens on http://{}", env!("CARGO_PKG_VERSION"), settings.host.with_port(port));
+    if settings.demo {
+        open_demo(&mut settings, port)?;
+    }
+    let app = Arc::new(App::open(settings)?);
+    warm_up(&app);
+    let stop = Stop::new().map_err(|error| error.to_string())?;
+    stop_on_signals(&stop).map_err(|error| format!("signals cannot be received: {error}"))?;
+    server.serve(Arc::new(Door::new(app)), &stop);
+    Ok(())
+}
+
+/// Prints the settings in force and what models.yaml says.
+fn check(settings: &Settings) -> Result<(), String> {
+    println!("{}", settings::effective(settings));
+    println!("{}", models::report(&settings.config_dir)?);
+    Ok(())
+}
+
+/// Starts the embedded Poe, puts it in Poe's place and tells the newcomer what to do.
+fn open_demo(settings: &mut Settings, port: u16) -> Result<(), String> {
+    let no_demo = |error| format!("the embedded Poe cannot be started: {error}");
+    let demo = demo::start(Stop::new().map_err(no_demo)?).map_err(no_demo)?;
+    settings.poe_base_url = demo.base_url;
+    settings.poe_file_upload_url = demo.upload_url;
+    println!("\nThe embedded Poe answers: no account, no network. Its bots:");
+    for (bot, about) in demo::SHOWN {
+        println!("  {bot:<20} {about}");
+    }
+    println!(
+        "\nTry one:\n\ncurl -N http://{}/v1/chat/completions -H 'Authorization: Bearer demo' \\\n  \
+         -H 'Content-Type: application/json' \\\n  \
+         -d '{{\"model\": \"demo-story\", \"stream\": true, \
+         \"messages\": [{{\"role\": \"user\", \"content\": \"Tell me a story\"}}]}}'\n",
+        settings.host.local().with_port(port)
+    );
+    Ok(())
+}
+
+fn address(settings: &Settings) -> Result<SocketAddr, String> {
+    let wanted = settings.host.with_port(settings.port);
+    let mut found = wanted.to_socket_addrs().map_err(|error| format!("HOST: {wanted}: {error}"))?;
+    found.next().ok_or_else(|| format!("HOST: {wanted} has no address"))
+}
+
+fn limits(settings: &Settings) -> Limits {
+    // each connection may need one more to Poe; the embedded Poe holds the other end of that too
+    let fit = connections_that_fit(if settings.demo { 3 } else { 2 });
+    Limits {
+        connections: fit.min(settings.max_connections as usize),
+        head_timeout: settings.head_timeout,
+        idle_timeout: settings.idle_timeout,
+        body_timeout: settings.body_timeout,
+        grace: settings.shutdown_grace,
+    }
+}
+
+fn warm_up(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    thread::spawn(move || app.warm_up());
+}
+
+/// Our own lines only: libraries may log what must stay secret.
+fn log_to_stdout(settings: &Settings) {
+    let config = ConfigBuilder::new()
+        .add_filter_allow_str("poe2openai")
+        .set_time_format_rfc3339()
+        .set_thread_level(log::LevelFilter::Off)
+        .set_target_level(log::LevelFilter::Off)
+        .set_location_level(log::LevelFilter::Off)
+        .build();
+    // a second logger in one process would be a fault of ours, and the first goes on
+    let _ = WriteLogger::init(settings.log_level, config, io::stdout());
+    panic::set_hook(Box::new(|info| log::error!("a fault in the program: {info}")));
+}
+
+/// The first SIGTERM or SIGINT drains, the second ends at once.
+fn stop_on_signals(stop: &Stop) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let stop = stop.clone();
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            if stop.going() != Going::On {
+                exit(128 + signal);
+            }
+            log::info!("stopping: running answers may finish");
+            stop.go(Going::Draining);
+        }
+    })?;
+    Ok(())
+}

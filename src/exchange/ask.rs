@@ -1,6 +1,7 @@
 //! What a client asks, in terms that belong to no dialect.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -27,8 +28,10 @@ pub struct Ask {
     pub format: Format,
     /// Parameters by the bot's own names, as the client gave them.
     pub parameters: Map<String, Value>,
+    /// Fields that are sent only where the model declares a parameter of that name.
+    pub hints: Map<String, Value>,
     /// How many answers are wanted: 1 to 8.
-    pub choices: u8,
+    pub choices: usize,
 }
 
 /// One turn of the conversation.
@@ -97,8 +100,8 @@ pub enum FileSource {
     },
     /// The file's own bytes.
     Data {
-        /// The content.
-        bytes: Vec<u8>,
+        /// The content; shared, because it may be large and be sent more than once.
+        bytes: Arc<Vec<u8>>,
         /// Its MIME type.
         content_type: String,
         /// The name to show, if the client gave one.

@@ -2,10 +2,18 @@
 
 mod ask;
 mod candidate;
+mod cut;
 mod event;
+#[cfg(test)]
+mod everywhere;
 mod fences;
+mod file_refs;
+mod held;
+pub mod json_format;
 mod markup;
 mod reply;
+pub mod schema;
+mod settle;
 mod stage;
 mod tag;
 #[cfg(test)]
@@ -20,8 +28,12 @@ mod usage;
 pub use ask::{
     Ask, Attachment, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
 };
+pub use cut::{CountRunning, Cut};
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
+pub use file_refs::{FileRefs, Link, carry_pictures, poe_links};
+pub use held::Held;
 pub use reply::Reply;
+pub use settle::Settle;
 pub use stage::{Stage, Stages, Through};
 pub use thinking::Thinking;
 pub use tool_calls::ToolCalls;

@@ -21,16 +21,22 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Reads `events` to their end.
+    /// Reads `events` up to their `Finish`.
     pub fn fold(events: impl Iterator<Item = Result<Event>>) -> Result<Reply> {
         let mut reply = Reply::default();
         for event in events {
-            reply.push(event?);
+            let event = event?;
+            let is_last = matches!(event, Event::Finish(_));
+            reply.push(event);
+            if is_last {
+                break;
+            }
         }
         Ok(reply)
     }
 
-    fn push(&mut self, event: Event) {
+    /// Takes one event in.
+    pub(super) fn push(&mut self, event: Event) {
         match event {
             Event::Text(text) => self.text.push_str(&text),
             Event::Thinking(text) => self.thinking.push_str(&text),

@@ -1,0 +1,357 @@
+//! The routes of the demo Poe. The only file here that knows HTTP; what bots do is decided elsewhere.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use super::bots::{self, Bot, Turn};
+use super::player::{self, Ending, Wire};
+use super::query::Query;
+use super::script::{Refusal, Script};
+use super::state::State;
+use super::uploads::{Upload, Uploads};
+use super::{catalog, form};
+use crate::http::{Answer, Call, Client, EventStream, Going, Handler, Stop};
+
+/// Larger queries and uploads are refused, as everything here lies in memory.
+const LARGEST_BODY: u64 = 64 << 20;
+
+/// The demo Poe.
+pub struct FakePoe {
+    base: String,
+    state: State,
+    uploads: Mutex<Uploads>,
+}
+
+/// What was asked, taken out of the call so that the call can be answered.
+struct Request {
+    method: String,
+    path: String,
+    query: String,
+    authorization: Option<String>,
+    headers: Value,
+    content_type: String,
+}
+
+/// Headers that a recorded query shows; the key is none of them.
+const SHOWN_HEADERS: &[&str] =
+    &["accept", "content-type", "content-length", "user-agent", "host", "accept-encoding"];
+
+impl Request {
+    fn of(call: &Call<'_>) -> Request {
+        let head = call.head();
+        let shown =
+            SHOWN_HEADERS.iter().filter_map(|name| Some(((*name).to_string(), json!(head.header(name)?))));
+        Request {
+            method: head.method.clone(),
+            path: head.path.clone(),
+            query: head.query.clone().unwrap_or_default(),
+            authorization: head.header("authorization").map(str::to_string),
+            headers: Value::Object(shown.collect()),
+            content_type: head.header("content-type").unwrap_or_default().to_string(),
+        }
+    }
+
+    /// A parameter of the URL.
+    fn parameter(&self, name: &str) -> Option<String> {
+        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| form::decode(value))
+    }
+}
+
+impl Handler for FakePoe {
+    fn answer(&self, call: &mut Call<'_>) -> io::Result<()> {
+        let request = Request::of(call);
+        let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+        match (request.method.as_str(), &segments[..]) {
+            ("POST", ["bot", name]) => self.bot(call, &request, &form::decode(name)),
+            ("POST", ["upload"]) => self.upload(call, &request),
+            ("POST", ["demo", "reset"]) => {
+                self.state.reset();
+                ok(call, &json!({}))
+            }
+            ("POST", ["demo", "expire-files"]) => {
+                self.uploads().expire();
+                ok(call, &json!({}))
+            }
+            ("GET" | "HEAD", _) => self.get(call, &request, &segments),
+            _ => refuse(call, &Refusal::new(404, "not_found_error", "There is nothing at this path")),
+        }
+    }
+}
+
+impl FakePoe {
+    /// A demo that is reached at `base`.
+    pub fn new(base: String) -> FakePoe {
+        FakePoe { base, state: State::default(), uploads: Mutex::default() }
+    }
+
+    fn uploads(&self) -> MutexGuard<'_, Uploads> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, call: &mut Call<'_>, request: &Request, segments: &[&str]) -> io::Result<()> {
+        match segments {
+            ["v1", "models"] => self.models(call, request),
+            ["files", id, _] => self.file(call, id),
+            ["art", _] => art(call, &request.path),
+            ["usage", view] => self.usage(call, request, view),
+            ["demo", "queries"] => ok(call, &self.state.queries()),
+            ["demo", "uploads"] => {
+                let shown = self.uploads().shown(&self.base);
+                ok(call, &shown)
+            }
+            ["demo", "stats"] => {
+                let stats = self.stats();
+                ok(call, &stats)
+            }
+            _ => refuse(call, &Refusal::new(404, "not_found_error", "There is nothing at this path")),
+        }
+    }
+
+    fn stats(&self) -> Value {
+        let mut stats = self.state.stats();
+        let uploads = self.uploads();
+        stats["uploads"] = json!({"total": uploads.total, "kept": uploads.count(), "bytes": uploads.bytes()});
+        stats
+    }
+
+    /// The list needs no key, but a key that is there must not be empty.
+    fn models(&self, call: &mut Call<'_>, request: &Request) -> io::Result<()> {
+        match request.authorization.as_deref().map(bearer) {
+            Some(None | Some("wrong-key")) => refuse(call, &bots::refused(401)),
+            _ => ok(call, &catalog::models(&self.base)),
+        }
+    }
+
+    /// `POST /bot/{name}`: the one door through which bots are asked.
+    fn bot(&self, call: &mut Call<'_>, request: &Request, name: &str) -> io::Result<()> {
+        let bytes = match call.body(LARGEST_BODY) {
+            Ok(bytes) => bytes,
+            Err(error) => return refuse(call, &malformed(error.kind.status(), &error.message)),
+        };
+        let body: Value = match serde_json::from_slice(&bytes) {
+            Ok(body) => body,
+            Err(error) => return refuse(call, &malformed(400, &format!("The body is not JSON: {error}"))),
+        };
+        self.state.record(json!({"bot": name, "headers": request.headers, "body": body}), bytes.len());
+        let admitted = admit(request.authorization.as_deref().and_then(bearer))
+            .and_then(|()| bots::find(name).ok_or_else(|| unknown(name)));
+        match admitted {
+            Err(refusal) => refuse(call, &refusal),
+            Ok(bot) if body["type"] == "settings" => ok(call, &catalog::settings(bot)),
+            Ok(bot) => match Query::read(body) {
+                Err(reason) => refuse(call, &malformed(400, &reason)),
+                Ok(query) => self.play(call, bot, &query, bytes.len()),
+            },
+        }
+    }
+
+    fn play(&self, call: &mut Call<'_>, bot: &Bot, query: &Query, bytes: usize) -> io::Result<()> {
+        let nth = self.state.count_try(bot.name, query);
+        let urls = query.attachments().map(|attachment| attachment.url.as_str());
+        let dead_file = self.uploads().first_dead(&self.base, urls);
+        let _open = self.state.open(bot.name);
+        match bot.script(&Turn { query, nth, base: &self.base, dead_file }) {
+            Script::Refuse(refusal) => refuse(call, &refusal),
+            Script::HangUp => Err(io::ErrorKind::ConnectionAborted.into()),
+            Script::Silence => {
+                player::silence(&mut Silent(Watch::of(call)))?;
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
+            Script::Stream(steps) => {
+                self.state.charge(bot.name, bytes, now());
+                let mut line = Line { watch: Watch::of(call), stream: call.event_stream() };
+                match player::play(steps, &mut line)? {
+                    Ending::Framed => line.stream.end(),
+                    // Dropped without an end, the stream breaks off where it is.
+                    Ending::Broken => Err(io::ErrorKind::ConnectionAborted.into()),
+                }
+            }
+        }
+    }
+
+    /// `POST /upload`, at real Poe on a host of its own. The key comes without `Bearer` here.
+    fn upload(&self, call: &mut Call<'_>, request: &Request) -> io::Result<()> {
+        let body = match call.body(LARGEST_BODY) {
+            Ok(body) => body,
+            Err(error) => return refuse(call, &malformed(error.kind.status(), &error.message)),
+        };
+        let key = request.authorization.as_deref().map(str::trim);
+        if key.is_some_and(|key| key.to_ascii_lowercase().starts_with("bearer")) {
+            return refuse(
+                call,
+                &Refusal::new(401, "authentication_error", "An upload takes the key without 'Bearer'"),
+            );
+        }
+        if let Err(refusal) = admit(key.filter(|key| !key.is_empty())) {
+            return refuse(call, &refusal);
+        }
+        match Upload::read(&request.content_type, &body) {
+            Err(reason) => refuse(call, &malformed(400, &reason)),
+            Ok(upload) => {
+                if upload.is_slow() {
+                    thread::sleep(Duration::from_millis(500));
+                }
+                let answer = self.uploads().keep(upload, &self.base);
+                ok(call, &answer)
+            }
+        }
+    }
+
+    fn file(&self, call: &mut Call<'_>, id: &str) -> io::Result<()> {
+        let upload = self.uploads().get(id).cloned();
+        match upload {
+            Some(upload) => call.send(Answer::bytes(200, &upload.mime, upload.bytes.to_vec())),
+            None => refuse(call, &Refusal::new(404, "not_found_error", "This file has expired")),
+        }
+    }
+
+    fn usage(&self, call: &mut Call<'_>, request: &Request, view: &str) -> io::Result<()> {
+        let key = request.authorization.as_deref().and_then(bearer);
+        if key == Some("poor-key") && view == "current_balance" {
+            return ok(call, &json!({"current_point_balance": 0}));
+        }
+        if let Err(refusal) = admit(key) {
+            return refuse(call, &refusal);
+        }
+        match view {
+            "current_balance" => ok(call, &self.state.balance()),
+            "points_history" => {
+                let limit = request.parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(20);
+                ok(
+                    call,
+                    &self.state.history(limit.clamp(1, 100), request.parameter("starting_after").as_deref()),
+                )
+            }
+            _ => refuse(call, &Refusal::new(404, "not_found_error", "There is no such view of usage")),
+        }
+    }
+}
+
+/// The key of an `Authorization: Bearer KEY` header, unless it is empty.
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, key) = authorization.trim().split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !key.trim().is_empty()).then_some(key.trim())
+}
+
+/// Any key opens this Poe, but for three that show what can go wrong.
+fn admit(key: Option<&str>) -> Result<(), Refusal> {
+    match key {
+        None | Some("wrong-key") => Err(bots::refused(401)),
+        Some("poor-key") => Err(Refusal::new(
+            402,
+            "insufficient_credits",
+            "You do not have enough points to send this message",
+        )),
+        Some("slow-down") => Err(bots::refused(429)),
+        Some(_) => Ok(()),
+    }
+}
+
+fn unknown(name: &str) -> Refusal {
+    Refusal::new(404, "not_found_error", format!("Bot '{name}' does not exist"))
+}
+
+fn malformed(status: u16, reason: &str) -> Refusal {
+    Refusal::new(status, "invalid_request_error", reason)
+}
+
+fn ok(call: &mut Call<'_>, body: &Value) -> io::Result<()> {
+    call.send(Answer::json(200, body.to_string().into_bytes()))
+}
+
+fn refuse(call: &mut Call<'_>, refusal: &Refusal) -> io::Result<()> {
+    log::debug!("the demo Poe refuses with {}: {}", refusal.status, refusal.body["error"]["message"]);
+    let plain = Answer::json(refusal.status, refusal.body.to_string().into_bytes());
+    call.send(refusal.headers.iter().fold(plain, |answer, (name, value)| answer.header(name, value.clone())))
+}
+
+/// What bots have painted and written.
+fn art(call: &mut Call<'_>, path: &str) -> io::Result<()> {
+    let work = bots::WORKS.iter().find(|(at, _, _)| *at == path);
+    match work.and_then(|(_, mime, content)| Some((mime, BASE64_STANDARD.decode(content).ok()?))) {
+        Some((mime, content)) => call.send(Answer::bytes(200, mime, content)),
+        None => refuse(call, &Refusal::new(404, "not_found_error", "There is no such work of art")),
+    }
+}
+
+/// Microseconds since 1970, as Poe counts.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Looks whether it is still worth to go on.
+struct Watch {
+    client: Client,
+    stop: Stop,
+}
+
+impl Watch {
+    fn of(call: &Call<'_>) -> Watch {
+        Watch { client: call.client(), stop: call.stop().clone() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.client.is_gone() || self.stop.going() == Going::Ending
+    }
+}
+
+/// A connection on which a bot streams.
+struct Line {
+    watch: Watch,
+    stream: EventStream,
+}
+
+impl Wire for Line {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.send(bytes)
+    }
+    fn is_gone(&self) -> bool {
+        self.watch.is_over()
+    }
+    fn sleep(&mut self, time: Duration) {
+        thread::sleep(time);
+    }
+}
+
+/// A connection on which nothing was begun.
+struct Silent(Watch);
+
+impl Wire for Silent {
+    fn send(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn is_gone(&self) -> bool {
+        self.0.is_over()
+    }
+    fn sleep(&mut self, time: Duration) {
+        thread::sleep(time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_from_its_header() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc "), Some("abc"));
+        assert_eq!((bearer("Bearer "), bearer("abc"), bearer("Basic abc")), (None, None, None));
+    }
+
+    #[test]
+    fn some_keys_open_nothing() {
+        let status = |key| admit(key).err().map(|refusal| refusal.status);
+        assert_eq!(status(Some("any")), None);
+        let closed = [None, Some("wrong-key"), Some("poor-key"), Some("slow-down")].map(status);
+        assert_eq!(closed, [Some(401), Some(401), Some(402), Some(429)]);
+    }
+}

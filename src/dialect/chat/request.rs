@@ -1,0 +1,838 @@
+//! A `chat.completions` request as an `Ask`. Unknown fields are ignored, or hints to the model where it declares them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Kind, Result};
+use crate::exchange::{
+    Ask, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
+};
+
+/// A decoded request: what is asked, and how the answer is to be rendered.
+#[derive(Debug)]
+pub struct Chat {
+    /// What is asked.
+    pub ask: Ask,
+    /// As server-sent events.
+    pub stream: bool,
+    /// `stream_options.include_usage`
+    pub includes_usage: bool,
+    /// Asked in the old way, with `functions`.
+    pub has_functions: bool,
+}
+
+/// Reads a request's body. Errors name the field, as a path such as `messages[0].content`.
+pub fn decode(body: &[u8]) -> Result<Chat> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let request: Request = serde_path_to_error::deserialize(&mut json).map_err(malformed)?;
+    json.end().map_err(|error| {
+        Error::new(Kind::InvalidRequest, format!("the body is not one JSON value: {error}"))
+    })?;
+    request.into_chat()
+}
+
+fn malformed(error: serde_path_to_error::Error<serde_json::Error>) -> Error {
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    if inner.is_syntax() || inner.is_eof() {
+        return Error::new(Kind::InvalidRequest, format!("the body is not valid JSON: {inner}"));
+    }
+    match path.as_str() {
+        "." => Error::new(Kind::InvalidRequest, format!("the body is not a request: {inner}")),
+        path => Error::invalid(path, format!("{path}: {inner}")),
+    }
+}
+
+#[derive(Deserialize)]
+struct Request {
+    model: Option<String>,
+    messages: Option<Vec<RawMessage>>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    stop: Option<OneOrMany>,
+    n: Option<u64>,
+    seed: Option<i64>,
+    presence_penalty: Option<f64>,
+    frequency_penalty: Option<f64>,
+    logit_bias: Option<BTreeMap<String, f64>>,
+    logprobs: Option<bool>,
+    modalities: Option<Vec<String>>,
+    audio: Option<Value>,
+    tools: Option<Vec<RawTool>>,
+    tool_choice: Option<Value>,
+    parallel_tool_calls: Option<bool>,
+    functions: Option<Vec<RawFunction>>,
+    function_call: Option<Value>,
+    response_format: Option<RawFormat>,
+    reasoning_effort: Option<String>,
+    reasoning: Option<RawReasoning>,
+    thinking: Option<RawThinking>,
+    enable_thinking: Option<bool>,
+    thinking_budget: Option<u64>,
+    extra_body: Option<Map<String, Value>>,
+    poe: Option<RawPoe>,
+    /// Taken out so that they are no hints to the model.
+    #[serde(rename = "user")]
+    _user: Option<Value>,
+    #[serde(rename = "metadata")]
+    _metadata: Option<Value>,
+    #[serde(rename = "store")]
+    _store: Option<Value>,
+    #[serde(rename = "service_tier")]
+    _service_tier: Option<Value>,
+    #[serde(rename = "top_logprobs")]
+    _top_logprobs: Option<Value>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct RawTool {
+    r#type: Option<String>,
+    function: Option<RawFunction>,
+}
+
+#[derive(Deserialize)]
+struct RawFunction {
+    name: String,
+    description: Option<String>,
+    parameters: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawFormat {
+    r#type: String,
+    json_schema: Option<RawSchema>,
+}
+
+#[derive(Deserialize)]
+struct RawSchema {
+    name: Option<String>,
+    schema: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawReasoning {
+    effort: Option<String>,
+    max_tokens: Option<u64>,
+    enabled: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RawThinking {
+    r#type: Option<String>,
+    budget_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct RawPoe {
+    parameters: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+struct RawMessage {
+    role: String,
+    #[serde(default)]
+    content: Content,
+    name: Option<String>,
+    tool_calls: Option<Vec<RawCall>>,
+    tool_call_id: Option<String>,
+    function_call: Option<RawFunctionCall>,
+}
+
+#[derive(Deserialize)]
+struct RawCall {
+    id: Option<String>,
+    function: RawFunctionCall,
+}
+
+#[derive(Deserialize)]
+struct RawFunctionCall {
+    name: String,
+    #[serde(default)]
+    arguments: Value,
+}
+
+/// A message's `content`: a string, a list of parts, or null.
+#[derive(Default)]
+enum Content {
+    #[default]
+    Null,
+    Text(String),
+    Parts(Vec<RawPart>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Content, D::Error> {
+        struct ContentVisitor;
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a list of parts or null")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+            fn visit_string<E>(self, text: String) -> Result<Content, E> {
+                Ok(Content::Text(text))
+            }
+            fn visit_unit<E>(self) -> Result<Content, E> {
+                Ok(Content::Null)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(parts)).map(Content::Parts)
+            }
+        }
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+/// One part of a message's content, of any kind that clients send.
+#[derive(Deserialize)]
+struct RawPart {
+    r#type: Option<String>,
+    text: Option<String>,
+    refusal: Option<String>,
+    image_url: Option<Url>,
+    video_url: Option<Url>,
+    file: Option<RawFile>,
+    input_audio: Option<RawAudio>,
+    /// Anthropic's way, which some editors use here too.
+    source: Option<RawSource>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Url {
+    Plain(String),
+    Object { url: String },
+}
+
+#[derive(Deserialize)]
+struct RawFile {
+    file_data: Option<String>,
+    filename: Option<String>,
+    #[serde(alias = "file_url")]
+    url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawAudio {
+    data: String,
+    format: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawSource {
+    media_type: Option<String>,
+    data: Option<String>,
+    url: Option<String>,
+}
+
+impl Request {
+    fn into_chat(mut self) -> Result<Chat> {
+        let model = self.model.take().map(|model| model.trim().to_owned()).filter(|model| !model.is_empty());
+        let model = model.ok_or_else(|| Error::invalid("model", "you must provide a model parameter"))?;
+        let messages = messages(self.messages.take())?;
+        self.refuse_what_cannot_be()?;
+        let has_functions = self.functions.is_some() && self.tools.is_none();
+        let (mut parameters, reasoning) = (Map::new(), self.reasoning());
+        for extra in [self.extra_body.take(), self.poe.take().and_then(|poe| poe.parameters)] {
+            parameters.extend(extra.into_iter().flatten());
+        }
+        parameters.remove("google"); // read as reasoning
+        let ask = Ask {
+            bot: model.clone(),
+            model,
+            messages,
+            tools: self.tools()?,
+            tool_choice: self.tool_choice()?,
+            parallel_tool_calls: self.parallel_tool_calls,
+            sampling: self.sampling()?,
+            reasoning,
+            format: self.format()?,
+            parameters,
+            choices: self.choices()?,
+            hints: std::mem::take(&mut self.rest),
+        };
+        let includes_usage = self.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
+        Ok(Chat { ask, stream: self.stream.unwrap_or(false), includes_usage, has_functions })
+    }
+
+    fn refuse_what_cannot_be(&self) -> Result<()> {
+        if self.logprobs == Some(true) {
+            return Err(Error::invalid(
+                "logprobs",
+                "logprobs are not available: Poe's bots do not give them",
+            ));
+        }
+        let speaks = self.modalities.iter().flatten().any(|modality| modality != "text");
+        if speaks || self.audio.as_ref().is_some_and(|audio| !audio.is_null()) {
+            let param = if speaks { "modalities" } else { "audio" };
+            return Err(Error::invalid(param, "only text output is available; ask an audio bot for sound"));
+        }
+        Ok(())
+    }
+
+    fn sampling(&mut self) -> Result<Sampling> {
+        within("temperature", self.temperature, 0.0, 2.0)?;
+        within("top_p", self.top_p, 0.0, 1.0)?;
+        within("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
+        within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
+        let stop = match self.stop.take() {
+            None => Vec::new(),
+            Some(OneOrMany::One(stop)) => vec![stop],
+            Some(OneOrMany::Many(stops)) => stops,
+        };
+        if stop.len() > 4 {
+            return Err(Error::invalid("stop", "stop: at most 4 texts"));
+        }
+        let (param, max_tokens) = match self.max_completion_tokens {
+            Some(most) => ("max_completion_tokens", Some(most)),
+            None => ("max_tokens", self.max_tokens),
+        };
+        if max_tokens == Some(0) {
+            return Err(Error::invalid(param, format!("{param} must be at least 1")));
+        }
+        Ok(Sampling {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            max_tokens,
+            stop: stop.into_iter().filter(|stop| !stop.is_empty()).collect(),
+            logit_bias: self.logit_bias.take(),
+            seed: self.seed,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+        })
+    }
+
+    fn choices(&self) -> Result<usize> {
+        match self.n {
+            None => Ok(1),
+            Some(n @ 1..=8) => Ok(n as usize),
+            Some(n) => Err(Error::invalid("n", format!("n is {n}, it must be 1 to 8"))),
+        }
+    }
+
+    fn tools(&mut self) -> Result<Vec<Tool>> {
+        let mut tools = Vec::new();
+        for (position, tool) in self.tools.take().into_iter().flatten().enumerate() {
+            match (tool.r#type.as_deref().unwrap_or("function"), tool.function) {
+                ("function", Some(function)) => tools.push(function),
+                ("function", None) => {
+                    let param = format!("tools[{position}].function");
+                    return Err(Error::invalid(&param, format!("{param} is missing")));
+                }
+                (other, _) => {
+                    log::debug!("a tool of type {other} was ignored: only functions can be offered")
+                }
+            }
+        }
+        tools.extend(self.functions.take().into_iter().flatten());
+        let tool = |RawFunction { name, description, parameters }| Tool { name, description, parameters };
+        Ok(tools.into_iter().map(tool).collect())
+    }
+
+    fn tool_choice(&mut self) -> Result<ToolChoice> {
+        let (param, choice) = match self.tool_choice.take() {
+            Some(choice) => ("tool_choice", choice),
+            None => ("function_call", self.function_call.take().unwrap_or_default()),
+        };
+        let name = choice.pointer("/function/name").or_else(|| choice.get("name")).and_then(Value::as_str);
+        match (choice.as_str(), name) {
+            _ if choice.is_null() => Ok(ToolChoice::Auto),
+            (Some("auto"), _) => Ok(ToolChoice::Auto),
+            (Some("none"), _) => Ok(ToolChoice::None),
+            (Some("required" | "any"), _) => Ok(ToolChoice::Required),
+            (None, Some(name)) => Ok(ToolChoice::Named(name.to_owned())),
+            _ => {
+                Err(Error::invalid(param, format!("{param} must be none, auto, required or name a function")))
+            }
+        }
+    }
+
+    fn format(&mut self) -> Result<Format> {
+        let Some(format) = self.response_format.take() else { return Ok(Format::Text) };
+        let schema = format.json_schema.map(|schema| (schema.name, schema.schema));
+        match (format.r#type.as_str(), schema) {
+            ("text", _) => Ok(Format::Text),
+            ("json_object", _) => Ok(Format::JsonObject),
+            ("json_schema", Some((name, Some(schema)))) => {
+                Ok(Format::JsonSchema { name: name.unwrap_or_else(|| "answer".into()), schema })
+            }
+            ("json_schema", Some((_, None))) => Ok(Format::JsonObject),
+            ("json_schema", None) => {
+                Err(Error::invalid("response_format.json_schema", "response_format.json_schema is missing"))
+            }
+            (other, _) => Err(Error::invalid(
+                "response_format.type",
+                format!("response_format.type is {other}, it must be text, json_object or json_schema"),
+            )),
+        }
+    }
+
+    /// Every client has its own way to say how hard to think.
+    fn reasoning(&mut self) -> Option<Reasoning> {
+        let mut wish = Reasoning::default();
+        if let Some(reasoning) = self.reasoning.take() {
+            wish = Reasoning {
+                effort: reasoning.effort,
+                budget: reasoning.max_tokens,
+                enabled: reasoning.enabled,
+            };
+        }
+        if let Some(thinking) = self.thinking.take() {
+            wish.budget = thinking.budget_tokens.or(wish.budget);
+            wish.enabled = match thinking.r#type.as_deref() {
+                Some("disabled") => Some(false),
+                Some(_) => Some(true),
+                None => wish.enabled,
+            };
+        }
+        let google = self.extra_body.as_ref().and_then(|extra| extra.get("google"));
+        let google =
+            google.or_else(|| self.rest.get("google")).and_then(|google| google.get("thinking_config"));
+        if let Some(config) = google {
+            wish.budget = config.get("thinking_budget").and_then(Value::as_u64).or(wish.budget);
+            let level = config.get("thinking_level").and_then(Value::as_str);
+            wish.effort = level.map(str::to_owned).or(wish.effort);
+        }
+        wish.budget = self.thinking_budget.or(wish.budget);
+        wish.enabled = self.enable_thinking.or(wish.enabled);
+        wish.effort = self.reasoning_effort.take().or(wish.effort);
+        (wish != Reasoning::default()).then_some(wish)
+    }
+}
+
+fn within(param: &str, value: Option<f64>, least: f64, most: f64) -> Result<()> {
+    match value {
+        Some(value) if !(least..=most).contains(&value) => {
+            Err(Error::invalid(param, format!("{param} is {value}, it must be between {least} and {most}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn messages(raw: Option<Vec<RawMessage>>) -> Result<Vec<Message>> {
+    let raw = raw.ok_or_else(|| Error::invalid("messages", "you must provide a messages parameter"))?;
+    if raw.is_empty() {
+        return Err(Error::invalid("messages", "messages is empty: at least one message is needed"));
+    }
+    raw.into_iter().enumerate().map(|(position, raw)| message(position, raw)).collect()
+}
+
+fn message(position: usize, raw: RawMessage) -> Result<Message> {
+    let role = match raw.role.as_str() {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" | "bot" | "model" => Role::Assistant,
+        "tool" | "function" => Role::Tool,
+        other => {
+            let param = format!("messages[{position}].role");
+            let known = "system, developer, user, assistant or tool";
+            return Err(Error::invalid(&param, format!("{param} is `{other}`, it must be {known}")));
+        }
+    };
+    let parts = match raw.content {
+        Content::Null => Vec::new(),
+        Content::Text(text) => vec![Part::Text(text)],
+        Content::Parts(parts) => {
+            let path = |index| format!("messages[{position}].content[{index}]");
+            let parts: Result<Vec<_>> =
+                parts.into_iter().enumerate().map(|(i, raw)| part(&path(i), raw)).collect();
+            parts?.into_iter().flatten().collect()
+        }
+    };
+    let mut tool_calls: Vec<ToolCall> = raw.tool_calls.into_iter().flatten().map(call).collect();
+    let mut tool_call_id = raw.tool_call_id;
+    if let Some(function) = raw.function_call {
+        // the old way has no ids: the function's name stands for them
+        tool_calls.push(call(RawCall { id: Some(function.name.clone()), function }));
+    }
+    if role == Role::Tool && tool_call_id.is_none() {
+        tool_call_id = raw.name.clone();
+    }
+    Ok(Message { role, parts, tool_calls, tool_call_id, name: raw.name })
+}
+
+fn call(raw: RawCall) -> ToolCall {
+    let arguments = match raw.function.arguments {
+        Value::String(text) => text,
+        Value::Null => String::new(),
+        value => value.to_string(),
+    };
+    ToolCall { id: raw.id.unwrap_or_default(), name: raw.function.name, arguments }
+}
+
+/// A part that is not for the bot, such as its own thought sent back, is `None`.
+fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
+    let kind = raw.r#type.as_deref().unwrap_or("text");
+    let missing =
+        |field: &str| Error::invalid(format!("{path}.{field}"), format!("{path}.{field} is missing"));
+    let file = match kind {
+        "text" | "input_text" | "output_text" => {
+            return raw.text.map(|text| Some(Part::Text(text))).ok_or_else(|| missing("text"));
+        }
+        "refusal" => return Ok(raw.refusal.map(Part::Text)),
+        "thinking" | "redacted_thinking" | "reasoning" => return Ok(None),
+        "image_url" | "input_image" => {
+            let url = raw.image_url.ok_or_else(|| missing("image_url"))?;
+            by_url(&format!("{path}.image_url"), url, None)?
+        }
+        "video_url" => {
+            let url = raw.video_url.ok_or_else(|| missing("video_url"))?;
+            by_url(&format!("{path}.video_url"), url, None)?
+        }
+        "file" | "input_file" => file(&format!("{path}.file"), raw.file.ok_or_else(|| missing("file"))?)?,
+        "input_audio" => {
+            let audio = raw.input_audio.ok_or_else(|| missing("input_audio"))?;
+            let content_type = match audio.format.as_deref().unwrap_or("wav") {
+                "mp3" => "audio/mpeg".to_owned(),
+                format => format!("audio/{format}"),
+            };
+            data(&format!("{path}.input_audio.data"), &audio.data, content_type, None)?
+        }
+        "image" | "document" => {
+            source(&format!("{path}.source"), raw.source.ok_or_else(|| missing("source"))?)?
+        }
+        other => {
+            let param = format!("{path}.type");
+            return Err(Error::invalid(&param, format!("{param} is `{other}`, which is not known here")));
+        }
+    };
+    Ok(Some(Part::File(file)))
+}
+
+fn by_url(path: &str, url: Url, name: Option<String>) -> Result<FileSource> {
+    let url = match url {
+        Url::Plain(url) | Url::Object { url } => url,
+    };
+    let scheme = url.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    match scheme.as_str() {
+        "http" | "https" => Ok(FileSource::Link { url, name }),
+        "data" => data_url(path, &url, name),
+        _ => Err(Error::invalid(path, format!("{path} must be an http, https or data URL"))),
+    }
+}
+
+/// `data:image/png;base64,…`
+fn data_url(path: &str, url: &str, name: Option<String>) -> Result<FileSource> {
+    let broken = || Error::invalid(path, format!("{path} is not a base64 data URL"));
+    let (head, content) = url["data:".len()..].split_once(',').ok_or_else(broken)?;
+    let mut fields = head.split(';');
+    let content_type = fields.next().filter(|name| !name.is_empty()).unwrap_or("text/plain").to_owned();
+    if !fields.any(|field| field.trim().eq_ignore_ascii_case("base64")) {
+        return Err(broken());
+    }
+    data(path, content, content_type, name)
+}
+
+fn data(path: &str, base64: &str, content_type: String, name: Option<String>) -> Result<FileSource> {
+    let compact: String;
+    let text = match base64.contains(|c: char| c.is_ascii_whitespace()) {
+        true => {
+            compact = base64.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+            &compact
+        }
+        false => base64,
+    };
+    let bytes = STANDARD
+        .decode(text)
+        .map_err(|e| Error::invalid(path, format!("{path} is not valid base64: {e}")))?;
+    if bytes.is_empty() {
+        return Err(Error::invalid(path, format!("{path} is an empty file")));
+    }
+    Ok(FileSource::Data { bytes: Arc::new(bytes), content_type, name })
+}
+
+fn file(path: &str, raw: RawFile) -> Result<FileSource> {
+    match (raw.file_data, raw.url) {
+        (Some(content), _) if content.starts_with("data:") => {
+            data_url(&format!("{path}.file_data"), &content, raw.filename)
+        }
+        (Some(content), _) if content.starts_with("http://") || content.starts_with("https://") => {
+            Ok(FileSource::Link { url: content, name: raw.filename })
+        }
+        (Some(content), _) => {
+            let content_type = raw.filename.as_deref().map_or(OCTETS, content_type_of).to_owned();
+            data(&format!("{path}.file_data"), &content, content_type, raw.filename)
+        }
+        (None, Some(url)) => by_url(&format!("{path}.url"), Url::Plain(url), raw.filename),
+        (None, None) => {
+            let param = format!("{path}.file_data");
+            Err(Error::invalid(&param, format!("{param} is missing; files by id are not kept here")))
+        }
+    }
+}
+
+fn source(path: &str, raw: RawSource) -> Result<FileSource> {
+    match (raw.data, raw.url) {
+        (Some(content), _) => {
+            let content_type = raw.media_type.unwrap_or_else(|| OCTETS.to_owned());
+            data(&format!("{path}.data"), &content, content_type, None)
+        }
+        (None, Some(url)) => by_url(&format!("{path}.url"), Url::Plain(url), None),
+        (None, None) => Err(Error::invalid(format!("{path}.data"), format!("{path}.data is missing"))),
+    }
+}
+
+const OCTETS: &str = "application/octet-stream";
+
+/// The MIME type by a file name's extension.
+fn content_type_of(name: &str) -> &'static str {
+    const TYPES: &[(&str, &str)] = &[
+        ("pdf", "application/pdf"),
+        ("txt", "text/plain"),
+        ("md", "text/markdown"),
+        ("csv", "text/csv"),
+        ("html", "text/html"),
+        ("json", "application/json"),
+        ("png", "image/png"),
+        ("jpg", "image/jpeg"),
+        ("jpeg", "image/jpeg"),
+        ("gif", "image/gif"),
+        ("webp", "image/webp"),
+        ("mp3", "audio/mpeg"),
+        ("wav", "audio/wav"),
+        ("mp4", "video/mp4"),
+        ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ];
+    let extension = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    TYPES.iter().find(|(known, _)| *known == extension).map_or(OCTETS, |(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(value: Value) -> Result<Chat> {
+        decode(value.to_string().as_bytes())
+    }
+
+    fn with(field: &str, value: Value) -> Result<Chat> {
+        let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
+        request[field] = value;
+        read(request)
+    }
+
+    #[test]
+    fn content_as_string_as_parts_and_null() {
+        let chat = read(
+            json!({"model": " m ", "stream": true, "stream_options": {"include_usage": true}, "messages": [
+            {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+            {"role": "assistant", "content": null, "reasoning_content": "hm", "refusal": null},
+            {"role": "user", "content": "x", "invented": 1}]}),
+        );
+        let chat = chat.unwrap();
+        assert!(chat.stream && chat.includes_usage);
+        assert_eq!((chat.ask.model.as_str(), chat.ask.choices), ("m", 1));
+        let turns: Vec<_> = chat.ask.messages.iter().map(|m| (m.role, m.text())).collect();
+        assert_eq!(
+            turns,
+            [(Role::System, "a\nb".into()), (Role::Assistant, "".into()), (Role::User, "x".into())]
+        );
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let user = |content: Value| json!([{"role": "user", "content": content}]);
+        let cases = [
+            ("messages", user(json!(7)), "messages[0].content"),
+            ("messages", user(json!([{"type": "text", "text": 7}])), "messages[0].content[0].text"),
+            ("messages", user(json!([{"type": "text"}])), "messages[0].content[0].text"),
+            ("messages", user(json!([{"type": "hologram"}])), "messages[0].content[0].type"),
+            (
+                "messages",
+                user(json!([{"type": "image_url", "image_url": {"url": "ftp://x"}}])),
+                "messages[0].content[0].image_url",
+            ),
+            (
+                "messages",
+                user(json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,%%"}}])),
+                "messages[0].content[0].image_url",
+            ),
+            (
+                "messages",
+                user(json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}])),
+                "messages[0].content[0].image_url",
+            ),
+            (
+                "messages",
+                user(json!([{"type": "file", "file": {"file_id": "f"}}])),
+                "messages[0].content[0].file.file_data",
+            ),
+            ("messages", json!([{"role": "king", "content": "x"}]), "messages[0].role"),
+            ("messages", json!([{"content": "x"}]), "messages[0]"),
+            ("messages", json!([]), "messages"),
+            ("messages", json!("x"), "messages"),
+            ("messages", Value::Null, "messages"),
+            ("model", Value::Null, "model"),
+            ("model", json!(""), "model"),
+            ("model", json!(1), "model"),
+            ("stream", json!("yes"), "stream"),
+            ("temperature", json!(2.5), "temperature"),
+            ("temperature", json!("hot"), "temperature"),
+            ("top_p", json!(2), "top_p"),
+            ("n", json!(0), "n"),
+            ("n", json!(9), "n"),
+            ("stop", json!(["1", "2", "3", "4", "5"]), "stop"),
+            ("stop", json!(5), "stop"),
+            ("max_tokens", json!(-1), "max_tokens"),
+            ("max_completion_tokens", json!(0), "max_completion_tokens"),
+            ("logprobs", json!(true), "logprobs"),
+            ("modalities", json!(["text", "audio"]), "modalities"),
+            ("audio", json!({"voice": "x"}), "audio"),
+            ("tools", json!([{"type": "function"}]), "tools[0].function"),
+            ("tools", json!([{"type": "function", "function": {}}]), "tools[0].function"),
+            ("tool_choice", json!("maybe"), "tool_choice"),
+            ("response_format", json!({"type": "xml"}), "response_format.type"),
+            ("response_format", json!({"type": "json_schema"}), "response_format.json_schema"),
+        ];
+        for (field, value, param) in cases {
+            let error = with(field, value.clone()).err().unwrap_or_else(|| panic!("{field}: {value}"));
+            assert_eq!(error.param.as_deref(), Some(param), "{field}: {value}: {error}");
+            assert_eq!(error.kind, Kind::InvalidRequest);
+        }
+        for body in ["", "{", "[]", "7", "{\"model\":\"m\"} x", "\u{0}"] {
+            assert_eq!(decode(body.as_bytes()).unwrap_err().kind, Kind::InvalidRequest, "{body}");
+        }
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        for field in [
+            "temperature",
+            "stop",
+            "tools",
+            "tool_choice",
+            "n",
+            "stream",
+            "response_format",
+            "logprobs",
+            "audio",
+            "max_tokens",
+            "stream_options",
+            "extra_body",
+            "reasoning_effort",
+            "logit_bias",
+        ] {
+            assert!(with(field, Value::Null).is_ok(), "{field}");
+        }
+    }
+
+    #[test]
+    fn tools_in_both_fashions() {
+        let chat = with(
+            "tools",
+            json!([{"type": "function", "function": {"name": "a", "strict": true}},
+                                        {"type": "web_search"}]),
+        )
+        .unwrap();
+        assert_eq!(chat.ask.tools.len(), 1);
+        assert!(!chat.has_functions);
+        let chat = read(json!({"model": "m", "functions": [{"name": "b", "parameters": {}}], "function_call": {"name": "b"},
+            "messages": [{"role": "user", "content": "x"},
+                         {"role": "assistant", "content": null, "function_call": {"name": "b", "arguments": "{}"}},
+                         {"role": "function", "name": "b", "content": "1"}]})).unwrap();
+        assert!(chat.has_functions);
+        assert_eq!(chat.ask.tool_choice, ToolChoice::Named("b".into()));
+        assert_eq!(chat.ask.messages[1].tool_calls[0].id, chat.ask.messages[2].tool_call_id.clone().unwrap());
+        for (value, expected) in [
+            (json!("none"), ToolChoice::None),
+            (json!("required"), ToolChoice::Required),
+            (json!({"type": "function", "function": {"name": "f"}}), ToolChoice::Named("f".into())),
+        ] {
+            assert_eq!(with("tool_choice", value).unwrap().ask.tool_choice, expected);
+        }
+    }
+
+    #[test]
+    fn every_way_to_say_how_hard_to_think() {
+        let wish = |field: &str, value: Value| with(field, value).unwrap().ask.reasoning.unwrap();
+        assert_eq!(wish("reasoning_effort", json!("high")).effort.as_deref(), Some("high"));
+        assert_eq!(wish("reasoning", json!({"effort": "low", "max_tokens": 9})).budget, Some(9));
+        let thinking = wish("thinking", json!({"type": "enabled", "budget_tokens": 5}));
+        assert_eq!((thinking.budget, thinking.enabled), (Some(5), Some(true)));
+        assert_eq!(wish("thinking", json!({"type": "disabled"})).enabled, Some(false));
+        assert_eq!(wish("enable_thinking", json!(false)).enabled, Some(false));
+        let google = json!({"google": {"thinking_config": {"thinking_budget": 8}}, "quality": "high"});
+        let chat = with("extra_body", google).unwrap();
+        assert_eq!(chat.ask.reasoning.unwrap().budget, Some(8));
+        assert_eq!(chat.ask.parameters, *json!({"quality": "high"}).as_object().unwrap());
+        assert_eq!(with("user", json!("u")).unwrap().ask.reasoning, None);
+    }
+
+    #[test]
+    fn unknown_fields_are_hints_and_poe_parameters_are_parameters() {
+        let chat =
+            read(json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "aspect_ratio": "1:1",
+            "user": "u", "poe": {"parameters": {"web_search": true}}}))
+            .unwrap();
+        assert_eq!(chat.ask.hints, *json!({"aspect_ratio": "1:1"}).as_object().unwrap());
+        assert_eq!(chat.ask.parameters, *json!({"web_search": true}).as_object().unwrap());
+    }
+
+    #[test]
+    fn files_in_every_form() {
+        let content = json!([
+            {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
+            {"type": "image_url", "image_url": "data:image/png;base64,AAEC"},
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "AAEC"}},
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA\nEC"}},
+            {"type": "input_audio", "input_audio": {"data": "AAEC", "format": "mp3"}},
+            {"type": "video_url", "video_url": {"url": "https://x/y.mp4"}},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "AAEC"}},
+        ]);
+        let chat = with("messages", json!([{"role": "user", "content": content}])).unwrap();
+        let kinds: Vec<_> = chat.ask.messages[0]
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::File(FileSource::Data { bytes, content_type, .. }) => {
+                    assert_eq!(bytes.as_slice(), &[0, 1, 2]);
+                    content_type.clone()
+                }
+                Part::File(FileSource::Link { url, .. }) => url.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                "https://x/y.png",
+                "image/png",
+                "application/pdf",
+                "application/pdf",
+                "audio/mpeg",
+                "https://x/y.mp4",
+                "image/gif"
+            ]
+        );
+    }
+}

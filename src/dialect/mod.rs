@@ -1,0 +1,4 @@
+//! The tongues: bytes into an [`Ask`](crate::exchange::Ask), events into frames. Pure; siblings are alike.
+
+pub mod catalog;
+pub mod chat;

@@ -1,0 +1,227 @@
+//! Reads a request's body: by length or by chunks, within a size, against a clock.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::head::Framing;
+use crate::error::{Error, Kind, Result};
+
+/// A body may take its grace and then must keep to this rate on average, in bytes per second: slow lines pass,
+/// a drip does not.
+const MIN_RATE: u64 = 8 << 10;
+/// The most bytes that a chunk's size line or all trailers may have.
+const MAX_CHUNK_LINE: usize = 256;
+const MAX_TRAILERS: usize = 8 << 10;
+
+/// When a body that began at `start` and brought `received` bytes must be given up.
+pub fn deadline(start: Instant, grace: Duration, received: u64) -> Instant {
+    start + grace + Duration::from_millis(received.saturating_mul(1000) / MIN_RATE)
+}
+
+/// Puts a body together from the bytes that arrive. Memory grows with what has arrived, not with what was announced.
+#[derive(Debug)]
+pub struct Decoder {
+    framing: State,
+    limit: u64,
+    received: u64,
+    body: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum State {
+    Length(u64),
+    ChunkSize(Vec<u8>),
+    ChunkData(u64),
+    ChunkEnd { seen_cr: bool },
+    Trailers { line: usize, total: usize, seen_cr: bool },
+    Done,
+}
+
+impl Decoder {
+    /// A decoder for a body of at most `limit` bytes; one announced larger is refused here, before a byte is read.
+    pub fn new(framing: Framing, limit: u64) -> Result<Decoder> {
+        let framing = match framing {
+            Framing::Length(length) if length > limit => return Err(too_large(limit)),
+            Framing::Length(0) => State::Done,
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::ChunkSize(Vec::new()),
+        };
+        Ok(Decoder { framing, limit, received: 0, body: Vec::new() })
+    }
+
+    /// Whether the body is complete.
+    pub fn is_done(&self) -> bool {
+        matches!(self.framing, State::Done)
+    }
+
+    /// Bytes that have arrived, framing included.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The body.
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
+    /// Takes bytes from the wire and says how many of them belong to this body.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<usize> {
+        let mut used = 0;
+        while used < bytes.len() && !self.is_done() {
+            used += self.step(&bytes[used..])?;
+        }
+        self.received += used as u64;
+        Ok(used)
+    }
+
+    fn step(&mut self, bytes: &[u8]) -> Result<usize> {
+        match &mut self.framing {
+            State::Length(left) | State::ChunkData(left) => {
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                self.body.extend_from_slice(&bytes[..take]);
+                *left -= take as u64;
+                if *left == 0 {
+                    self.framing = match self.framing {
+                        State::Length(_) => State::Done,
+                        _ => State::ChunkEnd { seen_cr: false },
+                    };
+                }
+                return Ok(take);
+            }
+            State::ChunkSize(line) => {
+                line.push(bytes[0]);
+                if line.ends_with(b"\r\n") {
+                    let size = chunk_size(&line[..line.len() - 2])?;
+                    if self.body.len() as u64 + size > self.limit {
+                        return Err(too_large(self.limit));
+                    }
+                    self.framing = match size {
+                        0 => State::Trailers { line: 0, total: 0, seen_cr: false },
+                        size => State::ChunkData(size),
+                    };
+                } else if bytes[0] == b'\n' || line.len() > MAX_CHUNK_LINE {
+                    return Err(bad_chunk());
+                }
+            }
+            State::ChunkEnd { seen_cr } => match (*seen_cr, bytes[0]) {
+                (false, b'\r') => *seen_cr = true,
+                (true, b'\n') => self.framing = State::ChunkSize(Vec::new()),
+                _ => return Err(bad_chunk()),
+            },
+            State::Trailers { line, total, seen_cr } => {
+                *total += 1;
+                match (*seen_cr, bytes[0]) {
+                    (false, b'\r') => *seen_cr = true,
+                    (true, b'\n') if *line == 0 => self.framing = State::Done,
+                    (true, b'\n') => (*line, *seen_cr) = (0, false),
+                    (true, _) | (false, b'\n') => return Err(bad_chunk()),
+                    _ if *total > MAX_TRAILERS => return Err(bad_chunk()),
+                    _ => *line += 1,
+                }
+            }
+            State::Done => {}
+        }
+        Ok(1)
+    }
+}
+
+/// The size in a chunk's first line; extensions are skipped.
+fn chunk_size(line: &[u8]) -> Result<u64> {
+    let text = std::str::from_utf8(line).map_err(|_| bad_chunk())?;
+    let digits = text.split(';').next().unwrap_or_default().trim_end_matches([' ', '\t']);
+    let plain = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !plain {
+        return Err(bad_chunk());
+    }
+    u64::from_str_radix(digits, 16).map_err(|_| bad_chunk())
+}
+
+fn bad_chunk() -> Error {
+    Error::new(Kind::InvalidRequest, "malformed HTTP request: the chunked body is not framed correctly")
+}
+
+fn too_large(limit: u64) -> Error {
+    Error::new(Kind::TooLarge, format!("the request body is larger than the limit of {limit} bytes"))
+}
+
+/// The error for a body that stopped arriving.
+pub fn broken(error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            Error::new(Kind::RequestTimeout, "the request body arrived too slowly")
+        }
+        _ => Error::new(Kind::InvalidRequest, "the request body ended early"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes `wire` in pieces of `step` bytes; gives the body and how many bytes were left over.
+    fn decode(framing: Framing, limit: u64, wire: &[u8], step: usize) -> Result<Option<(Vec<u8>, usize)>> {
+        let mut decoder = Decoder::new(framing, limit)?;
+        let mut used = 0;
+        for piece in wire.chunks(step) {
+            used += decoder.push(piece)?;
+        }
+        let left = wire.len() - used;
+        Ok(decoder.is_done().then(|| (decoder.into_body(), left)))
+    }
+
+    #[test]
+    fn bodies_come_out_the_same_however_they_are_cut() {
+        let chunked = b"4\r\nWiki\r\n6;x=\"y\"\r\npedia \r\n0\r\nTrailer: a\r\n\r\nGET /";
+        for step in 1..chunked.len() {
+            let (body, left) = decode(Framing::Chunked, 100, chunked, step).unwrap().unwrap();
+            assert_eq!((body.as_slice(), left), (&b"Wikipedia "[..], 5), "{step}");
+            let (body, left) = decode(Framing::Length(3), 3, b"abcdef", step).unwrap().unwrap();
+            assert_eq!((body.as_slice(), left), (&b"abc"[..], 3));
+        }
+        assert_eq!(decode(Framing::Length(4), 9, b"abc", 1).unwrap(), None, "not complete");
+        assert_eq!(decode(Framing::Chunked, 9, b"0\r\n\r\n", 1).unwrap(), Some((vec![], 0)));
+    }
+
+    #[test]
+    fn bad_chunks_are_refused() {
+        let bad = [
+            "x\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x1\r\n",
+            "\r\n",
+            "1\n",
+            "1\r\nab\r\n",
+            "1\r\na\n",
+            "1 2\r\n",
+            "ffffffffffffffff\r\n",
+            "1\r\na\r\n0\r\nT: x\n\r\n",
+            "0\r\n\rx",
+        ];
+        for wire in bad {
+            assert!(decode(Framing::Chunked, 1 << 20, wire.as_bytes(), 1).is_err(), "{wire:?}");
+        }
+        let endless = "1".repeat(MAX_CHUNK_LINE + 2);
+        assert!(decode(Framing::Chunked, 100, endless.as_bytes(), 64).is_err());
+        let trailers = format!("0\r\n{}", "T: x\r\n".repeat(MAX_TRAILERS));
+        assert!(decode(Framing::Chunked, 100, trailers.as_bytes(), 64).is_err());
+    }
+
+    #[test]
+    fn the_limit_holds_before_anything_is_kept() {
+        assert_eq!(Decoder::new(Framing::Length(99_999_999_999_999), 10).unwrap_err().kind, Kind::TooLarge);
+        let error = decode(Framing::Chunked, 10, b"b\r\nhello world\r\n", 1).unwrap_err();
+        assert_eq!(error.kind, Kind::TooLarge);
+        let decoder = Decoder::new(Framing::Length(1 << 30), 1 << 30).unwrap();
+        assert_eq!(decoder.body.capacity(), 0);
+    }
+
+    #[test]
+    fn a_drip_runs_into_the_deadline_and_a_slow_line_does_not() {
+        let start = Instant::now();
+        let grace = Duration::from_secs(30);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(deadline(start, grace, 40) < after(40), "one byte a second");
+        assert!(deadline(start, grace, 600 * 16 << 10) > after(600), "16 KiB a second for ten minutes");
+    }
+}

@@ -1,0 +1,224 @@
+//! Accepts connections, seats them, turns away what is too many, and drains on the way out.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+use super::answer::Answer;
+use super::connection::{self, Handler};
+use super::pool::Pool;
+use super::seats::{Going, Seats, Stop};
+use crate::dialect;
+use crate::error::{Error, Kind};
+
+const BACKLOG: i32 = 1024;
+/// A client that takes nothing for so long is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a refused client may take to read why, and how many may do so at a time.
+const FAREWELL: Duration = Duration::from_secs(1);
+const MAX_FAREWELLS: usize = 32;
+/// After the grace period running answers get this long to say their last word.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+/// Descriptors that are not connections: standard streams, listeners, files.
+const SPARE_DESCRIPTORS: u64 = 32;
+
+/// How much one server takes on, and how long it waits.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The most connections at a time.
+    pub connections: usize,
+    /// For a whole head, from its first byte.
+    pub head_timeout: Duration,
+    /// For a connection that waits for its next request.
+    pub idle_timeout: Duration,
+    /// A body's grace before it must keep to a minimum rate.
+    pub body_timeout: Duration,
+    /// For running answers, once the server shall stop.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let seconds = Duration::from_secs;
+        Limits {
+            connections: 1024,
+            head_timeout: seconds(15),
+            idle_timeout: seconds(75),
+            body_timeout: seconds(30),
+            grace: seconds(20),
+        }
+    }
+}
+
+/// A bound port.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    limits: Limits,
+}
+
+impl Server {
+    /// Binds `address`. An IPv6 wildcard takes IPv4 clients too.
+    pub fn bind(address: SocketAddr, limits: Limits) -> io::Result<Server> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        socket.set_reuse_address(true)?; // the port can be bound again at once after a restart
+        // accepted sockets inherit what follows
+        socket.set_tcp_nodelay(true)?;
+        socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        let probe =
+            TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(20));
+        socket.set_tcp_keepalive(&probe)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Server { listener: socket.into(), limits })
+    }
+
+    /// The address that was bound; tells the port when 0 was asked for.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` asks to leave; returns when all answers have ended or the grace period is over.
+    pub fn serve(self, handler: Arc<dyn Handler>, stop: &Stop) {
+        let seats = Seats::new(self.limits.connections);
+        let grace = self.limits.grace;
+        self.accept_loop(&seats, &handler, stop);
+        seats.evict_idle();
+        if !wait_for_answers(&seats, Instant::now() + grace, stop) {
+            stop.go(Going::Ending);
+            seats.wait_empty(Instant::now() + LAST_WORDS);
+        }
+    }
+
+    fn accept_loop(self, seats: &Arc<Seats>, handler: &Arc<dyn Handler>, stop: &Stop) {
+        let pool = Pool::default();
+        let mut farewells = Farewells::default();
+        while stop.going() == Going::On {
+            self.wait(stop, farewells.pending());
+            farewells.expire();
+            // a bounded run, so that a flood of connections does not keep the farewells waiting
+            for _ in 0..64 {
+                match self.listener.accept() {
+                    Ok((socket, _)) => self.seat(socket, seats, &pool, handler, stop, &mut farewells),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => {
+                        // out of descriptors, or the client was gone before it came in: none ends the server
+                        log::warn!("a connection could not be accepted: {error}");
+                        farewells.clear();
+                        seats.evict_one();
+                        thread::sleep(Duration::from_millis(10));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn wait(&self, stop: &Stop, farewells_pending: bool) {
+        let tick = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        let mut fds = [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(stop.woken(), PollFlags::IN)];
+        // an interrupted wait is only a short one
+        let _ = poll(&mut fds, farewells_pending.then_some(&tick));
+    }
+
+    fn seat(
+        &self,
+        socket: TcpStream,
+        seats: &Arc<Seats>,
+        pool: &Pool,
+        handler: &Arc<dyn Handler>,
+        stop: &Stop,
+        farewells: &mut Farewells,
+    ) {
+        let seat = match seats.take(socket) {
+            Ok(seat) => seat,
+            Err(socket) => return farewells.refuse(socket),
+        };
+        let (handler, limits, stop) = (Arc::clone(handler), self.limits.clone(), stop.clone());
+        let life = move || connection::live(Arc::clone(&seat), limits, stop, &*handler);
+        if let Err(error) = pool.run(Box::new(life)) {
+            log::warn!("no thread for a connection: {error}");
+        }
+    }
+}
+
+fn wait_for_answers(seats: &Seats, deadline: Instant, stop: &Stop) -> bool {
+    loop {
+        // connections that fall idle meanwhile leave too
+        let step = deadline.min(Instant::now() + Duration::from_millis(50));
+        if seats.wait_empty(step) {
+            return true;
+        }
+        if Instant::now() >= deadline || stop.going() == Going::Ending {
+            return false;
+        }
+        seats.evict_idle();
+    }
+}
+
+/// Connections that were turned away. They stay a moment: closing at once, with their request unread, would make
+/// the kernel throw away the answer that says why.
+#[derive(Default)]
+struct Farewells {
+    leaving: VecDeque<(Instant, TcpStream)>,
+}
+
+impl Farewells {
+    fn refuse(&mut self, mut socket: TcpStream) {
+        let error = Error::new(Kind::Overloaded, "the server has no free connection; try again in a second");
+        let body = dialect::chat::error_answer(&error);
+        let answer = Answer::json(error.kind.status(), body).header("Retry-After", "1");
+        let Ok(bytes) = answer.print(None, true) else { return };
+        // a fresh socket has room for one small answer: this never blocks
+        let _ = socket.set_nonblocking(true);
+        let _ = socket.write_all(&bytes);
+        let _ = socket.shutdown(Shutdown::Write);
+        if self.leaving.len() >= MAX_FAREWELLS {
+            self.leaving.pop_front();
+        }
+        self.leaving.push_back((Instant::now(), socket));
+    }
+
+    fn pending(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Lets those go that have read their answer, or had the time to.
+    fn expire(&mut self) {
+        self.leaving.retain_mut(|(since, socket)| {
+            let waits = match socket.read(&mut [0; 4096]) {
+                Ok(count) => count > 0,
+                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            };
+            waits && since.elapsed() < FAREWELL
+        });
+    }
+
+    fn clear(&mut self) {
+        self.leaving.clear();
+    }
+}
+
+/// Raises the limit of open descriptors as far as the system allows and says how many connections fit into it, when
+/// each takes `each` descriptors.
+pub fn connections_that_fit(each: u64) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let usable = current.unwrap_or(u64::MAX).saturating_sub(SPARE_DESCRIPTORS + MAX_FAREWELLS as u64);
+    usize::try_from(usable / each.max(1)).unwrap_or(usize::MAX).max(1)
+}

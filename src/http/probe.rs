@@ -1,0 +1,24 @@
+//! Asks a running server whether it is alive, for images without a shell.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Asks `GET /health` at `address` (`host:port`). An error is a sentence.
+pub fn probe(address: &str) -> Result<(), String> {
+    let unreachable = |error| format!("{address} does not answer: {error}");
+    let found = address.to_socket_addrs().map_err(unreachable)?.next();
+    let found = found.ok_or_else(|| format!("{address} has no address"))?;
+    let mut socket = TcpStream::connect_timeout(&found, TIMEOUT).map_err(unreachable)?;
+    socket.set_read_timeout(Some(TIMEOUT)).map_err(unreachable)?;
+    let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).map_err(unreachable)?;
+    let mut status = [0; 12];
+    socket.read_exact(&mut status).map_err(unreachable)?;
+    match &status {
+        b"HTTP/1.1 200" => Ok(()),
+        other => Err(format!("{address} says {}", String::from_utf8_lossy(other))),
+    }
+}

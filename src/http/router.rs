@@ -1,0 +1,261 @@
+//! Which method and path is answered by what; CORS, 404 and 405.
+
+use std::io;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use super::answer::Answer;
+use super::connection::{Call, Handler};
+use super::head::Head;
+use super::record::Record;
+use super::{catalog, relay};
+use crate::app::App;
+use crate::dialect;
+use crate::error::{Error, Kind, Result};
+
+/// What answers a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Route {
+    Home,
+    Health,
+    Chat,
+    Models,
+    Model(String),
+}
+
+impl Route {
+    /// The route of `path`, forgiving what clients get wrong: a slash at the end, `/v1` twice.
+    fn find(path: &str) -> Option<Route> {
+        let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        while parts.starts_with(&["v1", "v1"]) {
+            parts.remove(0);
+        }
+        let plain = parts.strip_prefix(&["v1"]).unwrap_or(&parts);
+        match (plain, parts.as_slice()) {
+            (_, [] | ["v1"]) => Some(Route::Home),
+            (_, ["health"]) => Some(Route::Health),
+            (["chat", "completions"], _) => Some(Route::Chat),
+            (["models"], _) => Some(Route::Models),
+            // a name may hold slashes of its own
+            (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
+            _ => None,
+        }
+    }
+
+    fn method(&self) -> &'static str {
+        match self {
+            Route::Chat => "POST",
+            _ => "GET",
+        }
+    }
+
+    fn allow(&self) -> &'static str {
+        match self {
+            Route::Chat => "POST, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
+        }
+    }
+}
+
+fn decoded(part: &str) -> String {
+    percent_decode_str(part).decode_utf8_lossy().into_owned()
+}
+
+/// Answers every request of the house.
+pub struct Door {
+    app: Arc<App>,
+}
+
+impl Door {
+    /// The door of `app`.
+    pub fn new(app: Arc<App>) -> Door {
+        Door { app }
+    }
+}
+
+impl Handler for Door {
+    fn answer(&self, call: &mut Call<'_>) -> io::Result<()> {
+        let mut record = Record::new();
+        let (method, path) = (call.head().method.clone(), call.head().path.clone());
+        // written down even if the answer panics
+        let mut note = Note { record: &mut record, method: &method, path: &path };
+        answer(&self.app, call, note.record())
+    }
+}
+
+/// Writes the record when the request is over, however it ends.
+struct Note<'a> {
+    record: &'a mut Record,
+    method: &'a str,
+    path: &'a str,
+}
+
+impl Note<'_> {
+    fn record(&mut self) -> &mut Record {
+        self.record
+    }
+}
+
+impl Drop for Note<'_> {
+    fn drop(&mut self) {
+        self.record.log(self.method, self.path);
+    }
+}
+
+fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
+    let head = call.head();
+    if head.method == "OPTIONS" {
+        return send(call, record, preflight(head));
+    }
+    let Some(route) = Route::find(&head.path) else {
+        let error = Error::new(Kind::NotFound, format!("there is nothing at {} {}", head.method, head.path));
+        return refuse(call, record, &error);
+    };
+    let asked = if head.method == "HEAD" { "GET" } else { head.method.as_str() };
+    if asked != route.method() {
+        let message = format!("{} is not allowed here, only {}", head.method, route.allow());
+        let error = Error::new(Kind::MethodNotAllowed, message);
+        return send(call, record, error_answer(&error).header("Allow", route.allow()));
+    }
+    match route {
+        Route::Home => send(call, record, Answer::text(200, HOME)),
+        Route::Health => send(call, record, health()),
+        Route::Chat => relay::chat(app, call, record),
+        Route::Models => respond(call, record, |call| catalog::list(app, call)),
+        Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
+    }
+}
+
+const HOME: &str = concat!(
+    "poe2openai ",
+    env!("CARGO_PKG_VERSION"),
+    ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nGET  /v1/models\nGET  /health\n"
+);
+
+fn health() -> Answer {
+    let body = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});
+    Answer::json(200, body.to_string().into_bytes())
+}
+
+/// Any page may call from any origin with any headers; no credentials are involved, keys travel in headers.
+fn preflight(head: &Head) -> Answer {
+    let asked = head.header("access-control-request-headers").unwrap_or("Authorization, Content-Type");
+    let allow = Route::find(&head.path).map_or("GET, HEAD, POST, OPTIONS", |route| route.allow());
+    let mut answer = Answer::empty(204)
+        .header("Allow", allow)
+        .header("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
+        .header("Access-Control-Allow-Headers", asked)
+        .header("Access-Control-Max-Age", "86400")
+        .header("Vary", "Access-Control-Request-Headers");
+    if head.header("access-control-request-private-network") == Some("true") {
+        answer = answer.header("Access-Control-Allow-Private-Network", "true");
+    }
+    answer
+}
+
+/// The key that the client shows: as a Bearer token, in `x-api-key`, or as `?key=`.
+pub fn shown_key(head: &Head) -> Result<Option<String>> {
+    if let Some(value) = head.header("authorization") {
+        let malformed =
+            || Error::new(Kind::Unauthorized, "the Authorization header must be `Bearer YOUR_KEY`");
+        let (scheme, key) = value.trim().split_once(' ').ok_or_else(malformed)?;
+        let key = key.trim();
+        let is_token = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
+        return match scheme.eq_ignore_ascii_case("bearer") && is_token {
+            true => Ok(Some(key.to_owned())),
+            false => Err(malformed()),
+        };
+    }
+    let in_query = || {
+        let pairs = head.query.as_deref().unwrap_or_default().split('&');
+        pairs.filter_map(|pair| pair.strip_prefix("key=")).map(decoded).next()
+    };
+    let key = head.header("x-api-key").map(|key| key.trim().to_owned()).or_else(in_query);
+    Ok(key.filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic())))
+}
+
+/// An error as a whole answer, with the time after which to try again.
+pub fn error_answer(error: &Error) -> Answer {
+    let answer = Answer::json(error.kind.status(), dialect::chat::error_answer(error));
+    match error.retry_after {
+        Some(wait) => answer.header("Retry-After", wait.as_secs_f64().ceil().max(1.0).to_string()),
+        None => answer,
+    }
+}
+
+/// Sends a whole answer and notes it.
+pub fn send(call: &mut Call<'_>, record: &mut Record, answer: Answer) -> io::Result<()> {
+    record.status = answer.status;
+    record.first_byte();
+    call.send(answer)
+}
+
+/// Sends an error as a whole answer and notes it.
+pub fn refuse(call: &mut Call<'_>, record: &mut Record, error: &Error) -> io::Result<()> {
+    record.status = error.kind.status();
+    record.fault = Some(error.message.clone());
+    match error.kind {
+        Kind::ClientGone => Err(io::ErrorKind::BrokenPipe.into()),
+        _ => send(call, record, error_answer(error)),
+    }
+}
+
+fn respond(
+    call: &mut Call<'_>,
+    record: &mut Record,
+    make: impl FnOnce(&mut Call<'_>) -> Result<Answer>,
+) -> io::Result<()> {
+    match make(call) {
+        Ok(answer) => send(call, record, answer),
+        Err(error) => refuse(call, record, &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::head;
+
+    #[test]
+    fn paths_are_found_however_clients_write_them() {
+        let cases = [
+            ("/", Some(Route::Home)),
+            ("/v1", Some(Route::Home)),
+            ("/health", Some(Route::Health)),
+            ("/v1/chat/completions", Some(Route::Chat)),
+            ("/chat/completions/", Some(Route::Chat)),
+            ("/v1/v1/chat/completions", Some(Route::Chat)),
+            ("//v1//models", Some(Route::Models)),
+            ("/models/a%20b", Some(Route::Model("a b".into()))),
+            ("/v1/models/openai/gpt", Some(Route::Model("openai/gpt".into()))),
+            ("/v1/chat", None),
+            ("/v2/models", None),
+        ];
+        for (path, route) in cases {
+            assert_eq!(Route::find(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn keys_are_read_wherever_clients_put_them() {
+        let key = |target: &str, header: &str| {
+            let text = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{header}\r\n");
+            shown_key(&head::parse(text.as_bytes()).unwrap())
+        };
+        for header in ["Authorization: Bearer k\r\n", "authorization: bearer  k \r\n", "X-Api-Key: k\r\n"] {
+            assert_eq!(key("/", header).unwrap().as_deref(), Some("k"), "{header}");
+        }
+        assert_eq!(key("/?a=b&key=k", "").unwrap().as_deref(), Some("k"));
+        assert_eq!(key("/", "").unwrap(), None);
+        for header in [
+            "Authorization: k\r\n",
+            "Authorization: Bearer \r\n",
+            "Authorization: Basic k\r\n",
+            "Authorization: Bearer a b\r\n",
+        ] {
+            assert_eq!(key("/", header).unwrap_err().kind, Kind::Unauthorized, "{header}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Poe's list of models, read leniently: what an entry leaves out is absent, not wrong.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::{Error, Kind, Result};
+
+/// One model of Poe's list.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    /// The bot's name.
+    pub id: String,
+    /// When it was made, in seconds since 1970 (Poe says milliseconds).
+    pub created: u64,
+    /// Who made it.
+    pub owned_by: String,
+    /// The most tokens of question and answer, if known.
+    pub context_length: Option<u64>,
+    /// What it can do: `tools`, `web_search`.
+    pub features: Vec<String>,
+    /// The parameters it declares, with their JSON Schemas.
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter that a model declares.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Parameter {
+    /// The name under which it is sent.
+    pub name: String,
+    /// The JSON Schema of its values.
+    #[serde(default)]
+    pub schema: Value,
+    /// What counts when it is not sent.
+    #[serde(default)]
+    pub default_value: Value,
+}
+
+impl Entry {
+    /// Whether the model declares that it can call tools.
+    pub fn has_tools(&self) -> bool {
+        self.features.iter().any(|feature| feature == "tools")
+    }
+
+    /// The parameter of that name, if the model declares it.
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+}
+
+#[derive(Deserialize)]
+struct List {
+    data: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    id: String,
+    #[serde(default)]
+    created: Option<f64>,
+    #[serde(default)]
+    owned_by: Option<String>,
+    #[serde(default)]
+    context_length: Option<u64>,
+    #[serde(default)]
+    supported_features: Option<Vec<String>>,
+    #[serde(default)]
+    parameters: Option<Vec<Value>>,
+}
+
+/// From here on a time can only be in milliseconds: as seconds it would lie beyond the year 5000.
+const FIRST_MILLISECONDS: f64 = 100_000_000_000.0;
+
+/// Reads the answer of `GET /v1/models`. Entries that make no sense are left out, and said so in the log.
+pub fn parse(body: &[u8]) -> Result<Vec<Entry>> {
+    let nonsense =
+        |error| Error::new(Kind::Upstream, format!("Poe's list of models makes no sense: {error}"));
+    let list: List = serde_json::from_slice(body).map_err(nonsense)?;
+    let entry = |value: Value| match serde_json::from_value::<Raw>(value) {
+        Ok(raw) => Some(Entry::from(raw)),
+        Err(error) => {
+            log::debug!("an entry of Poe's list of models was left out: {error}");
+            None
+        }
+    };
+    Ok(list.data.into_iter().filter_map(entry).collect())
+}
+
+impl From<Raw> for Entry {
+    fn from(raw: Raw) -> Entry {
+        let created = raw.created.unwrap_or(0.0).max(0.0);
+        let seconds = if created >= FIRST_MILLISECONDS { created / 1000.0 } else { created };
+        let parameters = raw.parameters.unwrap_or_default();
+        Entry {
+            id: raw.id,
+            created: seconds as u64,
+            owned_by: raw.owned_by.unwrap_or_else(|| "Poe".to_owned()),
+            context_length: raw.context_length,
+            features: raw.supported_features.unwrap_or_default(),
+            parameters: parameters
+                .into_iter()
+                .filter_map(|value| serde_json::from_value(value).ok())
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_as_poe_writes_them() {
+        let body = br#"{"object":"list","data":[
+            {"id":"gpt-5.2","object":"model","created":1765227300074,"owned_by":"OpenAI","context_length":400000,
+             "supported_features":["web_search","tools"],"pricing":null,
+             "parameters":[{"name":"web_search","schema":{"type":"boolean"},"default_value":false}]},
+            {"id":"old","created":1700000000,"owned_by":null,"parameters":null},
+            {"object":"model without a name"}]}"#;
+        let entries = parse(body).unwrap();
+        assert_eq!(entries.len(), 2);
+        let (gpt, old) = (&entries[0], &entries[1]);
+        assert_eq!((gpt.created, gpt.context_length, gpt.has_tools()), (1_765_227_300, Some(400_000), true));
+        assert_eq!(gpt.parameter("web_search").unwrap().schema["type"], "boolean");
+        assert_eq!((old.created, old.owned_by.as_str(), old.has_tools()), (1_700_000_000, "Poe", false));
+        assert_eq!(parse(b"<html>").unwrap_err().kind, Kind::Upstream);
+    }
+}

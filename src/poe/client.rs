@@ -1,0 +1,209 @@
+//! Calls to Poe: one question, with one retry, and the list of models.
+
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ureq::Agent;
+use ureq::Body;
+use ureq::http::Response;
+
+use super::catalog::{self, Entry};
+use super::live::Live;
+use super::transport::{self, Watch, watched};
+use super::words;
+use crate::error::{Error, Kind, Result};
+
+/// Everything that can stand in a path segment unescaped, and nothing that could end or leave it.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// Before the second try, and between two looks at the client meanwhile.
+const BACK_OFF: Duration = Duration::from_millis(250);
+/// A `Retry-After` longer than this is the client's to wait for.
+const MAX_BACK_OFF: Duration = Duration::from_secs(2);
+const TRIES: usize = 2;
+/// The most bytes of an error answer, and of the list of models, that are read.
+pub const MAX_ERROR_BYTES: u64 = 64 << 10;
+const MAX_CATALOG_BYTES: u64 = 32 << 20;
+
+/// Where Poe is and how long it may be silent.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Without a slash at the end.
+    pub base_url: String,
+    /// Where files are uploaded to.
+    pub file_upload_url: String,
+    /// To make a connection.
+    pub connect_timeout: Duration,
+    /// Until the first byte of an answer.
+    pub first_byte_timeout: Duration,
+    /// Between two bytes of an answer.
+    pub idle_timeout: Duration,
+    /// PEM text of the trusted roots, instead of the built-in ones.
+    pub root_certificates: Option<Vec<u8>>,
+    /// Poe is on this machine (the embedded one): proxies are not used.
+    pub is_local: bool,
+}
+
+/// Poe, as seen from here.
+pub struct Poe {
+    agent: Agent,
+    settings: Settings,
+}
+
+impl Poe {
+    /// Poe by `settings`. An error says what is wrong with the certificates.
+    pub fn new(settings: Settings) -> Result<Poe, String> {
+        Ok(Poe { agent: transport::agent(&settings)?, settings })
+    }
+
+    pub(super) fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Asks `bot`. The answer's first event has arrived when this returns; an error before it is this call's, and
+    /// faults that a second try may cure have had one.
+    pub fn ask(&self, bot: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
+        let url = format!("{}/bot/{}", self.settings.base_url, segment(bot)?);
+        with_retry(watch, || self.try_ask(&url, key, query, watch))
+    }
+
+    fn try_ask(&self, url: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
+        let request = self
+            .agent
+            .post(url)
+            .header("Authorization", bearer(key))
+            .header("Accept", "application/json")
+            .header("Content-Type", "application/json");
+        let (response, ended) = watched(watch, self.settings.first_byte_timeout, || request.send(query));
+        let response = finished(response, ended)?;
+        if response.status() != 200 {
+            return Err(self.refusal(response, watch));
+        }
+        let mut live =
+            Live::new(response.into_body().into_reader(), watch.clone(), self.settings.idle_timeout);
+        live.await_first()?;
+        Ok(live)
+    }
+
+    /// Poe's list of models. It needs no key, and an empty one is refused: `None` sends none.
+    pub fn models(&self, key: Option<&str>, watch: &Watch) -> Result<Vec<Entry>> {
+        let mut request = self.agent.get(format!("{}/v1/models", self.settings.base_url));
+        if let Some(key) = key {
+            request = request.header("Authorization", bearer(key));
+        }
+        let (response, ended) = watched(watch, self.settings.first_byte_timeout, || request.call());
+        let response = finished(response, ended)?;
+        if response.status() != 200 {
+            return Err(self.refusal(response, watch));
+        }
+        catalog::parse(&self.read(response, MAX_CATALOG_BYTES, watch)?)
+    }
+
+    pub(super) fn refusal(&self, response: Response<Body>, watch: &Watch) -> Error {
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
+        match self.read(response, MAX_ERROR_BYTES, watch) {
+            Ok(body) => words::of_status(status, retry_after.as_deref(), &body),
+            Err(error) if error.kind == Kind::ClientGone => error,
+            Err(_) => words::of_status(status, retry_after.as_deref(), b""),
+        }
+    }
+
+    pub(super) fn read(&self, response: Response<Body>, limit: u64, watch: &Watch) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        let mut reader = response.into_body().into_reader().take(limit);
+        let (outcome, ended) = watched(watch, self.settings.idle_timeout, || reader.read_to_end(&mut body));
+        match (outcome, ended) {
+            (_, Some(error)) => Err(error),
+            (Err(error), None) => {
+                Err(Error::new(Kind::Upstream, format!("Poe broke off its answer: {error}")))
+            }
+            (Ok(_), None) => Ok(body),
+        }
+    }
+}
+
+/// Calls `call`, and once more after a fault that a second try may cure.
+pub fn with_retry<T>(watch: &Watch, mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut tries = 1;
+    loop {
+        let error = match call() {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let wait = error.retry_after.unwrap_or(BACK_OFF);
+        if !error.transient || tries == TRIES || wait > MAX_BACK_OFF {
+            return Err(error);
+        }
+        log::debug!("trying again in {} ms, for: {error}", wait.as_millis());
+        tries += 1;
+        pause(wait, watch)?;
+    }
+}
+
+/// What a call brought, or why it ended.
+pub fn finished(
+    response: Result<Response<Body>, ureq::Error>,
+    ended: Option<Error>,
+) -> Result<Response<Body>> {
+    match (response, ended) {
+        (_, Some(error)) => Err(error),
+        (Err(error), None) => Err(transport::failure(&error)),
+        (Ok(response), None) => Ok(response),
+    }
+}
+
+fn bearer(key: &str) -> String {
+    format!("Bearer {key}")
+}
+
+/// A bot's name as one segment of a path: it can never reach another path.
+fn segment(bot: &str) -> Result<String> {
+    match bot {
+        "." | ".." => {
+            Err(Error::new(Kind::ModelNotFound, format!("there is no model `{bot}`")).about("model"))
+        }
+        _ => Ok(utf8_percent_encode(bot, SEGMENT).to_string()),
+    }
+}
+
+/// Waits for `wait`, or less if the watch says so.
+pub fn pause(wait: Duration, watch: &Watch) -> Result<()> {
+    let end = Instant::now() + wait;
+    loop {
+        watch()?;
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(left.min(BACK_OFF));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_never_leaves_its_segment() {
+        let cases = [
+            ("GPT-4o", "GPT-4o"),
+            ("a b", "a%20b"),
+            ("../v1/models", "..%2Fv1%2Fmodels"),
+            ("a?b#c", "a%3Fb%23c"),
+            ("a\\b%2F", "a%5Cb%252F"),
+            ("\u{4f60}", "%E4%BD%A0"),
+            ("a\r\nX: y", "a%0D%0AX%3A%20y"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(segment(name).unwrap(), expected);
+        }
+        assert!(segment("..").is_err() && segment(".").is_err());
+    }
+}

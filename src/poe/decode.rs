@@ -1,0 +1,292 @@
+//! What Poe's events mean.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Deserialize;
+
+use super::sse::Frame;
+use super::words;
+use crate::error::{Error, Kind, Result};
+use crate::exchange::{Attachment, Event, Finish, FinishReason, ToolDelta};
+
+/// Turns the events of one answer into ours.
+#[derive(Debug, Default)]
+pub struct Decode {
+    reason: Option<FinishReason>,
+    /// The response that is streamed; the others of a multi-response wait in `others`.
+    main: Option<u64>,
+    others: BTreeMap<u64, String>,
+}
+
+/// Whether more may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The answer goes on.
+    More,
+    /// Poe said `done`.
+    Done,
+}
+
+#[derive(Deserialize)]
+struct TextData {
+    text: String,
+    index: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct FileData {
+    url: String,
+    #[serde(default)]
+    content_type: String,
+    #[serde(default)]
+    name: String,
+    inline_ref: Option<String>,
+}
+
+/// An OpenAI chunk, read leniently: any field may be missing or null.
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    choices: Option<Vec<Choice>>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    delta: Option<Delta>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Delta {
+    #[serde(default)]
+    content: Option<String>,
+    #[serde(default)]
+    reasoning_content: Option<String>,
+    #[serde(default)]
+    reasoning: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<CallDelta>>,
+}
+
+#[derive(Deserialize)]
+struct CallDelta {
+    #[serde(default)]
+    index: Option<usize>,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    function: Option<FunctionDelta>,
+}
+
+#[derive(Deserialize)]
+struct FunctionDelta {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    arguments: Option<String>,
+}
+
+impl Decode {
+    /// Puts what `frame` means into `out`. An error is Poe's own, or says that Poe made no sense.
+    pub fn push(&mut self, frame: &Frame<'_>, out: &mut VecDeque<Event>) -> Result<Progress> {
+        match frame.name {
+            b"text" => {
+                let data: TextData = read(frame)?;
+                match self.other(data.index) {
+                    Some(other) => other.push_str(&data.text),
+                    None => append(data.text, out),
+                }
+            }
+            b"replace_response" => {
+                let data: TextData = read(frame)?;
+                match self.other(data.index) {
+                    Some(other) => *other = data.text,
+                    None => {
+                        out.push_back(Event::Retract);
+                        append(data.text, out);
+                    }
+                }
+            }
+            b"json" => self.chunk(read(frame)?, out),
+            b"file" => {
+                let FileData { url, content_type, name, inline_ref } = read(frame)?;
+                out.push_back(Event::File(Attachment { url, content_type, name, inline_ref }));
+            }
+            b"suggested_reply" => out.push_back(Event::Suggestion(read::<TextData>(frame)?.text)),
+            b"error" => return Err(words::of_event(frame.data)),
+            b"done" => {
+                for (_, other) in std::mem::take(&mut self.others) {
+                    append(format!("\n\n{other}"), out);
+                }
+                let reason = self.reason.unwrap_or_default();
+                out.push_back(Event::Finish(Finish { reason, usage: None }));
+                return Ok(Progress::Done);
+            }
+            _ => {} // meta, data, ping and what may come
+        }
+        Ok(Progress::More)
+    }
+
+    /// Where the text of a response other than the streamed one is collected.
+    fn other(&mut self, index: Option<u64>) -> Option<&mut String> {
+        let index = index?;
+        match *self.main.get_or_insert(index) == index {
+            true => None,
+            false => Some(self.others.entry(index).or_default()),
+        }
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut VecDeque<Event>) {
+        let Some(choice) = chunk.choices.into_iter().flatten().next() else { return };
+        if let Some(delta) = choice.delta {
+            if let Some(thought) = delta.reasoning_content.or(delta.reasoning).filter(|text| !text.is_empty())
+            {
+                out.push_back(Event::Thinking(thought));
+            }
+            append(delta.content.unwrap_or_default(), out);
+            for (position, call) in delta.tool_calls.into_iter().flatten().enumerate() {
+                let (name, arguments) = call.function.map_or((None, None), |f| (f.name, f.arguments));
+                out.push_back(Event::ToolCall(ToolDelta {
+                    index: call.index.unwrap_or(position),
+                    id: call.id.filter(|id| !id.is_empty()),
+                    name: name.filter(|name| !name.is_empty()),
+                    arguments: arguments.unwrap_or_default(),
+                }));
+            }
+        }
+        if let Some(reason) = choice.finish_reason {
+            self.reason = Some(match reason.as_str() {
+                "length" => FinishReason::Length,
+                "tool_calls" | "function_call" => FinishReason::ToolCalls,
+                "content_filter" => FinishReason::ContentFilter,
+                _ => FinishReason::Stop,
+            });
+        }
+    }
+}
+
+fn append(text: String, out: &mut VecDeque<Event>) {
+    if !text.is_empty() {
+        out.push_back(Event::Text(text));
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(frame: &Frame<'a>) -> Result<T> {
+    serde_json::from_slice(frame.data).map_err(|error| {
+        let name = String::from_utf8_lossy(frame.name);
+        Error::new(Kind::Upstream, format!("Poe sent an event `{name}` that makes no sense: {error}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(frames: &[(&str, &str)]) -> Result<Vec<Event>> {
+        let mut decode = Decode::default();
+        let mut out = VecDeque::new();
+        for (name, data) in frames {
+            let progress = decode.push(&Frame { name: name.as_bytes(), data: data.as_bytes() }, &mut out)?;
+            assert_eq!(progress == Progress::Done, *name == "done");
+        }
+        Ok(out.into())
+    }
+
+    fn text(text: &str) -> Event {
+        Event::Text(text.into())
+    }
+
+    fn finish(reason: FinishReason) -> Event {
+        Event::Finish(Finish { reason, usage: None })
+    }
+
+    #[test]
+    fn text_replacements_files_and_suggestions() {
+        let events = decode(&[
+            ("meta", r#"{"linkify":true,"suggested_replies":true,"content_type":"text/markdown"}"#),
+            ("text", r#"{"text":"wait"}"#),
+            ("replace_response", r#"{"text":""}"#),
+            ("replace_response", r#"{"text":"a\n\u4f60"}"#),
+            ("ping", "{}"),
+            ("file", r#"{"url":"u","content_type":"image/png","name":"n","inline_ref":"r"}"#),
+            ("suggested_reply", r#"{"text":"more?"}"#),
+            ("data", r#"{"metadata":"m"}"#),
+            ("invented", "whatever"),
+            ("done", "{}"),
+        ]);
+        let file = Attachment {
+            url: "u".into(),
+            content_type: "image/png".into(),
+            name: "n".into(),
+            inline_ref: Some("r".into()),
+        };
+        let expected = [
+            text("wait"),
+            Event::Retract,
+            Event::Retract,
+            text("a\n\u{4f60}"),
+            Event::File(file),
+            Event::Suggestion("more?".into()),
+            finish(FinishReason::Stop),
+        ];
+        assert_eq!(events.unwrap(), expected);
+    }
+
+    #[test]
+    fn chunks_carry_text_thought_and_calls() {
+        let events = decode(&[
+            (
+                "json",
+                r#"{"choices":[{"delta":{"role":"assistant","content":"Hi","reasoning_content":"hm"}}]}"#,
+            ),
+            ("json", r#"{"choices":[]}"#),
+            ("json", r#"{"id":"x"}"#),
+            ("json", r#"{"choices":null}"#),
+            (
+                "json",
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"id":"c","type":"function","function":{"name":"f","arguments":""}}]}}]}"#,
+            ),
+            ("json", r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"arguments":"{}"}}]}}]}"#),
+            ("json", r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}"#),
+            ("done", "{}"),
+        ]);
+        let call = |id: Option<&str>, arguments: &str| {
+            Event::ToolCall(ToolDelta {
+                index: 1,
+                id: id.map(Into::into),
+                name: id.map(|_| "f".into()),
+                arguments: arguments.into(),
+            })
+        };
+        let expected = [
+            Event::Thinking("hm".into()),
+            text("Hi"),
+            call(Some("c"), ""),
+            call(None, "{}"),
+            finish(FinishReason::ToolCalls),
+        ];
+        assert_eq!(events.unwrap(), expected);
+    }
+
+    #[test]
+    fn of_several_responses_one_streams_and_the_others_follow() {
+        let events = decode(&[
+            ("text", r#"{"text":"a","index":0}"#),
+            ("text", r#"{"text":"draft","index":1}"#),
+            ("replace_response", r#"{"text":"B","index":1}"#),
+            ("text", r#"{"text":"c","index":0}"#),
+            ("done", "{}"),
+        ]);
+        assert_eq!(events.unwrap(), [text("a"), text("c"), text("\n\nB"), finish(FinishReason::Stop)]);
+    }
+
+    #[test]
+    fn errors_and_nonsense_end_the_answer() {
+        let error =
+            decode(&[("error", r#"{"error_type":"insufficient_fund","text":"No points"}"#)]).unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (Kind::InsufficientQuota, "No points"));
+        assert_eq!(decode(&[("text", "{")]).unwrap_err().kind, Kind::Upstream);
+    }
+}

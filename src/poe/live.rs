@@ -1,0 +1,147 @@
+//! One answer as it comes from Poe.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ureq::BodyReader;
+
+use super::decode::{Decode, Progress};
+use super::sse;
+use super::transport::{self, TICK, Watch, watched};
+use crate::error::{Error, Kind, Result};
+use crate::exchange::Event;
+
+const READ_BYTES: usize = 16 << 10;
+/// After `done` the body's end is awaited, so that the connection can be used again: for so long and so many bytes.
+const REST_TIME: Duration = Duration::from_millis(100);
+const REST_BYTES: u64 = 64 << 10;
+
+/// The events of one answer. Dropping it before the end hangs up on Poe.
+pub struct Live {
+    body: BodyReader<'static>,
+    watch: Watch,
+    /// When the watch was last called; a busy stream leaves it no silence to be called in.
+    looked_up: Instant,
+    idle_timeout: Duration,
+    sse: sse::Decoder,
+    decode: Decode,
+    ready: VecDeque<Event>,
+    state: State,
+    /// Why the answer broke off; given once all events before it are.
+    failed: Option<Error>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// Poe said `done`.
+    Done,
+    /// The answer broke off.
+    Failed,
+}
+
+impl Live {
+    pub(super) fn new(body: BodyReader<'static>, watch: Watch, idle_timeout: Duration) -> Live {
+        Live {
+            body,
+            watch,
+            looked_up: Instant::now(),
+            idle_timeout,
+            sse: sse::Decoder::default(),
+            decode: Decode::default(),
+            ready: VecDeque::new(),
+            state: State::Reading,
+            failed: None,
+        }
+    }
+
+    /// Waits for the first event, so that an error before it can still become an answer of its own.
+    pub(super) fn await_first(&mut self) -> Result<()> {
+        while self.ready.is_empty() && self.state == State::Reading {
+            self.read();
+        }
+        match self.ready.is_empty() {
+            true => self.failed.take().map_or(Ok(()), Err),
+            false => Ok(()),
+        }
+    }
+
+    fn read(&mut self) {
+        if let Err(error) = self.try_read() {
+            self.state = State::Failed;
+            self.failed = Some(error);
+        }
+    }
+
+    /// Reads once from Poe and decodes what is complete.
+    fn try_read(&mut self) -> Result<()> {
+        if self.looked_up.elapsed() >= TICK {
+            (self.watch)()?;
+            self.looked_up = Instant::now();
+        }
+        let mut bytes = [0; READ_BYTES];
+        let (count, ended) = watched(&self.watch, self.idle_timeout, || self.body.read(&mut bytes));
+        if let Some(error) = ended {
+            return Err(error);
+        }
+        let count = count.map_err(|error| match error.get_ref().and_then(|e| e.downcast_ref()) {
+            Some(error) => transport::failure(error),
+            None => Error::new(Kind::Upstream, format!("Poe broke off its answer: {error}")).transient(),
+        })?;
+        if count == 0 {
+            return Err(Error::new(Kind::Upstream, "Poe ended its answer without finishing it").transient());
+        }
+        self.sse.feed(&bytes[..count])?;
+        while let Some(frame) = self.sse.next() {
+            if self.decode.push(&frame, &mut self.ready)? == Progress::Done {
+                self.state = State::Done;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the end of the body, within bounds.
+    fn read_rest(&mut self) {
+        let deadline = Instant::now() + REST_TIME;
+        let nobody: Watch = Rc::new(|| Ok(()));
+        let mut bytes = [0; 1024];
+        let mut rest = 0;
+        while rest < REST_BYTES {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            match watched(&nobody, left, || self.body.read(&mut bytes)) {
+                (Ok(count), None) if count > 0 => rest += count as u64,
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Iterator for Live {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Result<Event>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            if self.state != State::Reading {
+                return self.failed.take().map(Err);
+            }
+            self.read();
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if self.state == State::Done {
+            self.read_rest();
+        }
+    }
+}

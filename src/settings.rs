@@ -1,0 +1,429 @@
+//! Every flag and environment variable, read once into `Settings`; a bad value is refused by name.
+//!
+//! One table (`settings!` below) makes the fields, the parser, `--help`, `check`'s output and the README's table.
+
+mod kinds;
+mod line;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use kinds::*;
+use line::{Action, Flags, Line};
+pub use values::{Host, Secret};
+
+/// A default as the documentation of its field shows it.
+macro_rules! shown_default {
+    ("") => {
+        "unset"
+    };
+    ($default:tt) => {
+        concat!("`", $default, "`")
+    };
+}
+
+/// One row for each setting: variable, field, kind, default (empty: unset), meaning.
+macro_rules! settings {
+    ($($name:literal $field:ident: $type:ty as $kind:ty = $default:tt, $meaning:literal;)*) => {
+        /// Everything that can be set from outside. Where a value comes from: flag, else environment, else default.
+        #[derive(Debug, Clone)]
+        pub struct Settings {
+            $(
+                #[doc = concat!("`", $name, "`, default ", shown_default!($default), ": ", $meaning, ".")]
+                pub $field: $type,
+            )*
+            sources: BTreeMap<&'static str, Source>,
+        }
+
+        /// Every setting, in the order in which people read about them.
+        pub const TABLE: &[Setting] = &[$(Setting {
+            name: $name,
+            default: $default,
+            meaning: $meaning,
+            shape: <$kind as Kind>::SHAPE,
+        }),*];
+
+        impl Settings {
+            fn build(given: &BTreeMap<&'static str, Given>) -> Result<Settings, Refusal> {
+                Ok(Settings {
+                    $($field: read::<$kind>(given.get($name), $default)?,)*
+                    sources: given.iter().map(|(name, given)| (*name, given.source)).collect(),
+                })
+            }
+
+            /// The values as text, in the order of [`TABLE`], secrets masked.
+            fn shown(&self) -> Vec<String> {
+                vec![$(<$kind as Kind>::show(&self.$field)),*]
+            }
+        }
+    };
+}
+
+settings! {
+    "HOST" host: Host as HostName = "0.0.0.0", "address or host name to listen on; IPv6 with or without brackets";
+    "PORT" port: u16 as Port = "8080", "port to listen on; 0 picks a free one and prints it";
+    "CONFIG_DIR" config_dir: PathBuf as Directory = "./", "directory that holds models.yaml";
+    "LOG_LEVEL" log_level: LevelFilter as Level = "info", "how much is logged: error, warn, info, debug or trace";
+    "DEMO" demo: bool as Switch = "false", "answer from a small Poe inside this program: no account, no network";
+    "POE_API_KEY" poe_api_key: Option<Secret> as ApiKey = "", "Poe key used for every client; needs PROXY_API_KEYS unless only this machine can connect";
+    "PROXY_API_KEYS" proxy_api_keys: Vec<Secret> as ApiKeys = "", "keys that clients show instead of a Poe key, separated by commas";
+    "ADMIN_USERNAME" admin_username: String as Text = "admin", "user name for the admin page";
+    "ADMIN_PASSWORD" admin_password: Secret as Password = "123456", "password for the admin page; an empty one closes the page";
+    "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "where Poe's API is";
+    "POE_FILE_UPLOAD_URL" poe_file_upload_url: String as Url = "https://www.quora.com/poe_api/file_upload_3RD_PARTY_POST", "where files are uploaded to";
+    "SSL_CERT_FILE" ssl_cert_file: Option<PathBuf> as File = "", "PEM file of trusted root certificates, in place of the built-in ones";
+    "RATE_LIMIT_MS" rate_limit: Duration as Millis<0> = "100", "one request to Poe per so many milliseconds, for the whole server; 0 is off";
+    "RATE_LIMIT_BURST" rate_limit_burst: u32 as Count<1, 1_000_000> = "1", "requests that may start at once after a pause";
+    "RATE_LIMIT_MAX_WAIT_MS" rate_limit_max_wait: Duration as Millis<0> = "10000", "a request that would have to wait longer for its turn gets 429, in milliseconds";
+    "URL_CACHE_TTL_SECONDS" url_cache_ttl: Duration as Seconds<0> = "259200", "how long the URL of an uploaded file is remembered, in seconds";
+    "URL_CACHE_SIZE_MB" url_cache_size: u64 as Mebibytes = "100", "memory for remembered URLs, in MiB; 0 remembers none";
+    "MAX_REQUEST_SIZE" max_request_size: u64 as Size = "1073741824", "largest request body, in bytes; above it: 413";
+    "MAX_CONNECTIONS" max_connections: u32 as Count<1, 1_000_000> = "1024", "connections served at once; above it: 503";
+    "HEAD_TIMEOUT_SECONDS" head_timeout: Duration as Seconds<1> = "15", "time for a client to send the whole head of a request, in seconds";
+    "BODY_TIMEOUT_SECONDS" body_timeout: Duration as Seconds<1> = "30", "time before a request body has to arrive at 8 KiB/s or more, in seconds";
+    "IDLE_TIMEOUT_SECONDS" idle_timeout: Duration as Seconds<1> = "75", "time that a connection is kept open between requests, in seconds";
+    "KEEP_ALIVE_SECONDS" keep_alive: Duration as Seconds<1> = "15", "interval of keep-alive comments while a stream is silent, in seconds";
+    "UPSTREAM_CONNECT_TIMEOUT_SECONDS" upstream_connect_timeout: Duration as Seconds<1> = "10", "time to connect to Poe, in seconds";
+    "UPSTREAM_FIRST_BYTE_TIMEOUT_SECONDS" upstream_first_byte_timeout: Duration as Seconds<1> = "100", "time for Poe to begin its answer, in seconds";
+    "UPSTREAM_IDLE_TIMEOUT_SECONDS" upstream_idle_timeout: Duration as Seconds<1> = "100", "time that Poe may be silent in the middle of an answer, in seconds; pings count as life";
+    "SHUTDOWN_GRACE_SECONDS" shutdown_grace: Duration as Seconds<0> = "20", "time for running answers to finish after SIGTERM or SIGINT, in seconds";
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Run the server.
+    Serve(Settings),
+    /// Print the effective settings and the summary of models.yaml.
+    Check(Settings),
+    /// Ask the local server's `/health`.
+    Healthcheck(Settings),
+    /// Print [`help`].
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// Why the program does not start: one line for the user, and the exit code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// One line that names the flag or variable as the user wrote it, and what was expected.
+    pub message: String,
+    /// 2 for a value or an argument that makes no sense; 1 for a file that cannot be read, and for bad values under `check`.
+    pub code: u8,
+}
+
+impl Refusal {
+    fn new(message: impl Into<String>) -> Refusal {
+        Refusal { message: message.into(), code: 2 }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A flag on the command line.
+    Flag,
+    /// An environment variable.
+    Environment,
+    /// The file that `NAME_FILE` or `--name-file` names.
+    File,
+    /// Nobody gave one.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Source::Flag => "flag",
+            Source::Environment => "environment",
+            Source::File => "file",
+            Source::Default => "default",
+        })
+    }
+}
+
+/// What the outside of a setting looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A value that anybody may see.
+    Plain,
+    /// On or off: its flag needs no value.
+    Switch,
+    /// A value that is masked everywhere, and may come from a file. Empty means unset.
+    Secret,
+    /// A secret for which empty is a value of its own, so that an empty variable is not taken for an unset one.
+    Password,
+}
+
+/// One row of [`TABLE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The environment variable, such as `RATE_LIMIT_MS`.
+    pub name: &'static str,
+    /// The default as text; empty when there is none.
+    pub default: &'static str,
+    /// What it does, with its unit.
+    pub meaning: &'static str,
+    /// How it is given and shown.
+    pub shape: Shape,
+}
+
+impl Setting {
+    /// The flag without its dashes: `rate-limit-ms` for `RATE_LIMIT_MS`.
+    pub fn flag(&self) -> String {
+        self.name.to_ascii_lowercase().replace('_', "-")
+    }
+
+    /// Whether the value must never be shown, and may come from a file.
+    pub fn secret(&self) -> bool {
+        matches!(self.shape, Shape::Secret | Shape::Password)
+    }
+}
+
+/// One setting as `check` and the settings page show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Which one.
+    pub setting: &'static Setting,
+    /// Its value; masked if it is secret.
+    pub value: String,
+    /// Where the value comes from.
+    pub source: Source,
+}
+
+/// Reads the arguments and the environment of this process.
+pub fn from_process() -> Result<Command, Refusal> {
+    parse(std::env::args_os().skip(1), &|name| std::env::var_os(name))
+}
+
+/// Reads `args`, without the program's name, and the variables that `env` knows.
+pub fn parse(
+    args: impl Iterator<Item = OsString>,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Command, Refusal> {
+    let line = Line::read(args)?;
+    let settings = || Settings::gather(&line.flags, env);
+    match line.action {
+        Action::Help => Ok(Command::Help),
+        Action::Version => Ok(Command::Version),
+        Action::Serve => settings().map(Command::Serve),
+        Action::Healthcheck => settings().map(Command::Healthcheck),
+        // `check` did its work when it found something: that is 1, like any other finding of it.
+        Action::Check => settings().map(Command::Check).map_err(|refusal| Refusal { code: 1, ..refusal }),
+    }
+}
+
+/// The text of `--help`.
+pub fn help() -> String {
+    let mut text = String::from(
+        "poe2openai: use any Poe bot from any program that speaks OpenAI's API\n\n\
+         Usage: poe2openai [COMMAND] [FLAGS]\n\n\
+         Commands:\n  \
+           serve        run the server (the default)\n  \
+           check        print the effective settings and what models.yaml says\n  \
+           healthcheck  ask the local server whether it is well; exit code 0 or 1\n\n\
+         Flags (each is also an environment variable; flags win):\n",
+    );
+    for setting in TABLE {
+        text += &help_entry(setting);
+    }
+    text += "  -h, --help\n      print this\n  -V, --version\n      print the version\n\n\
+             Secrets can come from a file: --poe-api-key-file PATH, or POE_API_KEY_FILE.\n";
+    text
+}
+
+fn help_entry(setting: &Setting) -> String {
+    let value = if setting.shape == Shape::Switch { "" } else { " VALUE" };
+    let default = if setting.default.is_empty() { "unset" } else { setting.default };
+    format!(
+        "  --{}{value}\n      {} [{}, default {default}]\n",
+        setting.flag(),
+        setting.meaning,
+        setting.name
+    )
+}
+
+/// The table of settings for the README, in Markdown.
+pub fn markdown() -> String {
+    let mut text = String::from("| variable | flag | default | meaning |\n|---|---|---|---|\n");
+    for setting in TABLE {
+        let default =
+            if setting.default.is_empty() { "unset".into() } else { format!("`{}`", setting.default) };
+        text +=
+            &format!("| `{}` | `--{}` | {default} | {} |\n", setting.name, setting.flag(), setting.meaning);
+    }
+    text
+}
+
+/// Every setting with its value and source, aligned, one a line; secrets masked.
+pub fn effective(settings: &Settings) -> String {
+    let rows = settings.rows();
+    let name = rows.iter().map(|row| row.setting.name.len()).max().unwrap_or(0);
+    let value = rows.iter().map(|row| row.value.chars().count()).max().unwrap_or(0);
+    rows.iter()
+        .map(|row| format!("{:name$}  {:value$}  {}\n", row.setting.name, row.value, row.source))
+        .collect()
+}
+
+impl Settings {
+    /// Every setting with its value and source, in the order of [`TABLE`].
+    pub fn rows(&self) -> Vec<Row> {
+        TABLE
+            .iter()
+            .zip(self.shown())
+            .map(|(setting, value)| Row { setting, value, source: self.source(setting.name) })
+            .collect()
+    }
+
+    /// Where the value of the setting called `name` comes from.
+    pub fn source(&self, name: &str) -> Source {
+        self.sources.get(name).copied().unwrap_or(Source::Default)
+    }
+
+    fn gather(flags: &Flags, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Settings, Refusal> {
+        let mut given = BTreeMap::new();
+        for setting in TABLE {
+            let from_flags = Given::find(setting, Source::Flag, &|name| flags.get(&as_flag(name)).cloned());
+            let found = match from_flags? {
+                Some(found) => Some(found),
+                None => Given::find(setting, Source::Environment, env)?,
+            };
+            if let Some(found) = found {
+                given.insert(setting.name, found);
+            }
+        }
+        let settings = Settings::build(&given)?;
+        settings.guard_keys(&given)?;
+        Ok(settings)
+    }
+
+    /// A Poe key is money: whoever may use it must have shown a key of the proxy, or sit at this machine.
+    fn guard_keys(&self, given: &BTreeMap<&'static str, Given>) -> Result<(), Refusal> {
+        let written = |name: &'static str| given.get(name).map_or(name, |given| given.written.as_str());
+        if self.poe_api_key.is_some() && self.proxy_api_keys.is_empty() && !self.host.is_loopback() {
+            return Err(Refusal::new(format!(
+                "{} without PROXY_API_KEYS would let anyone who reaches {} {} spend its points: \
+                 set PROXY_API_KEYS, or a loopback HOST such as 127.0.0.1",
+                written("POE_API_KEY"),
+                written("HOST"),
+                self.host,
+            )));
+        }
+        if !self.proxy_api_keys.is_empty() && self.poe_api_key.is_none() && !self.demo {
+            return Err(Refusal::new(format!(
+                "{} without POE_API_KEY: expected a Poe key too, for the proxy's own keys mean nothing to Poe",
+                written("PROXY_API_KEYS"),
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What a server has when nobody sets anything.
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings::build(&BTreeMap::new())
+            .unwrap_or_else(|refusal| unreachable!("a test reads every default: {refusal}"))
+    }
+}
+
+/// What the user gave for one setting.
+struct Given {
+    text: String,
+    source: Source,
+    /// The flag or variable as the user wrote it.
+    written: String,
+}
+
+impl Given {
+    /// Looks for `setting`, itself or in a file, among flags or among variables (`source` says which).
+    fn find(
+        setting: &Setting,
+        source: Source,
+        lookup: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<Given>, Refusal> {
+        let written =
+            |name: &str| if source == Source::Flag { format!("--{}", as_flag(name)) } else { name.into() };
+        let keeps_empty = source == Source::Flag || setting.shape == Shape::Password;
+        let here = lookup(setting.name).filter(|value| keeps_empty || !value.is_empty());
+        let file_name = format!("{}_FILE", setting.name);
+        let file = lookup(&file_name).filter(|value| setting.secret() && !value.is_empty());
+        match (here, file) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(Refusal::new(format!(
+                "{} and {} are both given: expected only one of them",
+                written(setting.name),
+                written(&file_name),
+            ))),
+            (Some(value), None) => {
+                let written = written(setting.name);
+                Ok(Some(Given { text: utf8(value, &written)?, source, written }))
+            }
+            (None, Some(path)) => {
+                let written = written(&file_name);
+                Ok(Some(Given { text: read_secret(&path, &written)?, source: Source::File, written }))
+            }
+        }
+    }
+}
+
+fn as_flag(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
+fn utf8(value: OsString, written: &str) -> Result<String, Refusal> {
+    value
+        .into_string()
+        .map_err(|_| Refusal::new(format!("{written}: expected UTF-8 text, found other bytes")))
+}
+
+/// The content of a secret's file without its last line break, which editors and `echo` add.
+fn read_secret(path: &OsStr, written: &str) -> Result<String, Refusal> {
+    let text = std::fs::read_to_string(path).map_err(|error| Refusal {
+        message: format!("{written}: cannot read {}: {error}", one_line(&path.to_string_lossy())),
+        code: 1,
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+/// Reads what was given, or the default.
+fn read<K: Kind>(given: Option<&Given>, default: &str) -> Result<K::Value, Refusal> {
+    let text = given.map_or(default, |given| given.text.as_str());
+    K::read(text).ok_or_else(|| {
+        let written = given.map_or("a default", |given| given.written.as_str());
+        // A URL may carry a password before its `@`.
+        let hidden = matches!(K::SHAPE, Shape::Secret | Shape::Password) || text.contains('@');
+        let shown = if hidden { MASK.into() } else { one_line(text) };
+        let equals = if written.starts_with("--") { ' ' } else { '=' };
+        Refusal::new(format!("{written}{equals}{shown}: expected {}", K::expected()))
+    })
+}
+
+/// `text` so that it cannot break or flood the one line it is put into.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for c in text.chars().take(200) {
+        if c.is_control() { line.extend(c.escape_debug()) } else { line.push(c) }
+    }
+    match text.chars().count() {
+        0 => "''".into(),
+        count if count > 200 => line + "…",
+        _ => line,
+    }
+}

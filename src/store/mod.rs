@@ -1,0 +1,8 @@
+//! The cellar: what outlives a request.
+
+pub mod files;
+pub mod ids;
+pub mod limiter;
+pub mod models;
+pub mod refreshed;
+pub mod tokens;
