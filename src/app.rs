@@ -39,6 +39,7 @@ impl App {
         };
         let poe = Poe::new(poe::Settings {
             base_url: settings.poe_base_url.clone(),
+            file_upload_url: settings.poe_file_upload_url.clone(),
             connect_timeout: settings.upstream_connect_timeout,
             first_byte_timeout: settings.upstream_first_byte_timeout,
             idle_timeout: settings.upstream_idle_timeout,
