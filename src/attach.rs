@@ -1,7 +1,7 @@
 //! Gives every file in a conversation a place at Poe: from the cache first, else by upload.
 
 use crate::error::{Error, Result};
-use crate::exchange::{Ask, Attachment, FileSource, Message, Part};
+use crate::exchange::{Ask, Attachment, FileSource, Message, Part, Role};
 use crate::poe::{Poe, Watch, aside};
 use crate::store::files::{FileKey, Files, Kept};
 
@@ -64,6 +64,25 @@ pub fn attach(
     Ok((messages, relied))
 }
 
+/// Moves the files of other turns to the user turn that follows, or else to the last one: only there do bots look.
+/// The files must be at Poe already, or errors would name the wrong turn.
+pub fn to_user_turns(messages: &mut [Message]) {
+    let Some(last_user) = messages.iter().rposition(|message| message.role == Role::User) else { return };
+    for at in 0..messages.len() {
+        if messages[at].role == Role::User || !messages[at].parts.iter().any(is_file) {
+            continue;
+        }
+        let (files, rest): (Vec<Part>, Vec<Part>) = messages[at].parts.drain(..).partition(is_file);
+        messages[at].parts = rest;
+        let next = messages[at..].iter().position(|message| message.role == Role::User);
+        messages[next.map_or(last_user, |offset| at + offset)].parts.extend(files);
+    }
+}
+
+fn is_file(part: &Part) -> bool {
+    matches!(part, Part::File(_))
+}
+
 fn name_part(error: Error, message: usize, part: usize) -> Error {
     match error.param {
         Some(_) => error,
@@ -106,6 +125,28 @@ fn is_at_poe(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_move_to_where_bots_look_each_once() {
+        let file = |name: &str| {
+            Part::File(FileSource::Attached(Attachment { name: name.into(), ..Attachment::default() }))
+        };
+        let turn = |role, parts| Message { role, parts, ..Message::default() };
+        let mut messages = [
+            turn(Role::System, vec![Part::Text("s".into()), file("a")]),
+            turn(Role::User, vec![file("b")]),
+            turn(Role::Assistant, vec![file("c")]),
+            turn(Role::User, vec![Part::Text("u".into())]),
+            turn(Role::Tool, vec![file("d")]),
+        ];
+        to_user_turns(&mut messages);
+        let files = |message: &Message| {
+            message.parts.iter().filter(|part| is_file(part)).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(files(&messages[1]), [file("b"), file("a")]);
+        assert_eq!(files(&messages[3]), [file("c"), file("d")]);
+        assert_eq!(messages.iter().map(|m| files(m).len()).sum::<usize>(), 4);
+    }
 
     #[test]
     fn only_poes_own_hosts_are_at_poe() {

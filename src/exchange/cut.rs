@@ -576,7 +576,7 @@ mod tests {
                 prop_assert_eq!(&reply.text, &whole);
             }
             let count: CountTokens = words;
-            let counted = fold(Usage::new(count, 0), vec![thinking(&reply.thinking), text(&reply.text), end()]);
+            let counted = fold(Usage::new(count, || 0), vec![thinking(&reply.thinking), text(&reply.text), end()]);
             prop_assert!(counted.finish.usage.unwrap().completion <= limit);
         }
     }

@@ -110,7 +110,7 @@ mod tests {
         let cut = Cut::new(&["STOP".into(), "\n\n#".into()], Some(60), Chars::default());
         let seen = RefCell::new(Vec::new());
         let stream = events.into_iter().map(Ok).through(cut).through(FileRefs::streaming());
-        let stream = stream.through(Usage::new(count, 0)).through(Settle::default());
+        let stream = stream.through(Usage::new(count, || 0)).through(Settle::default());
         let reply = Reply::fold(stream.inspect(|event| seen.borrow_mut().push(event.clone()))).unwrap();
         let seen = seen.into_inner();
         assert!(!seen.contains(&Ok(Event::Retract)));

@@ -9,7 +9,7 @@ use std::thread::{Builder, scope};
 use super::transport::{TICK, Watch};
 use crate::error::{Error, Kind, Result};
 
-const STACK_BYTES: usize = 512 << 10;
+const STACK_BYTES: usize = 1 << 20;
 
 /// Does `work` for each job, at most `at_once` side by side, and gives the results in the order of the jobs. When
 /// `watch` ends the wait, the workers' own watches do so too, and its error is every unfinished job's result.

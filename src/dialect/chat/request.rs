@@ -271,7 +271,8 @@ impl Request {
             messages,
             tools: self.tools()?,
             tool_choice: self.tool_choice()?,
-            parallel_tool_calls: self.parallel_tool_calls,
+            // the old way has no place for a second call
+            parallel_tool_calls: if has_functions { Some(false) } else { self.parallel_tool_calls },
             sampling: self.sampling()?,
             reasoning,
             format: self.format()?,
