@@ -16,8 +16,7 @@ use std::time::Instant;
 use poe2openai::dialect::chat::{Encoder, Meta};
 use poe2openai::error::{Error, Kind, Result};
 use poe2openai::exchange::{Event, Stages, Usage};
-use poe2openai::poe::decode::{Decode, Progress};
-use poe2openai::poe::sse::Decoder;
+use poe2openai::poe::{Decode, Progress, SseDecoder};
 use poe2openai::store::tokens;
 
 /// As much as the well reads at once.
@@ -109,7 +108,7 @@ fn median(times: &mut [f64]) -> f64 {
 /// An answer that comes from memory instead of a connection; otherwise as in `poe/live.rs`.
 struct Replay<'w> {
     pieces: Chunks<'w, u8>,
-    sse: Decoder,
+    sse: SseDecoder,
     decode: Decode,
     ready: VecDeque<Event>,
     progress: Progress,
@@ -119,7 +118,7 @@ impl<'w> Replay<'w> {
     fn new(wire: &'w [u8]) -> Replay<'w> {
         Replay {
             pieces: wire.chunks(PIECE_BYTES),
-            sse: Decoder::default(),
+            sse: SseDecoder::default(),
             decode: Decode::default(),
             ready: VecDeque::new(),
             progress: Progress::More,

@@ -4,12 +4,12 @@
 mod aside;
 mod catalog;
 mod client;
-pub mod decode;
+mod decode;
 mod live;
 mod names;
 mod parameters;
 mod query;
-pub mod sse;
+mod sse;
 mod transport;
 mod upload;
 mod words;
