@@ -94,7 +94,7 @@ impl Live {
             return Err(Error::new(Kind::Upstream, "Poe ended its answer without finishing it").transient());
         }
         self.sse.feed(&bytes[..count])?;
-        while let Some(frame) = self.sse.next() {
+        while let Some(frame) = self.sse.next_frame() {
             if self.decode.push(&frame, &mut self.ready)? == Progress::Done {
                 self.state = State::Done;
                 break;
