@@ -15,34 +15,66 @@ use std::time::Instant;
 
 use poe2openai::dialect::chat::{Encoder, Meta};
 use poe2openai::error::{Error, Kind, Result};
-use poe2openai::exchange::{Event, Stages, Usage};
+use poe2openai::exchange::json_format::JsonOnly;
+use poe2openai::exchange::{Cut, Event, FileRefs, Settle, Stages, Thinking, Tool, ToolCalls, ToolXml, Usage};
 use poe2openai::poe::{Decode, Progress, SseDecoder};
-use poe2openai::store::tokens;
+use poe2openai::store::tokens::{self, Running};
 
 /// As much as the well reads at once.
 const PIECE_BYTES: usize = 16 << 10;
 const WORDS: &[&str] =
     &["The ", "answer ", "is ", "\\\"four\\\"", ".\\n", "caf\u{e9} ", "\u{4f60}\u{597d}", "`x < y` "];
 
-type Chain = for<'w> fn(Replay<'w>) -> Box<dyn Iterator<Item = Result<Event>> + 'w>;
+type Events<'w> = Box<dyn Iterator<Item = Result<Event>> + 'w>;
+type Chain = for<'w> fn(Replay<'w>) -> Events<'w>;
 
-/// What is measured. The first two are what the others are compared with: the bare cost, and that of a plain chat.
-const CHAINS: &[(&str, Chain)] =
-    &[("decode and encode", bare), ("with tokens counted", counted), ("with every stage", full_chain)];
+/// What is measured. The first two are what the others are compared with: the bare cost, and that of the first
+/// chain that could tell the usage.
+const CHAINS: &[(&str, Chain)] = &[
+    ("decode and encode", bare),
+    ("with tokens counted", counted),
+    ("a plain chat", full_chain),
+    ("tools and limits too", at_work),
+    ("only: absent stage", |events| Box::new(events.through(None::<Usage<fn() -> u64>>))),
+    ("only: Thinking", |events| Box::new(events.through(Thinking::default()))),
+    ("only: Cut", |events| Box::new(events.through(Cut::new(&[], None, Running::new())))),
+    ("only: FileRefs", |events| Box::new(events.through(FileRefs::streaming()))),
+    ("only: Settle", |events| Box::new(events.through(Settle::default()))),
+];
 
 /// Nothing between decoder and encoder.
-fn bare(events: Replay<'_>) -> Box<dyn Iterator<Item = Result<Event>> + '_> {
+fn bare(events: Replay<'_>) -> Events<'_> {
     Box::new(events)
 }
 
-/// The chain of a plain chat: what it costs to know the usage.
-fn counted(events: Replay<'_>) -> Box<dyn Iterator<Item = Result<Event>> + '_> {
-    Box::new(events.through(Usage::new(tokens::count, 7)))
+/// What it costs to know the usage.
+fn counted(events: Replay<'_>) -> Events<'_> {
+    Box::new(events.through(Usage::new(tokens::count, || 7)))
 }
 
-/// Every stage that `http/relay.rs` puts behind a stream, in its order.
-fn full_chain(events: Replay<'_>) -> Box<dyn Iterator<Item = Result<Event>> + '_> {
-    Box::new(events.through(Usage::new(tokens::count, 7)))
+/// Every stage that `http/order.rs` puts behind a stream, in its order; nothing was asked for but an answer.
+fn full_chain(events: Replay<'_>) -> Events<'_> {
+    chain(events, None, Cut::new(&[], None, Running::new()))
+}
+
+/// The same where the tools are carried in the prompt, with a stop text and a limit that are never met.
+fn at_work(events: Replay<'_>) -> Events<'_> {
+    let tool = Tool { name: "read_file".to_owned(), description: None, parameters: None };
+    chain(events, Some(&[tool]), Cut::new(&["STOP".to_owned()], Some(u64::MAX >> 32), Running::new()))
+}
+
+fn chain<'w>(events: Replay<'w>, tools: Option<&[Tool]>, cut: Cut<Running>) -> Events<'w> {
+    let make_id = || String::from("call_1");
+    let events = events
+        .through(Thinking::default())
+        .through(tools.map(|_| ToolCalls::new(make_id)))
+        .through(tools.map(|tools| ToolXml::new(tools, make_id)))
+        .through(None::<JsonOnly>)
+        .through(cut)
+        .through(FileRefs::streaming())
+        .through(Usage::new(tokens::count, || 7))
+        .through(Settle::default());
+    Box::new(events)
 }
 
 fn main() {
@@ -128,7 +160,7 @@ impl<'w> Replay<'w> {
     fn read(&mut self) -> Result<()> {
         let broken = || Error::new(Kind::Upstream, "the stream ended without `done`");
         self.sse.feed(self.pieces.next().ok_or_else(broken)?)?;
-        while let Some(frame) = self.sse.next() {
+        while let Some(frame) = self.sse.next_frame() {
             self.progress = self.decode.push(&frame, &mut self.ready)?;
         }
         Ok(())

@@ -18,7 +18,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("poe", &["exchange", "error"]),
     ("attach", &["exchange", "poe", "store", "error"]),
     ("settings", &["error"]),
-    ("app", &["settings", "poe", "store", "error"]),
+    // the cache of files, which all requests share, holds what the hall calls an attachment
+    ("app", &["settings", "exchange", "poe", "store", "error"]),
     // settings reach the door only as values of `app`
     ("http", &["app", "attach", "dialect", "exchange", "poe", "store", "error"]),
     // the embedded Poe is a guest: it stands on the door's connection loop and shares no code with the well
