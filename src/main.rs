@@ -12,7 +12,7 @@ use poe2openai::settings::{self, Command, Settings};
 use poe2openai::store::models;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use simplelog::{ConfigBuilder, WriteLogger, format_description};
+use simplelog::{ConfigBuilder, WriteLogger};
 
 fn main() -> ExitCode {
     let command = match settings::from_process() {
@@ -118,9 +118,7 @@ fn keep_catalog(app: &Arc<App>) {
 fn log_to_stdout(settings: &Settings) {
     let config = ConfigBuilder::new()
         .add_filter_allow_str("poe2openai")
-        .set_time_format_custom(format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-        ))
+        .set_time_format_rfc3339()
         .set_thread_level(log::LevelFilter::Off)
         .set_target_level(log::LevelFilter::Off)
         .set_location_level(log::LevelFilter::Off)
