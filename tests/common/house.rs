@@ -159,7 +159,7 @@ impl House {
     pub fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the line");
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
     }
 }
 
