@@ -150,6 +150,12 @@ impl House {
         kill_process(Pid::from_child(&self.child), signal).expect("the server runs");
     }
 
+    /// Sends `signal` to a server that is idle: it ends well, within a second.
+    pub fn signal_and_end(&mut self, signal: Signal) {
+        self.signal(signal);
+        assert_eq!(self.wait(Duration::from_secs(1)).code(), Some(0), "{signal:?}");
+    }
+
     /// Waits until the server has ended; fails after `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         eventually(limit, "the server ends", || self.child.try_wait().expect("a child"))
