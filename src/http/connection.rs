@@ -118,7 +118,7 @@ impl Call<'_> {
 
     /// Sends a whole answer.
     pub fn send(&mut self, answer: Answer) -> io::Result<()> {
-        self.close |= !self.body_is_over();
+        self.close |= self.ends_connection();
         let bytes = answer.print(Some(&self.head), self.close)?;
         self.sent.set(Sent::Open);
         self.wire.socket().write_all(&bytes)?;
@@ -133,9 +133,14 @@ impl Call<'_> {
 
     /// Begins a stream of any type; nothing is sent before its first piece.
     pub fn stream(&mut self, content_type: &str) -> EventStream {
-        self.close |= !self.body_is_over();
+        self.close |= self.ends_connection();
         let socket = Arc::clone(self.wire.seat.socket());
         EventStream::new(socket, Rc::clone(&self.sent), self.head.is_http11, self.close, content_type)
+    }
+
+    /// Whether no other request can follow: the rest of this one is in the way, or the server began to stop meanwhile.
+    fn ends_connection(&mut self) -> bool {
+        !self.body_is_over() || self.wire.stop.going() != Going::On
     }
 
     /// Skips a small body that nobody read; false when the connection cannot carry another request after it.
