@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    Ending, Event, House, PATIENCE, Piece, Poe, Wire, chat, claims_success, eventually, fault, get, question,
-    streamed, text, timed,
+    Ending, Event, House, PATIENCE, Piece, Poe, Wire, chat, claims_success, eventually, fault, get, post,
+    question, streamed, text, timed,
 };
 use rustix::process::Signal;
 
@@ -155,14 +155,18 @@ fn the_port_can_be_bound_again_at_once() {
 #[test]
 fn a_slow_sender_does_not_hold_the_server_up() {
     let mut house = House::demo(&["--shutdown-grace-seconds", "1"]);
-    let request = chat(&question("demo-echo", "x"));
-    let mut wire = house.wire();
-    wire.send(&request[..request.len() - 5]);
-    let mut head = house.wire();
-    head.send(&request[..20]);
+    let headers = ["Authorization: Bearer k", "Expect: 100-continue"];
+    let request = post("/v1/chat/completions", &headers, &question("demo-echo", "x").to_string());
+    let (head, _) = request.split_once("\r\n\r\n").unwrap();
+    let mut body = house.wire();
+    body.send(format!("{head}\r\n\r\n"));
+    let mut half = house.wire();
+    half.send(&head[..20]);
+    assert_eq!(body.head().status, 100, "the server waits for the body");
+    body.send("{");
     thread::scope(|scope| {
-        scope.spawn(|| assert!(wire.answer().status >= 400));
+        scope.spawn(|| assert_eq!(body.answer().error("message"), "the server is shutting down"));
         house.signal(Signal::TERM);
-        assert_eq!(house.wait(Duration::from_secs(5)).code(), Some(0));
+        assert_eq!(house.wait(Duration::from_secs(3)).code(), Some(0));
     });
 }

@@ -101,6 +101,7 @@ impl Call<'_> {
             if self.wire.inbox.is_empty() {
                 let deadline = body::deadline(start, self.wire.limits.body_timeout, decoder.received());
                 match self.wire.read(deadline) {
+                    Ok(0) if self.wire.seat.is_evicted() => return Err(self.wire.told_to_leave()),
                     Ok(0) => return Err(body::broken(&io::ErrorKind::UnexpectedEof.into())),
                     Ok(_) => {}
                     Err(error) => return Err(body::broken(&error)),
@@ -110,7 +111,7 @@ impl Call<'_> {
             self.wire.inbox.drain(..used);
         }
         if !self.wire.seat.enter(Phase::Answering) {
-            return Err(Error::new(Kind::Overloaded, "the server is full and this request was too slow"));
+            return Err(self.wire.told_to_leave());
         }
         self.body = Body::Read;
         Ok(decoder.into_body())
@@ -245,9 +246,18 @@ impl Wire {
 
     fn hung_up(&self) -> Result<Option<Head>> {
         match self.seat.is_evicted() && !self.inbox.is_empty() {
-            true => Err(Error::new(Kind::Overloaded, "the server is full and this request was too slow")),
+            true => Err(self.told_to_leave()),
             false => Ok(None),
         }
+    }
+
+    /// Why the rest of a request is not awaited any longer.
+    fn told_to_leave(&self) -> Error {
+        let message = match self.stop.going() {
+            Going::On => "the server is full and this request was too slow",
+            Going::Draining | Going::Ending => "the server is shutting down",
+        };
+        Error::new(Kind::Overloaded, message)
     }
 
     /// Reads what is there into the inbox, or waits for something until `deadline`. 0 is the end.
