@@ -60,7 +60,7 @@ fn serve(mut settings: Settings) -> Result<(), String> {
         open_demo(&mut settings, port)?;
     }
     let app = Arc::new(App::open(settings)?);
-    warm_up(&app);
+    keep_catalog(&app);
     server.serve(Arc::new(Door::new(app)), &stop);
     Ok(())
 }
@@ -110,9 +110,9 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-fn warm_up(app: &Arc<App>) {
+fn keep_catalog(app: &Arc<App>) {
     let app = Arc::clone(app);
-    thread::spawn(move || app.warm_up());
+    thread::spawn(move || app.refresh_catalog());
 }
 
 /// Our own lines only: libraries may log what must stay secret.

@@ -35,7 +35,8 @@ impl Reply {
         Ok(reply)
     }
 
-    fn push(&mut self, event: Event) {
+    /// Takes one event in.
+    pub(super) fn push(&mut self, event: Event) {
         match event {
             Event::Text(text) => self.text.push_str(&text),
             Event::Thinking(text) => self.thinking.push_str(&text),

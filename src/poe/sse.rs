@@ -81,9 +81,8 @@ impl Decoder {
     fn next_line(&mut self) -> Option<(usize, usize)> {
         self.skip_mark()?;
         if self.state == State::AfterCr {
-            match self.inbox.get(self.used)? {
-                b'\n' => self.used += 1,
-                _ => {}
+            if *self.inbox.get(self.used)? == b'\n' {
+                self.used += 1;
             }
             self.state = State::Line;
         }

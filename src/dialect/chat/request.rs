@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -270,7 +271,8 @@ impl Request {
             messages,
             tools: self.tools()?,
             tool_choice: self.tool_choice()?,
-            parallel_tool_calls: self.parallel_tool_calls,
+            // the old way has no place for a second call
+            parallel_tool_calls: if has_functions { Some(false) } else { self.parallel_tool_calls },
             sampling: self.sampling()?,
             reasoning,
             format: self.format()?,
@@ -565,7 +567,7 @@ fn data(path: &str, base64: &str, content_type: String, name: Option<String>) ->
     if bytes.is_empty() {
         return Err(Error::invalid(path, format!("{path} is an empty file")));
     }
-    Ok(FileSource::Data { bytes, content_type, name })
+    Ok(FileSource::Data { bytes: Arc::new(bytes), content_type, name })
 }
 
 fn file(path: &str, raw: RawFile) -> Result<FileSource> {
@@ -814,7 +816,7 @@ mod tests {
             .iter()
             .map(|part| match part {
                 Part::File(FileSource::Data { bytes, content_type, .. }) => {
-                    assert_eq!(bytes, &[0, 1, 2]);
+                    assert_eq!(bytes.as_slice(), &[0, 1, 2]);
                     content_type.clone()
                 }
                 Part::File(FileSource::Link { url, .. }) => url.clone(),

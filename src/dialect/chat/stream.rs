@@ -64,6 +64,7 @@ impl Encoder {
                 out.push(b',');
                 string_field("reasoning", text, out);
             }),
+            Event::ToolCall(call) if self.meta.has_functions && call.index > 0 => {} // no place in the old way
             Event::ToolCall(call) => {
                 let calls = self.call(call);
                 self.delta(index, out, |out| out.extend_from_slice(&calls));
