@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
@@ -24,7 +24,7 @@ use crate::store::refreshed::Refreshed;
 /// How long Poe's list of models is as good as new, and how soon a failed fetch is tried again.
 const CATALOG_LIFETIME: Duration = Duration::from_secs(600);
 const CATALOG_RETRY: Duration = Duration::from_secs(30);
-/// How long a request waits for the very first list.
+/// How long after the start requests wait for the very first list.
 const FIRST_CATALOG: Duration = Duration::from_secs(3);
 /// How many bots are remembered to have refused tools, against their entry in the list.
 const MAX_TOOLLESS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
@@ -42,6 +42,7 @@ pub struct App {
     /// models.yaml
     pub models: ModelsFile,
     catalog: Refreshed<Vec<Entry>>,
+    opened: Instant,
     /// Whether the list of models has been asked for once, with whatever result.
     warm: (Mutex<bool>, Condvar),
     toolless: Mutex<LruCache<String, ()>>,
@@ -93,6 +94,7 @@ impl App {
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
             models,
+            opened: Instant::now(),
             warm: (Mutex::new(false), Condvar::new()),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
