@@ -155,7 +155,7 @@ fn fall_silent(house: &House, bot: &str) {
     let apart = comments[1].at - comments[0].at;
     assert!((0.9..2.0).contains(&apart.as_secs_f64()), "{bot}: comments are {apart:?} apart");
     assert!(!claims_success(&events), "{bot}");
-    assert_eq!(fault(&events).unwrap().0, "upstream_timeout", "{bot}");
+    assert_eq!(fault(&events).expect("an error").0, "upstream_timeout", "{bot}");
 }
 
 #[test]
