@@ -26,6 +26,8 @@ const CATALOG_LIFETIME: Duration = Duration::from_secs(600);
 const CATALOG_RETRY: Duration = Duration::from_secs(30);
 /// How long after the start requests wait for the very first list.
 const FIRST_CATALOG: Duration = Duration::from_secs(3);
+/// How often whoever waits for it looks up.
+const TICK: Duration = Duration::from_millis(500);
 /// How many bots are remembered to have refused tools, against their entry in the list.
 const MAX_TOOLLESS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
@@ -114,15 +116,16 @@ impl App {
     }
 
     /// What is known of Poe's models now. Only before the very first answer is there something to wait for.
-    fn known_catalog(&self) -> Option<Arc<Vec<Entry>>> {
+    fn known_catalog(&self, watch: &Watch) -> Result<Option<Arc<Vec<Entry>>>> {
         let (warm, changed) = &self.warm;
-        let cold = |warm: &mut bool| !*warm;
-        drop(
-            changed
-                .wait_timeout_while(lock(warm), FIRST_CATALOG, cold)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        self.catalog.peek()
+        let end = Instant::now() + FIRST_CATALOG;
+        let mut is_warm = lock(warm);
+        while !*is_warm && Instant::now() < end {
+            is_warm = changed.wait_timeout(is_warm, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            watch()?;
+        }
+        drop(is_warm);
+        Ok(self.catalog.peek())
     }
 
     /// Keeps the list of models fresh, for ever.
@@ -143,13 +146,13 @@ impl App {
     }
 
     /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
-    pub fn model(&self, name: &str) -> Result<Model> {
+    pub fn model(&self, name: &str, watch: &Watch) -> Result<Model> {
         let (wanted, config) = match self.models.bot_for(name) {
             Lookup::Bot { name, config } => (name, config.clone()),
             Lookup::Disabled => return Err(no_model(name)),
             Lookup::Unlisted => (name, ModelConfig::default()),
         };
-        let catalog = self.known_catalog().unwrap_or_default();
+        let catalog = self.known_catalog(watch)?.unwrap_or_default();
         let Some(found) = poe::find_model(&catalog, wanted) else {
             return Ok(Model { bot: wanted.to_owned(), config, ..Model::default() });
         };

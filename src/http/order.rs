@@ -56,7 +56,7 @@ pub struct Order<'a> {
 impl<'a> Order<'a> {
     /// Makes `ask` ready. Files are brought to Poe here.
     pub fn prepare(app: &'a App, key: &'a str, mut ask: Ask, watch: &Watch) -> Result<Order<'a>> {
-        let model = app.model(&ask.model)?;
+        let model = app.model(&ask.model, watch)?;
         ask.bot.clone_from(&model.bot);
         if let Some(effort) = model.effort {
             ask.reasoning.get_or_insert_with(Reasoning::default).effort = Some(effort.to_owned());
