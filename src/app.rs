@@ -118,7 +118,7 @@ impl App {
     /// What is known of Poe's models now. Only before the very first answer is there something to wait for.
     fn known_catalog(&self, watch: &Watch) -> Result<Option<Arc<Vec<Entry>>>> {
         let (warm, changed) = &self.warm;
-        let end = Instant::now() + FIRST_CATALOG;
+        let end = self.opened + FIRST_CATALOG;
         let mut is_warm = lock(warm);
         while !*is_warm && Instant::now() < end {
             is_warm = changed.wait_timeout(is_warm, TICK).unwrap_or_else(PoisonError::into_inner).0;
@@ -171,7 +171,8 @@ impl App {
         let alike = poe::suggestions(&catalog, name);
         match (error.kind, alike.is_empty()) {
             (Kind::ModelNotFound, false) => {
-                let message = format!("{} Did you mean {}?", error.message, alike.join(", "));
+                let said = error.message.trim_end_matches(['.', '!']);
+                let message = format!("{said}. Did you mean {}?", alike.join(", "));
                 Error { message, ..error }.about("model")
             }
             (Kind::ModelNotFound, true) => error.about("model"),

@@ -12,16 +12,17 @@ use std::path::{Path, PathBuf};
 /// Rows are added or widened here when the house grows, with the README; `lib.rs` and `main.rs` may name everything.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("ids", &[]),
     ("exchange", &["error"]),
     ("dialect", &["exchange", "error"]),
     ("store", &["error"]),
-    ("poe", &["exchange", "error"]),
+    ("poe", &["exchange", "ids", "error"]),
     ("attach", &["exchange", "poe", "store", "error"]),
     ("settings", &["error"]),
     // the cache of files, which all requests share, holds what the hall calls an attachment
     ("app", &["settings", "exchange", "poe", "store", "error"]),
     // settings reach the door only as values of `app`
-    ("http", &["app", "attach", "dialect", "exchange", "poe", "store", "error"]),
+    ("http", &["app", "attach", "dialect", "exchange", "poe", "store", "ids", "error"]),
     // the embedded Poe is a guest: it stands on the door's connection loop and shares no code with the well
     ("demo", &["http", "error"]),
 ];

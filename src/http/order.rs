@@ -14,8 +14,8 @@ use crate::exchange::{
     Thinking, Tool, ToolCalls, ToolChoice, ToolXml, Usage, carry_in_prompt, carry_pictures, check_tool_turns,
     firmer, json_format, prompt_tokens,
 };
+use crate::ids::id;
 use crate::poe::{self, Live, Watch};
-use crate::store::ids::id;
 use crate::store::models::Tools;
 use crate::store::tokens::{self, Running};
 
