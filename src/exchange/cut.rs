@@ -67,7 +67,7 @@ impl<C: CountRunning> Cut<C> {
     fn take(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
         match event {
             Event::Text(text) => self.text(text, out),
-            Event::Suggestion(_) => {
+            Event::Suggestion(_) | Event::Metadata(_) => {
                 out.push_back(event);
                 Continue(())
             }

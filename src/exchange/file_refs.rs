@@ -271,7 +271,7 @@ impl Stage for FileRefs {
                 self.resolve(Held::Closed, out);
                 out.push_back(event);
             }
-            Event::Thinking(_) | Event::Suggestion(_) => out.push_back(event),
+            Event::Thinking(_) | Event::Suggestion(_) | Event::Metadata(_) => out.push_back(event),
         }
         ControlFlow::Continue(())
     }

@@ -147,7 +147,7 @@ impl Stage for Settle {
             Event::Text(piece) => self.take_text(piece, out),
             Event::Thinking(piece) => self.take_thought(piece, out),
             Event::Retract => self.retract(out),
-            Event::Suggestion(_) => out.push_back(event),
+            Event::Suggestion(_) | Event::Metadata(_) => out.push_back(event),
             Event::File(_) if self.holds_known_row() => out.push_back(event),
             Event::File(_) | Event::ToolCall(_) | Event::Finish(_) => {
                 self.release(out);

@@ -27,7 +27,9 @@ impl Poe {
     pub fn upload(&self, key: &str, source: &FileSource, watch: &Watch) -> Result<Attachment> {
         match source {
             FileSource::Attached(attachment) => Ok(attachment.clone()),
-            _ => client::with_retry(watch, || self.try_upload(key, source, watch)),
+            _ => client::with_retry(watch, || {
+                self.try_upload(key, source, watch).map_err(|error| client::hide(error, key))
+            }),
         }
     }
 
