@@ -93,7 +93,7 @@ fn encoded(ask: &Ask, body: &[u8]) -> BTreeMap<String, IgnoredAny> {
 }
 
 fn proportionate(size: usize, body: &[u8]) {
-    assert!(size <= (8 << 10) + 64 * body.len(), "{} bytes became {size}", body.len());
+    assert!(size <= (8 << 10) + 32 * body.len(), "{} bytes became {size}", body.len());
 }
 
 /// A model with one parameter of each kind.

@@ -35,7 +35,7 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Told {
     let (mut frames, mut events, mut end) = (Vec::new(), VecDeque::new(), Ok(false));
     for piece in pieces {
         sse.feed(piece).expect("small streams are never too large");
-        while let Some(frame) = sse.next() {
+        while let Some(frame) = sse.next_frame() {
             frames.push((frame.name.to_vec(), frame.data.to_vec()));
             if end == Ok(false) {
                 end = match decode.push(&frame, &mut events) {
@@ -90,7 +90,9 @@ fn frames(stream: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 /// The bytes that an event holds.
 fn size(event: &Event) -> usize {
     match event {
-        Event::Text(text) | Event::Thinking(text) | Event::Suggestion(text) => text.len(),
+        Event::Text(text) | Event::Thinking(text) | Event::Suggestion(text) | Event::Metadata(text) => {
+            text.len()
+        }
         Event::ToolCall(delta) => {
             let id_and_name = [&delta.id, &delta.name].into_iter().flatten().map(String::len).sum::<usize>();
             id_and_name + delta.arguments.len()
