@@ -37,10 +37,10 @@ pub fn content_type_of(name: &str) -> &'static str {
 
 /// A file by its URL. Links are left for Poe to fetch; errors name `path`.
 pub fn by_url(path: &str, url: String, name: Option<String>) -> Result<FileSource> {
-    let scheme = url.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    match scheme.as_str() {
-        "http" | "https" => Ok(FileSource::Link { url, name }),
-        "data" => data_url(path, &url, name),
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("http" | "https") => Ok(FileSource::Link { url, name }),
+        Some("data") => data_url(path, &url, name),
         _ => Err(Error::invalid(path, format!("{path} must be an http, https or data URL"))),
     }
 }
@@ -94,6 +94,15 @@ fn sniffed(bytes: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scheme_ends_with_a_colon() {
+        for url in ["data", "http", "https", "DATA", "", "ftp://x", "x"] {
+            assert!(by_url("p", url.into(), None).is_err(), "{url}");
+        }
+        assert!(by_url("p", "DATA:;base64,AAEC".into(), None).is_ok());
+        assert!(by_url("p", "HTTP://x".into(), None).is_ok());
+    }
 
     #[test]
     fn the_first_bytes_tell_the_type() {
