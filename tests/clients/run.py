@@ -33,7 +33,7 @@ GROUPS = {
     "pydantic_ai_client": 120,
     "llm_client": 120,
     "aider_agent": 240,
-    "opencode_agent": 300,
+    "opencode_agent": 250,
 }
 
 
