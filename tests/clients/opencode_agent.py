@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import checks as checks_module
+import checks as all_checks
 from checks import URL, checks, run, same
 
 PROGRAM = Path(os.environ["NODE_MODULES"]) / "opencode-linux-x64-baseline/bin/opencode"
@@ -20,6 +20,7 @@ def create(bot):
     settings = {
         "model": f"poe/{bot}",
         "small_model": "poe/demo-echo",
+        "enabled_providers": ["poe"],
         "autoupdate": False,
         "share": "disabled",
         "permission": {"edit": "allow", "bash": "allow", "webfetch": "deny"},
@@ -33,8 +34,15 @@ def create(bot):
     }
     (place / "opencode.json").write_text(json.dumps(settings))
     environment = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
-    environment |= {"OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_AUTOUPDATE": "1",
-        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1", "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1"}
+    environment |= {
+        # it works where PWD says, not where it was started
+        "PWD": str(place),
+        "OPENCODE_CONFIG": str(place / "opencode.json"),
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+    }
     # words with spaces in them would be quoted once more
     command = [PROGRAM, "run", "--print-logs", *TASK.split(" ")]
     log = place / "log.txt"
@@ -45,5 +53,5 @@ def create(bot):
     assert "It reads" in done.stdout, done.stdout[-500:]
 
 
-checks_module.SECONDS = 120
+all_checks.SECONDS = 120
 run()
