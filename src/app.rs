@@ -1,21 +1,33 @@
 //! What all requests share.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
+
+use lru::LruCache;
 
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Kind, Result};
+use crate::exchange::Attachment;
 use crate::poe::{self, Entry, Poe, Watch};
 use crate::settings::{Secret, Settings};
+use crate::store::files::Files;
 use crate::store::limiter::Limiter;
+use crate::store::models::{Lookup, ModelConfig, ModelsFile};
 use crate::store::refreshed::Refreshed;
 
-/// How long Poe's list of models is as good as new.
+/// How long Poe's list of models is as good as new, and how soon a failed fetch is tried again.
 const CATALOG_LIFETIME: Duration = Duration::from_secs(600);
+const CATALOG_RETRY: Duration = Duration::from_secs(30);
+/// How long a request waits for the very first list.
+const FIRST_CATALOG: Duration = Duration::from_secs(3);
+/// How many bots are remembered to have refused tools, against their entry in the list.
+const MAX_TOOLLESS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// What all requests share.
 pub struct App {
@@ -25,7 +37,27 @@ pub struct App {
     pub poe: Poe,
     /// One request per interval for the whole server.
     pub limiter: Limiter,
+    /// Where files lie that were brought to Poe.
+    pub files: Files<Attachment>,
+    /// models.yaml
+    pub models: ModelsFile,
     catalog: Refreshed<Vec<Entry>>,
+    /// Whether the list of models has been asked for once, with whatever result.
+    warm: (Mutex<bool>, Condvar),
+    toolless: Mutex<LruCache<String, ()>>,
+}
+
+/// A bot, and all that is known of it.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    /// Its name at Poe.
+    pub bot: String,
+    /// Its entry in Poe's list.
+    pub entry: Option<Entry>,
+    /// What models.yaml says of it.
+    pub config: ModelConfig,
+    /// The effort that stood behind its name.
+    pub effort: Option<&'static str>,
 }
 
 impl App {
@@ -39,13 +71,30 @@ impl App {
         };
         let poe = Poe::new(poe::Settings {
             base_url: settings.poe_base_url.clone(),
+            file_upload_url: settings.poe_file_upload_url.clone(),
             connect_timeout: settings.upstream_connect_timeout,
             first_byte_timeout: settings.upstream_first_byte_timeout,
             idle_timeout: settings.upstream_idle_timeout,
             root_certificates,
             is_local: settings.demo,
         });
+        let models = match ModelsFile::read(&settings.config_dir) {
+            Ok(read) => read.map_or_else(ModelsFile::default, |(file, warnings)| {
+                warnings.iter().for_each(|warning| log::warn!("models.yaml: {warning}"));
+                file
+            }),
+            Err(error) => {
+                // people's access must not hang on a typing error; `check` is strict
+                log::error!("models.yaml is not applied: {error}");
+                ModelsFile::default()
+            }
+        };
+        let cache_bytes = usize::try_from(settings.url_cache_size).unwrap_or(usize::MAX);
         Ok(App {
+            files: Files::new(settings.url_cache_ttl, cache_bytes),
+            models,
+            warm: (Mutex::new(false), Condvar::new()),
+            toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
             limiter: Limiter::new(
                 settings.rate_limit,
@@ -62,17 +111,77 @@ impl App {
         self.catalog.get(|| self.poe.models(None, watch))
     }
 
-    /// What is known of Poe's models now, without waiting.
-    pub fn known_catalog(&self) -> Option<Arc<Vec<Entry>>> {
+    /// What is known of Poe's models now. Only before the very first answer is there something to wait for.
+    fn known_catalog(&self) -> Option<Arc<Vec<Entry>>> {
+        let (warm, changed) = &self.warm;
+        let cold = |warm: &mut bool| !*warm;
+        drop(
+            changed
+                .wait_timeout_while(lock(warm), FIRST_CATALOG, cold)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         self.catalog.peek()
     }
 
-    /// Fetches the list of models ahead of the first request.
-    pub fn warm_up(&self) {
+    /// Keeps the list of models fresh, for ever.
+    pub fn refresh_catalog(&self) {
         let nobody: Watch = Rc::new(|| Ok(()));
-        if let Err(error) = self.catalog(&nobody) {
-            log::warn!("Poe's list of models could not be fetched: {error}");
+        loop {
+            let outcome = self.catalog(&nobody);
+            *lock(&self.warm.0) = true;
+            self.warm.1.notify_all();
+            thread::sleep(match outcome {
+                Ok(_) => CATALOG_LIFETIME,
+                Err(error) => {
+                    log::warn!("Poe's list of models could not be fetched: {error}");
+                    CATALOG_RETRY
+                }
+            });
         }
+    }
+
+    /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
+    pub fn model(&self, name: &str) -> Result<Model> {
+        let (wanted, config) = match self.models.bot_for(name) {
+            Lookup::Bot { name, config } => (name, config.clone()),
+            Lookup::Disabled => return Err(no_model(name)),
+            Lookup::Unlisted => (name, ModelConfig::default()),
+        };
+        let catalog = self.known_catalog().unwrap_or_default();
+        let Some(found) = poe::find_model(&catalog, wanted) else {
+            return Ok(Model { bot: wanted.to_owned(), config, ..Model::default() });
+        };
+        let bot = found.entry.id.clone();
+        // the name may have led here only now, without its prefix or suffix
+        let config = self.models.config_of(&bot).cloned().unwrap_or(config);
+        if !config.enable || (found.effort.is_some() && config.reasoning == Some(false)) {
+            return Err(no_model(name));
+        }
+        Ok(Model { bot, entry: Some(found.entry.clone()), config, effort: found.effort })
+    }
+
+    /// The same error, with the names that the client may have meant.
+    pub fn with_suggestions(&self, error: Error, name: &str) -> Error {
+        let catalog = self.catalog.peek().unwrap_or_default();
+        let alike = poe::suggestions(&catalog, name);
+        match (error.kind, alike.is_empty()) {
+            (Kind::ModelNotFound, false) => {
+                let message = format!("{} Did you mean {}?", error.message, alike.join(", "));
+                Error { message, ..error }.about("model")
+            }
+            (Kind::ModelNotFound, true) => error.about("model"),
+            _ => error,
+        }
+    }
+
+    /// Whether `bot` is known to refuse tools, whatever its entry in the list says.
+    pub fn refuses_tools(&self, bot: &str) -> bool {
+        lock(&self.toolless).get(bot).is_some()
+    }
+
+    /// Remembers that `bot` refuses tools.
+    pub fn remember_no_tools(&self, bot: &str) {
+        lock(&self.toolless).put(bot.to_owned(), ());
     }
 
     /// The key to ask Poe with, for a client that shows `shown`. With keys of the proxy's own, clients show one of
@@ -89,6 +198,14 @@ impl App {
             (None, _) => shown.map(str::to_owned).ok_or_else(no_key),
         }
     }
+}
+
+fn no_model(name: &str) -> Error {
+    Error::new(Kind::ModelNotFound, format!("the model `{name}` does not exist")).about("model")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn no_key() -> Error {

@@ -15,6 +15,8 @@ pub enum Kind {
     ContextTooLong,
     /// The bot cannot do what was asked, for example call tools: 400 `unsupported_feature_for_model`.
     Unsupported,
+    /// A file of the conversation cannot be had any more: 400 `file_unavailable`.
+    FileUnavailable,
     /// No key, a malformed key or a key that Poe refuses: 401.
     Unauthorized,
     /// The account has no points left: 402 `insufficient_quota`.
@@ -55,7 +57,7 @@ impl Kind {
     /// The HTTP status that an answer of this kind carries while nothing has been sent yet.
     pub fn status(self) -> u16 {
         match self {
-            Kind::InvalidRequest | Kind::ContextTooLong | Kind::Unsupported => 400,
+            Kind::InvalidRequest | Kind::ContextTooLong | Kind::Unsupported | Kind::FileUnavailable => 400,
             Kind::Unauthorized => 401,
             Kind::InsufficientQuota => 402,
             Kind::Forbidden => 403,

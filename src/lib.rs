@@ -14,6 +14,7 @@
 //! [`error::Error`]. Which module may know which is written down, and enforced, in `tests/house.rs`.
 
 pub mod app;
+pub mod attach;
 pub mod demo;
 pub mod dialect;
 pub mod error;

@@ -51,15 +51,16 @@ fn serve(mut settings: Settings) -> Result<(), String> {
         let address = settings.host.with_port(settings.port);
         format!("cannot listen on {address}: {error}")
     })?;
+    // before anybody is told that the server runs: from here on a signal ends it in good order
+    let stop = Stop::new().map_err(|error| error.to_string())?;
+    stop_on_signals(&stop).map_err(|error| format!("signals cannot be received: {error}"))?;
     let port = server.local_addr().map_err(|error| error.to_string())?.port();
     println!("poe2openai {} listens on http://{}", env!("CARGO_PKG_VERSION"), settings.host.with_port(port));
     if settings.demo {
         open_demo(&mut settings, port)?;
     }
     let app = Arc::new(App::open(settings)?);
-    warm_up(&app);
-    let stop = Stop::new().map_err(|error| error.to_string())?;
-    stop_on_signals(&stop).map_err(|error| format!("signals cannot be received: {error}"))?;
+    keep_catalog(&app);
     server.serve(Arc::new(Door::new(app)), &stop);
     Ok(())
 }
@@ -109,9 +110,9 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-fn warm_up(app: &Arc<App>) {
+fn keep_catalog(app: &Arc<App>) {
     let app = Arc::clone(app);
-    thread::spawn(move || app.warm_up());
+    thread::spawn(move || app.refresh_catalog());
 }
 
 /// Our own lines only: libraries may log what must stay secret.

@@ -79,7 +79,8 @@ impl Sampler<'_> {
         let required = schema["required"].as_array();
         let wanted = |name: &str| match required {
             Some(names) => names.iter().any(|one| one == name) || named(self.words, name).is_some(),
-            None => true,
+            // A schema that contains itself in many places would grow beyond bounds.
+            None => depth <= DEEPEST / 2,
         };
         let properties = schema["properties"].as_object().into_iter().flatten();
         let chosen = properties.filter(|(name, _)| wanted(name));

@@ -1,6 +1,7 @@
 //! What a client asks, in terms that belong to no dialect.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -99,8 +100,8 @@ pub enum FileSource {
     },
     /// The file's own bytes.
     Data {
-        /// The content.
-        bytes: Vec<u8>,
+        /// The content; shared, because it may be large and be sent more than once.
+        bytes: Arc<Vec<u8>>,
         /// Its MIME type.
         content_type: String,
         /// The name to show, if the client gave one.

@@ -1,15 +1,42 @@
 //! The hall: what is asked, what is answered piece by piece, and the stages in between. Pure; knows no floor.
 
 mod ask;
+mod candidate;
+mod cut;
 mod event;
+#[cfg(test)]
+mod everywhere;
+mod fences;
+mod file_refs;
+mod held;
+pub mod json_format;
+mod markup;
 mod reply;
+pub mod schema;
+mod settle;
 mod stage;
+mod tag;
+#[cfg(test)]
+mod testing;
+mod thinking;
+mod tool_calls;
+mod tool_prompt;
+mod tool_xml;
+mod typed_args;
 mod usage;
 
 pub use ask::{
     Ask, Attachment, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
 };
+pub use cut::{CountRunning, Cut};
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
+pub use file_refs::{FileRefs, Link, carry_pictures, poe_links};
+pub use held::Held;
 pub use reply::Reply;
+pub use settle::Settle;
 pub use stage::{Stage, Stages, Through};
+pub use thinking::Thinking;
+pub use tool_calls::ToolCalls;
+pub use tool_prompt::{carry_in_prompt, check_tool_turns, firmer};
+pub use tool_xml::ToolXml;
 pub use usage::{CountTokens, Usage, prompt_tokens};

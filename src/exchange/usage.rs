@@ -9,29 +9,29 @@ use super::{Ask, Event, Part, Stage, TokenUsage};
 pub type CountTokens = fn(&str) -> usize;
 
 /// The last counting stage: sees every character that the answer shows.
-pub struct Usage {
+pub struct Usage<P> {
     count: CountTokens,
-    prompt: u64,
+    prompt: P,
     text: String,
     thinking: String,
     calls: String,
 }
 
-impl Usage {
-    /// Counts an answer to a question of `prompt` tokens.
-    pub fn new(count: CountTokens, prompt: u64) -> Usage {
+impl<P: FnMut() -> u64> Usage<P> {
+    /// Counts an answer; `prompt` counts its question, at the end, so that nobody waits for it before the answer.
+    pub fn new(count: CountTokens, prompt: P) -> Usage<P> {
         Usage { count, prompt, text: String::new(), thinking: String::new(), calls: String::new() }
     }
 }
 
-impl Stage for Usage {
+impl<P: FnMut() -> u64> Stage for Usage<P> {
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         let event = match event {
             Event::Finish(mut finish) => {
                 let count = |text: &str| (self.count)(text) as u64;
                 let reasoning = count(&self.thinking);
                 let completion = count(&self.text) + count(&self.calls) + reasoning;
-                finish.usage = Some(TokenUsage { prompt: self.prompt, completion, reasoning });
+                finish.usage = Some(TokenUsage { prompt: (self.prompt)(), completion, reasoning });
                 Event::Finish(finish)
             }
             event => {
@@ -98,7 +98,7 @@ mod tests {
             Event::Text("ur".into()),
             Event::Finish(Finish::default()),
         ];
-        let last = events.into_iter().map(Ok).through(Usage::new(count, 7)).last().unwrap().unwrap();
+        let last = events.into_iter().map(Ok).through(Usage::new(count, || 7)).last().unwrap().unwrap();
         let Event::Finish(finish) = last else { panic!("{last:?}") };
         assert_eq!(finish.usage, Some(TokenUsage { prompt: 7, completion: 4, reasoning: 2 }));
     }

@@ -222,6 +222,6 @@ mod tests {
         let grace = Duration::from_secs(30);
         let after = |seconds| start + Duration::from_secs(seconds);
         assert!(deadline(start, grace, 40) < after(40), "one byte a second");
-        assert!(deadline(start, grace, 600 * 16 << 10) > after(600), "16 KiB a second for ten minutes");
+        assert!(deadline(start, grace, 600 * (16 << 10)) > after(600), "16 KiB a second for ten minutes");
     }
 }

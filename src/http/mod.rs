@@ -1,7 +1,7 @@
 //! The door: sockets, heads, bodies, answers, routes.
 //!
-//! [`listener`] accepts and seats connections, [`connection`] lives one connection's life, [`head`] and [`body`]
-//! read with limits and deadlines, [`answer`] and [`event_stream`] write.
+//! `relay` is one request's life: start reading there. `listener` accepts and seats connections, `connection` lives
+//! one connection's life, `head` and `body` read with limits and deadlines, `answer` and `event_stream` write.
 
 mod answer;
 mod body;
@@ -10,6 +10,7 @@ mod connection;
 mod event_stream;
 mod head;
 mod listener;
+mod order;
 mod outlet;
 mod pool;
 mod probe;

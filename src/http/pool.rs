@@ -9,8 +9,8 @@ use std::time::Duration;
 /// What a thread does once.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// Enough for a TLS handshake and JSON at its deepest, in a debug build too. Only what is touched costs memory.
-const STACK_BYTES: usize = 512 << 10;
+/// Enough for a TLS handshake, and for JSON and its schema at their deepest in a debug build. Only what is touched costs memory.
+const STACK_BYTES: usize = 1 << 20;
 /// How long a thread waits for its next connection.
 const IDLE_LIFE: Duration = Duration::from_secs(10);
 

@@ -31,6 +31,15 @@ impl Record {
         self.first_byte.get_or_insert(self.start.elapsed());
     }
 
+    /// Adds what one choice took. All choices answer one question, so that counts once.
+    pub fn add_usage(&mut self, usage: Option<TokenUsage>) {
+        let Some(usage) = usage else { return };
+        let sum = self.usage.get_or_insert_default();
+        sum.prompt = usage.prompt;
+        sum.completion += usage.completion;
+        sum.reasoning += usage.reasoning;
+    }
+
     /// Writes the line.
     pub fn log(&self, method: &str, path: &str) {
         let total = self.start.elapsed();

@@ -1,16 +1,19 @@
 //! One request's life, in reading order: start reading here.
 //!
-//! The body is decoded into an `Ask`, waits its turn, and goes to Poe. What comes back rises through the stages and
-//! is folded into one answer or streamed. Until the first byte has left, a fault is an answer with its true status;
+//! The body is decoded into an `Ask`; an `Order` makes it ready and asks Poe, and what comes back rises through the
+//! order's stages and is folded into one answer or streamed. Until the first byte has left, a fault is an answer with its true status;
 //! after it, an error event inside the stream.
 
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::answer::Answer;
 use super::connection::Call;
+use super::order::{Manner, Order};
 use super::outlet::Outlet;
 use super::record::Record;
 use super::router::{refuse, send, shown_key};
@@ -18,10 +21,12 @@ use super::seats::Going;
 use crate::app::App;
 use crate::dialect::chat::{self, Chat, Encoder, Meta};
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{Event, Reply, Stages, Usage, prompt_tokens};
+use crate::exchange::{Event, Reply};
 use crate::poe::{self, Watch};
 use crate::store::ids::id;
-use crate::store::tokens;
+
+/// As many as one request may ask for.
+const MAX_CHOICES: usize = 8;
 
 /// Answers `POST /v1/chat/completions`.
 pub fn chat(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
@@ -37,8 +42,8 @@ pub fn chat(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<(
         has_functions: chat.has_functions,
     };
     match chat.stream {
-        true => stream(app, call, record, &key, &chat, meta),
-        false => whole(app, call, record, &key, &chat, &meta),
+        true => stream(app, call, record, &key, chat, meta),
+        false => whole(app, call, record, &key, chat, &meta),
     }
 }
 
@@ -53,46 +58,27 @@ fn decode(app: &App, call: &mut Call<'_>) -> Result<(String, Chat)> {
     Ok((key, chat::decode(&body)?))
 }
 
-/// Asks Poe, once it is this request's turn.
-fn ask(app: &App, key: &str, chat: &Chat, watch: &Watch) -> Result<impl Iterator<Item = Result<Event>>> {
-    wait_turn(app, watch)?;
-    let query = poe::encode_query(&chat.ask)
-        .map_err(|error| Error::new(Kind::Internal, format!("the query could not be written: {error}")))?;
-    let live = app.poe.ask(&chat.ask.bot, key, &query, watch)?;
-    Ok(live.through(Usage::new(tokens::count, prompt_tokens(&chat.ask, tokens::count))))
-}
-
-/// Takes a slot of the limiter and waits for it.
-fn wait_turn(app: &App, watch: &Watch) -> Result<()> {
-    let wait = app.limiter.take(Instant::now()).map_err(|wait| {
-        let message = "too many requests at once for RATE_LIMIT_MS of this server";
-        Error::new(Kind::RateLimited, message).retry_after(wait)
-    })?;
-    poe::pause(wait, watch)
-}
-
 /// The answer as one piece.
 fn whole(
     app: &App,
     call: &mut Call<'_>,
     record: &mut Record,
     key: &str,
-    chat: &Chat,
+    chat: Chat,
     meta: &Meta,
 ) -> io::Result<()> {
     let watch = watch_client(call);
-    let mut events = match ask(app, key, chat, &watch) {
-        Ok(events) => events,
+    let replies = Order::prepare(app, key, chat.ask, &watch).and_then(|order| {
+        let choices = vec![(); order.choices()];
+        poe::aside(choices, MAX_CHOICES, &watch, |(), watch| order.reply(watch)).into_iter().collect()
+    });
+    let replies: Vec<Reply> = match replies {
+        Ok(replies) => replies,
         Err(error) => return refuse(call, record, &error),
     };
-    // Poe's connection is put in order, by dropping `events`, only after the client has its answer
-    match Reply::fold(&mut events) {
-        Ok(reply) => {
-            record.usage = reply.finish.usage;
-            send(call, record, Answer::json(200, chat::encode(meta, &[reply])))
-        }
-        Err(error) => refuse(call, record, &error),
-    }
+    let (body, usage) = chat::encode(meta, &replies);
+    record.usage = Some(usage);
+    send(call, record, Answer::json(200, body))
 }
 
 /// The answer as a stream, one flush per event.
@@ -101,15 +87,17 @@ fn stream(
     call: &mut Call<'_>,
     record: &mut Record,
     key: &str,
-    chat: &Chat,
+    chat: Chat,
     meta: Meta,
 ) -> io::Result<()> {
-    let encoder = Encoder::new(meta, 1, chat.includes_usage);
+    let encoder = Encoder::new(meta, chat.ask.choices, chat.includes_usage);
     let outlet = Outlet::shared(call.event_stream(), encoder, app.settings.keep_alive);
     let watch = watch_stream(call, &outlet);
-    let told = ask(app, key, chat, &watch).map_err(Fault::from).and_then(|mut events| {
-        // the client has its end before `events` is dropped and puts Poe's connection in order
-        tell(&mut events, &outlet, record)
+    let told = Order::prepare(app, key, chat.ask, &watch).map_err(Fault::from).and_then(|order| match order
+        .choices()
+    {
+        1 => one_choice(&order, &outlet, record, &watch),
+        _ => several_choices(&order, &outlet, record, &watch),
     });
     match told {
         Ok(()) => Ok(()),
@@ -123,6 +111,87 @@ fn stream(
             Err(error)
         }
     }
+}
+
+/// Passes every event on as it comes.
+fn one_choice(
+    order: &Order<'_>,
+    outlet: &RefCell<Outlet>,
+    record: &mut Record,
+    watch: &Watch,
+) -> Result<(), Fault> {
+    let mut events = order.place(Manner::Stream, watch)?;
+    let mut judged = order.insists_on_json().then(Reply::default);
+    for event in &mut events {
+        let event = event?;
+        let is_last = matches!(event, Event::Finish(_));
+        judge(order, judged.as_mut(), &event)?;
+        pass(outlet, record, 0, &event)?;
+        if is_last {
+            break;
+        }
+    }
+    // the client has its end before `events` is dropped and puts Poe's connection in order
+    outlet.borrow_mut().end().map_err(Fault::Client)
+}
+
+/// Asks for all choices side by side and passes their events on as they come.
+fn several_choices(
+    order: &Order<'_>,
+    outlet: &RefCell<Outlet>,
+    record: &mut Record,
+    watch: &Watch,
+) -> Result<(), Fault> {
+    let next = AtomicUsize::new(0);
+    let worker = |watch: &Watch, told: &Sender<(usize, Result<Event>)>| {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        let tell = |event| told.send((index, event)).is_ok();
+        match order.place(Manner::Stream, watch) {
+            Ok(mut events) => while events.next().is_some_and(tell) {},
+            Err(error) => drop(tell(Err(error))),
+        }
+    };
+    let mut judged: Vec<_> =
+        (0..order.choices()).map(|_| order.insists_on_json().then(Reply::default)).collect();
+    let mut left = Ok(());
+    let told = poe::listen(order.choices(), watch, worker, |(index, event)| {
+        let event = event?;
+        judge(order, judged[index].as_mut(), &event)?;
+        pass(outlet, record, index, &event).map_err(|fault| match fault {
+            Fault::Answer(error) => error,
+            Fault::Client(error) => {
+                left = Err(Fault::Client(error));
+                Error::new(Kind::ClientGone, "the client has left")
+            }
+        })
+    });
+    left?;
+    told?;
+    outlet.borrow_mut().end().map_err(Fault::Client)
+}
+
+fn pass(outlet: &RefCell<Outlet>, record: &mut Record, index: usize, event: &Event) -> Result<(), Fault> {
+    outlet.borrow_mut().send(index, event).map_err(Fault::Client)?;
+    record.status = 200;
+    record.first_byte();
+    if let Event::Finish(finish) = event {
+        record.add_usage(finish.usage);
+    }
+    Ok(())
+}
+
+/// Keeps the text of an answer that must be JSON, and judges it before its end is told.
+fn judge(order: &Order<'_>, reply: Option<&mut Reply>, event: &Event) -> Result<()> {
+    let Some(reply) = reply else { return Ok(()) };
+    match event {
+        Event::Text(text) => reply.text.push_str(text),
+        Event::Finish(finish) => {
+            reply.finish = finish.clone();
+            order.judge(reply)?;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Why a stream ended early.
@@ -140,25 +209,6 @@ impl From<Error> for Fault {
             _ => Fault::Answer(error),
         }
     }
-}
-
-/// Passes every event on as it comes.
-fn tell(
-    events: &mut impl Iterator<Item = Result<Event>>,
-    outlet: &RefCell<Outlet>,
-    record: &mut Record,
-) -> Result<(), Fault> {
-    for event in events {
-        let event = event?;
-        outlet.borrow_mut().send(0, &event).map_err(Fault::Client)?;
-        record.status = 200;
-        record.first_byte();
-        if let Event::Finish(finish) = event {
-            record.usage = finish.usage;
-            break;
-        }
-    }
-    outlet.borrow_mut().end().map_err(Fault::Client)
 }
 
 /// Ends a wait when the client has left or the server must stop.

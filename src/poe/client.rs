@@ -23,7 +23,7 @@ const BACK_OFF: Duration = Duration::from_millis(250);
 const MAX_BACK_OFF: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
 /// The most bytes of an error answer, and of the list of models, that are read.
-const MAX_ERROR_BYTES: u64 = 64 << 10;
+pub const MAX_ERROR_BYTES: u64 = 64 << 10;
 const MAX_CATALOG_BYTES: u64 = 32 << 20;
 
 /// Where Poe is and how long it may be silent.
@@ -31,6 +31,8 @@ const MAX_CATALOG_BYTES: u64 = 32 << 20;
 pub struct Settings {
     /// Without a slash at the end.
     pub base_url: String,
+    /// Where files are uploaded to.
+    pub file_upload_url: String,
     /// To make a connection.
     pub connect_timeout: Duration,
     /// Until the first byte of an answer.
@@ -55,24 +57,19 @@ impl Poe {
         Ok(Poe { agent: transport::agent(&settings)?, settings })
     }
 
+    pub(super) fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Asks `bot`. The answer's first event has arrived when this returns; an error before it is this call's, and
     /// faults that a second try may cure have had one.
     pub fn ask(&self, bot: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
         let url = format!("{}/bot/{}", self.settings.base_url, segment(bot)?);
-        let mut tries = 1;
-        loop {
-            let error = match self.try_ask(&url, key, query, watch) {
-                Ok(live) => return Ok(live),
-                Err(error) => error,
-            };
-            let wait = error.retry_after.unwrap_or(BACK_OFF);
-            if !error.transient || tries == TRIES || wait > MAX_BACK_OFF {
-                return Err(error);
-            }
-            log::debug!("trying again in {} ms, for: {error}", wait.as_millis());
-            tries += 1;
-            pause(wait, watch)?;
-        }
+        with_retry(watch, || self.try_ask(&url, key, query, watch).map_err(|error| hide(error, key)))
     }
 
     fn try_ask(&self, url: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
@@ -87,8 +84,8 @@ impl Poe {
         if response.status() != 200 {
             return Err(self.refusal(response, watch));
         }
-        let mut live =
-            Live::new(response.into_body().into_reader(), watch.clone(), self.settings.idle_timeout);
+        let body = response.into_body().into_reader();
+        let mut live = Live::new(body, key.to_owned(), watch.clone(), self.settings.idle_timeout);
         live.await_first()?;
         Ok(live)
     }
@@ -107,7 +104,7 @@ impl Poe {
         catalog::parse(&self.read(response, MAX_CATALOG_BYTES, watch)?)
     }
 
-    fn refusal(&self, response: Response<Body>, watch: &Watch) -> Error {
+    pub(super) fn refusal(&self, response: Response<Body>, watch: &Watch) -> Error {
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.map(str::to_owned);
@@ -118,7 +115,7 @@ impl Poe {
         }
     }
 
-    fn read(&self, response: Response<Body>, limit: u64, watch: &Watch) -> Result<Vec<u8>> {
+    pub(super) fn read(&self, response: Response<Body>, limit: u64, watch: &Watch) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         let mut reader = response.into_body().into_reader().take(limit);
         let (outcome, ended) = watched(watch, self.settings.idle_timeout, || reader.read_to_end(&mut body));
@@ -132,7 +129,37 @@ impl Poe {
     }
 }
 
-fn finished(response: Result<Response<Body>, ureq::Error>, ended: Option<Error>) -> Result<Response<Body>> {
+/// Calls `call`, and once more after a fault that a second try may cure.
+pub fn with_retry<T>(watch: &Watch, mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut tries = 1;
+    loop {
+        let error = match call() {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let wait = error.retry_after.unwrap_or(BACK_OFF);
+        if !error.transient || tries == TRIES || wait > MAX_BACK_OFF {
+            return Err(error);
+        }
+        log::debug!("trying again in {} ms, for: {error}", wait.as_millis());
+        tries += 1;
+        pause(wait, watch)?;
+    }
+}
+
+/// The same error without `key`: services are known to repeat keys that they refuse, and errors are logged.
+pub fn hide(error: Error, key: &str) -> Error {
+    match !key.is_empty() && error.message.contains(key) {
+        true => Error { message: error.message.replace(key, "••••"), ..error },
+        false => error,
+    }
+}
+
+/// What a call brought, or why it ended.
+pub fn finished(
+    response: Result<Response<Body>, ureq::Error>,
+    ended: Option<Error>,
+) -> Result<Response<Body>> {
     match (response, ended) {
         (_, Some(error)) => Err(error),
         (Err(error), None) => Err(transport::failure(&error)),
@@ -170,6 +197,13 @@ pub fn pause(wait: Duration, watch: &Watch) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_key_is_not_repeated() {
+        let error = hide(Error::new(Kind::Unauthorized, "Incorrect API key: sk-1, see sk-1"), "sk-1");
+        assert_eq!(error.message, "Incorrect API key: ••••, see ••••");
+        assert_eq!(hide(Error::new(Kind::Upstream, "x"), "").message, "x");
+    }
 
     #[test]
     fn a_name_never_leaves_its_segment() {

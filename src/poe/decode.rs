@@ -34,6 +34,12 @@ struct TextData {
 }
 
 #[derive(Deserialize)]
+struct MetaData {
+    #[serde(default)]
+    metadata: String,
+}
+
+#[derive(Deserialize)]
 struct FileData {
     url: String,
     #[serde(default)]
@@ -115,6 +121,7 @@ impl Decode {
                 out.push_back(Event::File(Attachment { url, content_type, name, inline_ref }));
             }
             b"suggested_reply" => out.push_back(Event::Suggestion(read::<TextData>(frame)?.text)),
+            b"data" => out.push_back(Event::Metadata(read::<MetaData>(frame)?.metadata)),
             b"error" => return Err(words::of_event(frame.data)),
             b"done" => {
                 for (_, other) in std::mem::take(&mut self.others) {
@@ -124,7 +131,7 @@ impl Decode {
                 out.push_back(Event::Finish(Finish { reason, usage: None }));
                 return Ok(Progress::Done);
             }
-            _ => {} // meta, data, ping and what may come
+            _ => {} // meta, ping and what may come
         }
         Ok(Progress::More)
     }
@@ -229,6 +236,7 @@ mod tests {
             text("a\n\u{4f60}"),
             Event::File(file),
             Event::Suggestion("more?".into()),
+            Event::Metadata("m".into()),
             finish(FinishReason::Stop),
         ];
         assert_eq!(events.unwrap(), expected);

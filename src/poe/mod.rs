@@ -1,17 +1,26 @@
 //! The well: an [`Ask`](crate::exchange::Ask) becomes a query, Poe's stream becomes [`Event`](crate::exchange::Event)s.
 //! The only floor that knows ureq.
 
+mod aside;
 mod catalog;
 mod client;
 mod decode;
 mod live;
+mod names;
+mod parameters;
 mod query;
 mod sse;
 mod transport;
+mod upload;
 mod words;
 
+pub use aside::{aside, listen};
 pub use catalog::{Entry, Parameter, parse as parse_catalog};
 pub use client::{Poe, Settings, pause};
+pub use decode::{Decode, Progress};
 pub use live::Live;
+pub use names::{find as find_model, suggestions};
+pub use parameters::fit as fit_parameters;
 pub use query::encode as encode_query;
+pub use sse::{Decoder as SseDecoder, Frame};
 pub use transport::Watch;

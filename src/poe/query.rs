@@ -174,11 +174,13 @@ fn attached(part: &Part) -> Option<Attached<'_>> {
 
 fn offer(tool: &Tool) -> OfferedTool<'_> {
     // Poe's own types want an object schema with its properties, also from a tool that takes nothing
-    let empty = || serde_json::json!({"type": "object", "properties": {}});
-    let parameters = match &tool.parameters {
-        Some(Value::Object(schema)) if !schema.is_empty() => Value::Object(schema.clone()),
-        _ => empty(),
+    let mut parameters = match &tool.parameters {
+        Some(Value::Object(schema)) => schema.clone(),
+        _ => Map::new(),
     };
+    parameters.entry("type").or_insert_with(|| "object".into());
+    parameters.entry("properties").or_insert_with(|| Map::new().into());
+    let parameters = Value::Object(parameters);
     let description = tool.description.as_deref().unwrap_or_default();
     OfferedTool {
         r#type: "function",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::toolbox::{Act, Bench};
+use super::toolbox::{Act, Bench, JOB};
 use super::{Turn, native as in_json, xml as in_xml};
 use crate::demo::query::Function;
 use crate::demo::sample;
@@ -24,13 +24,13 @@ struct Job<'t> {
     read_back: bool,
 }
 
-/// Write, then read if asked, then say so; one call a turn, so the number of results tells how far the job is.
+/// Write, then read if asked, then say so; one call a turn, so the number of results or rounds tells how far the job is.
 fn plan(bench: &Bench) -> Act {
     let Some(job) = job(&bench.task).or_else(|| job(&bench.context)) else {
         return Act::Say(idle(bench));
     };
     let done = format!("Done: {} is written.", job.file);
-    let (next, words) = match bench.results.len() {
+    let (next, words) = match bench.results.len().max(bench.rounds) {
         0 => (write(bench, &job), without_tools(bench, &job)),
         1 if job.read_back => (read(bench, &job), done),
         1 => (None, done),
@@ -56,7 +56,7 @@ fn idle(bench: &Bench) -> String {
 /// Some agents accept an end only as a call.
 fn closing(bench: &Bench, words: &str) -> Act {
     match bench.tools.iter().find(|tool| tool.name == "attempt_completion") {
-        Some(tool) if !bench.results.is_empty() => {
+        Some(tool) if bench.results.len() + bench.rounds > 0 => {
             Act::Call(vec![bench.call(0, &tool.name, fill(tool, json!({"result": words}), ""))])
         }
         _ => Act::Say(words.into()),
@@ -65,11 +65,11 @@ fn closing(bench: &Bench, words: &str) -> Act {
 
 /// The last `create FILE with content "TEXT"` in `words`; `\"` and `\n` count as in JSON.
 fn job(words: &str) -> Option<Job<'_>> {
-    let (middle, _) = words.match_indices(" with content \"").last()?;
+    let (middle, _) = words.match_indices(JOB).last()?;
     let before = &words[..middle];
     let verb = before.to_ascii_lowercase().rfind("create ")?;
     let file = before[verb + "create ".len()..].rsplit(' ').next()?.trim_matches(['`', '\'', '"']);
-    let rest = &words[middle + " with content \"".len()..];
+    let rest = &words[middle + JOB.len()..];
     let (end, _) = rest.match_indices('"').find(|(at, _)| !rest[..*at].ends_with('\\'))?;
     let read_back = rest[end..].to_ascii_lowercase().contains("read");
     (!file.is_empty()).then_some(Job { file, content: &rest[..end], read_back })
@@ -256,6 +256,13 @@ mod tests {
         assert_eq!(call(&written), ("Read".into(), json!({"file_path": "notes.txt"})));
         let read = with_results(bench(TASK, &files()), &["ok", "a\nb"]);
         assert_eq!(plan(&read), Act::Say("Done: notes.txt is written. It reads: a\nb".into()));
+    }
+
+    #[test]
+    fn it_ends_though_results_come_as_plain_words() {
+        let rounds = |rounds| Bench { rounds, ..bench(TASK, &files()) };
+        assert_eq!(call(&rounds(1)).0, "Read");
+        assert!(matches!(plan(&rounds(2)), Act::Say(_)));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub fn refusal(status: u16) -> Script {
     Script::Refuse(refused(status))
 }
 
-/// Words for each `error_type`. Most failures come without one, like the last.
+/// Words for each `error_type`.
 const FIRST_EVENTS: &[(&str, &str)] = &[
     ("user_message_too_long", "Your message exceeds the maximum length of this bot"),
     ("insufficient_fund", "You do not have enough points to send this message"),
@@ -56,10 +56,20 @@ fn internal() -> Step {
     error(true, None, "Internal server error")
 }
 
-/// An `error` event before anything else. An empty `kind` is Poe's catch-all.
+/// An `error` event before anything else.
 pub fn first_event(kind: &str) -> Script {
     let row = FIRST_EVENTS.iter().find(|row| row.0 == kind);
     stream(vec![row.map_or_else(internal, |(kind, words)| error(false, Some(kind), words))])
+}
+
+/// Most failures come without a type, like this one.
+pub fn nothing_said(_: &Turn) -> Script {
+    stream(vec![internal()])
+}
+
+/// Without a type and marked as worth another try, though it is not: only the words tell.
+pub fn only_words(_: &Turn) -> Script {
+    stream(vec![error(true, None, "You need more points to message this bot")])
 }
 
 pub fn late(_: &Turn) -> Script {

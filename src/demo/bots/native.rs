@@ -4,23 +4,24 @@ use serde_json::{Value, json};
 
 use super::Turn;
 use super::toolbox::{self, Act, Bench, Call};
-use crate::demo::script::{EVEN, Refusal, Script, Step, error, split, stream, text, whole};
+use crate::demo::script::{EVEN, Refusal, Script, Step, error, pieces, split, stream, text, whole};
 
 /// What is said before a call.
 pub const BEFORE: &str = "Let me use a tool for that.";
 
 pub fn tools(turn: &Turn) -> Script {
-    whole(steps(&toolbox::plan(&toolbox::from_query(turn.query))))
+    carry(toolbox::plan, turn)
 }
 
 pub fn shy(turn: &Turn) -> Script {
-    whole(steps(&toolbox::shy(turn, &toolbox::from_query(turn.query))))
+    let bench = toolbox::from_query(turn.query);
+    whole(steps(&bench, &toolbox::shy(turn, &bench)))
 }
 
 /// Neither a `finish_reason` nor anything else says that the calls are complete, but for `done`.
 pub fn unfinished(turn: &Turn) -> Script {
     match toolbox::plan(&toolbox::from_query(turn.query)) {
-        Act::Say(words) => whole(said(&words)),
+        Act::Say(words) => whole(pieces(&words, EVEN)),
         Act::Call(calls) => whole([said(BEFORE), called(&calls)].concat()),
     }
 }
@@ -74,9 +75,11 @@ pub fn refused_http(turn: &Turn) -> Script {
     Script::Refuse(Refusal { status: 400, headers: Vec::new(), body })
 }
 
-/// The events that carry `act`, up to the end of the answer.
-pub fn steps(act: &Act) -> Vec<Step> {
+/// The events that carry `act`, up to the end of the answer. Poe's library reads only `text` events in the answer that
+/// follows results, so that is how these bots send it.
+pub fn steps(bench: &Bench, act: &Act) -> Vec<Step> {
     match act {
+        Act::Say(words) if !bench.results.is_empty() => pieces(words, EVEN),
         Act::Say(words) => [said(words), vec![chunk(json!({}), Some("stop"))]].concat(),
         Act::Call(calls) => {
             // A chunk with a finish_reason carries nothing else, and chunks may still follow it.
@@ -117,7 +120,8 @@ fn json_event(data: Value) -> Step {
 
 /// Carries `act` of an agent.
 pub fn carry(plan: fn(&Bench) -> Act, turn: &Turn) -> Script {
-    whole(steps(&plan(&toolbox::from_query(turn.query))))
+    let bench = toolbox::from_query(turn.query);
+    whole(steps(&bench, &plan(&bench)))
 }
 
 #[cfg(test)]

@@ -51,7 +51,10 @@ pub fn rich(turn: &Turn) -> Script {
     let mut steps = if thinks(turn.query) { pieces(THOUGHT, AWKWARD) } else { Vec::new() };
     steps.extend(match turn.query.tools.is_empty() && turn.query.tool_results.is_empty() {
         true => pieces(&echoed(turn.query), EVEN),
-        false => native::steps(&toolbox::plan(&toolbox::from_query(turn.query))),
+        false => {
+            let bench = toolbox::from_query(turn.query);
+            native::steps(&bench, &toolbox::plan(&bench))
+        }
     });
     whole(steps)
 }

@@ -17,11 +17,19 @@ pub struct Bench {
     pub results: Vec<ToolResult>,
     /// The function that the client insists on.
     pub must: Option<String>,
+    /// Whether the client wants one call at a time.
+    pub one_by_one: bool,
     /// Turns so far: makes ids unique within a conversation.
     pub turns: usize,
     /// All system and user text, for what agents say about themselves there.
     pub context: String,
+    /// Turns of the bot since a user gave a [`JOB`]. Clients that add words to a result make it look like part of a turn that
+    /// is over; an agent that counts only results would begin again for ever.
+    pub rounds: usize,
 }
+
+/// How the content is named in a job for the agent.
+pub const JOB: &str = " with content \"";
 
 /// What the bot does next.
 #[derive(Debug, PartialEq)]
@@ -66,9 +74,19 @@ pub fn from_query(query: &Query) -> Bench {
         tools: if choice == "none" { Vec::new() } else { tools.collect() },
         results: query.tool_results.iter().cloned().chain(told).collect(),
         must: choice["function"]["name"].as_str().map(str::to_string),
+        one_by_one: query.body["parallel_tool_calls"] == false,
         turns: query.messages.len(),
         context: context(query),
+        rounds: rounds(query),
     }
+}
+
+/// Turns of the bot since a user gave a job.
+pub fn rounds(query: &Query) -> usize {
+    let gives_job =
+        |at: &usize| query.messages[*at].role == "user" && query.messages[*at].content.contains(JOB);
+    let start = (0..query.messages.len()).rev().find(gives_job).unwrap_or(0);
+    query.messages[start..].iter().filter(|message| message.role == "bot").count()
 }
 
 /// System and user text, one after the other.
@@ -103,7 +121,7 @@ fn choose(bench: &Bench) -> Vec<&Function> {
     let both = bench.task.split(|c: char| !c.is_alphabetic()).any(|word| word.eq_ignore_ascii_case("both"));
     let other =
         || bench.tools.iter().find(|tool| first.is_some_and(|first| first.name != tool.name)).or(first);
-    first.into_iter().chain(if both { other() } else { None }).collect()
+    first.into_iter().chain(if both && !bench.one_by_one { other() } else { None }).collect()
 }
 
 /// A bot that has to be asked twice.
@@ -135,6 +153,7 @@ mod tests {
         assert_eq!(called(&bench("what time is it?")), ["time"]);
         assert_eq!(called(&bench("do both, please")), ["weather", "time"]);
         assert_eq!(called(&Bench { must: Some("weather".into()), ..bench("time") }), ["weather"]);
+        assert_eq!(called(&Bench { one_by_one: true, ..bench("both") }), ["weather"]);
         assert!(called(&Bench { tools: Vec::new(), ..bench("x") }).is_empty());
     }
 

@@ -98,7 +98,16 @@ fn from_prompt(query: &Query) -> Bench {
         results.splice(0..0, found);
     }
     let (tools, must) = offered(query);
-    Bench { task, tools, results, must, turns: query.messages.len(), context: toolbox::context(query) }
+    Bench {
+        task,
+        tools,
+        results,
+        must,
+        one_by_one: false,
+        turns: query.messages.len(),
+        context: toolbox::context(query),
+        rounds: toolbox::rounds(query),
+    }
 }
 
 /// A section that begins with the line `# Tools` holds one JSON object per line for each function. A sentence there that

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use super::{Meta, finish_reason, usage};
 use crate::exchange::{Reply, TokenUsage, ToolCall};
 
-/// The whole answer: one choice for each reply.
-pub fn encode(meta: &Meta, replies: &[Reply]) -> Vec<u8> {
+/// The whole answer, one choice for each reply, and what it took.
+pub fn encode(meta: &Meta, replies: &[Reply]) -> (Vec<u8>, TokenUsage) {
+    let spent = spent(replies);
     let choices: Vec<Value> =
         replies.iter().enumerate().map(|(index, reply)| choice(meta, index, reply)).collect();
     let answer = json!({
@@ -15,9 +16,9 @@ pub fn encode(meta: &Meta, replies: &[Reply]) -> Vec<u8> {
         "created": meta.created,
         "model": meta.model,
         "choices": choices,
-        "usage": usage(spent(replies)),
+        "usage": usage(spent),
     });
-    answer.to_string().into_bytes()
+    (answer.to_string().into_bytes(), spent)
 }
 
 fn choice(meta: &Meta, index: usize, reply: &Reply) -> Value {
@@ -54,6 +55,9 @@ fn message(meta: &Meta, reply: &Reply) -> Map<String, Value> {
     }
     if !reply.suggestions.is_empty() {
         message.insert("suggested_replies".into(), reply.suggestions.clone().into());
+    }
+    if let Some(metadata) = &reply.metadata {
+        message.insert("metadata".into(), metadata.as_str().into());
     }
     message
 }
@@ -101,7 +105,7 @@ mod tests {
             ..Reply::default()
         };
         let plain = Reply { text: "hi".into(), finish: reply.finish.clone(), ..Reply::default() };
-        let answer: Value = serde_json::from_slice(&encode(&meta, &[reply, plain])).unwrap();
+        let answer: Value = serde_json::from_slice(&encode(&meta, &[reply, plain]).0).unwrap();
         let message = &answer["choices"][0]["message"];
         assert_eq!(message["content"], Value::Null);
         assert_eq!((&message["reasoning_content"], &message["reasoning"]), (&json!("hm"), &json!("hm")));

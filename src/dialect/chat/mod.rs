@@ -42,6 +42,7 @@ fn kind_and_code(kind: Kind) -> (&'static str, Option<&'static str>) {
         Kind::InvalidRequest => (INVALID, None),
         Kind::ContextTooLong => (INVALID, Some("context_length_exceeded")),
         Kind::Unsupported => (INVALID, Some("unsupported_feature_for_model")),
+        Kind::FileUnavailable => (INVALID, Some("file_unavailable")),
         Kind::Unauthorized => (INVALID, Some("invalid_api_key")),
         Kind::InsufficientQuota => ("insufficient_quota", Some("insufficient_quota")),
         Kind::Forbidden => ("permission_error", Some("forbidden")),

@@ -63,7 +63,13 @@ pub struct Prefixes {
     len: usize,
     /// Kept only for its memory.
     found: Vec<Part>,
+    /// Ranks of two tokens and whether they stay apart, the latest for each hash. A long run of one character, the
+    /// costliest piece there is, asks for the same few over and over. Empty before first use.
+    asked: Vec<(u32, u32, bool)>,
 }
+
+/// Entries of the memory for pairs, a power of two.
+const ASKED: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
 struct Prefix {
@@ -99,8 +105,9 @@ impl Prefixes {
     fn extend(&mut self, prefix: &[u8]) {
         if self.kept.is_empty() {
             self.kept.resize(MAX_TOKEN, Prefix { tokens: 0, last: Part { rank: NONE, len: 0 } });
+            self.asked.resize(ASKED, (NONE, NONE, false));
         }
-        let last = self.longer_by_one(prefix).or_else(|| self.longest(prefix));
+        let last = self.as_before(prefix).or_else(|| self.longest(prefix));
         debug_assert!(last.is_some(), "each prefix has an encoding");
         let last = last.unwrap_or(Part { rank: NONE, len: 1 });
         let before = self.kept[(prefix.len() - last.len) % MAX_TOKEN].tokens;
@@ -108,24 +115,39 @@ impl Prefixes {
         self.kept[self.len % MAX_TOKEN] = Prefix { tokens: before + 1, last };
     }
 
-    /// The last token, if it is that of the prefix before and one byte more. Saves a run of spaces, which ends with
-    /// up to a hundred tokens, from trying them all.
-    fn longer_by_one(&self, prefix: &[u8]) -> Option<Part> {
-        let len = self.kept[(prefix.len() - 1) % MAX_TOKEN].last.len + 1;
-        let rank = O200k.rank(&prefix[prefix.len() - len..])?;
-        Some(Part { rank, len }).filter(|last| self.follows(prefix, *last))
+    /// The last token, if it is that of the prefix [`MAX_TOKEN`] bytes shorter. Saves a run of spaces, which ends
+    /// with up to a hundred tokens, from trying them all.
+    fn as_before(&mut self, prefix: &[u8]) -> Option<Part> {
+        let last = self.kept[prefix.len() % MAX_TOKEN].last;
+        let before = &prefix[..prefix.len().checked_sub(MAX_TOKEN)?];
+        let same = last.len > 0 && prefix.ends_with(&before[before.len().checked_sub(last.len)?..]);
+        (same && self.follows(prefix, last)).then_some(last)
     }
 
     /// The last token, tried from the longest down.
     fn longest(&mut self, prefix: &[u8]) -> Option<Part> {
         suffixes(prefix, &mut self.found);
-        self.found.iter().rev().find(|last| self.follows(prefix, **last)).copied()
+        while let Some(last) = self.found.pop() {
+            if self.follows(prefix, last) {
+                return Some(last);
+            }
+        }
+        None
     }
 
     /// Whether the encoding of `prefix` ends with `last`.
-    fn follows(&self, prefix: &[u8], last: Part) -> bool {
+    fn follows(&mut self, prefix: &[u8], last: Part) -> bool {
         let at = prefix.len() - last.len;
-        at == 0 || O200k.stay_apart(prefix, at, self.kept[at % MAX_TOKEN].last, last, NONE)
+        if at == 0 {
+            return true;
+        }
+        let before = self.kept[at % MAX_TOKEN].last;
+        let asked = &mut self.asked[(before.rank.wrapping_mul(31) ^ last.rank) as usize % ASKED];
+        if (asked.0, asked.1) != (before.rank, last.rank) {
+            let apart = O200k.stay_apart(prefix, at, before, last, NONE);
+            *asked = (before.rank, last.rank, apart);
+        }
+        asked.2
     }
 }
 

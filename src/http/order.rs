@@ -1,0 +1,286 @@
+//! What one request needs from Poe, made ready: whose bot, its parameters, its files, the way of its tools.
+//!
+//! An [`Order`] can be placed more than once: for several choices side by side, and again when the first answer was
+//! not what the client insists on.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::app::{App, Model};
+use crate::attach::{Relied, attach, to_user_turns};
+use crate::error::{Error, Kind, Result};
+use crate::exchange::{
+    Ask, CountRunning, Cut, Event, FileRefs, Format, Held, Message, Reasoning, Reply, Settle, Stages,
+    Thinking, Tool, ToolCalls, ToolChoice, ToolXml, Usage, carry_in_prompt, carry_pictures, check_tool_turns,
+    firmer, json_format, prompt_tokens,
+};
+use crate::poe::{self, Live, Watch};
+use crate::store::ids::id;
+use crate::store::models::Tools;
+use crate::store::tokens::{self, Running};
+
+/// The events of one answer, through all stages.
+pub type Answer = Box<dyn Iterator<Item = Result<Event>>>;
+
+/// How an answer is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// As one piece.
+    Whole,
+    /// Bit by bit: what was said cannot be taken back.
+    Stream,
+}
+
+/// How tools reach the bot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carriage {
+    /// There are none.
+    Absent,
+    /// In Poe's own fields.
+    Native,
+    /// In the conversation itself.
+    Prompt,
+}
+
+/// A request made ready.
+pub struct Order<'a> {
+    app: &'a App,
+    key: &'a str,
+    model: Model,
+    ask: Arc<Ask>,
+    carriage: Carriage,
+    /// The turns as the client sent them, and what they rely on, while files lie in them.
+    files: Option<(Vec<Message>, Relied)>,
+}
+
+impl<'a> Order<'a> {
+    /// Makes `ask` ready. Files are brought to Poe here.
+    pub fn prepare(app: &'a App, key: &'a str, mut ask: Ask, watch: &Watch) -> Result<Order<'a>> {
+        let model = app.model(&ask.model)?;
+        ask.bot.clone_from(&model.bot);
+        if let Some(effort) = model.effort {
+            ask.reasoning.get_or_insert_with(Reasoning::default).effort = Some(effort.to_owned());
+        }
+        poe::fit_parameters(&mut ask, model.entry.as_ref());
+        for (name, value) in &model.config.parameters {
+            ask.parameters.entry(name).or_insert_with(|| value.clone());
+        }
+        check_tool_turns(&ask.messages)?;
+        let (attached, relied) = attach(&ask, &app.poe, &app.files, key, watch)?;
+        let sent = std::mem::replace(&mut ask.messages, attached);
+        let files = (!relied.is_empty()).then_some((sent, relied));
+        arrange(&mut ask);
+        let carriage = carriage(app, &model, &ask);
+        Ok(Order { app, key, model, ask: Arc::new(ask), carriage, files })
+    }
+
+    /// How many choices are wanted.
+    pub fn choices(&self) -> usize {
+        self.ask.choices
+    }
+
+    /// Asks Poe and puts the stages behind its answer. The first event has arrived when this returns.
+    pub fn place(&self, manner: Manner, watch: &Watch) -> Result<Answer> {
+        self.place_with(&self.ask, manner, watch)
+    }
+
+    fn place_with(&self, ask: &Arc<Ask>, manner: Manner, watch: &Watch) -> Result<Answer> {
+        let mut refreshed: Option<Arc<Ask>> = None;
+        let mut carriage = self.carriage;
+        loop {
+            let current = refreshed.as_ref().unwrap_or(ask);
+            let error = match self.try_place(Arc::clone(current), carriage, manner, watch) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match (error.kind, &self.files) {
+                (Kind::Unsupported, _)
+                    if carriage == Carriage::Native && self.model.config.tools == Tools::Auto =>
+                {
+                    log::debug!("{} refuses tools, they go into the prompt: {error}", ask.bot);
+                    self.app.remember_no_tools(&ask.bot);
+                    carriage = Carriage::Prompt;
+                }
+                (Kind::FileUnavailable, Some((sent, relied))) if refreshed.is_none() => {
+                    log::debug!("a file is no longer at Poe and is uploaded again: {error}");
+                    relied.forget(&self.app.files);
+                    refreshed = Some(Arc::new(self.attach_again(ask, sent, watch)?));
+                }
+                _ => return Err(self.app.with_suggestions(error, &ask.model)),
+            }
+        }
+    }
+
+    fn attach_again(&self, ask: &Ask, sent: &[Message], watch: &Watch) -> Result<Ask> {
+        let mut ask = Ask { messages: sent.to_vec(), ..ask.clone() };
+        ask.messages = attach(&ask, &self.app.poe, &self.app.files, self.key, watch)?.0;
+        arrange(&mut ask);
+        Ok(ask)
+    }
+
+    fn try_place(
+        &self,
+        mut ask: Arc<Ask>,
+        carriage: Carriage,
+        manner: Manner,
+        watch: &Watch,
+    ) -> Result<Answer> {
+        let lifted = match carriage {
+            Carriage::Prompt => carry_in_prompt(Arc::make_mut(&mut ask)),
+            Carriage::Native | Carriage::Absent => Vec::new(),
+        };
+        wait_turn(self.app, watch)?;
+        let query = poe::encode_query(&ask).map_err(|error| {
+            Error::new(Kind::Internal, format!("the query could not be written: {error}"))
+        })?;
+        let live = self.app.poe.ask(&ask.bot, self.key, &query, watch)?;
+        Ok(self.stages(live, ask, &lifted, manner))
+    }
+
+    /// Everything that happens to an event on its way up, in this order.
+    fn stages(&self, live: Live, ask: Arc<Ask>, lifted: &[Tool], manner: Manner) -> Answer {
+        let make_id = || id("call_");
+        let has_calls = !ask.tools.is_empty() || !lifted.is_empty();
+        let wants_json = !matches!(ask.format, Format::Text);
+        let cut = Cut::new(&ask.sampling.stop, ask.sampling.max_tokens, Running::new());
+        let answer = live
+            .through(Thinking::default())
+            .through(has_calls.then(|| ToolCalls::new(make_id)))
+            .through((!lifted.is_empty()).then(|| ToolXml::new(lifted, make_id)))
+            .through((wants_json && manner == Manner::Stream).then(json_format::JsonOnly::default))
+            .through(cut)
+            .through(match manner {
+                Manner::Whole => FileRefs::whole(),
+                Manner::Stream => FileRefs::streaming(),
+            })
+            .through(Usage::new(tokens::count, move || prompt_tokens(&ask, tokens::count)));
+        match manner {
+            Manner::Whole => Box::new(answer),
+            Manner::Stream if self.model.config.replace_response => Box::new(answer.through(Held::default())),
+            Manner::Stream => Box::new(answer.through(Settle::default())),
+        }
+    }
+
+    /// One whole answer. One that is not what the client insists on has a second try, told what was wrong.
+    pub fn reply(&self, watch: &Watch) -> Result<Reply> {
+        let first = self.fold(&self.ask, watch)?;
+        let Some(second) = self.corrected(&first) else { return self.fitting(first) };
+        self.fitting(self.fold(&second, watch)?)
+    }
+
+    fn fold(&self, ask: &Arc<Ask>, watch: &Watch) -> Result<Reply> {
+        Reply::fold(&mut self.place_with(ask, Manner::Whole, watch)?)
+    }
+
+    /// What to ask after `reply`, if it was not what the client insists on.
+    fn corrected(&self, reply: &Reply) -> Option<Arc<Ask>> {
+        let mut ask = Ask::clone(&self.ask);
+        if lacks_call(&self.ask, reply) {
+            if self.carriage == Carriage::Prompt {
+                ask.tools.clear(); // said in the words of the form that the bot is to use
+            }
+            firmer(&mut ask);
+            ask.tools.clone_from(&self.ask.tools);
+            return Some(Arc::new(ask));
+        }
+        let fault = json_fault(&ask.format, reply)?;
+        log::debug!("the answer of {} is asked for again: {fault}", ask.bot);
+        json_format::firmer(&mut ask, &reply.text, &fault);
+        Some(Arc::new(ask))
+    }
+
+    /// The reply as the client wants it, or an honest error.
+    fn fitting(&self, mut reply: Reply) -> Result<Reply> {
+        if let Some(fault) = json_fault(&self.ask.format, &reply) {
+            return Err(unfit(&fault));
+        }
+        if let (false, Some(json)) =
+            (matches!(self.ask.format, Format::Text), json_format::extract(&reply.text))
+        {
+            reply.text = json.to_owned();
+        }
+        Ok(reply)
+    }
+
+    /// What is wrong with the text of a stream that has ended with `reason`, if anything.
+    pub fn judge(&self, reply: &Reply) -> Result<()> {
+        json_fault(&self.ask.format, reply).map_or(Ok(()), |fault| Err(unfit(&fault)))
+    }
+
+    /// Whether a stream's text has to be judged at its end.
+    pub fn insists_on_json(&self) -> bool {
+        !matches!(self.ask.format, Format::Text)
+    }
+}
+
+fn unfit(fault: &str) -> Error {
+    Error::new(Kind::Upstream, format!("the bot's answer does not fit response_format: {fault}"))
+}
+
+/// What is wrong with a reply that should have been JSON. One that calls functions, or was cut short, is not judged.
+fn json_fault(format: &Format, reply: &Reply) -> Option<String> {
+    use crate::exchange::FinishReason;
+    if matches!(format, Format::Text) || reply.finish.reason != FinishReason::Stop {
+        return None;
+    }
+    match json_format::extract(&reply.text) {
+        Some(json) => json_format::check(json, format).err(),
+        None => Some("it holds no JSON".to_owned()),
+    }
+}
+
+/// Whether the client insists on a call that is not there.
+fn lacks_call(ask: &Ask, reply: &Reply) -> bool {
+    match &ask.tool_choice {
+        ToolChoice::Auto | ToolChoice::None => false,
+        ToolChoice::Required => !ask.tools.is_empty() && reply.tool_calls.is_empty(),
+        ToolChoice::Named(name) => {
+            !ask.tools.is_empty() && !reply.tool_calls.iter().any(|call| call.name == *name)
+        }
+    }
+}
+
+/// What is done to the conversation once all its files are at Poe.
+fn arrange(ask: &mut Ask) {
+    to_user_turns(&mut ask.messages);
+    carry_pictures(&mut ask.messages);
+    json_format::instruct(ask);
+}
+
+fn carriage(app: &App, model: &Model, ask: &Ask) -> Carriage {
+    let is_offered = !ask.tools.is_empty() && ask.tool_choice != ToolChoice::None;
+    let was_used = ask.messages.iter().any(|message| !message.tool_calls.is_empty());
+    if !is_offered && !was_used {
+        return Carriage::Absent;
+    }
+    let declared = model.entry.as_ref().map(poe::Entry::has_tools);
+    match (model.config.tools, declared) {
+        (Tools::Native, _) => Carriage::Native,
+        (Tools::Prompt, _) | (Tools::Auto, Some(false)) => Carriage::Prompt,
+        (Tools::Auto, _) if app.refuses_tools(&model.bot) => Carriage::Prompt,
+        // of a bot that is not listed nothing is known: it may say so itself
+        (Tools::Auto, _) => Carriage::Native,
+    }
+}
+
+/// Takes a slot of the limiter and waits for it.
+fn wait_turn(app: &App, watch: &Watch) -> Result<()> {
+    let wait = app.limiter.take(Instant::now()).map_err(|wait| {
+        let message = "too many requests at once for RATE_LIMIT_MS of this server";
+        Error::new(Kind::RateLimited, message).retry_after(wait)
+    })?;
+    match wait.is_zero() {
+        true => Ok(()),
+        false => poe::pause(wait, watch),
+    }
+}
+
+impl CountRunning for Running {
+    fn fits(&mut self, piece: &str, limit: usize) -> usize {
+        Running::fits(self, piece, limit)
+    }
+
+    fn count(&self) -> usize {
+        self.total()
+    }
+}

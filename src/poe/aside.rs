@@ -1,0 +1,118 @@
+//! Work on other threads while this one keeps watch.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, scope};
+
+use super::transport::{TICK, Watch};
+use crate::error::{Error, Kind, Result};
+
+const STACK_BYTES: usize = 1 << 20;
+
+/// Does `work` for each job, at most `at_once` side by side, and gives the results in the order of the jobs. When
+/// `watch` ends the wait, the workers' own watches do so too, and its error is every unfinished job's result.
+pub fn aside<J: Send, R: Send>(
+    jobs: Vec<J>,
+    at_once: usize,
+    watch: &Watch,
+    work: impl Fn(J, &Watch) -> Result<R> + Sync,
+) -> Vec<Result<R>> {
+    if jobs.len() <= 1 {
+        return jobs.into_iter().map(|job| work(job, watch)).collect();
+    }
+    let count = jobs.len();
+    let mut results: Vec<Option<Result<R>>> = (0..count).map(|_| None).collect();
+    let queue = Mutex::new(jobs.into_iter().enumerate());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let worker = |watch: &Watch, results: &Sender<(usize, Result<R>)>| {
+        while let Some((index, job)) = next() {
+            // nobody listens any more once the wait has been ended
+            let _ = results.send((index, work(job, watch)));
+        }
+    };
+    let ended = listen(count.min(at_once), watch, worker, |(index, result)| {
+        results[index] = Some(result);
+        Ok(())
+    });
+    let lost = ended.err().unwrap_or_else(|| Error::new(Kind::Internal, "a worker failed"));
+    results.into_iter().map(|result| result.unwrap_or_else(|| Err(lost.clone()))).collect()
+}
+
+/// Runs `worker` on `count` threads and hands what they send to `take`, until all are done. An error of `watch` or of
+/// `take` ends the workers' waits.
+pub fn listen<T: Send>(
+    count: usize,
+    watch: &Watch,
+    worker: impl Fn(&Watch, &Sender<T>) + Sync,
+    mut take: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let (sender, receiver) = mpsc::channel();
+    scope(|scope| {
+        let spawn = |_| {
+            let (sender, cancelled, worker) = (sender.clone(), Arc::clone(&cancelled), &worker);
+            let work = move || worker(&watch_flag(cancelled), &sender);
+            let thread =
+                Builder::new().name("aside".into()).stack_size(STACK_BYTES).spawn_scoped(scope, work);
+            thread
+                .map(drop)
+                .map_err(|error| Error::new(Kind::Overloaded, format!("no thread to work with: {error}")))
+        };
+        let spawned = (0..count).try_for_each(spawn);
+        drop(sender);
+        let outcome = spawned.and_then(|()| drain(&receiver, watch, &mut take));
+        // a worker that is still at it stops at its next look up; the scope waits for it
+        cancelled.store(outcome.is_err(), Ordering::Relaxed);
+        outcome
+    })
+}
+
+fn watch_flag(cancelled: Arc<AtomicBool>) -> Watch {
+    Rc::new(move || match cancelled.load(Ordering::Relaxed) {
+        true => Err(Error::new(Kind::ClientGone, "nobody waits for this any more")),
+        false => Ok(()),
+    })
+}
+
+fn drain<T>(receiver: &Receiver<T>, watch: &Watch, take: &mut impl FnMut(T) -> Result<()>) -> Result<()> {
+    loop {
+        match receiver.recv_timeout(TICK) {
+            Ok(item) => take(item)?,
+            Err(RecvTimeoutError::Timeout) => watch()?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn jobs_run_side_by_side_and_results_keep_their_order() {
+        let nobody: Watch = Rc::new(|| Ok(()));
+        let barrier = Barrier::new(3); // opens only when three run at once
+        let results = aside(vec![1, 2, 3], 3, &nobody, |job, _| {
+            barrier.wait();
+            if job == 2 { Err(Error::new(Kind::Upstream, "two")) } else { Ok(job * 10) }
+        });
+        let results: Vec<_> =
+            results.into_iter().map(|result| result.map_err(|error| error.message)).collect();
+        assert_eq!(results, [Ok(10), Err("two".into()), Ok(30)]);
+    }
+
+    #[test]
+    fn the_watch_ends_everybody() {
+        let watch: Watch = Rc::new(|| Err(Error::new(Kind::ClientGone, "left")));
+        let results = aside(vec![1, 2], 2, &watch, |_, watch| -> Result<()> {
+            loop {
+                watch()?;
+                std::thread::yield_now();
+            }
+        });
+        assert!(results.iter().all(|result| result.as_ref().unwrap_err().kind == Kind::ClientGone));
+    }
+}

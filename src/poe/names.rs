@@ -1,0 +1,126 @@
+//! Which bot a client means by the name it writes.
+
+use super::catalog::Entry;
+
+/// The most names that are suggested for one that does not exist.
+const SUGGESTIONS: usize = 3;
+/// Similarity below which a name is no suggestion.
+const LEAST_SIMILARITY: f64 = 0.75;
+/// Efforts that may stand behind a name, as in `gpt-5.2-high`.
+const SUFFIXES: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+
+/// A name that was understood.
+#[derive(Debug)]
+pub struct Named<'a> {
+    /// The model it means.
+    pub entry: &'a Entry,
+    /// The effort that stood behind the name.
+    pub effort: Option<&'static str>,
+}
+
+/// Finds the model that `name` means: itself in any case; without a provider before it; an Anthropic name without its
+/// date and in Poe's order; and, only if no model has that name, without an effort behind it.
+pub fn find<'a>(catalog: &'a [Entry], name: &str) -> Option<Named<'a>> {
+    let forms =
+        || std::iter::successors(Some(name.trim()), |name| name.split_once('/').map(|(_, rest)| rest));
+    let plain = |name: &str| exact(catalog, name).or_else(|| exact(catalog, &folded(name)));
+    if let Some(entry) = forms().find_map(plain) {
+        return Some(Named { entry, effort: None });
+    }
+    forms().find_map(|name| {
+        let (base, suffix) = name.rsplit_once('-')?;
+        let effort = SUFFIXES.iter().find(|known| known.eq_ignore_ascii_case(suffix))?;
+        plain(base).map(|entry| Named { entry, effort: Some(effort) })
+    })
+}
+
+/// The names most like one that does not exist, the likest first.
+pub fn suggestions<'a>(catalog: &'a [Entry], name: &str) -> Vec<&'a str> {
+    let name = name.to_lowercase();
+    let likeness =
+        |entry: &'a Entry| (strsim::jaro_winkler(&entry.id.to_lowercase(), &name), entry.id.as_str());
+    let mut alike: Vec<_> =
+        catalog.iter().map(likeness).filter(|(score, _)| *score >= LEAST_SIMILARITY).collect();
+    alike.sort_by(|one, other| other.0.total_cmp(&one.0));
+    alike.into_iter().take(SUGGESTIONS).map(|(_, id)| id).collect()
+}
+
+fn exact<'a>(catalog: &'a [Entry], name: &str) -> Option<&'a Entry> {
+    catalog.iter().find(|entry| entry.id.eq_ignore_ascii_case(name))
+}
+
+/// `claude-3-7-sonnet-20250219` as `claude-sonnet-3.7`: dates and `latest` dropped, versions with a dot and last.
+fn folded(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let is_date = |word: &&str| word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_version =
+        |word: &str| !word.is_empty() && word.len() <= 2 && word.bytes().all(|b| b.is_ascii_digit());
+    let words: Vec<&str> =
+        name.split(['-', '@', ':']).filter(|word| !is_date(word) && *word != "latest").collect();
+    if words.first() != Some(&"claude") {
+        return words.join("-");
+    }
+    let (version, family): (Vec<&str>, Vec<&str>) =
+        words[1..].iter().partition(|word| is_version(word) || word.parse::<f32>().is_ok());
+    let mut folded = String::from("claude");
+    for part in
+        family.into_iter().chain(Some(version.join(".").as_str()).filter(|version| !version.is_empty()))
+    {
+        folded.push('-');
+        folded.push_str(part);
+    }
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog() -> Vec<Entry> {
+        [
+            "GPT-5.2",
+            "gpt-5.2-high-res",
+            "claude-sonnet-4.5",
+            "claude-opus-4",
+            "claude-sonnet-3.7",
+            "odd-low",
+            "a/b",
+        ]
+        .map(|id| Entry { id: id.into(), ..Entry::default() })
+        .into()
+    }
+
+    fn found(name: &str) -> Option<(String, Option<&'static str>)> {
+        find(&catalog(), name).map(|named| (named.entry.id.clone(), named.effort))
+    }
+
+    #[test]
+    fn names_in_all_their_forms() {
+        let cases = [
+            ("gpt-5.2", Some(("GPT-5.2", None))),
+            (" GPT-5.2 ", Some(("GPT-5.2", None))),
+            ("openai/gpt-5.2", Some(("GPT-5.2", None))),
+            ("openrouter/openai/gpt-5.2", Some(("GPT-5.2", None))),
+            ("a/b", Some(("a/b", None))),
+            ("claude-sonnet-4-5-20250929", Some(("claude-sonnet-4.5", None))),
+            ("anthropic/claude-sonnet-4-5", Some(("claude-sonnet-4.5", None))),
+            ("claude-opus-4-20250514", Some(("claude-opus-4", None))),
+            ("claude-3-7-sonnet-latest", Some(("claude-sonnet-3.7", None))),
+            ("claude-opus-4@20250514", Some(("claude-opus-4", None))),
+            ("gpt-5.2-high", Some(("GPT-5.2", Some("high")))),
+            ("poe/gpt-5.2-xhigh", Some(("GPT-5.2", Some("xhigh")))),
+            ("odd-low", Some(("odd-low", None))),
+            ("gpt-5.2-turbo", None),
+            ("", None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(found(name), expected.map(|(id, effort)| (id.to_owned(), effort)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_names_are_suggested() {
+        assert_eq!(suggestions(&catalog(), "claude-sonet-4.5")[0], "claude-sonnet-4.5");
+        assert!(suggestions(&catalog(), "zzzzzz").is_empty());
+    }
+}

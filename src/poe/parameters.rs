@@ -1,0 +1,305 @@
+//! What a client wishes, in the words that the model itself declares in Poe's list.
+
+use serde_json::{Map, Value};
+
+use super::catalog::{Entry, Parameter};
+use crate::exchange::{Ask, Reasoning};
+
+/// Efforts from the least to the most.
+const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+/// Parameters that take an effort, a number of tokens, a plain yes or no.
+const EFFORT_NAMES: &[&str] = &["reasoning_effort", "output_effort", "thinking_level", "effort"];
+const BUDGET_NAMES: &[&str] = &["thinking_budget", "budget_tokens"];
+const SWITCH_NAMES: &[&str] = &["enable_thinking", "thinking"];
+/// Tokens of thought that stand for an effort where the model only takes a number, in the order of [`EFFORTS`].
+const BUDGETS: &[u64] = &[0, 1_024, 4_096, 12_288, 24_576, 49_152, u64::MAX];
+/// Parameters that search the web.
+const SEARCH_NAMES: &[&str] = &["web_search", "enable_web_search"];
+
+/// Adds to `ask.parameters` what else the client wished and the model declares. `entry` is the model's in Poe's list;
+/// of a model without one nothing is known, and only the wish to think is passed on, under its common names.
+pub fn fit(ask: &mut Ask, entry: Option<&Entry>) {
+    let mut fitted = Map::new();
+    if let Some(wish) = ask.reasoning.take() {
+        match entry {
+            Some(entry) => think(&wish, entry, &mut fitted),
+            None => think_somehow(&wish, &mut fitted),
+        }
+    }
+    let hints = std::mem::take(&mut ask.hints).into_iter().chain(sampling(ask));
+    for (name, value) in hints {
+        match entry.and_then(|entry| declared(entry, &name)) {
+            Some(parameter) => match fitting(&value, &parameter.schema) {
+                Some(value) => drop(fitted.insert(parameter.name.clone(), value)),
+                None => log::debug!("{name} was left out: {value} is not what the model takes"),
+            },
+            None => log::debug!("{name} was left out: the model declares no such parameter"),
+        }
+    }
+    // what the client gave by the model's own names counts most
+    fitted.extend(std::mem::take(&mut ask.parameters));
+    ask.parameters = fitted;
+}
+
+/// Fields that Poe's protocol has no place for.
+fn sampling(ask: &Ask) -> impl Iterator<Item = (String, Value)> + use<> {
+    let sampling = &ask.sampling;
+    let fields: [(&str, Option<Value>); 5] = [
+        ("top_p", sampling.top_p.map(Value::from)),
+        ("seed", sampling.seed.map(Value::from)),
+        ("presence_penalty", sampling.presence_penalty.map(Value::from)),
+        ("frequency_penalty", sampling.frequency_penalty.map(Value::from)),
+        ("max_tokens", sampling.max_tokens.map(Value::from)),
+    ];
+    fields.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), value)))
+}
+
+/// The parameter that `name` means, under any of the names that models have for it.
+fn declared<'a>(entry: &'a Entry, name: &str) -> Option<&'a Parameter> {
+    let names: &[&str] = match name {
+        "max_tokens" => &["max_tokens", "max_output_tokens", "max_completion_tokens"],
+        "web_search_options" => SEARCH_NAMES,
+        _ => return entry.parameter(name),
+    };
+    names.iter().find_map(|name| entry.parameter(name))
+}
+
+/// `value` as `schema` takes it, if it does: within the range, of the right type, one of those listed.
+fn fitting(value: &Value, schema: &Value) -> Option<Value> {
+    if let Some(options) = schema.get("enum").and_then(Value::as_array) {
+        let same = |option: &&Value| *option == value || as_text(option) == as_text(value);
+        return options.iter().find(same).cloned();
+    }
+    match schema.get("type").and_then(Value::as_str) {
+        Some("boolean") => match value {
+            Value::Object(_) => Some(true.into()), // such as OpenAI's web_search_options
+            Value::String(text) => text.parse::<bool>().ok().map(Value::from),
+            other => other.is_boolean().then(|| other.clone()),
+        },
+        Some("integer" | "number") => {
+            let number = value.as_f64().or_else(|| value.as_str().and_then(|text| text.parse().ok()))?;
+            Some(clamped(number, schema))
+        }
+        Some("string") => as_text(value).map(Value::from),
+        _ => Some(value.clone()),
+    }
+}
+
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn clamped(number: f64, schema: &Value) -> Value {
+    let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
+    let least = bound("minimum").unwrap_or(f64::NEG_INFINITY);
+    let most = bound("maximum").unwrap_or(f64::INFINITY);
+    // `clamp` refuses bounds that are crossed, and a schema may be wrong
+    let number = number.min(most).max(least);
+    match number.fract() == 0.0 && number.abs() < 9e15 {
+        true => Value::from(number as i64),
+        false => Value::from(number),
+    }
+}
+
+/// The wish by the model's own parameter.
+fn think(wish: &Reasoning, entry: &Entry, fitted: &mut Map<String, Value>) {
+    let find = |names: &[&str]| names.iter().find_map(|name| entry.parameter(name));
+    let (effort, budget, switch) = (find(EFFORT_NAMES), find(BUDGET_NAMES), find(SWITCH_NAMES));
+    let rank = rank(wish);
+    // a number is the better answer to a number, a word to a word
+    let wants_number = wish.effort.is_none() && wish.budget.is_some();
+    let chosen = match (effort, budget, switch) {
+        (_, Some(budget), _) if wants_number => Some((budget, tokens(wish, rank, &budget.schema))),
+        (Some(effort), _, _) => nearest(rank, &effort.schema).map(|value| (effort, value)),
+        (None, Some(budget), _) => Some((budget, tokens(wish, rank, &budget.schema))),
+        (None, None, Some(switch)) => Some((switch, Value::from(rank > 0))),
+        (None, None, None) => None,
+    };
+    match chosen {
+        Some((parameter, value)) => {
+            fitted.insert(parameter.name.clone(), value);
+        }
+        None => {
+            log::debug!("the wish how hard to think was left out: {} declares no such parameter", entry.id)
+        }
+    }
+    // some models take no other wish before they are told to think at all
+    if let (Some(switch), true) = (switch, rank == 0 || effort.or(budget).is_some()) {
+        fitted.insert(switch.name.clone(), Value::from(rank > 0));
+    }
+}
+
+fn think_somehow(wish: &Reasoning, fitted: &mut Map<String, Value>) {
+    match (&wish.effort, wish.budget, wish.enabled) {
+        (None, None, Some(false)) => {
+            fitted.insert("reasoning_effort".into(), "none".into());
+        }
+        (None, None, _) => {}
+        (effort, budget, _) => {
+            if let Some(effort) = effort {
+                fitted.insert("reasoning_effort".into(), effort.as_str().into());
+            }
+            if let Some(budget) = budget {
+                fitted.insert("thinking_budget".into(), budget.into());
+            }
+        }
+    }
+}
+
+/// The wish as a place in [`EFFORTS`].
+fn rank(wish: &Reasoning) -> usize {
+    if wish.enabled == Some(false) {
+        return 0;
+    }
+    let by_word = wish.effort.as_deref().map(|effort| {
+        let known = EFFORTS.iter().position(|known| known.eq_ignore_ascii_case(effort));
+        known.unwrap_or(3) // an unknown word asks for some thought
+    });
+    // any thought at all is more than none
+    let place = |budget: u64| BUDGETS.iter().rposition(|least| *least <= budget).unwrap_or(0);
+    let by_number = || wish.budget.map(|budget| place(budget).max(usize::from(budget > 0)));
+    by_word.or_else(by_number).unwrap_or(3)
+}
+
+/// The option nearest to `rank` among those that the model lists; of two as near the stronger.
+fn nearest(rank: usize, schema: &Value) -> Option<Value> {
+    let options = schema.get("enum").and_then(Value::as_array)?;
+    let place = |option: &Value| {
+        let word = option.as_str()?.to_ascii_lowercase();
+        EFFORTS.iter().position(|known| *known == word)
+    };
+    let known = options.iter().filter_map(|option| place(option).map(|place| (place, option)));
+    known
+        .min_by_key(|(place, _)| (place.abs_diff(rank), usize::MAX - place))
+        .map(|(_, option)| option.clone())
+}
+
+fn tokens(wish: &Reasoning, rank: usize, schema: &Value) -> Value {
+    let wished = match (rank, wish.effort.is_none(), wish.budget) {
+        (0, _, _) => 0,
+        (_, true, Some(budget)) => budget,
+        (rank, ..) => BUDGETS[rank],
+    };
+    clamped(wished as f64, schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry(parameters: Value) -> Entry {
+        Entry { id: "m".into(), parameters: serde_json::from_value(parameters).unwrap(), ..Entry::default() }
+    }
+
+    fn effort(name: &str, options: &[&str]) -> Value {
+        json!([{"name": name, "schema": {"enum": options}}])
+    }
+
+    fn thought(wish: Reasoning, parameters: Option<Value>) -> Value {
+        let mut ask = Ask { reasoning: Some(wish), ..Ask::default() };
+        fit(&mut ask, parameters.map(entry).as_ref());
+        Value::Object(ask.parameters)
+    }
+
+    fn by_effort(effort: &str) -> Reasoning {
+        Reasoning { effort: Some(effort.into()), ..Reasoning::default() }
+    }
+
+    fn by_budget(budget: u64) -> Reasoning {
+        Reasoning { budget: Some(budget), ..Reasoning::default() }
+    }
+
+    #[test]
+    fn efforts_become_the_models_own_word() {
+        let gpt = || effort("reasoning_effort", &["none", "low", "medium", "high", "xhigh"]);
+        let claude = || effort("output_effort", &["low", "medium", "high", "max"]);
+        let gemini = || effort("thinking_level", &["low", "high"]);
+        let cases = [
+            (by_effort("high"), gpt(), json!({"reasoning_effort": "high"})),
+            (by_effort("minimal"), gpt(), json!({"reasoning_effort": "low"})),
+            (by_effort("max"), gpt(), json!({"reasoning_effort": "xhigh"})),
+            (by_effort("xhigh"), claude(), json!({"output_effort": "max"})),
+            (by_effort("none"), claude(), json!({"output_effort": "low"})),
+            (by_effort("medium"), gemini(), json!({"thinking_level": "high"})),
+            (by_budget(0), gpt(), json!({"reasoning_effort": "none"})),
+            (by_budget(5000), gpt(), json!({"reasoning_effort": "low"})),
+            (by_budget(100_000), gpt(), json!({"reasoning_effort": "xhigh"})),
+            (
+                Reasoning { enabled: Some(false), ..by_effort("high") },
+                gpt(),
+                json!({"reasoning_effort": "none"}),
+            ),
+        ];
+        for (wish, parameters, expected) in cases {
+            assert_eq!(thought(wish.clone(), Some(parameters)), expected, "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn budgets_stay_within_the_models_range() {
+        let budget = || json!([{"name": "thinking_budget", "schema": {"type": "number", "minimum": 0, "maximum": 31999}}]);
+        let cases = [
+            (by_budget(5000), json!({"thinking_budget": 5000})),
+            (by_budget(99_999), json!({"thinking_budget": 31999})),
+            (by_effort("low"), json!({"thinking_budget": 4096})),
+            (by_effort("max"), json!({"thinking_budget": 31999})),
+            (by_effort("none"), json!({"thinking_budget": 0})),
+        ];
+        for (wish, expected) in cases {
+            assert_eq!(thought(wish.clone(), Some(budget())), expected, "{wish:?}");
+        }
+        let both = json!([{"name": "output_effort", "schema": {"enum": ["low", "high"]}},
+                          {"name": "thinking_budget", "schema": {"type": "number", "maximum": 63999}}]);
+        assert_eq!(thought(by_budget(7), Some(both.clone())), json!({"thinking_budget": 7}));
+        assert_eq!(thought(by_effort("low"), Some(both)), json!({"output_effort": "low"}));
+    }
+
+    #[test]
+    fn switches_and_models_without_any_knob() {
+        let switch = || json!([{"name": "enable_thinking", "schema": {"type": "boolean"}}]);
+        assert_eq!(thought(by_effort("high"), Some(switch())), json!({"enable_thinking": true}));
+        assert_eq!(thought(by_effort("none"), Some(switch())), json!({"enable_thinking": false}));
+        assert_eq!(thought(by_effort("high"), Some(json!([]))), json!({}));
+    }
+
+    #[test]
+    fn unknown_models_get_the_common_names() {
+        let wish = Reasoning { budget: Some(9), ..by_effort("low") };
+        assert_eq!(thought(wish, None), json!({"reasoning_effort": "low", "thinking_budget": 9}));
+    }
+
+    #[test]
+    fn hints_are_sent_where_the_model_declares_them() {
+        let entry = entry(json!([
+            {"name": "aspect_ratio", "schema": {"enum": ["1:1", "16:9"]}},
+            {"name": "duration", "schema": {"enum": ["5", "10"]}},
+            {"name": "web_search", "schema": {"type": "boolean"}},
+            {"name": "max_output_tokens", "schema": {"type": "integer", "maximum": 100}},
+            {"name": "quality", "schema": {"type": "string"}}]));
+        let hints = json!({"aspect_ratio": "16:9", "duration": 5, "web_search_options": {}, "quality": "low",
+                           "invented": 1});
+        let mut ask = Ask { hints: hints.as_object().unwrap().clone(), ..Ask::default() };
+        ask.sampling.max_tokens = Some(500);
+        ask.sampling.top_p = Some(0.5);
+        ask.parameters.insert("quality".into(), "high".into());
+        ask.parameters.insert("own".into(), 7.into());
+        fit(&mut ask, Some(&entry));
+        let expected = json!({"aspect_ratio": "16:9", "duration": "5", "web_search": true, "max_output_tokens": 100,
+                              "quality": "high", "own": 7});
+        assert_eq!(Value::Object(ask.parameters), expected);
+    }
+
+    #[test]
+    fn a_value_that_the_model_does_not_take_is_left_out() {
+        let entry = entry(json!([{"name": "aspect_ratio", "schema": {"enum": ["1:1"]}}]));
+        let mut ask =
+            Ask { hints: json!({"aspect_ratio": "2:1"}).as_object().unwrap().clone(), ..Ask::default() };
+        fit(&mut ask, Some(&entry));
+        assert!(ask.parameters.is_empty());
+    }
+}
