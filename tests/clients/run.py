@@ -122,7 +122,6 @@ def main():
             "SERVER": str(program),
             "NODE_MODULES": str(modules),
             "HOME": str(scratch / "home"),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "OPENAI_API_KEY": "demo",
             # what a client might want of the world ends at a closed port
             "HTTP_PROXY": "http://127.0.0.1:9",
