@@ -165,17 +165,27 @@ impl App {
         Ok(Model { bot, entry: Some(found.entry.clone()), config, effort: found.effort })
     }
 
-    /// The same error, with the names that the client may have meant.
-    pub fn with_suggestions(&self, error: Error, name: &str) -> Error {
-        let catalog = self.catalog.peek().unwrap_or_default();
-        let alike = poe::suggestions(&catalog, name);
-        match (error.kind, alike.is_empty()) {
-            (Kind::ModelNotFound, false) => {
-                let said = error.message.trim_end_matches(['.', '!']);
-                let message = format!("{said}. Did you mean {}?", alike.join(", "));
+    /// The same error, with what the client can do about it: the names it may have meant, or the length that the
+    /// model takes, in the words by which agents know that they must shorten their conversation.
+    pub fn explain(&self, error: Error, model: &Model, name: &str) -> Error {
+        let said = error.message.trim_end_matches(['.', '!']);
+        match error.kind {
+            Kind::ModelNotFound => {
+                let catalog = self.catalog.peek().unwrap_or_default();
+                let alike = poe::suggestions(&catalog, name);
+                let message = match alike.is_empty() {
+                    true => error.message,
+                    false => format!("{said}. Did you mean {}?", alike.join(", ")),
+                };
                 Error { message, ..error }.about("model")
             }
-            (Kind::ModelNotFound, true) => error.about("model"),
+            Kind::ContextTooLong if !said.to_lowercase().contains("maximum context length") => {
+                let length = model.entry.as_ref().and_then(|entry| entry.context_length);
+                let length =
+                    length.map_or_else(|| "exceeded".to_owned(), |tokens| format!("{tokens} tokens"));
+                let message = format!("{said}. This model's maximum context length is {length}.");
+                Error { message, ..error }.about("messages")
+            }
             _ => error,
         }
     }

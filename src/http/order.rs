@@ -106,7 +106,7 @@ impl<'a> Order<'a> {
                     relied.forget(&self.app.files);
                     refreshed = Some(Arc::new(self.attach_again(ask, sent, watch)?));
                 }
-                _ => return Err(self.app.with_suggestions(error, &ask.model)),
+                _ => return Err(self.app.explain(error, &self.model, &ask.model)),
             }
         }
     }
