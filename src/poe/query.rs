@@ -125,7 +125,7 @@ pub fn encode(ask: &Ask) -> serde_json::Result<Vec<u8>> {
         logit_bias: ask.sampling.logit_bias.as_ref(),
         stop_sequences: &ask.sampling.stop,
         tools: offered.iter().map(offer).collect(),
-        tool_choice: choice(ask),
+        tool_choice: choice(ask).filter(|_| !offered.is_empty()),
         parallel_tool_calls: ask.parallel_tool_calls.filter(|_| !offered.is_empty()),
         tool_calls: tail.iter().flat_map(|message| &message.tool_calls).map(call).collect(),
         tool_results: tail
@@ -322,5 +322,9 @@ mod tests {
         assert_eq!(encoded(&ask)["tools"], json!([{"type": "function", "function": function}]));
         ask.tool_choice = ToolChoice::None;
         assert_eq!(encoded(&ask).get("tools"), None);
+        ask.tool_choice = ToolChoice::Required;
+        assert_eq!(encoded(&ask)["tool_choice"], "required");
+        ask.tools.clear(); // they are carried in the prompt
+        assert_eq!(encoded(&ask).get("tool_choice"), None);
     }
 }
