@@ -163,10 +163,13 @@ impl App {
     /// The same error, with the names that the client may have meant.
     pub fn with_suggestions(&self, error: Error, name: &str) -> Error {
         let catalog = self.catalog.peek().unwrap_or_default();
-        let alike = poe::suggestions(&catalog, name);
+        // a listed name that Poe refuses all the same is no suggestion
+        let mut alike = poe::suggestions(&catalog, name);
+        alike.retain(|other| !other.eq_ignore_ascii_case(name));
         match (error.kind, alike.is_empty()) {
             (Kind::ModelNotFound, false) => {
-                let message = format!("{} Did you mean {}?", error.message, alike.join(", "));
+                let said = error.message.trim_end_matches('.');
+                let message = format!("{said}. Did you mean {}?", alike.join(", "));
                 Error { message, ..error }.about("model")
             }
             (Kind::ModelNotFound, true) => error.about("model"),
