@@ -62,7 +62,7 @@ fn replay(name: &str) {
     let poe = Poe::start(models);
     let config = transcript.config(name);
     // every play has a house of its own: what one has learnt would change the next
-    let open = || House::open(&poe.base_url, &config, &[("KEEP_ALIVE_SECONDS", "600")]);
+    let open = || House::open(&house::app(&poe.base_url, &config, &[("KEEP_ALIVE_SECONDS", "600")]));
     let play = |stream, script: &Script| transcript.play(&open(), &poe, stream, script);
 
     let whole = play(false, &transcript.script);

@@ -9,10 +9,27 @@ use poe2openai::app::App;
 use poe2openai::http::{Door, Going, Limits, Server, Stop};
 use poe2openai::settings::{self, Command};
 
+/// What all requests of a house share, with Poe at `poe`, `models.yaml` from `config` and `more` settings.
+pub fn app(poe: &str, config: &Path, more: &[(&str, &str)]) -> Arc<App> {
+    let upload = format!("{poe}/upload");
+    let config = config.to_str().expect("a path in UTF-8");
+    let fixed = [
+        ("POE_BASE_URL", poe),
+        ("POE_FILE_UPLOAD_URL", &upload),
+        ("CONFIG_DIR", config),
+        ("RATE_LIMIT_MS", "0"),
+        ("DEMO", "true"), // Poe is on this machine: proxies are not used
+    ];
+    let all = || more.iter().chain(&fixed);
+    let value = |name: &str| all().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
+    match settings::parse(std::iter::empty(), &value) {
+        Ok(Command::Serve(settings)) => Arc::new(App::open(settings).expect("a house")),
+        other => panic!("bad settings: {other:?}"),
+    }
+}
+
 /// A running server that ends when dropped.
 pub struct House {
-    /// What all its requests share.
-    pub app: Arc<App>,
     base_url: String,
     stop: Stop,
     agent: ureq::Agent,
@@ -30,33 +47,18 @@ pub struct Reply {
 }
 
 impl House {
-    /// Opens a house that asks the Poe at `poe`, with `models.yaml` from `config` and `more` settings.
-    pub fn open(poe: &str, config: &Path, more: &[(&str, &str)]) -> House {
-        let upload = format!("{poe}/upload");
-        let config = config.to_str().expect("a path in UTF-8");
-        let fixed = [
-            ("POE_BASE_URL", poe),
-            ("POE_FILE_UPLOAD_URL", &upload),
-            ("CONFIG_DIR", config),
-            ("RATE_LIMIT_MS", "0"),
-            ("DEMO", "true"), // Poe is on this machine: proxies are not used
-        ];
-        let all = || more.iter().chain(&fixed);
-        let value = |name: &str| all().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
-        let Ok(Command::Serve(settings)) = settings::parse(std::iter::empty(), &value) else {
-            panic!("bad settings")
-        };
-        let app = Arc::new(App::open(settings).expect("a house"));
-        let fresh = Arc::clone(&app);
+    /// Opens the doors of `app`.
+    pub fn open(app: &Arc<App>) -> House {
+        let fresh = Arc::clone(app);
         thread::spawn(move || fresh.refresh_catalog());
         let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Limits::default());
         let server = server.expect("a free port");
         let base_url = format!("http://{}", server.local_addr().expect("an address"));
         let stop = Stop::new().expect("a stop");
-        let (door, until) = (Arc::new(Door::new(Arc::clone(&app))), stop.clone());
+        let (door, until) = (Arc::new(Door::new(Arc::clone(app))), stop.clone());
         thread::spawn(move || server.serve(door, &until));
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        House { app, base_url, stop, agent }
+        House { base_url, stop, agent }
     }
 
     /// The answer to a chat request that shows `key`.

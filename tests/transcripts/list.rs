@@ -255,4 +255,30 @@ transcripts! {
     asked_roles_developer_and_several_systems
     asked_role_unknown_is_refused
     asked_messages_empty_is_refused
+    tools_native_cut_short_keeps_its_reason
+    tools_native_content_filter_keeps_its_reason
+    functions_of_old_none
+    functions_of_old_called_twice
+    round_trip_with_ids_used_again
+    round_trip_with_a_result_sent_twice
+    round_trip_without_tools_in_the_request_prompt
+    round_trip_with_empty_results
+    reasoning_wish_without_a_user_turn
+    poe_error_after_meta
+    poe_error_after_progress
+    poe_replacement_after_a_call
+    poe_replacement_of_xml_calls
+    name_of_models_yaml_with_a_suffix
+    name_of_models_yaml_with_a_prefix
+    name_of_models_yaml_with_prefix_and_suffix
+    name_of_models_yaml_without_reasoning
+    name_of_an_unlisted_bot_of_models_yaml
+    name_disabled_in_models_yaml_behind_a_prefix
+    asked_json_schema_max_tokens_and_a_fence
+    asked_json_object_that_is_no_object
+    asked_json_schema_in_the_middle_of_a_conversation
+    asked_stop_inside_a_thought
+    asked_stop_beside_a_call
+    asked_extra_body_literal_with_known_fields
+    asked_top_level_clamped_and_wrong_values
 }
