@@ -172,10 +172,12 @@ impl App {
         match error.kind {
             Kind::ModelNotFound => {
                 let catalog = self.catalog.peek().unwrap_or_default();
-                let alike = poe::suggestions(&catalog, name);
+                // a listed name that Poe refuses all the same is no suggestion
+                let mut alike = poe::suggestions(&catalog, name);
+                alike.retain(|other| !other.eq_ignore_ascii_case(name));
                 let message = match alike.is_empty() {
-                    true => error.message,
                     false => format!("{said}. Did you mean {}?", alike.join(", ")),
+                    true => error.message,
                 };
                 Error { message, ..error }.about("model")
             }

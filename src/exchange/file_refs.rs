@@ -509,7 +509,8 @@ pub fn carry_pictures(messages: &mut [Message]) {
                 for link in links.drain(..) {
                     if !carried.contains(&link.url) {
                         carried.push(link.url.clone());
-                        message.parts.push(Part::File(FileSource::Attached(attachment(link))));
+                        let file = at_poe(&link.url, link.name.as_deref());
+                        message.parts.push(Part::File(FileSource::Attached(file)));
                     }
                 }
             }
@@ -527,8 +528,9 @@ fn attached(message: &Message) -> impl Iterator<Item = String> {
     })
 }
 
-/// Poe's links carry no extension; the folder tells what kind of file it is.
-fn attachment(Link { url, name }: Link) -> Attachment {
+/// A file that lies at Poe already, by its link. Most of Poe's links carry no extension; the folder tells what kind of
+/// file it is.
+pub fn at_poe(url: &str, name: Option<&str>) -> Attachment {
     let kinds = [
         ("/image/", "image/png", "image.png"),
         ("/audio/", "audio/mpeg", "audio.mp3"),
@@ -536,8 +538,8 @@ fn attachment(Link { url, name }: Link) -> Attachment {
     ];
     let kind = kinds.iter().find(|(folder, ..)| url.contains(folder));
     let (content_type, fallback) = kind.map_or(("application/octet-stream", "file"), |kind| (kind.1, kind.2));
-    let name = name.unwrap_or_else(|| fallback.to_owned());
-    Attachment { url, content_type: content_type.to_owned(), name, inline_ref: None }
+    let name = name.unwrap_or(fallback).to_owned();
+    Attachment { url: url.to_owned(), content_type: content_type.to_owned(), name, inline_ref: None }
 }
 
 #[cfg(test)]

@@ -197,6 +197,11 @@ impl<'a> Order<'a> {
         if let (false, Some(json)) =
             (matches!(self.ask.format, Format::Text), json_format::extract(&reply.text))
         {
+            // as a stream counts: what is left out is not counted
+            if let Some(usage) = &mut reply.finish.usage {
+                let (all, kept) = (tokens::count(&reply.text) as u64, tokens::count(json) as u64);
+                usage.completion = usage.completion.saturating_sub(all) + kept;
+            }
             reply.text = json.to_owned();
         }
         Ok(reply)
