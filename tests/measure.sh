@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec python3 - "$(realpath "${1:-target/release/poe2openai}")" << 'END'
-import http.client, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
+import atexit, http.client, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
 
 program = sys.argv[1]
 BODY = json.dumps({"model": "demo-echo", "messages": [{"role": "user", "content": "hi"}]})
@@ -17,6 +17,7 @@ def start(*arguments):
     # nobody reads its log here, and a full pipe would hold it up
     command += ["--log-level", "error", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.kill)
     port = int(re.search(r":(\d+)\s*$", process.stdout.readline())[1])
     return process, http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 

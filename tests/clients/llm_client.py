@@ -1,5 +1,6 @@
 """The command line tool `llm`, set up by a file as its manual says."""
 
+import json
 import os
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def tools(bot):
 @check
 def schema():
     words = answer("-m", "demo-json", "--no-stream", "--schema", "name, age int", "name=Ada age=36")
-    same(words.replace(" ", "").strip(), '{"name":"Ada","age":36}')
+    same(json.loads(words), {"name": "Ada", "age": 36})
 
 
 run()

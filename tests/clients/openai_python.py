@@ -180,11 +180,19 @@ class Person(BaseModel):
     age: int
 
 
-@checks(json="demo-json", late="demo-json-late")
-def parse(bot):
+@check
+def parse():
     messages = [{"role": "user", "content": 'name=Ada age=36'}]
-    answer = client.chat.completions.parse(model=bot, messages=messages, response_format=Person)
+    answer = client.chat.completions.parse(model="demo-json", messages=messages, response_format=Person)
     same(answer.choices[0].message.parsed, Person(name="Ada", age=36))
+
+
+@check
+def parse_on_the_second_try():
+    """The bot fits only after a complaint, and then makes its values up."""
+    messages = [{"role": "user", "content": 'name=Ada age=36'}]
+    answer = client.chat.completions.parse(model="demo-json-late", messages=messages, response_format=Person)
+    assert isinstance(answer.choices[0].message.parsed, Person)
 
 
 @check
