@@ -19,8 +19,8 @@ use super::seats::{Going, Phase, Seat, Stop};
 use crate::dialect;
 use crate::error::{Error, Kind, Result};
 
-/// What is read from the socket at once.
-const READ_BYTES: usize = 16 << 10;
+/// What is read from the socket at once. It lies on the stack, which each held stream keeps.
+const READ_BYTES: usize = 4 << 10;
 /// A body that nobody asked for is still read up to this size, so that the connection lives on.
 const MAX_SKIPPED: u64 = 64 << 10;
 /// How long a closing connection waits for its client to have read the answer.

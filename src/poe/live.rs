@@ -14,7 +14,8 @@ use super::transport::{self, TICK, Watch, watched};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Event;
 
-const READ_BYTES: usize = 16 << 10;
+/// What is read at once. It lies on the stack, which each held stream keeps.
+const READ_BYTES: usize = 4 << 10;
 /// After `done` the body's end is awaited, so that the connection can be used again: for so long and so many bytes.
 const REST_TIME: Duration = Duration::from_millis(100);
 const REST_BYTES: u64 = 64 << 10;

@@ -241,7 +241,7 @@ pub fn agent(settings: &Settings) -> Result<Agent, String> {
         .max_redirects_will_error(false)
         .timeout_connect(Some(settings.connect_timeout))
         .input_buffer_size(16 << 10)
-        .output_buffer_size(16 << 10)
+        .output_buffer_size(8 << 10)
         .max_idle_connections(64)
         .max_idle_connections_per_host(64)
         .user_agent(concat!("poe2openai/", env!("CARGO_PKG_VERSION")))
