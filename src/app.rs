@@ -142,22 +142,30 @@ impl App {
 
     /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
     pub fn model(&self, name: &str) -> Result<Model> {
-        let (wanted, config) = match self.models.bot_for(name) {
-            Lookup::Bot { name, config } => (name, config.clone()),
-            Lookup::Disabled => return Err(no_model(name)),
-            Lookup::Unlisted => (name, ModelConfig::default()),
-        };
         let catalog = self.known_catalog().unwrap_or_default();
-        let Some(found) = poe::find_model(&catalog, wanted) else {
-            return Ok(Model { bot: wanted.to_owned(), config, ..Model::default() });
-        };
-        let bot = found.entry.id.clone();
-        // the name may have led here only now, without its prefix or suffix
-        let config = self.models.config_of(&bot).cloned().unwrap_or(config);
-        if !config.enable || (found.effort.is_some() && config.reasoning == Some(false)) {
-            return Err(no_model(name));
+        for (reading, effort) in poe::readings(name) {
+            if let Some(model) = self.known_model(&catalog, reading, effort) {
+                let is_served =
+                    model.config.enable && (model.effort.is_none() || model.config.reasoning != Some(false));
+                return if is_served { Ok(model) } else { Err(no_model(name)) };
+            }
         }
-        Ok(Model { bot, entry: Some(found.entry.clone()), config, effort: found.effort })
+        Ok(Model { bot: name.to_owned(), ..Model::default() })
+    }
+
+    /// What models.yaml or Poe's list has under this name, an effort behind it aside.
+    fn known_model(&self, catalog: &[Entry], name: &str, effort: Option<&'static str>) -> Option<Model> {
+        let (name, config) = match self.models.bot_for(name) {
+            Lookup::Bot { name, config } => (name, config.clone()),
+            Lookup::Disabled => (name, ModelConfig { enable: false, ..ModelConfig::default() }),
+            Lookup::Unlisted => (poe::listed(catalog, name)?.id.as_str(), ModelConfig::default()),
+        };
+        let found = poe::find_model(catalog, name);
+        let bot = found.as_ref().map_or(name, |found| found.entry.id.as_str()).to_owned();
+        // the file may speak of the bot by the name that Poe lists
+        let config = self.models.config_of(&bot).cloned().unwrap_or(config);
+        let effort = effort.or(found.as_ref().and_then(|found| found.effort));
+        Some(Model { bot, entry: found.map(|found| found.entry.clone()), config, effort })
     }
 
     /// The same error, with the names that the client may have meant.
