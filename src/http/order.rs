@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::{
     Ask, CountRunning, Cut, Event, FileRefs, Format, Held, Message, Reasoning, Reply, Settle, Stages,
     Thinking, Tool, ToolCalls, ToolChoice, ToolXml, Usage, carry_in_prompt, carry_pictures, check_tool_turns,
-    firmer, json_format, prompt_tokens,
+    firmer, json_format, prompt_tokens, tell_calls_apart,
 };
 use crate::poe::{self, Live, Watch};
 use crate::store::ids::id;
@@ -147,7 +147,7 @@ impl<'a> Order<'a> {
             .through(Thinking::default())
             .through(has_calls.then(|| ToolCalls::new(make_id)))
             .through((!lifted.is_empty()).then(|| ToolXml::new(lifted, make_id)))
-            .through((wants_json && manner == Manner::Stream).then(json_format::JsonOnly::default))
+            .through(wants_json.then(json_format::JsonOnly::default))
             .through(cut)
             .through(match manner {
                 Manner::Whole => FileRefs::whole(),
@@ -163,9 +163,12 @@ impl<'a> Order<'a> {
 
     /// One whole answer. One that is not what the client insists on has a second try, told what was wrong.
     pub fn reply(&self, watch: &Watch) -> Result<Reply> {
-        let first = self.fold(&self.ask, watch)?;
-        let Some(second) = self.corrected(&first) else { return self.fitting(first) };
-        self.fitting(self.fold(&second, watch)?)
+        let mut reply = self.fold(&self.ask, watch)?;
+        if let Some(again) = self.corrected(&reply) {
+            reply = self.fold(&again, watch)?;
+        }
+        self.judge(&reply)?;
+        Ok(reply)
     }
 
     fn fold(&self, ask: &Arc<Ask>, watch: &Watch) -> Result<Reply> {
@@ -189,25 +192,7 @@ impl<'a> Order<'a> {
         Some(Arc::new(ask))
     }
 
-    /// The reply as the client wants it, or an honest error.
-    fn fitting(&self, mut reply: Reply) -> Result<Reply> {
-        if let Some(fault) = json_fault(&self.ask.format, &reply) {
-            return Err(unfit(&fault));
-        }
-        if let (false, Some(json)) =
-            (matches!(self.ask.format, Format::Text), json_format::extract(&reply.text))
-        {
-            // as a stream counts: what is left out is not counted
-            if let Some(usage) = &mut reply.finish.usage {
-                let (all, kept) = (tokens::count(&reply.text) as u64, tokens::count(json) as u64);
-                usage.completion = usage.completion.saturating_sub(all) + kept;
-            }
-            reply.text = json.to_owned();
-        }
-        Ok(reply)
-    }
-
-    /// What is wrong with the text of a stream that has ended with `reason`, if anything.
+    /// An error if `reply` should have been JSON and is not what the client wants.
     pub fn judge(&self, reply: &Reply) -> Result<()> {
         json_fault(&self.ask.format, reply).map_or(Ok(()), |fault| Err(unfit(&fault)))
     }
@@ -247,6 +232,7 @@ fn lacks_call(ask: &Ask, reply: &Reply) -> bool {
 
 /// What is done to the conversation once all its files are at Poe.
 fn arrange(ask: &mut Ask) {
+    tell_calls_apart(&mut ask.messages);
     to_user_turns(&mut ask.messages);
     carry_pictures(&mut ask.messages);
     json_format::instruct(ask);
