@@ -3,7 +3,7 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,6 @@ const CATALOG_LIFETIME: Duration = Duration::from_secs(600);
 const CATALOG_RETRY: Duration = Duration::from_secs(30);
 /// How long after the start requests wait for the very first list.
 const FIRST_CATALOG: Duration = Duration::from_secs(3);
-/// How often whoever waits for it looks up.
-const TICK: Duration = Duration::from_millis(500);
 /// How many bots are remembered to have refused tools, against their entry in the list.
 const MAX_TOOLLESS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
@@ -45,8 +43,6 @@ pub struct App {
     pub models: ModelsFile,
     catalog: Refreshed<Vec<Entry>>,
     opened: Instant,
-    /// Whether the list of models has been asked for once, with whatever result.
-    warm: (Mutex<bool>, Condvar),
     toolless: Mutex<LruCache<String, ()>>,
 }
 
@@ -97,7 +93,6 @@ impl App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
             models,
             opened: Instant::now(),
-            warm: (Mutex::new(false), Condvar::new()),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
             limiter: Limiter::new(
@@ -105,36 +100,27 @@ impl App {
                 settings.rate_limit_burst,
                 settings.rate_limit_max_wait,
             ),
-            catalog: Refreshed::new(CATALOG_LIFETIME),
+            catalog: Refreshed::default(),
             settings,
         })
     }
 
     /// Poe's models. The list is public, so no key is spent on it.
     pub fn catalog(&self, watch: &Watch) -> Result<Arc<Vec<Entry>>> {
-        self.catalog.get(|| self.poe.models(None, watch))
+        self.catalog.get(&**watch, || self.poe.models(None, watch))
     }
 
-    /// What is known of Poe's models now. Only before the very first answer is there something to wait for.
-    fn known_catalog(&self, watch: &Watch) -> Result<Option<Arc<Vec<Entry>>>> {
-        let (warm, changed) = &self.warm;
-        let end = self.opened + FIRST_CATALOG;
-        let mut is_warm = lock(warm);
-        while !*is_warm && Instant::now() < end {
-            is_warm = changed.wait_timeout(is_warm, TICK).unwrap_or_else(PoisonError::into_inner).0;
-            watch()?;
-        }
-        drop(is_warm);
-        Ok(self.catalog.peek())
+    /// What is known of Poe's models now. Only right after the start is there something to wait for.
+    fn known_catalog(&self, watch: &Watch) -> Result<Arc<Vec<Entry>>> {
+        let known = self.catalog.first(self.opened + FIRST_CATALOG, &**watch)?;
+        Ok(known.unwrap_or_default())
     }
 
     /// Keeps the list of models fresh, for ever.
     pub fn refresh_catalog(&self) {
         let nobody: Watch = Rc::new(|| Ok(()));
         loop {
-            let outcome = self.catalog(&nobody);
-            *lock(&self.warm.0) = true;
-            self.warm.1.notify_all();
+            let outcome = self.catalog.refresh(|| self.poe.models(None, &nobody));
             thread::sleep(match outcome {
                 Ok(_) => CATALOG_LIFETIME,
                 Err(error) => {
@@ -147,22 +133,30 @@ impl App {
 
     /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
     pub fn model(&self, name: &str, watch: &Watch) -> Result<Model> {
-        let (wanted, config) = match self.models.bot_for(name) {
-            Lookup::Bot { name, config } => (name, config.clone()),
-            Lookup::Disabled => return Err(no_model(name)),
-            Lookup::Unlisted => (name, ModelConfig::default()),
-        };
-        let catalog = self.known_catalog(watch)?.unwrap_or_default();
-        let Some(found) = poe::find_model(&catalog, wanted) else {
-            return Ok(Model { bot: wanted.to_owned(), config, ..Model::default() });
-        };
-        let bot = found.entry.id.clone();
-        // the name may have led here only now, without its prefix or suffix
-        let config = self.models.config_of(&bot).cloned().unwrap_or(config);
-        if !config.enable || (found.effort.is_some() && config.reasoning == Some(false)) {
-            return Err(no_model(name));
+        let catalog = self.known_catalog(watch)?;
+        for (reading, effort) in poe::readings(name) {
+            if let Some(model) = self.known_model(&catalog, reading, effort) {
+                let is_served =
+                    model.config.enable && (model.effort.is_none() || model.config.reasoning != Some(false));
+                return if is_served { Ok(model) } else { Err(no_model(name)) };
+            }
         }
-        Ok(Model { bot, entry: Some(found.entry.clone()), config, effort: found.effort })
+        Ok(Model { bot: name.to_owned(), ..Model::default() })
+    }
+
+    /// What models.yaml or Poe's list has under this name, an effort behind it aside.
+    fn known_model(&self, catalog: &[Entry], name: &str, effort: Option<&'static str>) -> Option<Model> {
+        let (name, config) = match self.models.bot_for(name) {
+            Lookup::Bot { name, config } => (name, config.clone()),
+            Lookup::Disabled => (name, ModelConfig { enable: false, ..ModelConfig::default() }),
+            Lookup::Unlisted => (poe::listed(catalog, name)?.id.as_str(), ModelConfig::default()),
+        };
+        let found = poe::find_model(catalog, name);
+        let bot = found.as_ref().map_or(name, |found| found.entry.id.as_str()).to_owned();
+        // the file may speak of the bot by the name that Poe lists
+        let config = self.models.config_of(&bot).cloned().unwrap_or(config);
+        let effort = effort.or(found.as_ref().and_then(|found| found.effort));
+        Some(Model { bot, entry: found.map(|found| found.entry.clone()), config, effort })
     }
 
     /// The same error, with what the client can do about it: the names it may have meant, or the length that the
@@ -200,6 +194,11 @@ impl App {
     /// Remembers that `bot` refuses tools.
     pub fn remember_no_tools(&self, bot: &str) {
         lock(&self.toolless).put(bot.to_owned(), ());
+    }
+
+    /// Whether Poe's key is spent for anybody who gets here. Then only programs of this machine may, no web pages.
+    pub fn is_keyless(&self) -> bool {
+        self.settings.poe_api_key.is_some() && self.settings.proxy_api_keys.is_empty()
     }
 
     /// The key to ask Poe with, for a client that shows `shown`. With keys of the proxy's own, clients show one of

@@ -55,12 +55,12 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     let stop = Stop::new().map_err(|error| error.to_string())?;
     stop_on_signals(&stop).map_err(|error| format!("signals cannot be received: {error}"))?;
     let port = server.local_addr().map_err(|error| error.to_string())?.port();
-    println!("poe2openai {} listens on http://{}", env!("CARGO_PKG_VERSION"), settings.host.with_port(port));
     if settings.demo {
-        open_demo(&mut settings, port)?;
+        open_demo(&mut settings)?;
     }
     let app = Arc::new(App::open(settings)?);
     keep_catalog(&app);
+    welcome(&app.settings, port);
     server.serve(Arc::new(Door::new(app)), &stop);
     Ok(())
 }
@@ -72,12 +72,21 @@ fn check(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Starts the embedded Poe, puts it in Poe's place and tells the newcomer what to do.
-fn open_demo(settings: &mut Settings, port: u16) -> Result<(), String> {
+/// Starts the embedded Poe and puts it in Poe's place.
+fn open_demo(settings: &mut Settings) -> Result<(), String> {
     let no_demo = |error| format!("the embedded Poe cannot be started: {error}");
     let demo = demo::start(Stop::new().map_err(no_demo)?).map_err(no_demo)?;
     settings.poe_base_url = demo.base_url;
     settings.poe_file_upload_url = demo.upload_url;
+    Ok(())
+}
+
+/// Says where the server is found and, in a demo, what to do there.
+fn welcome(settings: &Settings, port: u16) {
+    println!("poe2openai {} listens on http://{}", env!("CARGO_PKG_VERSION"), settings.host.with_port(port));
+    if !settings.demo {
+        return;
+    }
     println!("\nThe embedded Poe answers: no account, no network. Its bots:");
     for (bot, about) in demo::SHOWN {
         println!("  {bot:<20} {about}");
@@ -89,7 +98,6 @@ fn open_demo(settings: &mut Settings, port: u16) -> Result<(), String> {
          \"messages\": [{{\"role\": \"user\", \"content\": \"Tell me a story\"}}]}}'\n",
         settings.host.local().with_port(port)
     );
-    Ok(())
 }
 
 fn address(settings: &Settings) -> Result<SocketAddr, String> {

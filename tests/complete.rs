@@ -206,6 +206,13 @@ fn body_in_gzip_is_415() {
 }
 
 #[test]
+fn a_rate_limit_says_when_to_try_again() {
+    let tested = open(&[]);
+    let reply = tested.chat(&asking("demo-error-http-429", "hello"));
+    assert_eq!((reply.status, reply.retry_after.as_deref()), (429, Some("7")));
+}
+
+#[test]
 fn choices_of_a_stream_interleave() {
     let tested = open(&[]);
     let request = with(asking("demo-story", "A story"), json!({"n": 2}));

@@ -3,14 +3,14 @@
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use common::{
-    Ending, Event, House, PATIENCE, Piece, Poe, chat, claims_success, content, eventually, fault, question,
-    streamed, text, timed,
+    Ending, Event, House, PATIENCE, Piece, Poe, binary, chat, claims_success, content, eventually, fault,
+    question, streamed, text, timed,
 };
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
@@ -293,4 +293,24 @@ fn a_silent_list_of_models_fails_for_all_at_once() {
         }
     });
     assert!(took < Duration::from_secs(5), "one after the other, in {took:?}");
+}
+
+#[test]
+fn an_error_that_never_ends_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        for mut socket in listener.incoming().flatten() {
+            // the question need not be read: it fits into the socket
+            let _ = socket.write_all(b"HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\n{");
+            kept.push(socket);
+        }
+    });
+    let mut program = binary();
+    program.env("POE_BASE_URL", url);
+    let house = House::start(program, &["--upstream-idle-timeout-seconds", "1"]);
+    let (answer, took) = timed(|| house.chat(&question("any", "x")));
+    assert_eq!(answer.status, 502);
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }

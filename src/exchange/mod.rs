@@ -37,6 +37,6 @@ pub use settle::Settle;
 pub use stage::{Stage, Stages, Through};
 pub use thinking::Thinking;
 pub use tool_calls::ToolCalls;
-pub use tool_prompt::{carry_in_prompt, check_tool_turns, firmer};
+pub use tool_prompt::{carry_in_prompt, check_tool_turns, firmer, tell_calls_apart};
 pub use tool_xml::ToolXml;
 pub use usage::{CountTokens, Usage, prompt_tokens};

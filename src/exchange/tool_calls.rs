@@ -149,6 +149,14 @@ fn more(stage: &mut Progress, index: usize, arguments: String, out: &mut VecDequ
 }
 
 impl<I: FnMut() -> String> Stage for ToolCalls<I> {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match event {
+            Event::ToolCall(_) | Event::Finish(_) => Err(event),
+            other => Ok(other),
+        }
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         match event {
             Event::ToolCall(delta) => self.piece(delta, out),

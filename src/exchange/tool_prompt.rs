@@ -115,6 +115,57 @@ pub fn check_tool_turns(messages: &[Message]) -> Result<()> {
     Ok(())
 }
 
+/// A call of an earlier turn.
+struct Made {
+    /// The id that the client gave it.
+    given: String,
+    /// The id that no other call has.
+    id: String,
+    /// The assistant turn that made it, and the tool turn that answers it.
+    turn: usize,
+    result: Option<usize>,
+}
+
+/// Gives every call an id of its own, and every result that of its call: the old way knows no ids but names, and some
+/// bots number the calls of each answer from the start. Of several results of one call the last one stays.
+pub fn tell_calls_apart(messages: &mut Vec<Message>) {
+    let mut calls: Vec<Made> = Vec::new();
+    let mut replaced = Vec::new();
+    for (turn, message) in messages.iter_mut().enumerate() {
+        for call in &mut message.tool_calls {
+            let id = unused_id(&call.id, &calls);
+            let given = std::mem::replace(&mut call.id, id.clone());
+            calls.push(Made { given, id, turn, result: None });
+        }
+        if let (Role::Tool, Some(given)) = (message.role, &message.tool_call_id)
+            && let Some(call) = answered(given, &mut calls)
+        {
+            replaced.extend(call.result.replace(turn));
+            message.tool_call_id = Some(call.id.clone());
+        }
+    }
+    let mut turn = 0..;
+    messages.retain(|_| turn.next().is_none_or(|turn| !replaced.contains(&turn)));
+}
+
+fn unused_id(given: &str, calls: &[Made]) -> String {
+    let is_used = |id: &str| calls.iter().any(|call| call.id == id);
+    let numbered = (2..).map(|number: usize| format!("{given}_{number}"));
+    let mut ids = std::iter::once(given.to_owned()).chain(numbered);
+    ids.find(|id| !is_used(id)).unwrap_or_default()
+}
+
+/// The call that a result with the id `given` answers: of those of the last turn with that id the first without a
+/// result.
+fn answered<'c>(given: &str, calls: &'c mut [Made]) -> Option<&'c mut Made> {
+    let turn = calls.iter().rfind(|call| call.given == given)?.turn;
+    let mut same: Vec<&mut Made> =
+        calls.iter_mut().filter(|call| call.turn == turn && call.given == given).collect();
+    let open = same.iter().position(|call| call.result.is_none());
+    let at = open.unwrap_or(same.len() - 1);
+    Some(same.swap_remove(at))
+}
+
 fn section(tools: &[Tool], choice: &ToolChoice, parallel: Option<bool>) -> String {
     let mut text = String::from(HOW);
     match choice {

@@ -1,13 +1,14 @@
 //! The lists of models.
 
+use std::sync::Arc;
+
 use super::answer::Answer;
 use super::connection::Call;
 use super::relay::watch_client;
-use super::router::shown_key;
+use super::router::poe_key;
 use crate::app::App;
 use crate::dialect::catalog::{self, Model};
 use crate::error::{Error, Kind, Result};
-use crate::poe::Entry;
 
 /// Every model.
 pub fn list(app: &App, call: &Call<'_>) -> Result<Answer> {
@@ -26,13 +27,33 @@ pub fn one(app: &App, call: &Call<'_>, name: &str) -> Result<Answer> {
 fn models(app: &App, call: &Call<'_>) -> Result<Vec<Model>> {
     // the list is public at Poe, but with keys of its own the proxy shows it only to those who have one
     if !app.settings.proxy_api_keys.is_empty() {
-        app.poe_key(shown_key(call.head())?.as_deref())?;
+        poe_key(app, call.head())?;
     }
-    let entries = app.catalog(&watch_client(call))?;
-    let model = |entry: &Entry| Model {
-        id: entry.id.clone(),
-        created: entry.created,
-        owned_by: entry.owned_by.clone(),
+    let entries = match app.catalog(&watch_client(call)) {
+        Ok(entries) => entries,
+        // the file's own models are there without Poe
+        Err(error) if error.kind == Kind::ClientGone || app.models.custom_models().next().is_none() => {
+            return Err(error);
+        }
+        Err(_) => Arc::default(),
     };
-    Ok(entries.iter().map(model).collect())
+    let listed = entries.iter().filter_map(|entry| Some((app.models.listed_name(&entry.id)?, entry)));
+    let mut models: Vec<Model> = listed
+        .map(|(name, entry)| Model {
+            id: name.to_owned(),
+            created: entry.created,
+            owned_by: entry.owned_by.clone(),
+        })
+        .collect();
+    for custom in app.models.custom_models() {
+        let is_listed = models.iter().any(|model| model.id.eq_ignore_ascii_case(&custom.id));
+        if !is_listed {
+            models.push(Model {
+                id: custom.id.clone(),
+                created: custom.created.map_or(0, i64::unsigned_abs),
+                owned_by: custom.owned_by.clone().unwrap_or_else(|| "custom".to_owned()),
+            });
+        }
+    }
+    Ok(models)
 }

@@ -26,6 +26,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const MAX_FAREWELLS: usize = 32;
 /// After the grace period running answers get this long to say their last word.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// A fault that lasts is said so often.
+const WARN_INTERVAL: Duration = Duration::from_secs(1);
 /// Descriptors that are not connections: standard streams, listeners, files.
 const SPARE_DESCRIPTORS: u64 = 32;
 
@@ -103,6 +105,7 @@ impl Server {
     fn accept_loop(self, seats: &Arc<Seats>, handler: &Arc<dyn Handler>, stop: &Stop) {
         let pool = Pool::default();
         let mut farewells = Farewells::default();
+        let mut warned = None;
         while stop.going() == Going::On {
             self.wait(stop, farewells.pending());
             farewells.expire();
@@ -113,7 +116,10 @@ impl Server {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => {
                         // out of descriptors, or the client was gone before it came in: none ends the server
-                        log::warn!("a connection could not be accepted: {error}");
+                        if warned.is_none_or(|when: Instant| when.elapsed() >= WARN_INTERVAL) {
+                            warned = Some(Instant::now());
+                            log::warn!("connections cannot be accepted: {error}");
+                        }
                         farewells.clear();
                         seats.evict_one();
                         thread::sleep(Duration::from_millis(10));
@@ -145,9 +151,13 @@ impl Server {
             Err(socket) => return farewells.refuse(socket),
         };
         let (handler, limits, stop) = (Arc::clone(handler), self.limits.clone(), stop.clone());
+        let socket = Arc::clone(seat.socket());
         let life = move || connection::live(Arc::clone(&seat), limits, stop, &*handler);
         if let Err(error) = pool.run(Box::new(life)) {
             log::warn!("no thread for a connection: {error}");
+            if let Ok(socket) = socket.try_clone() {
+                farewells.refuse(socket);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! An [`Order`] can be placed more than once: for several choices side by side, and again when the first answer was
 //! not what the client insists on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::app::{App, Model};
@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::{
     Ask, CountRunning, Cut, Event, FileRefs, Format, Held, Message, Reasoning, Reply, Settle, Stages,
     Thinking, Tool, ToolCalls, ToolChoice, ToolXml, Usage, carry_in_prompt, carry_pictures, check_tool_turns,
-    firmer, json_format, prompt_tokens,
+    firmer, json_format, prompt_tokens, tell_calls_apart,
 };
 use crate::ids::id;
 use crate::poe::{self, Live, Watch};
@@ -47,10 +47,34 @@ pub struct Order<'a> {
     app: &'a App,
     key: &'a str,
     model: Model,
-    ask: Arc<Ask>,
-    carriage: Carriage,
+    choices: usize,
+    format: Format,
+    /// What all choices and tries have in common; what one of them learns counts for the others.
+    state: Mutex<State>,
     /// The turns as the client sent them, and what they rely on, while files lie in them.
     files: Option<(Vec<Message>, Relied)>,
+}
+
+#[derive(Clone)]
+struct State {
+    ask: Arc<Ask>,
+    carriage: Carriage,
+    files: Freshness,
+}
+
+/// Whether files that lie at Poe from an earlier request have been uploaded anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Freshness {
+    Kept,
+    Fresh,
+}
+
+/// What a second try is told on top of the question.
+enum Correction {
+    /// That a call must be made.
+    Call,
+    /// What was wrong with this answer.
+    Json { answer: String, fault: String },
 }
 
 impl<'a> Order<'a> {
@@ -71,51 +95,66 @@ impl<'a> Order<'a> {
         let files = (!relied.is_empty()).then_some((sent, relied));
         arrange(&mut ask);
         let carriage = carriage(app, &model, &ask);
-        Ok(Order { app, key, model, ask: Arc::new(ask), carriage, files })
+        let (choices, format) = (ask.choices, ask.format.clone());
+        let state = Mutex::new(State { ask: Arc::new(ask), carriage, files: Freshness::Kept });
+        Ok(Order { app, key, model, choices, format, state, files })
     }
 
     /// How many choices are wanted.
     pub fn choices(&self) -> usize {
-        self.ask.choices
+        self.choices
     }
 
     /// Asks Poe and puts the stages behind its answer. The first event has arrived when this returns.
     pub fn place(&self, manner: Manner, watch: &Watch) -> Result<Answer> {
-        self.place_with(&self.ask, manner, watch)
+        self.place_with(None, manner, watch)
     }
 
-    fn place_with(&self, ask: &Arc<Ask>, manner: Manner, watch: &Watch) -> Result<Answer> {
-        let mut refreshed: Option<Arc<Ask>> = None;
-        let mut carriage = self.carriage;
+    fn place_with(&self, correction: Option<&Correction>, manner: Manner, watch: &Watch) -> Result<Answer> {
         loop {
-            let current = refreshed.as_ref().unwrap_or(ask);
-            let error = match self.try_place(Arc::clone(current), carriage, manner, watch) {
+            let state = self.lock().clone();
+            let ask = match correction {
+                Some(correction) => Arc::new(corrected(&state, correction)),
+                None => Arc::clone(&state.ask),
+            };
+            let error = match self.try_place(ask, state.carriage, manner, watch) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            match (error.kind, &self.files) {
-                (Kind::Unsupported, _)
-                    if carriage == Carriage::Native && self.model.config.tools == Tools::Auto =>
-                {
-                    log::debug!("{} refuses tools, they go into the prompt: {error}", ask.bot);
-                    self.app.remember_no_tools(&ask.bot);
-                    carriage = Carriage::Prompt;
-                }
-                (Kind::FileUnavailable, Some((sent, relied))) if refreshed.is_none() => {
-                    log::debug!("a file is no longer at Poe and is uploaded again: {error}");
-                    relied.forget(&self.app.files);
-                    refreshed = Some(Arc::new(self.attach_again(ask, sent, watch)?));
-                }
-                _ => return Err(self.app.explain(error, &self.model, &ask.model)),
+            if !self.learn(&state, &error, watch)? {
+                return Err(self.app.explain(error, &self.model, &state.ask.model));
             }
         }
     }
 
-    fn attach_again(&self, ask: &Ask, sent: &[Message], watch: &Watch) -> Result<Ask> {
-        let mut ask = Ask { messages: sent.to_vec(), ..ask.clone() };
-        ask.messages = attach(&ask, &self.app.poe, &self.app.files, self.key, watch)?.0;
-        arrange(&mut ask);
-        Ok(ask)
+    /// Whether after `error` another try makes sense, because something can be done in another way.
+    fn learn(&self, tried: &State, error: &Error, watch: &Watch) -> Result<bool> {
+        let mut state = self.lock();
+        match (error.kind, &self.files) {
+            (Kind::Unsupported, _)
+                if tried.carriage == Carriage::Native && self.model.config.tools == Tools::Auto =>
+            {
+                log::debug!("{} refuses tools, they go into the prompt: {error}", self.model.bot);
+                self.app.remember_no_tools(&self.model.bot);
+                state.carriage = Carriage::Prompt;
+            }
+            (Kind::FileUnavailable, Some((sent, relied))) if tried.files == Freshness::Kept => {
+                if state.files == Freshness::Kept {
+                    log::debug!("a file is no longer at Poe and is uploaded again: {error}");
+                    relied.forget(&self.app.files);
+                    let mut ask = Ask { messages: sent.clone(), ..Ask::clone(&state.ask) };
+                    ask.messages = attach(&ask, &self.app.poe, &self.app.files, self.key, watch)?.0;
+                    arrange(&mut ask);
+                    (state.ask, state.files) = (Arc::new(ask), Freshness::Fresh);
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn try_place(
@@ -140,14 +179,13 @@ impl<'a> Order<'a> {
     /// Everything that happens to an event on its way up, in this order.
     fn stages(&self, live: Live, ask: Arc<Ask>, lifted: &[Tool], manner: Manner) -> Answer {
         let make_id = || id("call_");
-        let has_calls = !ask.tools.is_empty() || !lifted.is_empty();
         let wants_json = !matches!(ask.format, Format::Text);
         let cut = Cut::new(&ask.sampling.stop, ask.sampling.max_tokens, Running::new());
         let answer = live
             .through(Thinking::default())
-            .through(has_calls.then(|| ToolCalls::new(make_id)))
+            .through(ToolCalls::new(make_id))
             .through((!lifted.is_empty()).then(|| ToolXml::new(lifted, make_id)))
-            .through((wants_json && manner == Manner::Stream).then(json_format::JsonOnly::default))
+            .through(wants_json.then(json_format::JsonOnly::default))
             .through(cut)
             .through(match manner {
                 Manner::Whole => FileRefs::whole(),
@@ -163,59 +201,48 @@ impl<'a> Order<'a> {
 
     /// One whole answer. One that is not what the client insists on has a second try, told what was wrong.
     pub fn reply(&self, watch: &Watch) -> Result<Reply> {
-        let first = self.fold(&self.ask, watch)?;
-        let Some(second) = self.corrected(&first) else { return self.fitting(first) };
-        self.fitting(self.fold(&second, watch)?)
-    }
-
-    fn fold(&self, ask: &Arc<Ask>, watch: &Watch) -> Result<Reply> {
-        Reply::fold(&mut self.place_with(ask, Manner::Whole, watch)?)
-    }
-
-    /// What to ask after `reply`, if it was not what the client insists on.
-    fn corrected(&self, reply: &Reply) -> Option<Arc<Ask>> {
-        let mut ask = Ask::clone(&self.ask);
-        if lacks_call(&self.ask, reply) {
-            if self.carriage == Carriage::Prompt {
-                ask.tools.clear(); // said in the words of the form that the bot is to use
-            }
-            firmer(&mut ask);
-            ask.tools.clone_from(&self.ask.tools);
-            return Some(Arc::new(ask));
+        let mut reply = Reply::fold(&mut self.place(Manner::Whole, watch)?)?;
+        if let Some(correction) = self.correction(&reply) {
+            reply = Reply::fold(&mut self.place_with(Some(&correction), Manner::Whole, watch)?)?;
         }
-        let fault = json_fault(&ask.format, reply)?;
-        log::debug!("the answer of {} is asked for again: {fault}", ask.bot);
-        json_format::firmer(&mut ask, &reply.text, &fault);
-        Some(Arc::new(ask))
-    }
-
-    /// The reply as the client wants it, or an honest error.
-    fn fitting(&self, mut reply: Reply) -> Result<Reply> {
-        if let Some(fault) = json_fault(&self.ask.format, &reply) {
-            return Err(unfit(&fault));
-        }
-        if let (false, Some(json)) =
-            (matches!(self.ask.format, Format::Text), json_format::extract(&reply.text))
-        {
-            // as a stream counts: what is left out is not counted
-            if let Some(usage) = &mut reply.finish.usage {
-                let (all, kept) = (tokens::count(&reply.text) as u64, tokens::count(json) as u64);
-                usage.completion = usage.completion.saturating_sub(all) + kept;
-            }
-            reply.text = json.to_owned();
-        }
+        self.judge(&reply)?;
         Ok(reply)
     }
 
-    /// What is wrong with the text of a stream that has ended with `reason`, if anything.
+    /// What has to be said after `reply`, if it was not what the client insists on.
+    fn correction(&self, reply: &Reply) -> Option<Correction> {
+        if lacks_call(&self.lock().ask, reply) {
+            return Some(Correction::Call);
+        }
+        let fault = json_fault(&self.format, reply)?;
+        log::debug!("the answer of {} is asked for again: {fault}", self.model.bot);
+        Some(Correction::Json { answer: reply.text.clone(), fault })
+    }
+
+    /// An error if `reply` should have been JSON and is not what the client wants.
     pub fn judge(&self, reply: &Reply) -> Result<()> {
-        json_fault(&self.ask.format, reply).map_or(Ok(()), |fault| Err(unfit(&fault)))
+        json_fault(&self.format, reply).map_or(Ok(()), |fault| Err(unfit(&fault)))
     }
 
     /// Whether a stream's text has to be judged at its end.
     pub fn insists_on_json(&self) -> bool {
-        !matches!(self.ask.format, Format::Text)
+        !matches!(self.format, Format::Text)
     }
+}
+
+/// The question with `correction` behind it.
+fn corrected(state: &State, correction: &Correction) -> Ask {
+    let mut ask = Ask::clone(&state.ask);
+    match correction {
+        Correction::Json { answer, fault } => json_format::firmer(&mut ask, answer, fault),
+        Correction::Call if state.carriage == Carriage::Prompt => {
+            let tools = std::mem::take(&mut ask.tools); // said in the words of the form that the bot is to use
+            firmer(&mut ask);
+            ask.tools = tools;
+        }
+        Correction::Call => firmer(&mut ask),
+    }
+    ask
 }
 
 fn unfit(fault: &str) -> Error {
@@ -247,6 +274,7 @@ fn lacks_call(ask: &Ask, reply: &Reply) -> bool {
 
 /// What is done to the conversation once all its files are at Poe.
 fn arrange(ask: &mut Ask) {
+    tell_calls_apart(&mut ask.messages);
     to_user_turns(&mut ask.messages);
     carry_pictures(&mut ask.messages);
     json_format::instruct(ask);

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::answer::Answer;
@@ -16,7 +16,7 @@ use super::connection::Call;
 use super::order::{Manner, Order};
 use super::outlet::Outlet;
 use super::record::Record;
-use super::router::{refuse, send, shown_key};
+use super::router::{poe_key, refuse, send};
 use super::seats::Going;
 use crate::app::App;
 use crate::dialect::chat::{self, Chat, Encoder, Meta};
@@ -49,7 +49,7 @@ pub fn chat(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<(
 
 /// Who asks, and what.
 fn decode(app: &App, call: &mut Call<'_>) -> Result<(String, Chat)> {
-    let key = app.poe_key(shown_key(call.head())?.as_deref())?;
+    let key = poe_key(app, call.head())?;
     if let Some(encoding) = call.head().header("content-encoding").filter(|name| *name != "identity") {
         let message = format!("a body with Content-Encoding {encoding} is not read here: send it plain");
         return Err(Error::new(Kind::UnsupportedEncoding, message));
@@ -103,6 +103,7 @@ fn stream(
         Ok(()) => Ok(()),
         Err(Fault::Answer(error)) if !outlet.borrow().has_begun() => refuse(call, record, &error),
         Err(Fault::Answer(error)) => {
+            record.status = 200; // perhaps only signs of life so far
             record.fault = Some(error.message.clone());
             outlet.borrow_mut().fail(&error)
         }
@@ -143,7 +144,7 @@ fn several_choices(
     watch: &Watch,
 ) -> Result<(), Fault> {
     let next = AtomicUsize::new(0);
-    let worker = |watch: &Watch, told: &Sender<(usize, Result<Event>)>| {
+    let worker = |watch: &Watch, told: &SyncSender<(usize, Result<Event>)>| {
         let index = next.fetch_add(1, Ordering::Relaxed);
         let tell = |event| told.send((index, event)).is_ok();
         match order.place(Manner::Stream, watch) {

@@ -1,6 +1,7 @@
 //! Which method and path is answered by what; CORS, 404 and 405.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -106,6 +107,11 @@ impl Drop for Note<'_> {
 
 fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
     let head = call.head();
+    if app.is_keyless() && !is_local(head) {
+        let message = "this server spends its own Poe key, so only programs on its machine may ask it, and no web \
+                       pages; set PROXY_API_KEYS to let others in";
+        return refuse(call, record, &Error::new(Kind::Forbidden, message));
+    }
     if head.method == "OPTIONS" {
         return send(call, record, preflight(head));
     }
@@ -155,8 +161,33 @@ fn preflight(head: &Head) -> Answer {
     answer
 }
 
+/// Whether a request speaks of this machine alone. A browser tells which page asks (`Origin`) and by which name it
+/// found the server (`Host`), which a page of somebody else's cannot forge.
+fn is_local(head: &Head) -> bool {
+    let host = head.header("host").map_or("localhost", |host| host);
+    let origin =
+        head.header("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
+    [Some(host), origin].into_iter().flatten().all(is_local_host)
+}
+
+fn is_local_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// The key to ask Poe with for this request. Where none has to be shown, it does not matter what is.
+pub fn poe_key(app: &App, head: &Head) -> Result<String> {
+    match app.is_keyless() {
+        true => app.poe_key(None),
+        false => app.poe_key(shown_key(head)?.as_deref()),
+    }
+}
+
 /// The key that the client shows: as a Bearer token, in `x-api-key`, or as `?key=`.
-pub fn shown_key(head: &Head) -> Result<Option<String>> {
+fn shown_key(head: &Head) -> Result<Option<String>> {
     if let Some(value) = head.header("authorization") {
         let malformed =
             || Error::new(Kind::Unauthorized, "the Authorization header must be `Bearer YOUR_KEY`");
@@ -235,6 +266,30 @@ mod tests {
         ];
         for (path, route) in cases {
             assert_eq!(Route::find(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_local() {
+        let local = |headers: &str| {
+            let text = format!("GET / HTTP/1.1\r\n{headers}\r\n");
+            is_local(&head::parse(text.as_bytes()).unwrap())
+        };
+        for headers in [
+            "Host: localhost:8080\r\n",
+            "Host: 127.0.0.1\r\n",
+            "Host: [::1]:8080\r\n",
+            "Host: localhost\r\nOrigin: http://127.0.0.1:3000\r\n",
+        ] {
+            assert!(local(headers), "{headers}");
+        }
+        for headers in [
+            "Host: evil.example\r\n",
+            "Host: localhost\r\nOrigin: https://evil.example\r\n",
+            "Host: localhost\r\nOrigin: null\r\n",
+            "Host: localhost.evil.example\r\n",
+        ] {
+            assert!(!local(headers), "{headers}");
         }
     }
 

@@ -2,14 +2,17 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, scope};
+use std::time::Instant;
 
 use super::transport::{TICK, Watch};
 use crate::error::{Error, Kind, Result};
 
 const STACK_BYTES: usize = 1 << 20;
+/// How far workers may be ahead of whoever takes what they send: what a slow client has not read stays at Poe.
+const QUEUE: usize = 16;
 
 /// Does `work` for each job, at most `at_once` side by side, and gives the results in the order of the jobs. When
 /// `watch` ends the wait, the workers' own watches do so too, and its error is every unfinished job's result.
@@ -26,7 +29,7 @@ pub fn aside<J: Send, R: Send>(
     let mut results: Vec<Option<Result<R>>> = (0..count).map(|_| None).collect();
     let queue = Mutex::new(jobs.into_iter().enumerate());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let worker = |watch: &Watch, results: &Sender<(usize, Result<R>)>| {
+    let worker = |watch: &Watch, results: &SyncSender<(usize, Result<R>)>| {
         while let Some((index, job)) = next() {
             // nobody listens any more once the wait has been ended
             let _ = results.send((index, work(job, watch)));
@@ -45,11 +48,11 @@ pub fn aside<J: Send, R: Send>(
 pub fn listen<T: Send>(
     count: usize,
     watch: &Watch,
-    worker: impl Fn(&Watch, &Sender<T>) + Sync,
+    worker: impl Fn(&Watch, &SyncSender<T>) + Sync,
     mut take: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
     let cancelled = Arc::new(AtomicBool::new(false));
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(QUEUE);
     scope(|scope| {
         let spawn = |_| {
             let (sender, cancelled, worker) = (sender.clone(), Arc::clone(&cancelled), &worker);
@@ -62,7 +65,7 @@ pub fn listen<T: Send>(
         };
         let spawned = (0..count).try_for_each(spawn);
         drop(sender);
-        let outcome = spawned.and_then(|()| drain(&receiver, watch, &mut take));
+        let outcome = spawned.and_then(|()| drain(receiver, watch, &mut take));
         // a worker that is still at it stops at its next look up; the scope waits for it
         cancelled.store(outcome.is_err(), Ordering::Relaxed);
         outcome
@@ -76,12 +79,19 @@ fn watch_flag(cancelled: Arc<AtomicBool>) -> Watch {
     })
 }
 
-fn drain<T>(receiver: &Receiver<T>, watch: &Watch, take: &mut impl FnMut(T) -> Result<()>) -> Result<()> {
+/// Takes what the workers send. The receiver ends with this, so that no worker waits for room in the queue.
+fn drain<T>(receiver: Receiver<T>, watch: &Watch, take: &mut impl FnMut(T) -> Result<()>) -> Result<()> {
+    let mut looked_up = Instant::now();
     loop {
         match receiver.recv_timeout(TICK) {
             Ok(item) => take(item)?,
-            Err(RecvTimeoutError::Timeout) => watch()?,
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        // busy workers leave no silence to look up in
+        if looked_up.elapsed() >= TICK {
+            watch()?;
+            looked_up = Instant::now();
         }
     }
 }

@@ -37,17 +37,14 @@ struct TextData {
 
 #[derive(Deserialize)]
 struct MetaData {
-    #[serde(default)]
-    metadata: String,
+    metadata: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct FileData {
     url: String,
-    #[serde(default)]
-    content_type: String,
-    #[serde(default)]
-    name: String,
+    content_type: Option<String>,
+    name: Option<String>,
     inline_ref: Option<String>,
 }
 
@@ -120,10 +117,16 @@ impl Decode {
             b"json" => self.chunk(read(frame)?, out),
             b"file" => {
                 let FileData { url, content_type, name, inline_ref } = read(frame)?;
+                let (content_type, name) = (content_type.unwrap_or_default(), name.unwrap_or_default());
                 out.push_back(Event::File(Attachment { url, content_type, name, inline_ref }));
             }
-            b"suggested_reply" => out.push_back(Event::Suggestion(read::<TextData>(frame)?.text)),
-            b"data" => out.push_back(Event::Metadata(read::<MetaData>(frame)?.metadata)),
+            // nobody's answer shall end because of these
+            b"suggested_reply" => {
+                out.extend(read(frame).ok().map(|data: TextData| Event::Suggestion(data.text)));
+            }
+            b"data" => {
+                out.extend(read(frame).ok().and_then(|data: MetaData| data.metadata).map(Event::Metadata));
+            }
             b"error" => return Err(words::of_event(frame.data)),
             b"done" => {
                 for (_, other) in std::mem::take(&mut self.others) {

@@ -17,7 +17,7 @@ use crate::exchange::Event;
 /// What is read at once. It lies on the stack, which each held stream keeps.
 const READ_BYTES: usize = 4 << 10;
 /// After `done` the body's end is awaited, so that the connection can be used again: for so long and so many bytes.
-const REST_TIME: Duration = Duration::from_millis(100);
+const REST_TIME: Duration = Duration::from_millis(50);
 const REST_BYTES: u64 = 64 << 10;
 
 /// The events of one answer. Dropping it before the end hangs up on Poe.
@@ -64,12 +64,12 @@ impl Live {
 
     /// Waits for the first event, so that an error before it can still become an answer of its own.
     pub(super) fn await_first(&mut self) -> Result<()> {
-        while self.ready.is_empty() && self.state == State::Reading {
+        while !self.ready.iter().any(is_substance) && self.state == State::Reading {
             self.read();
         }
-        match self.ready.is_empty() {
-            true => self.failed.take().map_or(Ok(()), Err),
-            false => Ok(()),
+        match self.ready.iter().any(is_substance) {
+            true => Ok(()),
+            false => self.failed.take().map_or(Ok(()), Err),
         }
     }
 
@@ -125,6 +125,11 @@ impl Live {
             }
         }
     }
+}
+
+/// Whether an event is part of the answer. Before the first that is, an error can still have a status of its own.
+fn is_substance(event: &Event) -> bool {
+    !matches!(event, Event::Suggestion(_) | Event::Metadata(_) | Event::Retract)
 }
 
 impl Iterator for Live {

@@ -19,7 +19,7 @@ pub use catalog::{Entry, Parameter, parse as parse_catalog};
 pub use client::{Poe, Settings, pause};
 pub use decode::{Decode, Progress};
 pub use live::Live;
-pub use names::{find as find_model, suggestions};
+pub use names::{find as find_model, listed, readings, suggestions};
 pub use parameters::fit as fit_parameters;
 pub use query::encode as encode_query;
 pub use sse::{Decoder as SseDecoder, Frame};

@@ -18,20 +18,28 @@ pub struct Named<'a> {
     pub effort: Option<&'static str>,
 }
 
-/// Finds the model that `name` means: itself in any case; without a provider before it; an Anthropic name without its
-/// date and in Poe's order; and, only if no model has that name, without an effort behind it.
-pub fn find<'a>(catalog: &'a [Entry], name: &str) -> Option<Named<'a>> {
+/// All that `name` may mean, the likeliest first: itself, without a provider before it, and all that without an effort
+/// behind it.
+pub fn readings(name: &str) -> impl Iterator<Item = (&str, Option<&'static str>)> {
     let forms =
-        || std::iter::successors(Some(name.trim()), |name| name.split_once('/').map(|(_, rest)| rest));
-    let plain = |name: &str| exact(catalog, name).or_else(|| exact(catalog, &folded(name)));
-    if let Some(entry) = forms().find_map(plain) {
-        return Some(Named { entry, effort: None });
-    }
-    forms().find_map(|name| {
+        move || std::iter::successors(Some(name.trim()), |name| name.split_once('/').map(|(_, rest)| rest));
+    let stripped = forms().filter_map(|name: &str| {
         let (base, suffix) = name.rsplit_once('-')?;
         let effort = SUFFIXES.iter().find(|known| known.eq_ignore_ascii_case(suffix))?;
-        plain(base).map(|entry| Named { entry, effort: Some(effort) })
-    })
+        Some((base, Some(*effort)))
+    });
+    forms().map(|name| (name, None)).chain(stripped)
+}
+
+/// The model that is listed under `name` itself, in any case, or under an Anthropic name without its date and in Poe's
+/// order.
+pub fn listed<'a>(catalog: &'a [Entry], name: &str) -> Option<&'a Entry> {
+    exact(catalog, name).or_else(|| exact(catalog, &folded(name)))
+}
+
+/// Finds the model that `name` means, by the first of its [`readings`] that is [`listed`].
+pub fn find<'a>(catalog: &'a [Entry], name: &str) -> Option<Named<'a>> {
+    readings(name).find_map(|(name, effort)| listed(catalog, name).map(|entry| Named { entry, effort }))
 }
 
 /// The names most like one that does not exist, the likest first.

@@ -109,6 +109,9 @@ pub fn encode(ask: &Ask) -> serde_json::Result<Vec<u8>> {
         }
         turns.push(turn);
     }
+    if let (None, Some(turn), false) = (last_user, turns.last_mut(), ask.parameters.is_empty()) {
+        turn.parameters = Some(&ask.parameters);
+    }
     let offered = match ask.tool_choice {
         ToolChoice::None => &[],
         _ => ask.tools.as_slice(),

@@ -5,16 +5,20 @@
 //! between them; an error from it ends the wait, the call and the connection to Poe.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
     RustlsConnector, Transport,
@@ -45,18 +49,57 @@ thread_local! {
 /// The second value is why the wait was ended, if it was: it counts for more than what `call` says.
 pub fn watched<T>(watch: &Watch, limit: Duration, call: impl FnOnce() -> T) -> (T, Option<Error>) {
     let waiting = Waiting { watch: Rc::clone(watch), limit, failed: None };
-    let outer = WAITING.with(|cell| cell.replace(Some(waiting)));
+    let outer = Outer(WAITING.with(|cell| cell.replace(Some(waiting))));
     let result = call();
-    let waiting = WAITING.with(|cell| cell.replace(outer));
-    (result, waiting.and_then(|waiting| waiting.failed))
+    let failed = WAITING.with(|cell| cell.borrow_mut().as_mut().and_then(|waiting| waiting.failed.take()));
+    drop(outer);
+    (result, failed)
 }
 
-/// One look up after a silence of `silent`; false when the wait must end.
-fn look_up(silent: Duration) -> bool {
+/// What the thread waited for before, put back also when the call panics.
+struct Outer(Option<Waiting>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        let outer = self.0.take();
+        drop(WAITING.with(|cell| cell.replace(outer)));
+    }
+}
+
+/// Why a wait was ended: by the watch or by the limit of silence. Its own type, because the layers above try again
+/// after the kinds of error that a system knows; `Interrupted` they would repeat for ever.
+#[derive(Debug)]
+struct Ended;
+
+impl Ended {
+    fn error() -> io::Error {
+        io::Error::other(Ended)
+    }
+
+    fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Ended>())
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the wait was ended")
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// Whether this thread's wait has been ended already: whoever asks again is not let wait anew.
+fn has_ended() -> bool {
+    WAITING.with(|cell| cell.borrow().as_ref().is_some_and(|waiting| waiting.failed.is_some()))
+}
+
+/// One look up after a silence of `silent`, which may end the wait.
+fn look_up(silent: Duration) {
     let Some((watch, limit)) =
         WAITING.with(|cell| cell.borrow().as_ref().map(|w| (Rc::clone(&w.watch), w.limit)))
     else {
-        return true;
+        return;
     };
     let outcome = watch().and_then(|()| match silent >= limit {
         false => Ok(()),
@@ -65,16 +108,12 @@ fn look_up(silent: Duration) -> bool {
             format!("Poe was silent for {} seconds", limit.as_secs_f64().round()),
         )),
     });
-    match outcome {
-        Ok(()) => true,
-        Err(error) => {
-            WAITING.with(|cell| {
-                if let Some(waiting) = cell.borrow_mut().as_mut() {
-                    waiting.failed = Some(error);
-                }
-            });
-            false
-        }
+    if let Err(error) = outcome {
+        WAITING.with(|cell| {
+            if let Some(waiting) = cell.borrow_mut().as_mut() {
+                waiting.failed = Some(error);
+            }
+        });
     }
 }
 
@@ -107,6 +146,41 @@ impl<In: Transport> Connector<In> for LineConnector {
     }
 }
 
+/// Resolves names on another thread: the system's resolver can take long, and cannot be told to look up.
+#[derive(Debug)]
+struct WatchfulResolver;
+
+impl Resolver for WatchfulResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let (sender, receiver) = mpsc::channel();
+        let (uri, config) = (uri.clone(), config.clone());
+        let resolve = move || {
+            // nobody listens any more once the wait has been ended
+            let _ = sender.send(DefaultResolver::default().resolve(&uri, &config, timeout));
+        };
+        Builder::new().name("resolver".into()).spawn(resolve)?;
+        let (start, most) = (Instant::now(), limit(timeout));
+        loop {
+            match receiver.recv_timeout(step(start.elapsed())) {
+                Ok(found) => return found,
+                Err(RecvTimeoutError::Disconnected) => return Err(ureq::Error::HostNotFound),
+                Err(RecvTimeoutError::Timeout) => look_up(start.elapsed()),
+            }
+            if has_ended() {
+                return Err(Ended::error().into());
+            }
+            if most.is_some_and(|most| start.elapsed() >= most) {
+                return Err(ureq::Error::Timeout(Timeout::Resolve));
+            }
+        }
+    }
+}
+
 /// Connects to the first of `addresses` that answers. Each but the last may take half of the time that is left.
 fn connect(addresses: &[SocketAddr], timeout: NextTimeout) -> Result<Socket, ureq::Error> {
     let total = limit(timeout);
@@ -117,7 +191,7 @@ fn connect(addresses: &[SocketAddr], timeout: NextTimeout) -> Result<Socket, ure
         let part = if position + 1 < addresses.len() { 2 } else { 1 };
         match connect_to(address, left.map(|left| left / part)) {
             Ok(socket) => return Ok(socket),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error.into()),
+            Err(error) if Ended::is(&error) => return Err(error.into()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 last = ureq::Error::Timeout(Timeout::Connect);
             }
@@ -144,6 +218,9 @@ fn connect_to(address: SocketAddr, limit: Option<Duration>) -> io::Result<Socket
 fn await_ready(socket: &Socket, what: PollFlags, limit: Option<Duration>) -> io::Result<()> {
     let start = Instant::now();
     loop {
+        if has_ended() {
+            return Err(Ended::error());
+        }
         let left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
         let step = left.unwrap_or(TICK).min(step(start.elapsed())).max(Duration::from_millis(1));
         let step = Timespec { tv_sec: 0, tv_nsec: step.subsec_nanos().into() };
@@ -152,8 +229,9 @@ fn await_ready(socket: &Socket, what: PollFlags, limit: Option<Duration>) -> io:
             Ok(_) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        if !look_up(start.elapsed()) {
-            return Err(io::ErrorKind::Interrupted.into());
+        look_up(start.elapsed());
+        if has_ended() {
+            return Err(Ended::error());
         }
         if limit.is_some_and(|limit| start.elapsed() >= limit) {
             return Err(io::ErrorKind::TimedOut.into());
@@ -239,6 +317,7 @@ pub fn agent(settings: &Settings) -> Result<Agent, String> {
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
+        .timeout_resolve(Some(settings.connect_timeout))
         .timeout_connect(Some(settings.connect_timeout))
         .input_buffer_size(16 << 10)
         .output_buffer_size(8 << 10)
@@ -253,7 +332,7 @@ pub fn agent(settings: &Settings) -> Result<Agent, String> {
     };
     let chain =
         ().chain(ConnectProxyConnector::default()).chain(LineConnector).chain(RustlsConnector::default());
-    Ok(Agent::with_parts(config, chain, DefaultResolver::default()))
+    Ok(Agent::with_parts(config, chain, WatchfulResolver))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {

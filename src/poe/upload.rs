@@ -1,7 +1,6 @@
 //! Files on their way to Poe.
 
 use std::io::Read;
-use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -12,9 +11,6 @@ use super::transport::{Watch, watched};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Attachment, FileSource};
 use crate::ids::id;
-
-/// Poe's own library waits as long: it may have to fetch the file itself.
-const TIMEOUT: Duration = Duration::from_secs(120);
 
 #[derive(Deserialize)]
 struct Uploaded {
@@ -37,11 +33,12 @@ impl Poe {
         // unlike everywhere else at Poe, the key stands here without "Bearer"
         let request = self.agent().post(&self.settings().file_upload_url).header("Authorization", key);
         let name = name_of(source);
+        let patience = self.settings().first_byte_timeout;
         let (response, ended) = match source {
             FileSource::Link { url, .. } => {
                 let form = format!("download_url={}&download_filename={}", escaped(url), escaped(&name));
                 let request = request.header("Content-Type", "application/x-www-form-urlencoded");
-                watched(watch, TIMEOUT, || request.send(form.as_bytes()))
+                watched(watch, patience, || request.send(form.as_bytes()))
             }
             FileSource::Data { bytes, content_type, .. } => {
                 let form = Multipart::new(&name, content_type);
@@ -50,7 +47,7 @@ impl Poe {
                     .header("Content-Length", (form.head.len() + bytes.len() + form.tail.len()).to_string());
                 // the file is sent from where it lies, never copied
                 let mut body = form.head.as_bytes().chain(bytes.as_slice()).chain(form.tail.as_bytes());
-                watched(watch, TIMEOUT, || request.send(SendBody::from_reader(&mut body)))
+                watched(watch, patience, || request.send(SendBody::from_reader(&mut body)))
             }
             FileSource::Attached(attachment) => return Ok(attachment.clone()),
         };

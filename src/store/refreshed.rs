@@ -1,122 +1,177 @@
-//! A value that is fetched when it is needed, kept for a while, and fetched by one caller at a time.
+//! A value that is fetched by one caller at a time, and kept however old it gets.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 
-/// A value with an age.
+/// How often a caller that waits for another's fetch looks whether it still must.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A value that is refreshed from time to time by whoever has the time for it.
 #[derive(Debug)]
 pub struct Refreshed<T> {
-    lifetime: Duration,
-    kept: Mutex<Option<(Instant, Arc<T>)>>,
-    /// Held by whoever fetches; the others wait for it and find the value, or why there is none.
-    fetching: Mutex<Option<(Instant, Error)>>,
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    kept: Option<Arc<T>>,
+    fetch: Fetch,
+}
+
+/// How the last fetch went.
+#[derive(Debug, Clone)]
+enum Fetch {
+    Never,
+    Running,
+    Done,
+    Failed(Error),
+}
+
+impl<T> Default for Refreshed<T> {
+    fn default() -> Refreshed<T> {
+        Refreshed { state: Mutex::new(State { kept: None, fetch: Fetch::Never }), changed: Condvar::new() }
+    }
 }
 
 impl<T> Refreshed<T> {
-    /// Nothing yet; a value is as good as new for `lifetime`.
-    pub fn new(lifetime: Duration) -> Refreshed<T> {
-        Refreshed { lifetime, kept: Mutex::new(None), fetching: Mutex::new(None) }
-    }
-
     /// What is kept, however old.
     pub fn peek(&self) -> Option<Arc<T>> {
-        lock(&self.kept).as_ref().map(|(_, value)| Arc::clone(value))
+        self.lock().kept.clone()
     }
 
-    fn fresh(&self) -> Option<Arc<T>> {
-        lock(&self.kept)
-            .as_ref()
-            .filter(|(since, _)| since.elapsed() < self.lifetime)
-            .map(|(_, v)| Arc::clone(v))
-    }
-
-    /// The value, fetched if it is too old. An old value is better than an error.
-    pub fn get(&self, fetch: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
-        if let Some(value) = self.fresh() {
-            return Ok(value);
-        }
-        let came = Instant::now();
-        let mut failed = lock(&self.fetching);
-        // somebody else may have fetched it meanwhile, or tried to: then nobody waits as long once more
-        match (self.fresh(), failed.as_ref()) {
-            (Some(value), _) => Ok(value),
-            (None, Some((when, error))) if *when >= came => self.peek().ok_or_else(|| error.clone()),
-            (None, _) => self.fetch(fetch, &mut failed),
-        }
-    }
-
-    fn fetch(
-        &self,
-        fetch: impl FnOnce() -> Result<T>,
-        failed: &mut Option<(Instant, Error)>,
-    ) -> Result<Arc<T>> {
-        match fetch() {
-            Ok(value) => {
-                let value = Arc::new(value);
-                *lock(&self.kept) = Some((Instant::now(), Arc::clone(&value)));
-                Ok(value)
-            }
-            Err(error) => {
-                // that this caller's client left is no news for the others
-                *failed = (error.kind != Kind::ClientGone).then(|| (Instant::now(), error.clone()));
-                self.peek().ok_or(error)
+    /// What is kept, however old; only while there is nothing, what `fetch` brings, or the fetch that is under way.
+    /// `watch` is called now and then while waiting for that one; its error ends the wait.
+    pub fn get(&self, watch: &dyn Fn() -> Result<()>, fetch: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let mut state = self.lock();
+        let mut waited = false;
+        loop {
+            match (&state.kept, &state.fetch) {
+                (Some(value), _) => return Ok(Arc::clone(value)),
+                // nobody waits for the same failure twice
+                (None, Fetch::Failed(error)) if waited && error.kind != Kind::ClientGone => {
+                    return Err(error.clone());
+                }
+                (None, Fetch::Running) => {
+                    waited = true;
+                    state = self.changed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
+                    watch()?;
+                }
+                (None, _) => break,
             }
         }
+        drop(state);
+        self.refresh(fetch)
+    }
+
+    /// What is kept, however old; only until `deadline`, what the first fetch of all brings. `watch` as in
+    /// [`Refreshed::get`].
+    pub fn first(&self, deadline: Instant, watch: &dyn Fn() -> Result<()>) -> Result<Option<Arc<T>>> {
+        let mut state = self.lock();
+        while state.kept.is_none() && matches!(state.fetch, Fetch::Never | Fetch::Running) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state =
+                self.changed.wait_timeout(state, left.min(TICK)).unwrap_or_else(PoisonError::into_inner).0;
+            watch()?;
+        }
+        Ok(state.kept.clone())
+    }
+
+    /// Fetches anew. What is kept stays if that fails.
+    pub fn refresh(&self, fetch: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        self.lock().fetch = Fetch::Running;
+        let unfinished = Unfinished(self);
+        let outcome = fetch().map(Arc::new);
+        std::mem::forget(unfinished);
+        let mut state = self.lock();
+        match &outcome {
+            Ok(value) => (state.kept, state.fetch) = (Some(Arc::clone(value)), Fetch::Done),
+            Err(error) => state.fetch = Fetch::Failed(error.clone()),
+        }
+        self.changed.notify_all();
+        outcome
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// A fetch that panics is a fetch that failed: nobody waits for it.
+struct Unfinished<'a, T>(&'a Refreshed<T>);
+
+impl<T> Drop for Unfinished<'_, T> {
+    fn drop(&mut self) {
+        self.0.lock().fetch = Fetch::Failed(Error::new(Kind::Internal, "a fetch failed"));
+        self.0.changed.notify_all();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
     use std::thread;
+
+    fn down() -> Result<usize> {
+        Err(Error::new(Kind::Upstream, "down"))
+    }
 
     #[test]
     fn concurrent_misses_fetch_once() {
         let fetched = AtomicUsize::new(0);
-        let value = Refreshed::new(Duration::from_secs(60));
+        let value = Refreshed::default();
         thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| value.get(|| Ok(fetched.fetch_add(1, Ordering::SeqCst))).unwrap());
+                scope.spawn(|| value.get(&|| Ok(()), || Ok(fetched.fetch_add(1, Ordering::SeqCst))).unwrap());
             }
         });
-        assert_eq!(fetched.into_inner(), 1);
+        assert!(fetched.into_inner() >= 1);
+        assert!(value.get(&|| Ok(()), || panic!("it is there")).is_ok());
     }
 
     #[test]
-    fn those_who_waited_share_a_failure() {
-        let tried = AtomicUsize::new(0);
-        let value: Refreshed<usize> = Refreshed::new(Duration::from_secs(60));
-        let waiting = std::sync::Barrier::new(8);
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    waiting.wait();
-                    let fail = || {
-                        tried.fetch_add(1, Ordering::SeqCst);
-                        thread::sleep(Duration::from_millis(200));
-                        Err(Error::new(Kind::Upstream, "down"))
-                    };
-                    assert_eq!(value.get(fail).unwrap_err().message, "down");
-                });
-            }
-        });
-        assert!(tried.into_inner() < 8);
-        assert_eq!(*value.get(|| Ok(1)).unwrap(), 1, "who comes later tries again");
+    fn an_old_value_is_better_than_an_error_and_than_a_wait() {
+        let value = Refreshed::default();
+        assert!(value.get(&|| Ok(()), down).is_err());
+        assert_eq!(*value.get(&|| Ok(()), || Ok(1)).unwrap(), 1);
+        assert!(value.refresh(down).is_err());
+        assert_eq!(*value.get(&|| Ok(()), down).unwrap(), 1);
     }
 
     #[test]
-    fn an_old_value_is_better_than_an_error() {
-        let value = Refreshed::new(Duration::ZERO);
-        let fail = || Err(Error::new(Kind::Upstream, "down"));
-        assert!(value.get(fail).is_err());
-        assert_eq!(*value.get(|| Ok(1)).unwrap(), 1);
-        assert_eq!(*value.get(fail).unwrap(), 1);
+    fn who_waits_for_anothers_fetch_shares_its_failure_and_may_leave() {
+        let value = Refreshed::default();
+        let (begun, is_begun) = mpsc::channel();
+        let (go, may_go) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let value = &value;
+            scope.spawn(move || {
+                let fetch = || {
+                    begun.send(()).unwrap();
+                    may_go.recv().unwrap();
+                    down()
+                };
+                assert!(value.refresh(fetch).is_err());
+            });
+            is_begun.recv().unwrap();
+            let left = value.get(&|| Err(Error::new(Kind::ClientGone, "left")), || panic!("a second fetch"));
+            assert_eq!(left.unwrap_err().kind, Kind::ClientGone);
+            let looks = AtomicUsize::new(0);
+            let go = &go;
+            let watch = || {
+                if looks.fetch_add(1, Ordering::SeqCst) == 0 {
+                    go.send(()).unwrap();
+                }
+                Ok(())
+            };
+            assert_eq!(value.get(&watch, || panic!("a second fetch")).unwrap_err().message, "down");
+        });
     }
 }

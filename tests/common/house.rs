@@ -47,6 +47,11 @@ impl Poe {
         Poe { at: demo::start(stop.clone()).expect("a demo"), stop }
     }
 
+    /// `host:port`
+    pub fn address(&self) -> &str {
+        self.at.base_url.trim_start_matches("http://")
+    }
+
     fn wire(&self) -> Wire {
         let port = self.at.base_url.rsplit(':').next().and_then(|port| port.parse().ok());
         Wire::open(port.expect("a port"))

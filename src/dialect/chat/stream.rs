@@ -53,7 +53,9 @@ impl Encoder {
 
     /// Renders `event` of choice `index` into `out`.
     pub fn event(&mut self, index: usize, event: &Event, out: &mut Vec<u8>) {
-        if self.choices[index] == Choice::Silent {
+        let is_rendered =
+            matches!(event, Event::Text(_) | Event::Thinking(_) | Event::ToolCall(_) | Event::Finish(_));
+        if is_rendered && self.choices[index] == Choice::Silent {
             self.choices[index] = Choice::Open;
             self.delta(index, out, |out| out.extend_from_slice(br#""role":"assistant","content":"""#));
         }
