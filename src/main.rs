@@ -51,6 +51,9 @@ fn serve(mut settings: Settings) -> Result<(), String> {
         let address = settings.host.with_port(settings.port);
         format!("cannot listen on {address}: {error}")
     })?;
+    // before anybody is told that the server runs: from here on a signal ends it in good order
+    let stop = Stop::new().map_err(|error| error.to_string())?;
+    stop_on_signals(&stop).map_err(|error| format!("signals cannot be received: {error}"))?;
     let port = server.local_addr().map_err(|error| error.to_string())?.port();
     println!("poe2openai {} listens on http://{}", env!("CARGO_PKG_VERSION"), settings.host.with_port(port));
     if settings.demo {
@@ -58,8 +61,6 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     }
     let app = Arc::new(App::open(settings)?);
     keep_catalog(&app);
-    let stop = Stop::new().map_err(|error| error.to_string())?;
-    stop_on_signals(&stop).map_err(|error| format!("signals cannot be received: {error}"))?;
     server.serve(Arc::new(Door::new(app)), &stop);
     Ok(())
 }

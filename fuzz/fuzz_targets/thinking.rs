@@ -1,21 +1,6 @@
-//! The thinking splitter: cuts never matter, and what is no thought is untouched.
+//! Fuzzes the thinking splitter.
 #![no_main]
 
-mod replay;
-
 use libfuzzer_sys::fuzz_target;
-use poe2openai::exchange::Thinking;
-use replay::{Answer, fold};
 
-fuzz_target!(|data: &[u8]| {
-    let answer = Answer::of(data);
-    let whole = fold(answer.whole(), Thinking::default());
-    assert_eq!(fold(answer.pieces(), Thinking::default()), whole);
-    assert_eq!(fold(answer.letters(), Thinking::default()), whole);
-    if whole.thinking.is_empty() {
-        let first = answer.text.trim_start();
-        let marked = first.starts_with("*Thinking") || first.starts_with("Thinking");
-        assert!(whole.text == answer.text || marked);
-    }
-    assert!(answer.text.ends_with(&whole.text), "the answer is the end of the text");
-});
+fuzz_target!(|data: &[u8]| poe2openai_fuzz::thinking(data));

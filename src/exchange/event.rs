@@ -15,6 +15,8 @@ pub enum Event {
     File(Attachment),
     /// A reply that the bot suggests to the user; never part of the text.
     Suggestion(String),
+    /// What the bot attached to its message for itself: Poe's `data`. Only the last counts.
+    Metadata(String),
     /// Forget all text and thought so far: Poe's `replace_response`.
     Retract,
     /// The end.

@@ -51,7 +51,7 @@ enum Patience {
 }
 
 /// Whether there is text before what comes next.
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum Begun {
     #[default]
     No,
@@ -97,8 +97,13 @@ impl FileRefs {
         FileRefs { patience: Patience::Whole, ..FileRefs::default() }
     }
 
+    /// Whether no reference can begin or go on in `piece`.
+    fn is_plain(&self, piece: &str) -> bool {
+        self.held.is_empty() && !piece.as_bytes().contains(&b'[') && !piece.ends_with(['!', '\\'])
+    }
+
     fn take_text(&mut self, piece: String, out: &mut VecDeque<Event>) {
-        if self.held.is_empty() && !piece.contains('[') && !piece.ends_with(['!', '\\']) {
+        if self.is_plain(&piece) {
             return self.say(piece, out);
         }
         let waiting = !self.held.is_empty();
@@ -254,6 +259,14 @@ impl FileRefs {
 }
 
 impl Stage for FileRefs {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match &event {
+            Event::Text(piece) if self.begun == Begun::Yes && self.is_plain(piece) => Ok(event),
+            _ => Err(event),
+        }
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         match event {
             Event::Text(piece) => self.take_text(piece, out),
@@ -271,7 +284,7 @@ impl Stage for FileRefs {
                 self.resolve(Held::Closed, out);
                 out.push_back(event);
             }
-            Event::Thinking(_) | Event::Suggestion(_) => out.push_back(event),
+            Event::Thinking(_) | Event::Suggestion(_) | Event::Metadata(_) => out.push_back(event),
         }
         ControlFlow::Continue(())
     }

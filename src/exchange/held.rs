@@ -20,6 +20,7 @@ impl Held {
         out.extend(reply.files.into_iter().map(Event::File));
         out.extend(reply.tool_calls.into_iter().enumerate().map(whole_call));
         out.extend(reply.suggestions.into_iter().map(Event::Suggestion));
+        out.extend(reply.metadata.map(Event::Metadata));
     }
 }
 

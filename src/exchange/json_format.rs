@@ -63,7 +63,7 @@ pub fn check(json: &str, format: &Format) -> Result<(), String> {
 }
 
 /// Takes the JSON out of an answer: all of it, or the first fenced block that is JSON, or the first object or list
-/// in the running text. A list of nothing but numbers, as in "see [1]", gives way to an object after it.
+/// in the running text. A list of nothing but numbers, as in "see \[1\]", gives way to an object after it.
 pub fn extract(text: &str) -> Option<&str> {
     let all = text.trim();
     if is_json(all) {
@@ -253,7 +253,7 @@ fn opening(text: &str) -> Opening {
 /// The longest line that opens a fence, in bytes.
 const LONGEST_INFO: usize = 40;
 
-/// Whether JSON begins after white space from `from` on. Prose may begin with a bracket too ("[1] says", "{name}"),
+/// Whether JSON begins after white space from `from` on. Prose may begin with a bracket too ("\[1\] says", "{name}"),
 /// so what follows the bracket must go on as an object, or as a list of objects, lists or strings.
 fn json_at(text: &str, from: usize) -> Opening {
     let said = text[from..].trim_start();

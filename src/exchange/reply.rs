@@ -16,6 +16,8 @@ pub struct Reply {
     pub files: Vec<Attachment>,
     /// Replies that the bot suggests to the user.
     pub suggestions: Vec<String>,
+    /// What the bot attached to its message for itself.
+    pub metadata: Option<String>,
     /// How it ended.
     pub finish: Finish,
 }
@@ -55,6 +57,7 @@ impl Reply {
             }
             Event::File(file) => self.files.push(file),
             Event::Suggestion(text) => self.suggestions.push(text),
+            Event::Metadata(text) => self.metadata = Some(text),
             Event::Retract => {
                 self.text.clear();
                 self.thinking.clear();

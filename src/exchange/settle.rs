@@ -142,12 +142,23 @@ impl Settle {
 }
 
 impl Stage for Settle {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match (&event, &self.phase, &self.text.again) {
+            (Event::Text(text), Phase::Answer, Again::No) if !text.is_empty() => {
+                self.text.shown.push_str(text);
+                Ok(event)
+            }
+            _ => Err(event),
+        }
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         match event {
             Event::Text(piece) => self.take_text(piece, out),
             Event::Thinking(piece) => self.take_thought(piece, out),
             Event::Retract => self.retract(out),
-            Event::Suggestion(_) => out.push_back(event),
+            Event::Suggestion(_) | Event::Metadata(_) => out.push_back(event),
             Event::File(_) if self.holds_known_row() => out.push_back(event),
             Event::File(_) | Event::ToolCall(_) | Event::Finish(_) => {
                 self.release(out);

@@ -1,5 +1,6 @@
 //! Carries tools in the conversation itself, for bots without native ones: explained, called and answered in text.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
@@ -82,16 +83,24 @@ pub fn firmer(ask: &mut Ask) {
     }
 }
 
-/// Refuses a tool turn that answers no call of an earlier assistant turn.
+/// The longest name of a called function, in bytes. Every result repeats the name of its call.
+const MOST_NAME_BYTES: usize = 256;
+
+/// Refuses a tool turn that answers no call of an earlier assistant turn, and a call whose name cannot be one.
 pub fn check_tool_turns(messages: &[Message]) -> Result<()> {
-    let mut called: Vec<&str> = Vec::new();
+    let mut called: HashSet<&str> = HashSet::new();
     for (at, message) in messages.iter().enumerate() {
+        if let Some(call) = message.tool_calls.iter().position(|call| call.name.len() > MOST_NAME_BYTES) {
+            let param = format!("messages[{at}].tool_calls[{call}].function.name");
+            let fault = format!("{param} is longer than {MOST_NAME_BYTES} bytes");
+            return Err(Error::invalid(param, fault));
+        }
         called.extend(message.tool_calls.iter().map(|call| call.id.as_str()));
         if message.role != Role::Tool {
             continue;
         }
         let missing = match message.tool_call_id.as_deref() {
-            Some(id) if called.contains(&id) => continue,
+            Some(id) if called.contains(id) => continue,
             Some(id) => format!("no call before it has the id {}", quoted(id)),
             None => "it has no 'tool_call_id'".into(),
         };
@@ -195,7 +204,7 @@ fn line(tool: &Tool) -> Value {
 /// `messages` with calls and results as text.
 fn transcript(messages: Vec<Message>, tools: &[Tool]) -> Vec<Message> {
     let offered: Vec<Offered> = tools.iter().map(Offered::new).collect();
-    let mut names: Vec<(String, String)> = Vec::new();
+    let mut names: HashMap<String, String> = HashMap::new();
     let mut turns: Vec<Message> = Vec::new();
     let mut previous = Role::System;
     for mut message in messages {
@@ -218,10 +227,9 @@ fn transcript(messages: Vec<Message>, tools: &[Tool]) -> Vec<Message> {
 }
 
 /// The user turn that carries the result of a tool, files and all.
-fn result_turn(message: Message, names: &[(String, String)]) -> Message {
+fn result_turn(message: Message, names: &HashMap<String, String>) -> Message {
     let id = message.tool_call_id.as_deref().unwrap_or_default();
-    let called = names.iter().rev().find(|(called, _)| called == id).map(|(_, name)| name.as_str());
-    let name = called.or(message.name.as_deref()).unwrap_or_default();
+    let name = names.get(id).or(message.name.as_ref()).map_or("", String::as_str);
     let text = format!(
         "<tool_result id=\"{}\" name=\"{}\">{}</tool_result>",
         escape_attribute(id),
@@ -471,6 +479,14 @@ mod tests {
             let words = "must be a response to a preceeding message with 'tool_calls'";
             assert!(error.is_none_or(|error| error.message.contains(words)), "{desc}");
         }
+    }
+
+    #[test]
+    fn a_name_that_every_result_would_repeat_has_a_limit() {
+        let named = |bytes: usize| calling(&[("a", "f", "{}"), ("b", &"f".repeat(bytes), "{}")]);
+        assert!(check_tool_turns(&[named(MOST_NAME_BYTES), result("b", "")]).is_ok());
+        let error = check_tool_turns(&[turn(Role::User, ""), named(MOST_NAME_BYTES + 1)]).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("messages[1].tool_calls[1].function.name"));
     }
 
     #[test]

@@ -101,6 +101,7 @@ impl Call<'_> {
             if self.wire.inbox.is_empty() {
                 let deadline = body::deadline(start, self.wire.limits.body_timeout, decoder.received());
                 match self.wire.read(deadline) {
+                    Ok(0) if self.wire.seat.is_evicted() => return Err(self.wire.told_to_leave()),
                     Ok(0) => return Err(body::broken(&io::ErrorKind::UnexpectedEof.into())),
                     Ok(_) => {}
                     Err(error) => return Err(body::broken(&error)),
@@ -110,7 +111,7 @@ impl Call<'_> {
             self.wire.inbox.drain(..used);
         }
         if !self.wire.seat.enter(Phase::Answering) {
-            return Err(Error::new(Kind::Overloaded, "the server is full and this request was too slow"));
+            return Err(self.wire.told_to_leave());
         }
         self.body = Body::Read;
         Ok(decoder.into_body())
@@ -118,7 +119,7 @@ impl Call<'_> {
 
     /// Sends a whole answer.
     pub fn send(&mut self, answer: Answer) -> io::Result<()> {
-        self.close |= !self.body_is_over();
+        self.close |= self.ends_connection();
         let bytes = answer.print(Some(&self.head), self.close)?;
         self.sent.set(Sent::Open);
         self.wire.socket().write_all(&bytes)?;
@@ -133,9 +134,14 @@ impl Call<'_> {
 
     /// Begins a stream of any type; nothing is sent before its first piece.
     pub fn stream(&mut self, content_type: &str) -> EventStream {
-        self.close |= !self.body_is_over();
+        self.close |= self.ends_connection();
         let socket = Arc::clone(self.wire.seat.socket());
         EventStream::new(socket, Rc::clone(&self.sent), self.head.is_http11, self.close, content_type)
+    }
+
+    /// Whether no other request can follow: the rest of this one is in the way, or the server began to stop meanwhile.
+    fn ends_connection(&mut self) -> bool {
+        !self.body_is_over() || self.wire.stop.going() != Going::On
     }
 
     /// Skips a small body that nobody read; false when the connection cannot carry another request after it.
@@ -169,6 +175,7 @@ pub fn live(seat: Arc<Seat>, limits: Limits, stop: Stop, handler: &dyn Handler) 
             Ok(Some(head)) => head,
             Ok(None) => return,
             Err(error) => {
+                log::debug!("a request was refused unread: {error}");
                 let answer = dialect::chat::error_answer(&error);
                 let refusal = Answer::json(error.kind.status(), answer).print(None, true);
                 if refusal.is_ok_and(|bytes| wire.socket().write_all(&bytes).is_ok()) {
@@ -240,9 +247,18 @@ impl Wire {
 
     fn hung_up(&self) -> Result<Option<Head>> {
         match self.seat.is_evicted() && !self.inbox.is_empty() {
-            true => Err(Error::new(Kind::Overloaded, "the server is full and this request was too slow")),
+            true => Err(self.told_to_leave()),
             false => Ok(None),
         }
+    }
+
+    /// Why the rest of a request is not awaited any longer.
+    fn told_to_leave(&self) -> Error {
+        let message = match self.stop.going() {
+            Going::On => "the server is full and this request was too slow",
+            Going::Draining | Going::Ending => "the server is shutting down",
+        };
+        Error::new(Kind::Overloaded, message)
     }
 
     /// Reads what is there into the inbox, or waits for something until `deadline`. 0 is the end.

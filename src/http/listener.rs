@@ -94,10 +94,9 @@ impl Server {
         let seats = Seats::new(self.limits.connections);
         let grace = self.limits.grace;
         self.accept_loop(&seats, &handler, stop);
-        seats.evict_idle();
-        if !wait_for_answers(&seats, Instant::now() + grace, stop) {
+        if !wait_for_answers(&seats, Instant::now() + grace, Going::Draining, stop) {
             stop.go(Going::Ending);
-            seats.wait_empty(Instant::now() + LAST_WORDS);
+            wait_for_answers(&seats, Instant::now() + LAST_WORDS, Going::Ending, stop);
         }
     }
 
@@ -153,18 +152,16 @@ impl Server {
     }
 }
 
-fn wait_for_answers(seats: &Seats, deadline: Instant, stop: &Stop) -> bool {
-    loop {
+/// Waits until all connections have ended, at most until `deadline` or until `stop` has gone further than `going`.
+fn wait_for_answers(seats: &Seats, deadline: Instant, going: Going, stop: &Stop) -> bool {
+    while Instant::now() < deadline && stop.going() <= going {
         // connections that fall idle meanwhile leave too
-        let step = deadline.min(Instant::now() + Duration::from_millis(50));
-        if seats.wait_empty(step) {
+        seats.evict_idle(going);
+        if seats.wait_empty(deadline.min(Instant::now() + Duration::from_millis(50))) {
             return true;
         }
-        if Instant::now() >= deadline || stop.going() == Going::Ending {
-            return false;
-        }
-        seats.evict_idle();
     }
+    false
 }
 
 /// Connections that were turned away. They stay a moment: closing at once, with their request unread, would make

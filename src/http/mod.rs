@@ -1,7 +1,7 @@
 //! The door: sockets, heads, bodies, answers, routes.
 //!
-//! [`listener`] accepts and seats connections, [`connection`] lives one connection's life, [`head`] and [`body`]
-//! read with limits and deadlines, [`answer`] and [`event_stream`] write.
+//! `relay` is one request's life: start reading there. `listener` accepts and seats connections, `connection` lives
+//! one connection's life, `head` and `body` read with limits and deadlines, `answer` and `event_stream` write.
 
 mod answer;
 mod body;

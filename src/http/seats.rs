@@ -131,15 +131,16 @@ impl Seats {
         lock(&self.inner).evict_one()
     }
 
-    /// Lets everybody leave who is not in the middle of a request.
-    pub fn evict_idle(&self) {
+    /// Lets everybody leave who is not in the middle of a request; in the end, all that are not being answered.
+    pub fn evict_idle(&self, going: Going) {
         let mut inner = lock(&self.inner);
         let seated: Vec<_> = inner.seated.values().cloned().collect();
         for seat in seated {
             inner.evict(&seat, |phase, since| match phase {
                 Phase::Idle => true,
                 Phase::Reading => since.elapsed() >= LAST_CALL,
-                _ => false,
+                Phase::Receiving => going == Going::Ending,
+                Phase::Answering | Phase::Evicted => false,
             });
         }
     }

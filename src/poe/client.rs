@@ -69,7 +69,7 @@ impl Poe {
     /// faults that a second try may cure have had one.
     pub fn ask(&self, bot: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
         let url = format!("{}/bot/{}", self.settings.base_url, segment(bot)?);
-        with_retry(watch, || self.try_ask(&url, key, query, watch))
+        with_retry(watch, || self.try_ask(&url, key, query, watch).map_err(|error| hide(error, key)))
     }
 
     fn try_ask(&self, url: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
@@ -84,8 +84,8 @@ impl Poe {
         if response.status() != 200 {
             return Err(self.refusal(response, watch));
         }
-        let mut live =
-            Live::new(response.into_body().into_reader(), watch.clone(), self.settings.idle_timeout);
+        let body = response.into_body().into_reader();
+        let mut live = Live::new(body, key.to_owned(), watch.clone(), self.settings.idle_timeout);
         live.await_first()?;
         Ok(live)
     }
@@ -147,6 +147,17 @@ pub fn with_retry<T>(watch: &Watch, mut call: impl FnMut() -> Result<T>) -> Resu
     }
 }
 
+/// No key is shorter. What is, such as the `demo` of a first try, may be a part of any sentence.
+const SHORTEST_KEY: usize = 8;
+
+/// The same error without `key`: services are known to repeat keys that they refuse, and errors are logged.
+pub fn hide(error: Error, key: &str) -> Error {
+    match key.len() >= SHORTEST_KEY && error.message.contains(key) {
+        true => Error { message: error.message.replace(key, "••••"), ..error },
+        false => error,
+    }
+}
+
 /// What a call brought, or why it ended.
 pub fn finished(
     response: Result<Response<Body>, ureq::Error>,
@@ -189,6 +200,16 @@ pub fn pause(wait: Duration, watch: &Watch) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_key_is_not_repeated() {
+        let error =
+            hide(Error::new(Kind::Unauthorized, "Incorrect API key: sk-12345, see sk-12345"), "sk-12345");
+        assert_eq!(error.message, "Incorrect API key: ••••, see ••••");
+        for no_key in ["", "demo"] {
+            assert_eq!(hide(Error::new(Kind::Upstream, "no bot demo-x"), no_key).message, "no bot demo-x");
+        }
+    }
 
     #[test]
     fn a_name_never_leaves_its_segment() {

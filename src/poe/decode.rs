@@ -16,6 +16,8 @@ pub struct Decode {
     /// The response that is streamed; the others of a multi-response wait in `others`.
     main: Option<u64>,
     others: BTreeMap<u64, String>,
+    /// Poe's indexes of the calls so far. Ours are the places here: they have no gaps, whatever a bot counts.
+    calls: Vec<usize>,
 }
 
 /// Whether more may come.
@@ -31,6 +33,12 @@ pub enum Progress {
 struct TextData {
     text: String,
     index: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct MetaData {
+    #[serde(default)]
+    metadata: String,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +123,7 @@ impl Decode {
                 out.push_back(Event::File(Attachment { url, content_type, name, inline_ref }));
             }
             b"suggested_reply" => out.push_back(Event::Suggestion(read::<TextData>(frame)?.text)),
+            b"data" => out.push_back(Event::Metadata(read::<MetaData>(frame)?.metadata)),
             b"error" => return Err(words::of_event(frame.data)),
             b"done" => {
                 for (_, other) in std::mem::take(&mut self.others) {
@@ -124,7 +133,7 @@ impl Decode {
                 out.push_back(Event::Finish(Finish { reason, usage: None }));
                 return Ok(Progress::Done);
             }
-            _ => {} // meta, data, ping and what may come
+            _ => {} // meta, ping and what may come
         }
         Ok(Progress::More)
     }
@@ -138,6 +147,14 @@ impl Decode {
         }
     }
 
+    /// Our index of a call.
+    fn call(&mut self, theirs: usize) -> usize {
+        self.calls.iter().position(|known| *known == theirs).unwrap_or_else(|| {
+            self.calls.push(theirs);
+            self.calls.len() - 1
+        })
+    }
+
     fn chunk(&mut self, chunk: Chunk, out: &mut VecDeque<Event>) {
         let Some(choice) = chunk.choices.into_iter().flatten().next() else { return };
         if let Some(delta) = choice.delta {
@@ -149,7 +166,7 @@ impl Decode {
             for (position, call) in delta.tool_calls.into_iter().flatten().enumerate() {
                 let (name, arguments) = call.function.map_or((None, None), |f| (f.name, f.arguments));
                 out.push_back(Event::ToolCall(ToolDelta {
-                    index: call.index.unwrap_or(position),
+                    index: self.call(call.index.unwrap_or(position)),
                     id: call.id.filter(|id| !id.is_empty()),
                     name: name.filter(|name| !name.is_empty()),
                     arguments: arguments.unwrap_or_default(),
@@ -229,6 +246,7 @@ mod tests {
             text("a\n\u{4f60}"),
             Event::File(file),
             Event::Suggestion("more?".into()),
+            Event::Metadata("m".into()),
             finish(FinishReason::Stop),
         ];
         assert_eq!(events.unwrap(), expected);
@@ -254,7 +272,7 @@ mod tests {
         ]);
         let call = |id: Option<&str>, arguments: &str| {
             Event::ToolCall(ToolDelta {
-                index: 1,
+                index: 0,
                 id: id.map(Into::into),
                 name: id.map(|_| "f".into()),
                 arguments: arguments.into(),
@@ -268,6 +286,20 @@ mod tests {
             finish(FinishReason::ToolCalls),
         ];
         assert_eq!(events.unwrap(), expected);
+    }
+
+    #[test]
+    fn calls_are_counted_without_gaps() {
+        let piece =
+            |index: &str| format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":{index}}}]}}}}]}}"#);
+        let pieces = ["18446744073709551615", "7", "18446744073709551615", "0", "7"].map(piece);
+        let frames: Vec<_> = pieces.iter().map(|data| ("json", data.as_str())).collect();
+        let events = decode(&frames).unwrap();
+        let indexes = events.iter().map(|event| match event {
+            Event::ToolCall(delta) => delta.index,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(indexes.collect::<Vec<_>>(), [0, 1, 0, 2, 1]);
     }
 
     #[test]

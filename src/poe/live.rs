@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ureq::BodyReader;
 
+use super::client::hide;
 use super::decode::{Decode, Progress};
 use super::sse;
 use super::transport::{self, TICK, Watch, watched};
@@ -21,6 +22,8 @@ const REST_BYTES: u64 = 64 << 10;
 /// The events of one answer. Dropping it before the end hangs up on Poe.
 pub struct Live {
     body: BodyReader<'static>,
+    /// Kept to be hidden from what is told.
+    key: String,
     watch: Watch,
     /// When the watch was last called; a busy stream leaves it no silence to be called in.
     looked_up: Instant,
@@ -43,9 +46,10 @@ enum State {
 }
 
 impl Live {
-    pub(super) fn new(body: BodyReader<'static>, watch: Watch, idle_timeout: Duration) -> Live {
+    pub(super) fn new(body: BodyReader<'static>, key: String, watch: Watch, idle_timeout: Duration) -> Live {
         Live {
             body,
+            key,
             watch,
             looked_up: Instant::now(),
             idle_timeout,
@@ -71,7 +75,7 @@ impl Live {
     fn read(&mut self) {
         if let Err(error) = self.try_read() {
             self.state = State::Failed;
-            self.failed = Some(error);
+            self.failed = Some(hide(error, &self.key));
         }
     }
 
@@ -94,7 +98,7 @@ impl Live {
             return Err(Error::new(Kind::Upstream, "Poe ended its answer without finishing it").transient());
         }
         self.sse.feed(&bytes[..count])?;
-        while let Some(frame) = self.sse.next() {
+        while let Some(frame) = self.sse.next_frame() {
             if self.decode.push(&frame, &mut self.ready)? == Progress::Done {
                 self.state = State::Done;
                 break;

@@ -1,6 +1,6 @@
 //! An `Ask` as the body of Poe's bot query, protocol 1.2. Fields that were not asked for are absent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -117,6 +117,10 @@ pub fn encode(ask: &Ask) -> serde_json::Result<Vec<u8>> {
         _ => ask.tools.as_slice(),
     };
     let tail = &ask.messages[open..];
+    let mut names: HashMap<&str, &str> = HashMap::new();
+    for call in ask.messages.iter().flat_map(|message| &message.tool_calls) {
+        names.entry(&call.id).or_insert(&call.name);
+    }
     let query = Query {
         version: PROTOCOL_VERSION,
         r#type: "query",
@@ -134,7 +138,7 @@ pub fn encode(ask: &Ask) -> serde_json::Result<Vec<u8>> {
         tool_results: tail
             .iter()
             .filter(|m| m.role == Role::Tool)
-            .map(|m| result(m, &ask.messages))
+            .map(|message| result(message, &names))
             .collect(),
     };
     serde_json::to_vec(&query)
@@ -207,10 +211,10 @@ fn call(call: &ToolCall) -> Call<'_> {
     }
 }
 
-fn result<'a>(message: &'a Message, messages: &'a [Message]) -> CallResult<'a> {
+/// `names` are those of the calls, by their ids.
+fn result<'a>(message: &'a Message, names: &HashMap<&str, &'a str>) -> CallResult<'a> {
     let id = message.tool_call_id.as_deref().unwrap_or_default();
-    let made = messages.iter().flat_map(|m| &m.tool_calls).find(|call| call.id == id);
-    let name = message.name.as_deref().or(made.map(|call| call.name.as_str())).unwrap_or_default();
+    let name = message.name.as_deref().or_else(|| names.get(id).copied()).unwrap_or_default();
     CallResult { role: "tool", name, tool_call_id: id, content: message.text() }
 }
 
@@ -328,6 +332,19 @@ mod tests {
         ask.tool_choice = ToolChoice::Required;
         assert_eq!(encoded(&ask)["tool_choice"], "required");
         ask.tools.clear(); // they are carried in the prompt
+        assert_eq!(encoded(&ask).get("tool_choice"), None);
+    }
+
+    #[test]
+    fn a_choice_is_sent_only_with_tools() {
+        let mut ask = Ask {
+            messages: vec![message(Role::User, "x")],
+            tools: vec![Tool { name: "now".into(), description: None, parameters: None }],
+            tool_choice: ToolChoice::Required,
+            ..Ask::default()
+        };
+        assert_eq!(encoded(&ask)["tool_choice"], "required");
+        crate::exchange::carry_in_prompt(&mut ask);
         assert_eq!(encoded(&ask).get("tool_choice"), None);
     }
 }

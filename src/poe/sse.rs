@@ -58,7 +58,7 @@ impl Decoder {
     }
 
     /// The next whole event.
-    pub fn next(&mut self) -> Option<Frame<'_>> {
+    pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         if std::mem::take(&mut self.dispatched) {
             self.name.clear();
             self.data.clear();
@@ -146,7 +146,7 @@ mod tests {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         for piece in pieces {
             decoder.feed(piece).unwrap();
-            while let Some(frame) = decoder.next() {
+            while let Some(frame) = decoder.next_frame() {
                 out.push((text(frame.name), text(frame.data)));
             }
         }
@@ -182,7 +182,8 @@ mod tests {
     fn an_endless_event_is_given_up() {
         let mut decoder = Decoder::default();
         let piece = vec![b'x'; 1 << 20];
-        let fed = (0..64).take_while(|_| decoder.feed(&piece).is_ok() && decoder.next().is_none()).count();
+        let fed =
+            (0..64).take_while(|_| decoder.feed(&piece).is_ok() && decoder.next_frame().is_none()).count();
         assert!(fed <= MAX_EVENT_BYTES >> 20, "{fed}");
     }
 }

@@ -11,7 +11,7 @@ use super::client::{self, MAX_ERROR_BYTES, Poe};
 use super::transport::{Watch, watched};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Attachment, FileSource};
-use crate::store::ids::id;
+use crate::ids::id;
 
 /// Poe's own library waits as long: it may have to fetch the file itself.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -27,7 +27,9 @@ impl Poe {
     pub fn upload(&self, key: &str, source: &FileSource, watch: &Watch) -> Result<Attachment> {
         match source {
             FileSource::Attached(attachment) => Ok(attachment.clone()),
-            _ => client::with_retry(watch, || self.try_upload(key, source, watch)),
+            _ => client::with_retry(watch, || {
+                self.try_upload(key, source, watch).map_err(|error| client::hide(error, key))
+            }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Counts tokens exactly as o200k_base does, on read-only tables in the binary: nothing to load, nothing on the heap.
 //!
-//! Text is split into pieces ([`scan`]), and each piece is merged by itself ([`merge`]). What looks like a special
+//! Text is split into pieces (`scan`), and each piece is merged by itself (`merge`). What looks like a special
 //! token (`<|endoftext|>`) is ordinary text here. The tables are made by `build.rs` from `assets/o200k`, and those
 //! files by `examples/o200k_assets.rs` from the public rank file.
 

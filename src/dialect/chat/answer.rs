@@ -56,6 +56,9 @@ fn message(meta: &Meta, reply: &Reply) -> Map<String, Value> {
     if !reply.suggestions.is_empty() {
         message.insert("suggested_replies".into(), reply.suggestions.clone().into());
     }
+    if let Some(metadata) = &reply.metadata {
+        message.insert("metadata".into(), metadata.as_str().into());
+    }
     message
 }
 

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{
     Ask, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
@@ -219,6 +217,14 @@ struct RawPart {
 enum Url {
     Plain(String),
     Object { url: String },
+}
+
+impl Url {
+    fn text(self) -> String {
+        match self {
+            Url::Plain(url) | Url::Object { url } => url,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -491,11 +497,11 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
         "thinking" | "redacted_thinking" | "reasoning" => return Ok(None),
         "image_url" | "input_image" => {
             let url = raw.image_url.ok_or_else(|| missing("image_url"))?;
-            by_url(&format!("{path}.image_url"), url, None)?
+            by_url(&format!("{path}.image_url"), url.text(), None)?
         }
         "video_url" => {
             let url = raw.video_url.ok_or_else(|| missing("video_url"))?;
-            by_url(&format!("{path}.video_url"), url, None)?
+            by_url(&format!("{path}.video_url"), url.text(), None)?
         }
         "file" | "input_file" => file(&format!("{path}.file"), raw.file.ok_or_else(|| missing("file"))?)?,
         "input_audio" => {
@@ -517,48 +523,6 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
     Ok(Some(Part::File(file)))
 }
 
-fn by_url(path: &str, url: Url, name: Option<String>) -> Result<FileSource> {
-    let url = match url {
-        Url::Plain(url) | Url::Object { url } => url,
-    };
-    let scheme = url.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    match scheme.as_str() {
-        "http" | "https" => Ok(FileSource::Link { url, name }),
-        "data" => data_url(path, &url, name),
-        _ => Err(Error::invalid(path, format!("{path} must be an http, https or data URL"))),
-    }
-}
-
-/// `data:image/png;base64,…`
-fn data_url(path: &str, url: &str, name: Option<String>) -> Result<FileSource> {
-    let broken = || Error::invalid(path, format!("{path} is not a base64 data URL"));
-    let (head, content) = url["data:".len()..].split_once(',').ok_or_else(broken)?;
-    let mut fields = head.split(';');
-    let content_type = fields.next().filter(|name| !name.is_empty()).unwrap_or("text/plain").to_owned();
-    if !fields.any(|field| field.trim().eq_ignore_ascii_case("base64")) {
-        return Err(broken());
-    }
-    data(path, content, content_type, name)
-}
-
-fn data(path: &str, base64: &str, content_type: String, name: Option<String>) -> Result<FileSource> {
-    let compact: String;
-    let text = match base64.contains(|c: char| c.is_ascii_whitespace()) {
-        true => {
-            compact = base64.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-            &compact
-        }
-        false => base64,
-    };
-    let bytes = STANDARD
-        .decode(text)
-        .map_err(|e| Error::invalid(path, format!("{path} is not valid base64: {e}")))?;
-    if bytes.is_empty() {
-        return Err(Error::invalid(path, format!("{path} is an empty file")));
-    }
-    Ok(FileSource::Data { bytes: Arc::new(bytes), content_type, name })
-}
-
 fn file(path: &str, raw: RawFile) -> Result<FileSource> {
     match (raw.file_data, raw.url) {
         (Some(content), _) if content.starts_with("data:") => {
@@ -571,7 +535,7 @@ fn file(path: &str, raw: RawFile) -> Result<FileSource> {
             let content_type = raw.filename.as_deref().map_or(OCTETS, content_type_of).to_owned();
             data(&format!("{path}.file_data"), &content, content_type, raw.filename)
         }
-        (None, Some(url)) => by_url(&format!("{path}.url"), Url::Plain(url), raw.filename),
+        (None, Some(url)) => by_url(&format!("{path}.url"), url, raw.filename),
         (None, None) => {
             let param = format!("{path}.file_data");
             Err(Error::invalid(&param, format!("{param} is missing; files by id are not kept here")))
@@ -585,35 +549,9 @@ fn source(path: &str, raw: RawSource) -> Result<FileSource> {
             let content_type = raw.media_type.unwrap_or_else(|| OCTETS.to_owned());
             data(&format!("{path}.data"), &content, content_type, None)
         }
-        (None, Some(url)) => by_url(&format!("{path}.url"), Url::Plain(url), None),
+        (None, Some(url)) => by_url(&format!("{path}.url"), url, None),
         (None, None) => Err(Error::invalid(format!("{path}.data"), format!("{path}.data is missing"))),
     }
-}
-
-const OCTETS: &str = "application/octet-stream";
-
-/// The MIME type by a file name's extension.
-fn content_type_of(name: &str) -> &'static str {
-    const TYPES: &[(&str, &str)] = &[
-        ("pdf", "application/pdf"),
-        ("txt", "text/plain"),
-        ("md", "text/markdown"),
-        ("csv", "text/csv"),
-        ("html", "text/html"),
-        ("json", "application/json"),
-        ("png", "image/png"),
-        ("jpg", "image/jpeg"),
-        ("jpeg", "image/jpeg"),
-        ("gif", "image/gif"),
-        ("webp", "image/webp"),
-        ("mp3", "audio/mpeg"),
-        ("wav", "audio/wav"),
-        ("mp4", "video/mp4"),
-        ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
-        ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-    ];
-    let extension = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    TYPES.iter().find(|(known, _)| *known == extension).map_or(OCTETS, |(_, name)| *name)
 }
 
 #[cfg(test)]

@@ -70,9 +70,9 @@ impl Encoder {
                 self.delta(index, out, |out| out.extend_from_slice(&calls));
             }
             Event::Finish(finish) => self.finish(index, finish, out),
-            // files stand in the text as Markdown, suggestions have no place in a stream, and what was retracted
-            // has been settled below
-            Event::File(_) | Event::Suggestion(_) | Event::Retract => {}
+            // files stand in the text as Markdown, suggestions and metadata have no place in a stream, and what was
+            // retracted has been settled below
+            Event::File(_) | Event::Suggestion(_) | Event::Metadata(_) | Event::Retract => {}
         }
     }
 

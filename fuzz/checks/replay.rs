@@ -1,8 +1,15 @@
-//! An answer cut where the fuzzer likes, behind a stage.
+//! An answer cut where the fuzzer likes.
 
 use poe2openai::exchange::{Event, Finish, Reply, Stage, Stages};
 
-/// The fuzzer's input: the first line says where to cut, the rest is the answer.
+/// The fuzzer's input: each byte of the first line is the length of a piece, the rest is what is cut.
+pub fn split(data: &[u8]) -> (Vec<usize>, &[u8]) {
+    let head = data.iter().position(|&byte| byte == b'\n').unwrap_or(0);
+    let cuts = data[..head].iter().map(|&byte| usize::from(byte % 32).max(1)).collect();
+    (cuts, data.get(head + 1..).unwrap_or_default())
+}
+
+/// A text and where to cut it.
 pub struct Answer {
     cuts: Vec<usize>,
     /// The whole text.
@@ -10,11 +17,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads the fuzzer's bytes; each byte of the first line is the length of a piece.
+    /// Reads the fuzzer's bytes.
     pub fn of(data: &[u8]) -> Answer {
-        let head = data.iter().position(|&byte| byte == b'\n').unwrap_or(0);
-        let text = String::from_utf8_lossy(data.get(head + 1..).unwrap_or_default()).into_owned();
-        Answer { cuts: data[..head].iter().map(|&byte| usize::from(byte % 32)).collect(), text }
+        let (cuts, text) = split(data);
+        Answer { cuts, text: String::from_utf8_lossy(text).into_owned() }
     }
 
     /// The text in one piece.
@@ -33,7 +39,7 @@ impl Answer {
         let mut cuts = self.cuts.iter().cycle();
         let mut pieces = Vec::new();
         while letters.peek().is_some() {
-            let len = cuts.next().copied().unwrap_or(3).max(1);
+            let len = cuts.next().copied().unwrap_or(3);
             pieces.push(letters.by_ref().take(len).collect());
         }
         pieces

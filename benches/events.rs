@@ -1,0 +1,186 @@
+//! What one streamed text event costs on its way from Poe's bytes to the client's: decode, stages, encode.
+//!
+//! ```text
+//! cargo bench --bench events              # 20000 events, 41 rounds
+//! cargo bench --bench events -- 5000 11   # so many events, so many rounds
+//! ```
+//!
+//! Pure and in one thread: no socket, no clock but the one that measures. The chains take turns within each round, and
+//! each figure is the median over the rounds, so that other work on the machine hits all of them alike.
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::slice::Chunks;
+use std::time::Instant;
+
+use poe2openai::dialect::chat::{Encoder, Meta};
+use poe2openai::error::{Error, Kind, Result};
+use poe2openai::exchange::json_format::JsonOnly;
+use poe2openai::exchange::{Cut, Event, FileRefs, Settle, Stages, Thinking, Tool, ToolCalls, ToolXml, Usage};
+use poe2openai::poe::{Decode, Progress, SseDecoder};
+use poe2openai::store::tokens::{self, Running};
+
+/// As much as the well reads at once.
+const PIECE_BYTES: usize = 16 << 10;
+const WORDS: &[&str] =
+    &["The ", "answer ", "is ", "\\\"four\\\"", ".\\n", "caf\u{e9} ", "\u{4f60}\u{597d}", "`x < y` "];
+
+type Events<'w> = Box<dyn Iterator<Item = Result<Event>> + 'w>;
+type Chain = for<'w> fn(Replay<'w>) -> Events<'w>;
+
+/// What is measured. The first two are what the others are compared with: the bare cost, and that of the first
+/// chain that could tell the usage.
+const CHAINS: &[(&str, Chain)] = &[
+    ("decode and encode", bare),
+    ("with tokens counted", counted),
+    ("a plain chat", full_chain),
+    ("tools and limits too", at_work),
+    ("only: absent stage", |events| Box::new(events.through(None::<Usage<fn() -> u64>>))),
+    ("only: Thinking", |events| Box::new(events.through(Thinking::default()))),
+    ("only: Cut", |events| Box::new(events.through(Cut::new(&[], None, Running::new())))),
+    ("only: FileRefs", |events| Box::new(events.through(FileRefs::streaming()))),
+    ("only: Settle", |events| Box::new(events.through(Settle::default()))),
+];
+
+/// Nothing between decoder and encoder.
+fn bare(events: Replay<'_>) -> Events<'_> {
+    Box::new(events)
+}
+
+/// What it costs to know the usage.
+fn counted(events: Replay<'_>) -> Events<'_> {
+    Box::new(events.through(Usage::new(tokens::count, || 7)))
+}
+
+/// Every stage that `http/order.rs` puts behind a stream, in its order; nothing was asked for but an answer.
+fn full_chain(events: Replay<'_>) -> Events<'_> {
+    chain(events, None, Cut::new(&[], None, Running::new()))
+}
+
+/// The same where the tools are carried in the prompt, with a stop text and a limit that are never met.
+fn at_work(events: Replay<'_>) -> Events<'_> {
+    let tool = Tool { name: "read_file".to_owned(), description: None, parameters: None };
+    chain(events, Some(&[tool]), Cut::new(&["STOP".to_owned()], Some(u64::MAX >> 32), Running::new()))
+}
+
+fn chain<'w>(events: Replay<'w>, tools: Option<&[Tool]>, cut: Cut<Running>) -> Events<'w> {
+    let make_id = || String::from("call_1");
+    let events = events
+        .through(Thinking::default())
+        .through(tools.map(|_| ToolCalls::new(make_id)))
+        .through(tools.map(|tools| ToolXml::new(tools, make_id)))
+        .through(None::<JsonOnly>)
+        .through(cut)
+        .through(FileRefs::streaming())
+        .through(Usage::new(tokens::count, || 7))
+        .through(Settle::default());
+    Box::new(events)
+}
+
+fn main() {
+    // cargo itself passes `--bench`
+    let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
+    let (count, rounds) = (numbers.next().unwrap_or(20_000).max(1), numbers.next().unwrap_or(41).max(1));
+    let wire = wire(count);
+    let mut times = vec![Vec::with_capacity(rounds); CHAINS.len()];
+    let mut frames = 0;
+    for round in 0..rounds {
+        for turn in 0..CHAINS.len() {
+            let place = (round + turn) % CHAINS.len(); // nobody always goes first
+            let start = Instant::now();
+            frames = run(CHAINS[place].1, &wire);
+            times[place].push(start.elapsed().as_secs_f64() * 1e9 / count as f64);
+        }
+    }
+    println!("{count} text events of {} bytes, {frames} frames out, {rounds} rounds", wire.len() / count);
+    println!("{:<20} {:>15} {:>6} {:>6}", "", "median", "x 1st", "x 2nd");
+    let medians: Vec<_> = times.iter_mut().map(|times| median(times)).collect();
+    for ((name, _), median) in CHAINS.iter().zip(&medians) {
+        let ratio = |to: usize| median / medians[to];
+        println!("{name:<20} {median:>6.0} ns/event {:>6.2} {:>6.2}", ratio(0), ratio(1));
+    }
+}
+
+/// A stream of `count` text events and its end, as Poe sends it.
+fn wire(count: usize) -> Vec<u8> {
+    let mut wire = String::new();
+    for word in WORDS.iter().cycle().take(count) {
+        wire += &format!("event: text\r\ndata: {{\"text\": \"{word}\"}}\r\n\r\n");
+    }
+    wire += "event: done\r\ndata: {}\r\n\r\n";
+    wire.into_bytes()
+}
+
+/// Sends one answer all the way and says how many frames came out.
+fn run(chain: Chain, wire: &[u8]) -> usize {
+    let meta = Meta {
+        id: "chatcmpl-0123456789abcdefghijklmn".to_owned(),
+        created: 1_700_000_000,
+        model: "Claude-Sonnet-4.5".to_owned(),
+        has_functions: false,
+    };
+    let mut encoder = Encoder::new(meta, 1, true);
+    let (mut frame, mut frames) = (Vec::new(), 0);
+    for event in chain(Replay::new(wire)) {
+        encoder.event(0, &event.expect("the stream is well-formed"), &mut frame);
+        black_box(frame.as_slice());
+        frame.clear();
+        frames += 1;
+    }
+    encoder.end(&mut frame);
+    black_box(frame.as_slice());
+    frames
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// An answer that comes from memory instead of a connection; otherwise as in `poe/live.rs`.
+struct Replay<'w> {
+    pieces: Chunks<'w, u8>,
+    sse: SseDecoder,
+    decode: Decode,
+    ready: VecDeque<Event>,
+    progress: Progress,
+}
+
+impl<'w> Replay<'w> {
+    fn new(wire: &'w [u8]) -> Replay<'w> {
+        Replay {
+            pieces: wire.chunks(PIECE_BYTES),
+            sse: SseDecoder::default(),
+            decode: Decode::default(),
+            ready: VecDeque::new(),
+            progress: Progress::More,
+        }
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let broken = || Error::new(Kind::Upstream, "the stream ended without `done`");
+        self.sse.feed(self.pieces.next().ok_or_else(broken)?)?;
+        while let Some(frame) = self.sse.next_frame() {
+            self.progress = self.decode.push(&frame, &mut self.ready)?;
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Replay<'_> {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Result<Event>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            if self.progress == Progress::Done {
+                return None;
+            }
+            if let Err(error) = self.read() {
+                return Some(Err(error));
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A chat request: any bytes are refused in so many words or become a query for Poe, whichever way the tools go.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use poe2openai::attach::to_user_turns;
+use poe2openai::dialect::chat;
+use poe2openai::error::{Error, Kind};
+use poe2openai::exchange::{
+    Ask, Attachment, FileSource, Part, ToolXml, carry_in_prompt, carry_pictures, check_tool_turns, firmer,
+    json_format,
+};
+use poe2openai::poe::{Entry, encode_query, fit_parameters, parse_catalog};
+use serde::de::IgnoredAny;
+
+use super::replay::{Answer, fold};
+
+/// Checks one input.
+pub fn chat_request(body: &[u8]) {
+    let ask = match chat::decode(body) {
+        Ok(chat) => chat.ask,
+        Err(error) => return refusal(&error, body),
+    };
+    assert!(!ask.messages.is_empty() && !ask.model.is_empty() && ask.model.trim() == ask.model);
+    assert!((1..=8).contains(&ask.choices) && ask.sampling.stop.len() <= 4);
+    for entry in [None, Some(entry())] {
+        prepare(ask.clone(), entry, body);
+    }
+}
+
+/// What happens to a request on its way down.
+fn prepare(mut ask: Ask, entry: Option<&Entry>, body: &[u8]) {
+    fit_parameters(&mut ask, entry);
+    assert!(ask.reasoning.is_none() && ask.hints.is_empty());
+    if let Err(error) = check_tool_turns(&ask.messages) {
+        return refusal(&error, body);
+    }
+    ask.messages.iter_mut().flat_map(|message| &mut message.parts).for_each(upload);
+    to_user_turns(&mut ask.messages);
+    carry_pictures(&mut ask.messages);
+    json_format::instruct(&mut ask);
+    for value in VALUES {
+        let _ = json_format::check(value, &ask.format);
+    }
+    encoded(&ask, body);
+    let offered = carry_in_prompt(&mut ask);
+    let query = encoded(&ask, body);
+    for field in ["tools", "tool_choice", "parallel_tool_calls", "tool_calls", "tool_results"] {
+        assert!(!query.contains_key(field), "{field} belongs into the prompt");
+    }
+    for tool in &offered {
+        let answer = format!("<invoke name=\"{}\"><parameter name=\"a\">[1]</parameter></invoke>", tool.name);
+        let answer = Answer::of(format!("\n{answer}").as_bytes());
+        let whole = fold(answer.whole(), ToolXml::new(&offered, || "id".into()));
+        assert_eq!(fold(answer.pieces(), ToolXml::new(&offered, || "id".into())), whole);
+    }
+    firmer(&mut ask);
+    json_format::firmer(&mut ask, "answer", "fault");
+    encoded(&ask, body);
+}
+
+/// Values to be judged by whatever schema the client gives.
+const VALUES: [&str; 4] = ["{}", r#"{"a":{"a":[1,"x",null]},"b":-0.5}"#, "[[],1e300]", "\"a\""];
+
+fn refusal(error: &Error, body: &[u8]) {
+    assert_eq!(error.kind, Kind::InvalidRequest, "{error}");
+    let answer = chat::error_answer(error);
+    serde_json::from_slice::<IgnoredAny>(&answer).expect("an error is JSON");
+    proportionate(answer.len(), body);
+}
+
+/// What is not at Poe is uploaded: stands for `attach`.
+fn upload(part: &mut Part) {
+    let Part::File(source) = part else { return };
+    let (url, content_type, name) = match source {
+        FileSource::Link { url, name } => (url.clone(), String::new(), name.clone()),
+        FileSource::Data { bytes, content_type, name } => {
+            assert!(!bytes.is_empty(), "an empty file");
+            ("https://pfst.cf2.poecdn.net/base/image/x".into(), content_type.clone(), name.clone())
+        }
+        FileSource::Attached(_) => unreachable!("no client has attached anything"),
+    };
+    let file = Attachment { url, content_type, name: name.unwrap_or_default(), inline_ref: None };
+    *source = FileSource::Attached(file);
+}
+
+fn encoded(ask: &Ask, body: &[u8]) -> BTreeMap<String, IgnoredAny> {
+    let query = encode_query(ask).expect("every ask can be written");
+    proportionate(query.len(), body);
+    let fields: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&query).expect("a query is JSON");
+    assert!(fields.contains_key("query"));
+    fields
+}
+
+fn proportionate(size: usize, body: &[u8]) {
+    assert!(size <= (8 << 10) + 32 * body.len(), "{} bytes became {size}", body.len());
+}
+
+/// A model with one parameter of each kind.
+fn entry() -> &'static Entry {
+    static ENTRY: OnceLock<Entry> = OnceLock::new();
+    ENTRY.get_or_init(|| {
+        let entries = parse_catalog(LIST).expect("the list makes sense");
+        entries.into_iter().next().expect("one entry")
+    })
+}
+
+const LIST: &[u8] = br#"{"data": [{"id": "m", "parameters": [
+        {"name": "reasoning_effort", "schema": {"enum": ["low", "high"]}},
+        {"name": "thinking_budget", "schema": {"type": "number", "minimum": 9, "maximum": 1}},
+        {"name": "enable_thinking", "schema": {"type": "boolean"}},
+        {"name": "max_output_tokens", "schema": {"type": "integer", "maximum": 100}},
+        {"name": "web_search", "schema": {"type": "boolean"}},
+        {"name": "aspect_ratio", "schema": {"enum": ["1:1", 2, null]}},
+        {"name": "quality", "schema": {"type": "string"}},
+        {"name": "seed", "schema": {}}]}]}"#;

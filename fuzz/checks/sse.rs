@@ -1,0 +1,138 @@
+//! Poe's stream: cuts never matter, the events are those of the standard, and nothing grows beyond what was sent.
+
+use std::collections::VecDeque;
+
+use poe2openai::error::{Error, Kind, Result};
+use poe2openai::exchange::{Event, FileRefs, Held, Reply, Settle, Stages, Thinking, ToolCalls};
+use poe2openai::poe::{Decode, Progress, SseDecoder};
+
+use super::replay::split;
+
+/// What a stream says, in the end.
+#[derive(Debug, PartialEq)]
+struct Told {
+    /// Names and data.
+    frames: Vec<(Vec<u8>, Vec<u8>)>,
+    events: Vec<Event>,
+    /// Whether `done` came, or what broke the answer off.
+    end: Result<bool, String>,
+}
+
+/// Checks one input.
+pub fn sse(data: &[u8]) {
+    let (cuts, stream) = split(data);
+    let whole = decode([stream]);
+    assert_eq!(whole.frames, frames(stream), "the standard says otherwise");
+    assert_eq!(decode(pieces(&cuts, stream)), whole);
+    assert_eq!(decode(stream.chunks(1)), whole);
+    let said: usize = whole.events.iter().map(size).sum();
+    assert!(said <= stream.len(), "{said} bytes said in a stream of {}", stream.len());
+    fold(&whole);
+}
+
+fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Told {
+    let (mut sse, mut decode) = (SseDecoder::default(), Decode::default());
+    let (mut frames, mut events, mut end) = (Vec::new(), VecDeque::new(), Ok(false));
+    for piece in pieces {
+        sse.feed(piece).expect("small streams are never too large");
+        while let Some(frame) = sse.next_frame() {
+            frames.push((frame.name.to_vec(), frame.data.to_vec()));
+            if end == Ok(false) {
+                end = match decode.push(&frame, &mut events) {
+                    Ok(progress) => Ok(progress == Progress::Done),
+                    Err(error) => Err(format!("{error:?}")),
+                };
+            }
+        }
+    }
+    Told { frames, events: events.into(), end }
+}
+
+fn pieces<'a>(cuts: &[usize], stream: &'a [u8]) -> Vec<&'a [u8]> {
+    let (mut cuts, mut rest, mut pieces) = (cuts.iter().cycle(), stream, Vec::new());
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(cuts.next().map_or(3, |&cut| cut).min(rest.len()));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+/// The events of a whole stream, read line by line as the standard describes it.
+fn frames(stream: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut rest = stream.strip_prefix("\u{feff}".as_bytes()).unwrap_or(stream);
+    let (mut frames, mut name, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(end) = rest.iter().position(|byte| b"\r\n".contains(byte)) {
+        let line = &rest[..end];
+        rest = &rest[end..];
+        rest = rest.strip_prefix(b"\r\n").unwrap_or(&rest[1..]);
+        if line.is_empty() {
+            let (name, data) = (std::mem::take(&mut name), std::mem::take(&mut data));
+            if !data.is_empty() {
+                frames.push((name, data.join(&b'\n')));
+            }
+            continue;
+        }
+        let (field, value) = match line.iter().position(|&byte| byte == b':') {
+            Some(colon) => (&line[..colon], &line[colon + 1..]),
+            None => (line, &b""[..]),
+        };
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"event" => name = value.to_vec(),
+            b"data" => data.push(value.to_vec()),
+            _ => {}
+        }
+    }
+    frames
+}
+
+/// The bytes that an event holds.
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Text(text) | Event::Thinking(text) | Event::Suggestion(text) | Event::Metadata(text) => {
+            text.len()
+        }
+        Event::ToolCall(delta) => {
+            let id_and_name = [&delta.id, &delta.name].into_iter().flatten().map(String::len).sum::<usize>();
+            id_and_name + delta.arguments.len()
+        }
+        Event::File(file) => {
+            let inline_ref = file.inline_ref.as_ref().map_or(0, String::len);
+            file.url.len() + file.content_type.len() + file.name.len() + inline_ref
+        }
+        Event::Retract | Event::Finish(_) => 0,
+    }
+}
+
+/// The events on their way up: as they are, as a whole answer, and as the two kinds of streams.
+fn fold(told: &Told) {
+    let events = || {
+        let broken = told.end.as_ref().err().map(|message| Err(Error::new(Kind::Upstream, message.as_str())));
+        told.events.iter().cloned().map(Ok).chain(broken)
+    };
+    let ids = || {
+        let mut made = 0;
+        move || {
+            made += 1;
+            format!("call_{made}")
+        }
+    };
+    let below = || events().through(Thinking::default()).through(ToolCalls::new(ids()));
+    let plain = Reply::fold(events());
+    let whole = Reply::fold(below().through(FileRefs::whole()));
+    let settled = Reply::fold(below().through(FileRefs::streaming()).through(Settle::default()));
+    let held = Reply::fold(below().through(FileRefs::streaming()).through(Held::default()));
+    let untouched = Reply::fold(events().through(FileRefs::streaming()).through(Held::default()));
+    assert_eq!(plain.is_err(), told.end.is_err());
+    for reply in [&whole, &settled, &held, &untouched] {
+        assert_eq!(reply.is_ok(), plain.is_ok());
+    }
+    let (Ok(plain), Ok(untouched)) = (plain, untouched) else { return };
+    let calls = told.events.iter().filter(|event| matches!(event, Event::ToolCall(_))).count();
+    assert!(plain.tool_calls.len() <= calls, "more calls than pieces of calls");
+    let retracts = told.events.iter().any(|event| matches!(event, Event::Retract));
+    if !retracts && plain.files.is_empty() {
+        assert_eq!((untouched.text, untouched.thinking), (plain.text, plain.thinking));
+    }
+}

@@ -1,0 +1,210 @@
+//! Starts the program as a user would, and stops it with the test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use poe2openai::demo::{self, Demo};
+use poe2openai::http::{Going, Stop};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::{Answer, PATIENCE, Wire, chat, eventually, get, post};
+
+/// A key that must never be seen in a log.
+pub const SECRET: &str = "sk-never-to-be-seen";
+
+/// The program itself. It sees no environment but what a test gives it.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poe2openai"));
+    command.env_clear();
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = binary();
+    command.args(args).envs(env.iter().copied()).output().expect("the program starts")
+}
+
+/// A Poe that the test can look into.
+pub struct Poe {
+    pub at: Demo,
+    stop: Stop,
+}
+
+impl Drop for Poe {
+    fn drop(&mut self) {
+        self.stop.go(Going::Ending);
+    }
+}
+
+impl Poe {
+    pub fn start() -> Poe {
+        let stop = Stop::new().expect("a stop");
+        Poe { at: demo::start(stop.clone()).expect("a demo"), stop }
+    }
+
+    fn wire(&self) -> Wire {
+        let port = self.at.base_url.rsplit(':').next().and_then(|port| port.parse().ok());
+        Wire::open(port.expect("a port"))
+    }
+
+    pub fn stats(&self) -> Value {
+        self.wire().ask(&get("/demo/stats")).json()
+    }
+
+    /// How many queries have come.
+    pub fn queries(&self) -> u64 {
+        self.stats()["queries"].as_u64().expect("a number")
+    }
+
+    /// How many answers are being given now.
+    pub fn open(&self) -> u64 {
+        self.stats()["open"].as_u64().expect("a number")
+    }
+
+    /// The body of the last query.
+    pub fn last_query(&self) -> Value {
+        let queries = self.wire().ask(&get("/demo/queries")).json();
+        queries.as_array().and_then(|all| all.last()).expect("a query")["body"].clone()
+    }
+
+    pub fn reset(&self) {
+        assert_eq!(self.wire().ask(&post("/demo/reset", &[], "")).status, 200);
+    }
+}
+
+/// A running server.
+pub struct House {
+    child: Child,
+    pub port: u16,
+    output: Arc<Lines>,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        // it may have ended by itself
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl House {
+    /// With the embedded Poe.
+    pub fn demo(args: &[&str]) -> House {
+        House::start(binary(), &[&["--demo"], args].concat())
+    }
+
+    /// In front of `poe`.
+    pub fn before(poe: &Poe, args: &[&str]) -> House {
+        House::start(binary(), &[&["--poe-base-url", &poe.at.base_url], args].concat())
+    }
+
+    /// As `program` says, on a free port of the loopback address, without a rate limit.
+    pub fn start(mut program: Command, args: &[&str]) -> House {
+        for usual in [["--host", "127.0.0.1"], ["--port", "0"], ["--rate-limit-ms", "0"]] {
+            if !args.contains(&usual[0]) {
+                program.args(usual);
+            }
+        }
+        program.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = program.spawn().expect("the program starts");
+        let output = Arc::new(Lines::default());
+        output.follow(child.stdout.take().expect("piped"));
+        output.follow(child.stderr.take().expect("piped"));
+        let mut house = House { child, port: 0, output };
+        let line = house.wait_for_line("listens on http://");
+        house.port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        house
+    }
+
+    pub fn wire(&self) -> Wire {
+        Wire::open(self.port)
+    }
+
+    /// One request on a connection of its own.
+    pub fn ask(&self, request: &str) -> Answer {
+        self.wire().ask(request)
+    }
+
+    /// One chat request on a connection of its own.
+    pub fn chat(&self, body: &Value) -> Answer {
+        self.ask(&chat(body))
+    }
+
+    /// The first line of output that contains `words`; waits for it.
+    pub fn wait_for_line(&self, words: &str) -> String {
+        self.output.wait_for(words)
+    }
+
+    /// Everything that was printed and logged so far.
+    pub fn output(&self) -> String {
+        self.output.lock().join("\n")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the server runs");
+    }
+
+    /// Sends `signal` to a server that is idle: it ends well, within a second.
+    pub fn signal_and_end(&mut self, signal: Signal) {
+        self.signal(signal);
+        assert_eq!(self.wait(Duration::from_secs(1)).code(), Some(0), "{signal:?}");
+    }
+
+    /// Waits until the server has ended; fails after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        eventually(limit, "the server ends", || self.child.try_wait().expect("a child"))
+    }
+
+    /// A line of `/proc/PID/status`, in KiB.
+    pub fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the line");
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+}
+
+/// Lines of output, passed on to the test's own.
+#[derive(Default)]
+struct Lines {
+    all: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(self: &Arc<Self>, output: impl Read + Send + 'static) {
+        let lines = Arc::clone(self);
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                println!("| {line}");
+                lines.lock().push(line);
+                lines.grown.notify_all();
+            }
+        });
+    }
+
+    fn wait_for(&self, words: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        let mut all = self.lock();
+        loop {
+            if let Some(line) = all.iter().find(|line| line.contains(words)) {
+                return line.clone();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the server never said {words:?}, only {all:?}");
+            all = self.grown.wait_timeout(all, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! When Poe or the client fails: nothing broken passes for whole, nobody waits for the dead.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use common::{
+    Ending, Event, House, PATIENCE, Piece, Poe, chat, claims_success, content, eventually, fault, question,
+    streamed, text, timed,
+};
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+/// How soon Poe's connection must be dropped after the client's.
+const SOON: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn comments(events: &[Event]) -> Vec<&Event> {
+    events.iter().filter(|event| matches!(event.piece, Piece::Comment(_))).collect()
+}
+
+#[test]
+fn an_answer_without_its_end_is_an_error() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &[]);
+    for bot in ["demo-truncated", "demo-broken", "demo-error-late"] {
+        poe.reset();
+        let mut wire = house.wire();
+        let mut stream = wire.stream(&chat(&streamed(bot, "x")));
+        let events = stream.rest();
+        assert_eq!((stream.answer.status, stream.answer.ending), (200, Ending::Framed), "{bot}");
+        assert!(text(&events).starts_with("This "), "{bot}");
+        assert!(!claims_success(&events), "{bot}: {events:?}");
+        assert!(fault(&events).is_some(), "{bot}: {events:?}");
+        assert_eq!(poe.queries(), 1, "{bot}: asked again after the client had bytes");
+        assert_eq!(wire.ask(&chat(&question("demo-echo", "and on"))).status, 200, "{bot}");
+        let whole = house.chat(&question(bot, "x"));
+        assert_eq!((whole.status, whole.error("code").as_str()), (502, "upstream_error"), "{bot}");
+    }
+}
+
+#[test]
+fn after_done_the_client_has_its_end_at_once() {
+    let house = House::demo(&[]);
+    let (_, took) = timed(|| {
+        let mut wire = house.wire();
+        let mut stream = wire.stream(&chat(&streamed("demo-linger", "said")));
+        let events = stream.rest();
+        assert_eq!((text(&events).as_str(), stream.answer.ending), ("said", Ending::Framed));
+        assert!(claims_success(&events));
+    });
+    assert!(took < AT_ONCE, "streamed: {took:?}");
+    let (answer, took) = timed(|| house.chat(&question("demo-linger", "said")));
+    assert_eq!(content(&answer), "said");
+    assert!(took < AT_ONCE, "whole: {took:?}");
+}
+
+#[test]
+fn a_passing_fault_is_tried_once_more() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &[]);
+    for bot in ["demo-flaky", "demo-flaky-http", "demo-drop"] {
+        poe.reset();
+        let (answer, took) = timed(|| house.chat(&question(bot, "whole")));
+        assert_eq!((content(&answer).as_str(), poe.queries()), ("whole", 2), "{bot}");
+        assert!(took < SOON, "{bot}: {took:?}");
+        let mut wire = house.wire();
+        let events = wire.stream(&chat(&streamed(bot, "streamed"))).rest();
+        assert_eq!((text(&events).as_str(), poe.queries()), ("streamed", 4), "{bot}");
+        assert!(claims_success(&events));
+    }
+}
+
+/// The client leaves once Poe has the question and `bot` is at the point where it falls silent.
+fn leave(poe: &Poe, house: &House, body: &Value) {
+    let mut wire = house.wire();
+    wire.send(chat(body));
+    eventually(PATIENCE, "Poe is asked", || (poe.open() == 1).then_some(()));
+    wire.leave();
+    let (_, took) = timed(|| eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(())));
+    println!("{}, stream: {}: Poe was left after {took:?}", body["model"], body["stream"]);
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_call_to_poe_along() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &[]);
+    for bot in ["demo-stall-headers", "demo-stall", "demo-stall-late", "demo-story", "demo-pings"] {
+        leave(&poe, &house, &streamed(bot, "60"));
+        leave(&poe, &house, &question(bot, "60"));
+    }
+    assert_eq!(poe.queries(), 10, "a call was tried again for nobody");
+}
+
+#[test]
+fn a_client_that_leaves_in_mid_stream_takes_its_call_along() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &[]);
+    for bot in ["demo-story", "demo-stall-late"] {
+        let mut wire = house.wire();
+        wire.stream(&chat(&streamed(bot, "x"))).begin();
+        assert_eq!(poe.open(), 1);
+        wire.leave();
+        eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+    }
+}
+
+#[test]
+fn leaving_clients_free_their_places() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &["--max-connections", "2"]);
+    for _ in 0..3 {
+        let mut both = [house.wire(), house.wire()];
+        for wire in &mut both {
+            wire.send(chat(&streamed("demo-stall-headers", "x")));
+        }
+        eventually(PATIENCE, "both are being answered", || (poe.open() == 2).then_some(()));
+        both.into_iter().for_each(common::Wire::leave);
+        eventually(SOON, "both places are free", || (poe.open() == 0).then_some(()));
+    }
+    let answered = || (house.chat(&question("demo-echo", "x")).status == 200).then_some(());
+    eventually(SOON, "somebody else is served", answered);
+}
+
+#[test]
+fn silence_is_filled_with_comments_and_ends_in_time() {
+    let house = House::demo(&[
+        "--keep-alive-seconds",
+        "1",
+        "--upstream-idle-timeout-seconds",
+        "4",
+        "--upstream-first-byte-timeout-seconds",
+        "4",
+    ]);
+    thread::scope(|scope| {
+        for bot in ["demo-stall", "demo-stall-headers", "demo-stall-late"] {
+            scope.spawn(|| fall_silent(&house, bot));
+        }
+    });
+}
+
+fn fall_silent(house: &House, bot: &str) {
+    let mut wire = house.wire();
+    let (mut stream, begun) = timed(|| wire.stream(&chat(&streamed(bot, "x"))));
+    assert!(begun < SOON, "{bot}: the head came after {begun:?}");
+    let (events, took) = timed(|| stream.rest());
+    assert_eq!((stream.answer.status, stream.answer.ending), (200, Ending::Framed), "{bot}");
+    assert!((2.0..7.0).contains(&(begun + took).as_secs_f64()), "{bot}: ended after {took:?}");
+    let comments = comments(&events);
+    assert!((2..=4).contains(&comments.len()), "{bot}: {events:?}");
+    let apart = comments[1].at - comments[0].at;
+    assert!((0.9..2.0).contains(&apart.as_secs_f64()), "{bot}: comments are {apart:?} apart");
+    assert!(!claims_success(&events), "{bot}");
+    assert_eq!(fault(&events).expect("an error").0, "upstream_timeout", "{bot}");
+}
+
+#[test]
+fn a_silent_poe_is_given_up_with_a_status() {
+    let poe = Poe::start();
+    let limits =
+        ["--upstream-idle-timeout-seconds", "1", "--upstream-first-byte-timeout-seconds", "1"].as_slice();
+    let house = House::before(&poe, limits);
+    for body in [
+        question("demo-stall", "x"),
+        question("demo-stall-headers", "x"),
+        question("demo-stall-late", "x"),
+        streamed("demo-stall", "x"),
+        streamed("demo-stall-headers", "x"),
+    ] {
+        let (answer, took) = timed(|| house.chat(&body));
+        assert_eq!((answer.status, answer.error("code").as_str()), (504, "upstream_timeout"), "{body}");
+        assert!((0.9..3.0).contains(&took.as_secs_f64()), "{body}: {took:?}");
+    }
+    eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+    assert_eq!(poe.queries(), 5, "a silent Poe is not asked again");
+}
+
+#[test]
+fn pings_count_as_life() {
+    let house = House::demo(&["--upstream-idle-timeout-seconds", "1", "--keep-alive-seconds", "1"]);
+    let mut wire = house.wire();
+    let events = wire.stream(&chat(&streamed("demo-pings", "3"))).rest();
+    assert_eq!(text(&events), "Still here.");
+    assert!(comments(&events).len() >= 2, "the client hears nothing while Poe pings: {events:?}");
+    assert!(claims_success(&events));
+}
+
+#[test]
+fn a_poe_that_cannot_be_reached_is_a_bad_gateway() {
+    let house = House::start(common::binary(), &["--poe-base-url", "http://127.0.0.1:9"]);
+    for body in [question("demo-echo", "x"), streamed("demo-echo", "x")] {
+        let (answer, took) = timed(|| house.chat(&body));
+        assert_eq!((answer.status, answer.error("code").as_str()), (502, "upstream_error"));
+        assert!(took < SOON, "{took:?}");
+    }
+    assert_eq!(house.ask(&common::get("/v1/models")).status, 502);
+    assert_eq!(house.ask(&common::get("/health")).status, 200);
+}
+
+/// A Poe whose connections are made by the kernel and never looked at: nobody takes the question or answers it.
+fn deaf_poe() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    (listener, url)
+}
+
+/// The place of a client that has left is free again in time: with room for one, somebody else is served.
+fn freed(house: &House) {
+    let answered = || (house.ask(&common::get("/health")).status == 200).then_some(());
+    eventually(SOON, "the place is free", answered);
+}
+
+/// More than all buffers between two programs hold.
+const LARGE: usize = 24 << 20;
+
+#[test]
+fn a_client_that_leaves_does_not_wait_for_poe_to_take_the_question() {
+    let (listener, url) = deaf_poe();
+    let house = House::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
+    let mut wire = house.wire();
+    wire.send(chat(&question("demo-echo", &"x".repeat(LARGE))));
+    let mut calls = listener.incoming().map(|call| call.expect("a call"));
+    let _held = calls.find(is_a_question).expect("Poe is called");
+    wire.leave();
+    freed(&house);
+}
+
+/// The list of models is fetched too.
+fn is_a_question(mut call: &TcpStream) -> bool {
+    let mut method = [0; 4];
+    call.read_exact(&mut method).expect("a request");
+    &method == b"POST"
+}
+
+#[test]
+fn a_poe_that_does_not_take_the_question_is_given_up() {
+    let (_listener, url) = deaf_poe();
+    let house = House::start(
+        common::binary(),
+        &["--poe-base-url", &url, "--upstream-first-byte-timeout-seconds", "1"],
+    );
+    let (answer, took) = timed(|| house.chat(&question("demo-echo", &"x".repeat(LARGE))));
+    assert_eq!((answer.status, answer.error("code").as_str()), (504, "upstream_timeout"));
+    println!("given up after {took:?}");
+}
+
+#[test]
+fn a_client_that_leaves_does_not_wait_for_a_connection_to_poe() {
+    let (_full, url) = full_poe();
+    let house = House::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
+    let mut wire = house.wire();
+    wire.send(chat(&question("demo-echo", "x")));
+    wire.leave();
+    freed(&house);
+}
+
+/// A Poe with so many callers that the kernel lets new ones wait.
+fn full_poe() -> (Vec<Socket>, String) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    listener.listen(0).expect("a listener");
+    let address = listener.local_addr().expect("bound");
+    let url = format!("http://{}", address.as_socket().expect("IPv4"));
+    let mut all = vec![listener];
+    loop {
+        let caller = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let outcome = caller.connect_timeout(&address, Duration::from_millis(300));
+        all.push(caller);
+        if outcome.is_err() {
+            return (all, url);
+        }
+    }
+}
+
+#[test]
+fn a_silent_list_of_models_fails_for_all_at_once() {
+    let (_listener, url) = deaf_poe();
+    let house = House::start(
+        common::binary(),
+        &["--poe-base-url", &url, "--upstream-first-byte-timeout-seconds", "2"],
+    );
+    let mut wires: Vec<_> = (0..6).map(|_| house.wire()).collect();
+    let (_, took) = timed(|| {
+        for wire in &mut wires {
+            wire.send(common::get("/v1/models"));
+        }
+        for wire in &mut wires {
+            assert_eq!(wire.answer().status, 504);
+        }
+    });
+    assert!(took < Duration::from_secs(5), "one after the other, in {took:?}");
+}

@@ -1,0 +1,118 @@
+//! Many streams at once: all begin, all end, none takes another's words.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{
+    Ending, Event, House, Piece, Poe, Wire, chat, claims_success, content, eventually, question, streamed,
+    text,
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+const CROWD: usize = 64;
+
+/// Opens a stream for each of `bodies` at the same instant, on threads of their own.
+fn all_at_once(house: &House, bodies: &[serde_json::Value]) -> Vec<Vec<Event>> {
+    let barrier = Barrier::new(bodies.len());
+    let one = |body: &serde_json::Value| {
+        let request = chat(body);
+        barrier.wait();
+        let mut wire = house.wire();
+        let mut stream = wire.stream(&request);
+        let events = stream.rest();
+        assert_eq!((stream.answer.status, stream.answer.ending), (200, Ending::Framed));
+        events
+    };
+    thread::scope(|scope| {
+        let one = &one;
+        let running: Vec<_> = bodies.iter().map(|body| scope.spawn(move || one(body))).collect();
+        running.into_iter().map(|thread| thread.join().expect("a stream")).collect()
+    })
+}
+
+fn identity(events: &[Event]) -> String {
+    events[0].json().expect("a chunk")["id"].to_string()
+}
+
+#[test]
+fn sixty_four_streams_begin_together_and_end_whole() {
+    let house = House::demo(&[]);
+    let story = content(&house.chat(&question("demo-story", "x")));
+    let start = Instant::now();
+    let streams = all_at_once(&house, &vec![streamed("demo-story", "x"); CROWD]);
+    let last_begin = streams.iter().map(|events| events[0].at).max().unwrap();
+    let first_end = streams.iter().map(|events| events.last().unwrap().at).min().unwrap();
+    println!("{CROWD} streams: the last began after {:?}", last_begin - start);
+    assert!(last_begin < first_end, "some waited for others to end");
+    assert!(last_begin - start < Duration::from_secs(2));
+    for events in &streams {
+        assert_eq!(text(events), story);
+        assert_eq!(events.last().unwrap().piece, Piece::Done);
+    }
+    let ids: BTreeSet<String> = streams.iter().map(|events| identity(events)).collect();
+    assert_eq!(ids.len(), CROWD);
+}
+
+#[test]
+fn sixty_four_streams_keep_their_words_apart() {
+    let house = House::demo(&[]);
+    let words = |number: usize| format!("I am stream {number} and nobody else: 世界. ").repeat(50);
+    let bodies: Vec<_> = (0..CROWD).map(|number| streamed("demo-echo", words(number).trim())).collect();
+    for _ in 0..3 {
+        for (number, events) in all_at_once(&house, &bodies).iter().enumerate() {
+            assert_eq!(text(events), words(number).trim());
+            let ids: BTreeSet<_> =
+                events.iter().filter_map(Event::json).map(|c| c["id"].to_string()).collect();
+            assert_eq!(ids.len(), 1);
+        }
+    }
+}
+
+/// Room for so many open files in this process; false if the system does not allow it.
+fn raise_files(count: u64) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= count) {
+        return true;
+    }
+    limit.maximum.is_none_or(|most| most >= count)
+        && setrlimit(Resource::Nofile, Rlimit { current: Some(count), maximum: limit.maximum }).is_ok()
+}
+
+#[test]
+fn a_thousand_streams_are_held_and_complete() {
+    const MANY: usize = 1000;
+    if !raise_files(3 * MANY as u64) {
+        println!("skipped: a thousand streams need {} open files, the system allows fewer", 3 * MANY);
+        return;
+    }
+    let poe = Poe::start();
+    let house = House::before(&poe, &[]);
+    println!("idle: {} KiB", house.memory("VmRSS:"));
+    let start = Instant::now();
+    // each is held for ten seconds in which Poe only pings
+    let request = chat(&streamed("demo-pings", "10"));
+    let mut wires: Vec<Wire> = (0..MANY).map(|_| house.wire()).collect();
+    for wire in &mut wires {
+        wire.send(&request);
+    }
+    eventually(Duration::from_secs(10), "all are held", || (poe.open() == MANY as u64).then_some(()));
+    println!(
+        "{MANY} held after {:?}: {} KiB, {} KiB of them not shared",
+        start.elapsed(),
+        house.memory("VmRSS:"),
+        house.memory("RssAnon:")
+    );
+    for wire in &mut wires {
+        let answer = wire.answer();
+        assert_eq!((answer.status, answer.ending), (200, Ending::Framed));
+        assert!(answer.text().contains("Still here.") && answer.text().ends_with("data: [DONE]\n\n"));
+    }
+    println!("all ended after {:?}, {} KiB at most", start.elapsed(), house.memory("VmHWM:"));
+    let mut wire = house.wire();
+    assert!(claims_success(&wire.stream(&chat(&streamed("demo-echo", "x"))).rest()));
+}

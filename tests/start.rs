@@ -1,0 +1,242 @@
+//! Starting: what is wrong is said in one line, and keys stay where they belong.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use common::{House, Poe, SECRET, binary, chat, content, get, post, question, run, streamed};
+
+/// What the program says about a start that fails: exit code `code`, one line, nothing on stdout.
+fn refusal(args: &[&str], env: &[(&str, &str)], code: i32) -> String {
+    let output = run(args, env);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?} {env:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{args:?} {env:?}: {said}");
+    said
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An empty directory that no other test uses.
+fn directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("start-{name}"));
+    fs::create_dir_all(&path).expect("the test directory is writable");
+    path
+}
+
+#[test]
+fn a_value_that_makes_no_sense_is_named() {
+    let env: &[(&str, &str, &[&str])] = &[
+        ("PORT", "abc", &["PORT", "abc", "expected"]),
+        ("PORT", "99999", &["PORT", "99999"]),
+        ("RATE_LIMIT_MS", "-1", &["RATE_LIMIT_MS", "-1", "expected"]),
+        ("LOG_LEVEL", "loud", &["LOG_LEVEL", "loud", "trace"]),
+        ("MAX_REQUEST_SIZE", "1 GB", &["MAX_REQUEST_SIZE"]),
+        ("POE_BASE_URL", "poe.com", &["POE_BASE_URL", "poe.com"]),
+        ("MAX_CONNECTIONS", "0", &["MAX_CONNECTIONS"]),
+    ];
+    for (name, value, words) in env {
+        let said = refusal(&[], &[(name, value)], 2);
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+    for (args, word) in [
+        (["--nonsense"].as_slice(), "--nonsense"),
+        (&["-x"], "-x"),
+        (&["dance"], "dance"),
+        (&["--port", "abc"], "--port"),
+        (&["--port"], "--port"),
+        (&["serve", "check"], "check"),
+    ] {
+        let said = refusal(args, &[], 2);
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_said_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let said = refusal(&["--demo", "--host", "127.0.0.1", "--port", &port], &[], 1);
+    assert!(said.contains(&port) && said.contains("in use"), "{said}");
+}
+
+#[test]
+fn a_poe_key_is_not_lent_to_the_network() {
+    for env in [
+        [("POE_API_KEY", SECRET), ("HOST", "0.0.0.0")],
+        [("POE_API_KEY", SECRET), ("HOST", "::")],
+        [("POE_API_KEY", SECRET), ("PORT", "0")],
+    ] {
+        let said = refusal(&[], &env, 2);
+        assert!(said.contains("POE_API_KEY") && said.contains("PROXY_API_KEYS"), "{said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
+}
+
+#[test]
+fn on_loopback_a_poe_key_serves_everybody() {
+    let mut program = binary();
+    program.env("POE_API_KEY", SECRET);
+    let house = House::start(program, &["--demo"]);
+    let body = question("demo-echo", "no key needed").to_string();
+    assert_eq!(content(&house.ask(&post("/v1/chat/completions", &[], &body))), "no key needed");
+}
+
+fn ask_with(house: &House, key: &str) -> common::Answer {
+    let header = format!("Authorization: Bearer {key}");
+    house.ask(&post("/v1/chat/completions", &[&header], &question("demo-echo", "x").to_string()))
+}
+
+#[test]
+fn proxy_keys_open_the_proxy_and_poe_sees_its_own() {
+    let poe = Poe::start();
+    let start = |poe_key: &str| {
+        let mut program = binary();
+        program.env("POE_API_KEY", poe_key).env("PROXY_API_KEYS", "one-of-ours, wrong-key");
+        House::start(program, &["--poe-base-url", &poe.at.base_url])
+    };
+    let house = start(SECRET);
+    for key in ["nobody-knows", SECRET, "one-of-our", "one-of-ours,", "ONE-OF-OURS"] {
+        let refused = ask_with(&house, key);
+        assert_eq!((refused.status, refused.error("code").as_str()), (401, "invalid_api_key"), "{key}");
+    }
+    let without = post("/v1/chat/completions", &[], &question("demo-echo", "x").to_string());
+    assert_eq!(house.ask(&without).status, 401);
+    assert_eq!(house.ask(&get("/v1/models")).status, 401);
+    assert_eq!(house.ask("GET /v1/models HTTP/1.1\r\nHost: h\r\nx-api-key: one-of-ours\r\n\r\n").status, 200);
+    assert_eq!(house.ask("GET /health HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    assert_eq!(poe.queries(), 0, "Poe heard of strangers");
+    // Poe refuses the key `wrong-key`: as the proxy's key it works, so Poe did not see it
+    assert_eq!((ask_with(&house, "one-of-ours").status, ask_with(&house, "wrong-key").status), (200, 200));
+    let refused = ask_with(&start("wrong-key"), "one-of-ours");
+    assert_eq!(refused.status, 401, "and Poe did see its own");
+    assert!(refused.error("message").contains("Incorrect API key"));
+}
+
+#[test]
+fn keys_may_come_from_files() {
+    let file = directory("keys").join("key");
+    fs::write(&file, "wrong-key\n").unwrap();
+    let mut program = binary();
+    program.env("POE_API_KEY_FILE", &file);
+    let house = House::start(program, &["--demo"]);
+    assert_eq!(ask_with(&house, "anything").status, 401, "the file's key is refused by Poe");
+    let said = refusal(&["--poe-api-key-file", "/nowhere/key", "--host", "127.0.0.1"], &[], 1);
+    assert!(said.contains("/nowhere/key"), "{said}");
+}
+
+#[test]
+fn no_key_is_ever_logged() {
+    let mut program = binary();
+    program
+        .env("POE_API_KEY", "sk-poe-secret")
+        .env("PROXY_API_KEYS", SECRET)
+        .env("ADMIN_PASSWORD", "hush-hush");
+    let house = House::start(program, &["--demo", "--log-level", "trace"]);
+    let body = question("demo-echo", "x").to_string();
+    let bearer = format!("Authorization: Bearer {SECRET}");
+    let requests = [
+        post("/v1/chat/completions", &[&bearer], &body),
+        post("/v1/chat/completions", &[&bearer], &streamed("demo-flaky", "x").to_string()),
+        post("/v1/chat/completions", &[&bearer], &streamed("demo-error-late", "x").to_string()),
+        post("/v1/chat/completions", &[&bearer], "nonsense"),
+        post("/v1/chat/completions", &[&format!("X-Api-Key: {SECRET}")], &body),
+        post(&format!("/v1/chat/completions?key={SECRET}"), &[], &body),
+        post("/v1/chat/completions", &["Authorization: Bearer sk-guess-secret"], &body),
+        post("/v1/chat/completions", &["Authorization: sk-guess-secret"], &body),
+        format!("GET /v1/models HTTP/1.1\r\nHost: h\r\n{bearer}\r\n\r\n"),
+        format!("GET /v1/models?key={SECRET} HTTP/1.1\r\nHost: h\r\n\r\n"),
+        format!("GET /nowhere?key={SECRET} HTTP/1.1\r\nHost: h\r\n\r\n"),
+        format!("GET http://h/nowhere?key={SECRET} HTTP/1.1\r\nHost: h\r\n\r\n"),
+        format!("GET /health HTTP/1.1\r\nHost: h\r\n{bearer}\0\r\n\r\n"),
+    ];
+    for request in &requests {
+        let answer = house.ask(request);
+        for secret in [SECRET, "sk-poe-secret", "sk-guess-secret"] {
+            assert!(!answer.text().contains(secret), "{request}: {answer:?}");
+        }
+    }
+    house.ask(&get("/the-last-one"));
+    house.wait_for_line("/the-last-one");
+    let output = house.output();
+    assert!(output.contains("POST /v1/chat/completions"), "{output}");
+    for secret in [SECRET, "sk-poe-secret", "sk-guess-secret", "hush-hush"] {
+        assert!(!output.contains(secret), "{secret} in {output}");
+    }
+}
+
+#[test]
+fn the_demo_says_how_to_use_it() {
+    let house = House::demo(&[]);
+    let curl = house.wait_for_line("curl -N http://127.0.0.1:");
+    assert!(curl.contains(&house.port.to_string()), "{curl}");
+    house.wait_for_line("demo-story");
+    let body = house.wait_for_line("-d '{");
+    let body = body.trim().trim_start_matches("-d '").trim_end_matches('\'');
+    let answer = house.ask(&chat(&serde_json::from_str(body).unwrap()));
+    assert!(answer.text().ends_with("data: [DONE]\n\n"));
+}
+
+fn check(directory: &Path, env: &[(&str, &str)]) -> Output {
+    run(&["check", "--config-dir", directory.to_str().expect("UTF-8")], env)
+}
+
+#[test]
+fn check_shows_what_counts_and_hides_what_is_secret() {
+    let directory = directory("check");
+    let good = check(&directory, &[("POE_API_KEY", SECRET), ("HOST", "127.0.0.1"), ("PORT", "1234")]);
+    let said = text(&good.stdout);
+    assert_eq!(good.status.code(), Some(0), "{said}");
+    assert!(said.contains("PORT") && said.contains("1234") && said.contains("POE_API_KEY"), "{said}");
+    assert!(!said.contains(SECRET) && !said.contains("123456"), "{said}");
+    let bad = check(&directory, &[("PORT", "abc")]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stderr).contains("PORT"));
+    fs::write(directory.join("models.yaml"), "models: [").unwrap();
+    let bad = check(&directory, &[]);
+    fs::remove_file(directory.join("models.yaml")).unwrap();
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stderr).contains("models.yaml"), "{}", text(&bad.stderr));
+}
+
+#[test]
+fn health_can_be_asked_without_a_shell() {
+    let house = House::demo(&[]);
+    let port = house.port.to_string();
+    let well = run(&["healthcheck", "--port", &port], &[]);
+    assert_eq!((well.status.code(), text(&well.stderr).as_str()), (Some(0), ""));
+    assert_eq!(run(&["healthcheck"], &[("PORT", port.as_str())]).status.code(), Some(0));
+    drop(house);
+    let said = refusal(&["healthcheck", "--port", &port], &[], 1);
+    assert!(said.contains(&port), "{said}");
+}
+
+#[test]
+fn help_and_version_are_plain() {
+    for flag in ["--help", "-h"] {
+        let help = run(&[flag], &[("PORT", "abc")]);
+        assert_eq!(help.status.code(), Some(0));
+        for word in ["serve", "check", "healthcheck", "--port", "--demo", "POE_API_KEY"] {
+            assert!(text(&help.stdout).contains(word), "{word}");
+        }
+    }
+    let version = run(&["--version"], &[]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(text(&version.stdout), format!("poe2openai {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn all_addresses_of_this_machine_can_be_bound() {
+    let house = House::demo(&["--host", "0.0.0.0"]);
+    assert_eq!(house.ask(&get("/health")).status, 200);
+    if TcpListener::bind("[::1]:0").is_ok() {
+        let house = House::demo(&["--host", "::"]);
+        assert_eq!(house.ask(&get("/health")).status, 200, "an IPv6 wildcard takes IPv4 clients too");
+    }
+}

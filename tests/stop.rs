@@ -1,0 +1,172 @@
+//! Going down: running answers finish, idle connections do not hold anybody up, the port is free again.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use common::{
+    Ending, Event, House, PATIENCE, Piece, Poe, Wire, chat, claims_success, eventually, fault, get, post,
+    question, streamed, text, timed,
+};
+use rustix::process::Signal;
+
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Opens `count` streams, tells the server to stop once all have begun, and reads them to their ends.
+fn stopped_under(house: &House, count: usize, bot: &str) -> Vec<(Ending, Vec<Event>)> {
+    let mut wires: Vec<Wire> = (0..count).map(|_| house.wire()).collect();
+    let request = chat(&streamed(bot, "x"));
+    for wire in &mut wires {
+        wire.send(&request);
+    }
+    let mut streams: Vec<_> = wires.iter_mut().map(|wire| wire.stream("")).collect();
+    let begun: Vec<Event> = streams.iter_mut().map(|stream| stream.begin()).collect();
+    house.signal(Signal::TERM);
+    let ended = streams.iter_mut().zip(begun).map(|(stream, first)| {
+        let mut events = vec![first];
+        events.extend(stream.rest());
+        (stream.answer.ending, events)
+    });
+    ended.collect()
+}
+
+#[test]
+fn running_streams_finish_within_the_grace_period() {
+    let mut house = House::demo(&[]);
+    let streams = stopped_under(&house, 20, "demo-story");
+    let whole = text(&streams[0].1);
+    for (ending, events) in &streams {
+        assert_eq!((*ending, &text(events)), (Ending::Framed, &whole));
+        assert_eq!(events.last().unwrap().piece, Piece::Done);
+    }
+    assert!(whole.ends_with("And since nobody counted the points, it did.\n"), "{whole}");
+    assert_eq!(house.wait(AT_ONCE).code(), Some(0));
+}
+
+#[test]
+fn streams_that_take_longer_end_with_an_error() {
+    for (bot, grace) in [("demo-story", "1"), ("demo-stall-late", "1"), ("demo-story", "0")] {
+        let mut house = House::demo(&["--shutdown-grace-seconds", grace]);
+        let (streams, took) = timed(|| stopped_under(&house, 20, bot));
+        assert!(took < Duration::from_secs(4), "{bot}: {took:?}");
+        for (ending, events) in &streams {
+            assert_eq!(*ending, Ending::Framed, "{bot}");
+            assert_eq!(fault(events).unwrap().0, "overloaded", "{bot}: {events:?}");
+            assert!(!claims_success(events), "{bot}");
+        }
+        assert_eq!(house.wait(AT_ONCE).code(), Some(0), "{bot}");
+    }
+}
+
+#[test]
+fn whole_answers_finish_or_are_refused_in_words() {
+    let poe = Poe::start();
+    let mut house = House::before(&poe, &["--shutdown-grace-seconds", "1"]);
+    let (mut short, mut long) = (house.wire(), house.wire());
+    short.send(chat(&question("demo-pings", "1")));
+    long.send(chat(&question("demo-stall-headers", "x")));
+    eventually(PATIENCE, "both are asked", || (poe.open() == 2).then_some(()));
+    house.signal(Signal::INT);
+    let short = short.answer();
+    assert!([200, 503].contains(&short.status), "{short:?}");
+    assert_eq!(short.header("connection"), Some("close"));
+    let long = long.answer();
+    assert_eq!((long.status, long.error("code").as_str()), (503, "overloaded"));
+    assert_eq!(house.wait(AT_ONCE).code(), Some(0));
+}
+
+#[test]
+fn nobody_new_is_let_in() {
+    let mut house = House::demo(&[]);
+    let mut wire = house.wire();
+    let mut stream = wire.stream(&chat(&streamed("demo-story", "x")));
+    stream.begin();
+    house.signal(Signal::TERM);
+    house.wait_for_line("stopping");
+    let port = house.port;
+    let refused = || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(());
+    eventually(AT_ONCE, "new connections are refused", refused);
+    assert!(claims_success(&stream.rest()), "the running one finishes");
+    assert_eq!(house.wait(AT_ONCE).code(), Some(0));
+}
+
+#[test]
+fn an_idle_server_ends_within_a_second() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut fresh = House::demo(&[]);
+        fresh.signal_and_end(signal);
+
+        let mut used = House::demo(&[]);
+        assert_eq!(used.chat(&question("demo-echo", "x")).status, 200);
+        used.signal_and_end(signal);
+
+        let mut crowded = House::demo(&[]);
+        let mut idle: Vec<Wire> = (0..20).map(|_| crowded.wire()).collect();
+        for wire in &mut idle {
+            assert_eq!(wire.ask(&chat(&question("demo-echo", "x"))).status, 200);
+        }
+        let silent: Vec<Wire> = (0..5).map(|_| crowded.wire()).collect();
+        crowded.signal_and_end(signal);
+        assert!(idle.iter_mut().all(Wire::is_closed));
+        drop(silent);
+    }
+}
+
+#[test]
+fn a_signal_at_the_very_start_is_heard() {
+    for _ in 0..5 {
+        House::demo(&[]).signal_and_end(Signal::TERM);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut house = House::demo(&[]);
+    let mut wire = house.wire();
+    wire.stream(&chat(&streamed("demo-stall-late", "x"))).begin();
+    house.signal(Signal::TERM);
+    house.wait_for_line("stopping");
+    let (status, took) = timed(|| {
+        house.signal(Signal::TERM);
+        house.wait(PATIENCE)
+    });
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(!status.success(), "{status:?}");
+}
+
+#[test]
+fn the_port_can_be_bound_again_at_once() {
+    let mut house = House::demo(&[]);
+    let port = house.port.to_string();
+    for _ in 0..3 {
+        let mut wire = house.wire();
+        assert_eq!(wire.ask(&get("/health")).status, 200);
+        // the server closes first, so that the old connection lingers in the kernel
+        house.signal_and_end(Signal::TERM);
+        assert!(wire.is_closed());
+        house = House::demo(&["--port", &port]);
+    }
+    assert_eq!(house.ask(&get("/health")).status, 200);
+}
+
+#[test]
+fn a_slow_sender_does_not_hold_the_server_up() {
+    let mut house = House::demo(&["--shutdown-grace-seconds", "1"]);
+    let headers = ["Authorization: Bearer k", "Expect: 100-continue"];
+    let request = post("/v1/chat/completions", &headers, &question("demo-echo", "x").to_string());
+    let (head, _) = request.split_once("\r\n\r\n").unwrap();
+    let mut body = house.wire();
+    body.send(format!("{head}\r\n\r\n"));
+    let mut half = house.wire();
+    half.send(&head[..20]);
+    assert_eq!(body.head().status, 100, "the server waits for the body");
+    body.send("{");
+    thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(body.answer().error("message"), "the server is shutting down"));
+        house.signal(Signal::TERM);
+        assert_eq!(house.wait(Duration::from_secs(3)).code(), Some(0));
+    });
+}
