@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
@@ -24,8 +24,10 @@ use crate::store::refreshed::Refreshed;
 /// How long Poe's list of models is as good as new, and how soon a failed fetch is tried again.
 const CATALOG_LIFETIME: Duration = Duration::from_secs(600);
 const CATALOG_RETRY: Duration = Duration::from_secs(30);
-/// How long a request waits for the very first list.
+/// How long after the start requests wait for the very first list.
 const FIRST_CATALOG: Duration = Duration::from_secs(3);
+/// How often whoever waits for it looks up.
+const TICK: Duration = Duration::from_millis(500);
 /// How many bots are remembered to have refused tools, against their entry in the list.
 const MAX_TOOLLESS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
@@ -42,6 +44,7 @@ pub struct App {
     /// models.yaml
     pub models: ModelsFile,
     catalog: Refreshed<Vec<Entry>>,
+    opened: Instant,
     /// Whether the list of models has been asked for once, with whatever result.
     warm: (Mutex<bool>, Condvar),
     toolless: Mutex<LruCache<String, ()>>,
@@ -93,6 +96,7 @@ impl App {
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
             models,
+            opened: Instant::now(),
             warm: (Mutex::new(false), Condvar::new()),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
@@ -112,15 +116,16 @@ impl App {
     }
 
     /// What is known of Poe's models now. Only before the very first answer is there something to wait for.
-    fn known_catalog(&self) -> Option<Arc<Vec<Entry>>> {
+    fn known_catalog(&self, watch: &Watch) -> Result<Option<Arc<Vec<Entry>>>> {
         let (warm, changed) = &self.warm;
-        let cold = |warm: &mut bool| !*warm;
-        drop(
-            changed
-                .wait_timeout_while(lock(warm), FIRST_CATALOG, cold)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        self.catalog.peek()
+        let end = self.opened + FIRST_CATALOG;
+        let mut is_warm = lock(warm);
+        while !*is_warm && Instant::now() < end {
+            is_warm = changed.wait_timeout(is_warm, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            watch()?;
+        }
+        drop(is_warm);
+        Ok(self.catalog.peek())
     }
 
     /// Keeps the list of models fresh, for ever.
@@ -141,13 +146,13 @@ impl App {
     }
 
     /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
-    pub fn model(&self, name: &str) -> Result<Model> {
+    pub fn model(&self, name: &str, watch: &Watch) -> Result<Model> {
         let (wanted, config) = match self.models.bot_for(name) {
             Lookup::Bot { name, config } => (name, config.clone()),
             Lookup::Disabled => return Err(no_model(name)),
             Lookup::Unlisted => (name, ModelConfig::default()),
         };
-        let catalog = self.known_catalog().unwrap_or_default();
+        let catalog = self.known_catalog(watch)?.unwrap_or_default();
         let Some(found) = poe::find_model(&catalog, wanted) else {
             return Ok(Model { bot: wanted.to_owned(), config, ..Model::default() });
         };
@@ -160,16 +165,29 @@ impl App {
         Ok(Model { bot, entry: Some(found.entry.clone()), config, effort: found.effort })
     }
 
-    /// The same error, with the names that the client may have meant.
-    pub fn with_suggestions(&self, error: Error, name: &str) -> Error {
-        let catalog = self.catalog.peek().unwrap_or_default();
-        let alike = poe::suggestions(&catalog, name);
-        match (error.kind, alike.is_empty()) {
-            (Kind::ModelNotFound, false) => {
-                let message = format!("{} Did you mean {}?", error.message, alike.join(", "));
+    /// The same error, with what the client can do about it: the names it may have meant, or the length that the
+    /// model takes, in the words by which agents know that they must shorten their conversation.
+    pub fn explain(&self, error: Error, model: &Model, name: &str) -> Error {
+        let said = error.message.trim_end_matches(['.', '!']);
+        match error.kind {
+            Kind::ModelNotFound => {
+                let catalog = self.catalog.peek().unwrap_or_default();
+                // a listed name that Poe refuses all the same is no suggestion
+                let mut alike = poe::suggestions(&catalog, name);
+                alike.retain(|other| !other.eq_ignore_ascii_case(name));
+                let message = match alike.is_empty() {
+                    false => format!("{said}. Did you mean {}?", alike.join(", ")),
+                    true => error.message,
+                };
                 Error { message, ..error }.about("model")
             }
-            (Kind::ModelNotFound, true) => error.about("model"),
+            Kind::ContextTooLong if !said.to_lowercase().contains("maximum context length") => {
+                let length = model.entry.as_ref().and_then(|entry| entry.context_length);
+                let length =
+                    length.map_or_else(|| "exceeded".to_owned(), |tokens| format!("{tokens} tokens"));
+                let message = format!("{said}. This model's maximum context length is {length}.");
+                Error { message, ..error }.about("messages")
+            }
             _ => error,
         }
     }

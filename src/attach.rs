@@ -1,7 +1,7 @@
 //! Gives every file in a conversation a place at Poe: from the cache first, else by upload.
 
 use crate::error::{Error, Result};
-use crate::exchange::{Ask, Attachment, FileSource, Message, Part, Role};
+use crate::exchange::{Ask, Attachment, FileSource, Message, Part, Role, at_poe};
 use crate::poe::{Poe, Watch, aside};
 use crate::store::files::{FileKey, Files, Kept};
 
@@ -100,9 +100,7 @@ fn bring(
 ) -> Result<(Attachment, Option<FileKey>)> {
     let file = match source {
         FileSource::Link { url, name } if is_at_poe(url) => {
-            let name = name.clone().unwrap_or_else(|| "file".to_owned());
-            let content_type = "application/octet-stream".to_owned();
-            return Ok((Attachment { url: url.clone(), content_type, name, inline_ref: None }, None));
+            return Ok((at_poe(url, name.as_deref()), None));
         }
         FileSource::Link { url, name } => {
             FileKey::new(key, &format!("link {}", name.as_deref().unwrap_or_default()), url.as_bytes())

@@ -20,6 +20,7 @@ pub mod dialect;
 pub mod error;
 pub mod exchange;
 pub mod http;
+pub mod ids;
 pub mod poe;
 pub mod settings;
 pub mod store;

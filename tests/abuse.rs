@@ -85,6 +85,21 @@ fn more_slow_heads_than_places_keep_nobody_waiting_for_long() {
     dripping(wires.collect(), b'x', || served_soon(&house));
 }
 
+#[test]
+fn more_slow_bodies_than_places_keep_nobody_waiting_for_ever() {
+    let house = House::demo(&["--max-connections", "20"]);
+    let request = chat(&question("demo-echo", "never to be finished"));
+    let (head, _) = request.split_once("\r\n\r\n").unwrap();
+    let mut slow: Vec<Wire> = (0..20).map(|_| house.wire()).collect();
+    for wire in &mut slow {
+        wire.send(format!("{head}\r\n\r\n{{"));
+    }
+    let served = || (house.chat(&question("demo-echo", "x")).status == 200).then_some(());
+    eventually(Duration::from_secs(13), "the slowest makes way", served);
+    let answer = slow[0].answer();
+    assert_eq!((answer.status, answer.error("code").as_str()), (503, "overloaded"), "and is told why");
+}
+
 /// A client that comes again after a 503, as it is told to, is served within two seconds.
 fn served_soon(house: &House) {
     let (_, took) = timed(|| {
@@ -218,6 +233,28 @@ fn a_reader_that_stops_reading_keeps_nobody_waiting() {
         assert_eq!(answer.status, 200);
         assert!(took < SOON, "{took:?}");
     }
+}
+
+#[test]
+fn a_full_rate_limiter_says_when_to_come_again() {
+    let poe = Poe::start();
+    let limits = ["--rate-limit-ms", "1500", "--rate-limit-max-wait-ms", "2000"];
+    let house = House::before(&poe, &limits);
+    let mut wires: Vec<Wire> = (0..4).map(|_| house.wire()).collect();
+    for wire in &mut wires {
+        wire.send(chat(&question("demo-echo", "x")));
+    }
+    let (mut statuses, took) = timed(|| {
+        let answers = wires.iter_mut().map(|wire| {
+            let answer = wire.answer();
+            assert_eq!(answer.header("retry-after").is_some(), answer.status == 429);
+            answer.status
+        });
+        answers.collect::<Vec<u16>>()
+    });
+    statuses.sort_unstable();
+    assert_eq!((statuses, poe.queries()), (vec![200, 200, 429, 429], 2));
+    assert!((1.0..4.0).contains(&took.as_secs_f64()), "the second waits for its turn: {took:?}");
 }
 
 #[test]

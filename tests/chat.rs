@@ -269,6 +269,12 @@ fn poes_words_reach_the_client() {
     assert!(words("demo-error-http-503").contains("Poe is not available at the moment"));
     assert!(words("demo-error-insufficient_fund").contains("You do not have enough points"));
     assert!(words("demo-error-internal").contains("Internal server error"));
+    let body = question("demo-nobody", "x").to_string();
+    let unknown = house.ask(&post("/v1/chat/completions", &["Authorization: Bearer demo"], &body));
+    assert!(
+        unknown.error("message").contains("demo-nobody"),
+        "the key of the first try is a word, not a secret"
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
 
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use common::{
     streamed, text, timed,
 };
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 /// How soon Poe's connection must be dropped after the client's.
 const SOON: Duration = Duration::from_secs(2);
@@ -152,7 +155,7 @@ fn fall_silent(house: &House, bot: &str) {
     let apart = comments[1].at - comments[0].at;
     assert!((0.9..2.0).contains(&apart.as_secs_f64()), "{bot}: comments are {apart:?} apart");
     assert!(!claims_success(&events), "{bot}");
-    assert_eq!(fault(&events).unwrap().0, "upstream_timeout", "{bot}");
+    assert_eq!(fault(&events).expect("an error").0, "upstream_timeout", "{bot}");
 }
 
 #[test]
@@ -196,4 +199,98 @@ fn a_poe_that_cannot_be_reached_is_a_bad_gateway() {
     }
     assert_eq!(house.ask(&common::get("/v1/models")).status, 502);
     assert_eq!(house.ask(&common::get("/health")).status, 200);
+}
+
+/// A Poe whose connections are made by the kernel and never looked at: nobody takes the question or answers it.
+fn deaf_poe() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    (listener, url)
+}
+
+/// The place of a client that has left is free again in time: with room for one, somebody else is served.
+fn freed(house: &House) {
+    let answered = || (house.ask(&common::get("/health")).status == 200).then_some(());
+    eventually(SOON, "the place is free", answered);
+}
+
+/// More than all buffers between two programs hold.
+const LARGE: usize = 24 << 20;
+
+#[test]
+fn a_client_that_leaves_does_not_wait_for_poe_to_take_the_question() {
+    let (listener, url) = deaf_poe();
+    let house = House::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
+    let mut wire = house.wire();
+    wire.send(chat(&question("demo-echo", &"x".repeat(LARGE))));
+    let mut calls = listener.incoming().map(|call| call.expect("a call"));
+    let _held = calls.find(is_a_question).expect("Poe is called");
+    wire.leave();
+    freed(&house);
+}
+
+/// The list of models is fetched too.
+fn is_a_question(mut call: &TcpStream) -> bool {
+    let mut method = [0; 4];
+    call.read_exact(&mut method).expect("a request");
+    &method == b"POST"
+}
+
+#[test]
+fn a_poe_that_does_not_take_the_question_is_given_up() {
+    let (_listener, url) = deaf_poe();
+    let house = House::start(
+        common::binary(),
+        &["--poe-base-url", &url, "--upstream-first-byte-timeout-seconds", "1"],
+    );
+    let (answer, took) = timed(|| house.chat(&question("demo-echo", &"x".repeat(LARGE))));
+    assert_eq!((answer.status, answer.error("code").as_str()), (504, "upstream_timeout"));
+    println!("given up after {took:?}");
+}
+
+#[test]
+fn a_client_that_leaves_does_not_wait_for_a_connection_to_poe() {
+    let (_full, url) = full_poe();
+    let house = House::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
+    let mut wire = house.wire();
+    wire.send(chat(&question("demo-echo", "x")));
+    wire.leave();
+    freed(&house);
+}
+
+/// A Poe with so many callers that the kernel lets new ones wait.
+fn full_poe() -> (Vec<Socket>, String) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    listener.listen(0).expect("a listener");
+    let address = listener.local_addr().expect("bound");
+    let url = format!("http://{}", address.as_socket().expect("IPv4"));
+    let mut all = vec![listener];
+    loop {
+        let caller = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let outcome = caller.connect_timeout(&address, Duration::from_millis(300));
+        all.push(caller);
+        if outcome.is_err() {
+            return (all, url);
+        }
+    }
+}
+
+#[test]
+fn a_silent_list_of_models_fails_for_all_at_once() {
+    let (_listener, url) = deaf_poe();
+    let house = House::start(
+        common::binary(),
+        &["--poe-base-url", &url, "--upstream-first-byte-timeout-seconds", "2"],
+    );
+    let mut wires: Vec<_> = (0..6).map(|_| house.wire()).collect();
+    let (_, took) = timed(|| {
+        for wire in &mut wires {
+            wire.send(common::get("/v1/models"));
+        }
+        for wire in &mut wires {
+            assert_eq!(wire.answer().status, 504);
+        }
+    });
+    assert!(took < Duration::from_secs(5), "one after the other, in {took:?}");
 }

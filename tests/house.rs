@@ -12,16 +12,17 @@ use std::path::{Path, PathBuf};
 /// Rows are added or widened here when the house grows, with the README; `lib.rs` and `main.rs` may name everything.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("ids", &[]),
     ("exchange", &["error"]),
     ("dialect", &["exchange", "error"]),
     ("store", &["error"]),
-    ("poe", &["exchange", "error"]),
+    ("poe", &["exchange", "ids", "error"]),
     ("attach", &["exchange", "poe", "store", "error"]),
     ("settings", &["error"]),
     // the cache of files, which all requests share, holds what the hall calls an attachment
     ("app", &["settings", "exchange", "poe", "store", "error"]),
     // settings reach the door only as values of `app`
-    ("http", &["app", "attach", "dialect", "exchange", "poe", "store", "error"]),
+    ("http", &["app", "attach", "dialect", "exchange", "poe", "store", "ids", "error"]),
     // the embedded Poe is a guest: it stands on the door's connection loop and shares no code with the well
     ("demo", &["http", "error"]),
 ];
@@ -44,8 +45,8 @@ const FENCES: &[Fence] = &[
             "UnixDatagram",
             "socket2",
         ],
-        inside: &["src/http/"],
-        why: "sockets are the door's",
+        inside: &["src/http/", "src/poe/transport.rs"],
+        why: "sockets are the door's, and those to Poe the well's",
     },
     Fence { names: &["tiny_http", "httparse"], inside: &["src/http/"], why: "HTTP is the door's" },
     Fence { names: &["ureq"], inside: &["src/poe/"], why: "only the well calls out" },
@@ -193,6 +194,19 @@ fn the_readme_names_every_dependency_and_no_other() {
     let stale: Vec<_> = named.difference(&declared).collect();
     assert!(missing.is_empty(), "README.md, Dependencies: no line \"- `NAME`: why\" for {missing:?}");
     assert!(stale.is_empty(), "README.md, Dependencies names what Cargo.toml does not have: {stale:?}");
+}
+
+/// As `dialect/chat` writes them. What a client that has hung up would get is seen by nobody.
+#[test]
+fn the_readme_explains_every_error_code() {
+    let readme = read("README.md");
+    let source = read("src/dialect/chat/mod.rs");
+    let arms = source.lines().filter(|line| line.trim_start().starts_with("Kind::"));
+    let codes = arms.filter_map(|line| Some(line.split_once("Some(\"")?.1.split_once('"')?.0));
+    let codes: BTreeSet<_> = codes.filter(|code| *code != "client_gone").collect();
+    assert!(codes.len() > 10, "the table of codes was not found: {codes:?}");
+    let missing: Vec<_> = codes.iter().filter(|code| !readme.contains(&format!("| `{code}` |"))).collect();
+    assert!(missing.is_empty(), "README.md, Errors: no row for {missing:?}");
 }
 
 #[test]

@@ -31,12 +31,12 @@ fn all_at_once(house: &House, bodies: &[serde_json::Value]) -> Vec<Vec<Event>> {
     thread::scope(|scope| {
         let one = &one;
         let running: Vec<_> = bodies.iter().map(|body| scope.spawn(move || one(body))).collect();
-        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+        running.into_iter().map(|thread| thread.join().expect("a stream")).collect()
     })
 }
 
 fn identity(events: &[Event]) -> String {
-    events[0].json().unwrap()["id"].to_string()
+    events[0].json().expect("a chunk")["id"].to_string()
 }
 
 #[test]

@@ -96,6 +96,17 @@ impl<C: CountRunning> Cut<C> {
 }
 
 impl<C: CountRunning> Stage for Cut<C> {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match event {
+            Event::Text(text) if text.is_empty() => Err(Event::Text(text)),
+            Event::Text(_) | Event::Thinking(_) if self.limit.is_none() && self.stops.texts.is_empty() => {
+                Ok(event)
+            }
+            _ => Err(event),
+        }
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         match self.take(event, out) {
             Continue(()) => Continue(()),

@@ -51,7 +51,7 @@ enum Patience {
 }
 
 /// Whether there is text before what comes next.
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum Begun {
     #[default]
     No,
@@ -97,8 +97,13 @@ impl FileRefs {
         FileRefs { patience: Patience::Whole, ..FileRefs::default() }
     }
 
+    /// Whether no reference can begin or go on in `piece`.
+    fn is_plain(&self, piece: &str) -> bool {
+        self.held.is_empty() && !piece.as_bytes().contains(&b'[') && !piece.ends_with(['!', '\\'])
+    }
+
     fn take_text(&mut self, piece: String, out: &mut VecDeque<Event>) {
-        if self.held.is_empty() && !piece.contains('[') && !piece.ends_with(['!', '\\']) {
+        if self.is_plain(&piece) {
             return self.say(piece, out);
         }
         let waiting = !self.held.is_empty();
@@ -254,6 +259,14 @@ impl FileRefs {
 }
 
 impl Stage for FileRefs {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match &event {
+            Event::Text(piece) if self.begun == Begun::Yes && self.is_plain(piece) => Ok(event),
+            _ => Err(event),
+        }
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         match event {
             Event::Text(piece) => self.take_text(piece, out),
@@ -496,7 +509,8 @@ pub fn carry_pictures(messages: &mut [Message]) {
                 for link in links.drain(..) {
                     if !carried.contains(&link.url) {
                         carried.push(link.url.clone());
-                        message.parts.push(Part::File(FileSource::Attached(attachment(link))));
+                        let file = at_poe(&link.url, link.name.as_deref());
+                        message.parts.push(Part::File(FileSource::Attached(file)));
                     }
                 }
             }
@@ -514,8 +528,9 @@ fn attached(message: &Message) -> impl Iterator<Item = String> {
     })
 }
 
-/// Poe's links carry no extension; the folder tells what kind of file it is.
-fn attachment(Link { url, name }: Link) -> Attachment {
+/// A file that lies at Poe already, by its link. Most of Poe's links carry no extension; the folder tells what kind of
+/// file it is.
+pub fn at_poe(url: &str, name: Option<&str>) -> Attachment {
     let kinds = [
         ("/image/", "image/png", "image.png"),
         ("/audio/", "audio/mpeg", "audio.mp3"),
@@ -523,8 +538,8 @@ fn attachment(Link { url, name }: Link) -> Attachment {
     ];
     let kind = kinds.iter().find(|(folder, ..)| url.contains(folder));
     let (content_type, fallback) = kind.map_or(("application/octet-stream", "file"), |kind| (kind.1, kind.2));
-    let name = name.unwrap_or_else(|| fallback.to_owned());
-    Attachment { url, content_type: content_type.to_owned(), name, inline_ref: None }
+    let name = name.unwrap_or(fallback).to_owned();
+    Attachment { url: url.to_owned(), content_type: content_type.to_owned(), name, inline_ref: None }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub use ask::{
 };
 pub use cut::{CountRunning, Cut};
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
-pub use file_refs::{FileRefs, Link, carry_pictures, poe_links};
+pub use file_refs::{FileRefs, Link, at_poe, carry_pictures, poe_links};
 pub use held::Held;
 pub use reply::Reply;
 pub use settle::Settle;

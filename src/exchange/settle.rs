@@ -142,6 +142,17 @@ impl Settle {
 }
 
 impl Stage for Settle {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match (&event, &self.phase, &self.text.again) {
+            (Event::Text(text), Phase::Answer, Again::No) if !text.is_empty() => {
+                self.text.shown.push_str(text);
+                Ok(event)
+            }
+            _ => Err(event),
+        }
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         match event {
             Event::Text(piece) => self.take_text(piece, out),

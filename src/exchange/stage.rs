@@ -11,6 +11,13 @@ use crate::error::{Error, Result};
 /// A stage passes on what it does not know, resets on [`Event::Retract`] and passes it on, and releases what it
 /// held back before it passes on [`Event::Finish`].
 pub trait Stage {
+    /// The short way, for what most events are: `Ok` passes one on as it is, `Err` gives it back for
+    /// [`Stage::push`]. A stage that never takes the short way is slower, and as right.
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        Err(event)
+    }
+
     /// Takes one event and puts what follows from it into `out`. `Break` ends the stream after `out`: nothing
     /// more is read from upstream, so a stage that breaks puts a `Finish` into `out` itself.
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()>;
@@ -21,6 +28,14 @@ pub trait Stage {
 
 /// A stage that may be absent: `None` passes everything on.
 impl<S: Stage> Stage for Option<S> {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match self {
+            Some(stage) => stage.pass(event),
+            None => Ok(event),
+        }
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         match self {
             Some(stage) => stage.push(event, out),
@@ -58,11 +73,14 @@ impl<I: Iterator<Item = Result<Event>>, S: Stage> Iterator for Through<I, S> {
                 return self.failed.take().map(Err);
             };
             match upstream.next() {
-                Some(Ok(event)) => {
-                    if self.stage.push(event, &mut self.ready).is_break() {
-                        self.upstream = None; // hangs up
+                Some(Ok(event)) => match self.stage.pass(event) {
+                    Ok(event) => return Some(Ok(event)),
+                    Err(event) => {
+                        if self.stage.push(event, &mut self.ready).is_break() {
+                            self.upstream = None; // hangs up
+                        }
                     }
-                }
+                },
                 end => {
                     self.upstream = None;
                     self.stage.finish(&mut self.ready);

@@ -55,6 +55,14 @@ struct Said {
 }
 
 impl Stage for Thinking {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match (&event, self.state) {
+            (Event::Text(_), State::Answer) => Ok(event),
+            _ => Err(event),
+        }
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         match event {
             Event::Text(text) if matches!(self.state, State::Answer) => out.push_back(Event::Text(text)),

@@ -25,34 +25,48 @@ impl<P: FnMut() -> u64> Usage<P> {
 }
 
 impl<P: FnMut() -> u64> Stage for Usage<P> {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match &event {
+            Event::Text(text) => self.text.push_str(text),
+            Event::Thinking(text) => self.thinking.push_str(text),
+            _ => return Err(event),
+        }
+        Ok(event)
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
-        let event = match event {
-            Event::Finish(mut finish) => {
+        match self.pass(event) {
+            Ok(event) => out.push_back(event),
+            Err(Event::Finish(mut finish)) => {
                 let count = |text: &str| (self.count)(text) as u64;
                 let reasoning = count(&self.thinking);
                 let completion = count(&self.text) + count(&self.calls) + reasoning;
                 finish.usage = Some(TokenUsage { prompt: (self.prompt)(), completion, reasoning });
-                Event::Finish(finish)
+                out.push_back(Event::Finish(finish));
             }
-            event => {
-                match &event {
-                    Event::Text(text) => self.text.push_str(text),
-                    Event::Thinking(text) => self.thinking.push_str(text),
-                    Event::ToolCall(delta) => {
-                        self.calls.push_str(delta.name.as_deref().unwrap_or_default());
-                        self.calls.push_str(&delta.arguments);
-                    }
-                    Event::Retract => {
-                        self.text.clear();
-                        self.thinking.clear();
-                    }
-                    _ => {}
-                }
-                event
+            Err(event) => {
+                self.note(&event);
+                out.push_back(event);
             }
-        };
-        out.push_back(event);
+        }
         ControlFlow::Continue(())
+    }
+}
+
+impl<P> Usage<P> {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::ToolCall(delta) => {
+                self.calls.push_str(delta.name.as_deref().unwrap_or_default());
+                self.calls.push_str(&delta.arguments);
+            }
+            Event::Retract => {
+                self.text.clear();
+                self.thinking.clear();
+            }
+            _ => {}
+        }
     }
 }
 

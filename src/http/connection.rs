@@ -175,6 +175,7 @@ pub fn live(seat: Arc<Seat>, limits: Limits, stop: Stop, handler: &dyn Handler) 
             Ok(Some(head)) => head,
             Ok(None) => return,
             Err(error) => {
+                log::debug!("a request was refused unread: {error}");
                 let answer = dialect::chat::error_answer(&error);
                 let refusal = Answer::json(error.kind.status(), answer).print(None, true);
                 if refusal.is_ok_and(|bytes| wire.socket().write_all(&bytes).is_ok()) {

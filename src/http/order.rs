@@ -14,8 +14,8 @@ use crate::exchange::{
     Thinking, Tool, ToolCalls, ToolChoice, ToolXml, Usage, carry_in_prompt, carry_pictures, check_tool_turns,
     firmer, json_format, prompt_tokens,
 };
+use crate::ids::id;
 use crate::poe::{self, Live, Watch};
-use crate::store::ids::id;
 use crate::store::models::Tools;
 use crate::store::tokens::{self, Running};
 
@@ -56,7 +56,7 @@ pub struct Order<'a> {
 impl<'a> Order<'a> {
     /// Makes `ask` ready. Files are brought to Poe here.
     pub fn prepare(app: &'a App, key: &'a str, mut ask: Ask, watch: &Watch) -> Result<Order<'a>> {
-        let model = app.model(&ask.model)?;
+        let model = app.model(&ask.model, watch)?;
         ask.bot.clone_from(&model.bot);
         if let Some(effort) = model.effort {
             ask.reasoning.get_or_insert_with(Reasoning::default).effort = Some(effort.to_owned());
@@ -106,7 +106,7 @@ impl<'a> Order<'a> {
                     relied.forget(&self.app.files);
                     refreshed = Some(Arc::new(self.attach_again(ask, sent, watch)?));
                 }
-                _ => return Err(self.app.with_suggestions(error, &ask.model)),
+                _ => return Err(self.app.explain(error, &self.model, &ask.model)),
             }
         }
     }
@@ -197,6 +197,11 @@ impl<'a> Order<'a> {
         if let (false, Some(json)) =
             (matches!(self.ask.format, Format::Text), json_format::extract(&reply.text))
         {
+            // as a stream counts: what is left out is not counted
+            if let Some(usage) = &mut reply.finish.usage {
+                let (all, kept) = (tokens::count(&reply.text) as u64, tokens::count(json) as u64);
+                usage.completion = usage.completion.saturating_sub(all) + kept;
+            }
             reply.text = json.to_owned();
         }
         Ok(reply)

@@ -22,8 +22,8 @@ use crate::app::App;
 use crate::dialect::chat::{self, Chat, Encoder, Meta};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Event, Reply};
+use crate::ids::id;
 use crate::poe::{self, Watch};
-use crate::store::ids::id;
 
 /// As many as one request may ask for.
 const MAX_CHOICES: usize = 8;

@@ -326,6 +326,10 @@ mod tests {
         assert_eq!(encoded(&ask)["tools"], json!([{"type": "function", "function": function}]));
         ask.tool_choice = ToolChoice::None;
         assert_eq!(encoded(&ask).get("tools"), None);
+        ask.tool_choice = ToolChoice::Required;
+        assert_eq!(encoded(&ask)["tool_choice"], "required");
+        ask.tools.clear(); // they are carried in the prompt
+        assert_eq!(encoded(&ask).get("tool_choice"), None);
     }
 
     #[test]

@@ -1,20 +1,23 @@
-//! Waiting on Poe without being deaf meanwhile: a link in ureq's chain that looks up about once a second.
+//! Waiting on Poe without being deaf meanwhile: connections that look up about once a second.
 //!
 //! ureq blocks until something arrives. While it does, the client may leave, a stream may need a sign of life, or
-//! the server may have to stop. [`Ticking`] therefore waits in short steps and calls the waiting thread's [`Watch`]
+//! the server may have to stop. [`Line`] therefore waits in short steps and calls the waiting thread's [`Watch`]
 //! between them; an error from it ends the wait, the call and the connection to Poe.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::{Domain, Protocol, Socket, Type};
 use ureq::config::Config;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector,
-    Transport,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+    RustlsConnector, Transport,
 };
 use ureq::{Agent, Timeout};
 
@@ -81,62 +84,149 @@ fn step(silent: Duration) -> Duration {
     left.unwrap_or(TICK).clamp(Duration::from_millis(1), TICK)
 }
 
+/// Makes connections to Poe, or to the proxy before it. ureq's own connector waits without looking up, both for a
+/// connection and for a peer that takes nothing.
 #[derive(Debug)]
-struct TickingConnector;
+struct LineConnector;
 
-impl<In: Transport> Connector<In> for TickingConnector {
-    type Out = Ticking<In>;
+impl<In: Transport> Connector<In> for LineConnector {
+    type Out = Either<In, Line>;
 
     fn connect(
         &self,
-        _: &ConnectionDetails<'_>,
+        details: &ConnectionDetails<'_>,
         chained: Option<In>,
-    ) -> Result<Option<Ticking<In>>, ureq::Error> {
-        Ok(chained.map(Ticking))
+    ) -> Result<Option<Either<In, Line>>, ureq::Error> {
+        if let Some(through_proxy) = chained {
+            return Ok(Some(Either::A(through_proxy)));
+        }
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        let socket = connect(&details.addrs, details.timeout)?;
+        Ok(Some(Either::B(Line { socket, buffers })))
     }
 }
 
-#[derive(Debug)]
-struct Ticking<T>(T);
+/// Connects to the first of `addresses` that answers. Each but the last may take half of the time that is left.
+fn connect(addresses: &[SocketAddr], timeout: NextTimeout) -> Result<Socket, ureq::Error> {
+    let total = limit(timeout);
+    let start = Instant::now();
+    let mut last = ureq::Error::HostNotFound;
+    for (position, &address) in addresses.iter().enumerate() {
+        let left = total.map(|total| total.saturating_sub(start.elapsed()));
+        let part = if position + 1 < addresses.len() { 2 } else { 1 };
+        match connect_to(address, left.map(|left| left / part)) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                last = ureq::Error::Timeout(Timeout::Connect);
+            }
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
 
-impl<T: Transport> Transport for Ticking<T> {
+fn connect_to(address: SocketAddr, limit: Option<Duration>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+            await_ready(&socket, PollFlags::OUT, limit)?;
+            socket.take_error()?.map_or(Ok(socket), Err)
+        }
+        outcome => outcome.map(|()| socket),
+    }
+}
+
+/// Waits in short steps until `socket` is ready for `what`, at most for `limit`, and looks up between them.
+fn await_ready(socket: &Socket, what: PollFlags, limit: Option<Duration>) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        let left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
+        let step = left.unwrap_or(TICK).min(step(start.elapsed())).max(Duration::from_millis(1));
+        let step = Timespec { tv_sec: 0, tv_nsec: step.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(socket, what)], Some(&step)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        if !look_up(start.elapsed()) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if limit.is_some_and(|limit| start.elapsed() >= limit) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+/// One connection. Its socket never blocks: all waiting is done in [`await_ready`].
+#[derive(Debug)]
+struct Line {
+    socket: Socket,
+    buffers: LazyBuffers,
+}
+
+impl Transport for Line {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
+        &mut self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        self.0.transmit_output(amount, timeout)
+        let (mut sent, limit) = (0, limit(timeout));
+        while sent < amount {
+            match self.socket.send(&self.buffers.output()[sent..amount]) {
+                Ok(count) => sent += count,
+                Err(error) => self.wait_after(error, PollFlags::OUT, limit, timeout)?,
+            }
+        }
+        Ok(())
     }
 
-    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let start = Instant::now();
-        let total = timeout.after;
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         loop {
-            timeout.per_read = Some(step(start.elapsed()).into());
-            match self.0.await_input(timeout) {
-                Err(ureq::Error::Timeout(Timeout::PerRead)) => {}
-                outcome => return outcome,
-            }
-            let silent = start.elapsed();
-            if !look_up(silent) {
-                return Err(ureq::Error::Io(io::ErrorKind::Interrupted.into()));
-            }
-            if !total.is_not_happening() {
-                if silent >= *total {
-                    return Err(ureq::Error::Timeout(timeout.reason));
+            match (&self.socket).read(self.buffers.input_append_buf()) {
+                Ok(count) => {
+                    self.buffers.input_appended(count);
+                    return Ok(count > 0);
                 }
-                timeout.after = (*total - silent).into();
+                Err(error) => self.wait_after(error, PollFlags::IN, limit(timeout), timeout)?,
             }
         }
     }
 
+    /// A connection that waits for its next use is open as long as nothing can be read from it, not even its end.
     fn is_open(&mut self) -> bool {
-        self.0.is_open()
+        let outcome = (&self.socket).read(&mut [0]);
+        outcome.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
+}
 
-    fn is_tls(&self) -> bool {
-        self.0.is_tls()
+impl Line {
+    /// Waits if all that `error` says is that the socket is not ready.
+    fn wait_after(
+        &self,
+        error: io::Error,
+        what: PollFlags,
+        limit: Option<Duration>,
+        timeout: NextTimeout,
+    ) -> Result<(), ureq::Error> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(()),
+            io::ErrorKind::WouldBlock => match await_ready(&self.socket, what, limit) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    Err(ureq::Error::Timeout(timeout.reason))
+                }
+                outcome => Ok(outcome?),
+            },
+            _ => Err(error.into()),
+        }
     }
+}
+
+fn limit(timeout: NextTimeout) -> Option<Duration> {
+    (!timeout.after.is_not_happening()).then_some(*timeout.after)
 }
 
 /// The one agent of the whole process: its pool keeps connections to Poe open between requests.
@@ -162,10 +252,7 @@ pub fn agent(settings: &Settings) -> Result<Agent, String> {
         false => config.build(),
     };
     let chain =
-        ().chain(ConnectProxyConnector::default())
-            .chain(TcpConnector::default())
-            .chain(TickingConnector)
-            .chain(RustlsConnector::default());
+        ().chain(ConnectProxyConnector::default()).chain(LineConnector).chain(RustlsConnector::default());
     Ok(Agent::with_parts(config, chain, DefaultResolver::default()))
 }
 

@@ -11,7 +11,7 @@ use super::client::{self, MAX_ERROR_BYTES, Poe};
 use super::transport::{Watch, watched};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Attachment, FileSource};
-use crate::store::ids::id;
+use crate::ids::id;
 
 /// Poe's own library waits as long: it may have to fetch the file itself.
 const TIMEOUT: Duration = Duration::from_secs(120);

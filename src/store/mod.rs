@@ -1,7 +1,6 @@
 //! The cellar: what outlives a request.
 
 pub mod files;
-pub mod ids;
 pub mod limiter;
 pub mod models;
 pub mod refreshed;

@@ -3,21 +3,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// A value with an age.
 #[derive(Debug)]
 pub struct Refreshed<T> {
     lifetime: Duration,
     kept: Mutex<Option<(Instant, Arc<T>)>>,
-    /// Held by whoever fetches; the others wait for it and find the value.
-    fetching: Mutex<()>,
+    /// Held by whoever fetches; the others wait for it and find the value, or why there is none.
+    fetching: Mutex<Option<(Instant, Error)>>,
 }
 
 impl<T> Refreshed<T> {
     /// Nothing yet; a value is as good as new for `lifetime`.
     pub fn new(lifetime: Duration) -> Refreshed<T> {
-        Refreshed { lifetime, kept: Mutex::new(None), fetching: Mutex::new(()) }
+        Refreshed { lifetime, kept: Mutex::new(None), fetching: Mutex::new(None) }
     }
 
     /// What is kept, however old.
@@ -37,21 +37,32 @@ impl<T> Refreshed<T> {
         if let Some(value) = self.fresh() {
             return Ok(value);
         }
-        let _turn = lock(&self.fetching);
-        match self.fresh() {
-            Some(value) => Ok(value), // somebody else fetched it meanwhile
-            None => self.fetch(fetch),
+        let came = Instant::now();
+        let mut failed = lock(&self.fetching);
+        // somebody else may have fetched it meanwhile, or tried to: then nobody waits as long once more
+        match (self.fresh(), failed.as_ref()) {
+            (Some(value), _) => Ok(value),
+            (None, Some((when, error))) if *when >= came => self.peek().ok_or_else(|| error.clone()),
+            (None, _) => self.fetch(fetch, &mut failed),
         }
     }
 
-    fn fetch(&self, fetch: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+    fn fetch(
+        &self,
+        fetch: impl FnOnce() -> Result<T>,
+        failed: &mut Option<(Instant, Error)>,
+    ) -> Result<Arc<T>> {
         match fetch() {
             Ok(value) => {
                 let value = Arc::new(value);
                 *lock(&self.kept) = Some((Instant::now(), Arc::clone(&value)));
                 Ok(value)
             }
-            Err(error) => self.peek().ok_or(error),
+            Err(error) => {
+                // that this caller's client left is no news for the others
+                *failed = (error.kind != Kind::ClientGone).then(|| (Instant::now(), error.clone()));
+                self.peek().ok_or(error)
+            }
         }
     }
 }
@@ -63,7 +74,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Error, Kind};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
@@ -77,6 +87,28 @@ mod tests {
             }
         });
         assert_eq!(fetched.into_inner(), 1);
+    }
+
+    #[test]
+    fn those_who_waited_share_a_failure() {
+        let tried = AtomicUsize::new(0);
+        let value: Refreshed<usize> = Refreshed::new(Duration::from_secs(60));
+        let waiting = std::sync::Barrier::new(8);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    waiting.wait();
+                    let fail = || {
+                        tried.fetch_add(1, Ordering::SeqCst);
+                        thread::sleep(Duration::from_millis(200));
+                        Err(Error::new(Kind::Upstream, "down"))
+                    };
+                    assert_eq!(value.get(fail).unwrap_err().message, "down");
+                });
+            }
+        });
+        assert!(tried.into_inner() < 8);
+        assert_eq!(*value.get(|| Ok(1)).unwrap(), 1, "who comes later tries again");
     }
 
     #[test]

@@ -105,9 +105,12 @@ impl House {
 
     /// As `program` says, on a free port of the loopback address, without a rate limit.
     pub fn start(mut program: Command, args: &[&str]) -> House {
-        let usual = ["--host", "127.0.0.1", "--rate-limit-ms", "0"];
-        let port: &[&str] = if args.contains(&"--port") { &[] } else { &["--port", "0"] };
-        program.args(usual).args(port).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for usual in [["--host", "127.0.0.1"], ["--port", "0"], ["--rate-limit-ms", "0"]] {
+            if !args.contains(&usual[0]) {
+                program.args(usual);
+            }
+        }
+        program.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = program.spawn().expect("the program starts");
         let output = Arc::new(Lines::default());
         output.follow(child.stdout.take().expect("piped"));

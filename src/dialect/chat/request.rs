@@ -81,17 +81,6 @@ struct Request {
     thinking_budget: Option<u64>,
     extra_body: Option<Map<String, Value>>,
     poe: Option<RawPoe>,
-    /// Taken out so that they are no hints to the model.
-    #[serde(rename = "user")]
-    _user: Option<Value>,
-    #[serde(rename = "metadata")]
-    _metadata: Option<Value>,
-    #[serde(rename = "store")]
-    _store: Option<Value>,
-    #[serde(rename = "service_tier")]
-    _service_tier: Option<Value>,
-    #[serde(rename = "top_logprobs")]
-    _top_logprobs: Option<Value>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -733,7 +722,7 @@ mod tests {
             read(json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "aspect_ratio": "1:1",
             "user": "u", "poe": {"parameters": {"web_search": true}}}))
             .unwrap();
-        assert_eq!(chat.ask.hints, *json!({"aspect_ratio": "1:1"}).as_object().unwrap());
+        assert_eq!(chat.ask.hints, *json!({"aspect_ratio": "1:1", "user": "u"}).as_object().unwrap());
         assert_eq!(chat.ask.parameters, *json!({"web_search": true}).as_object().unwrap());
     }
 

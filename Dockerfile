@@ -1,0 +1,20 @@
+# One static program in an empty image: docker build -t poe2openai . && docker run -p 8080:8080 poe2openai --demo
+
+FROM rust:1-bookworm AS build
+WORKDIR /src
+COPY . .
+# The target is named, though it is the machine's own: else build scripts and macros would be linked statically too, and cannot be.
+RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
+ && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$target" \
+ && install -D "target/$target/release/poe2openai" image/poe2openai \
+ && mkdir -p image/data
+
+FROM scratch
+COPY --from=build /src/image/poe2openai /poe2openai
+COPY --from=build --chown=65534:65534 /src/image/data /data
+USER 65534:65534
+ENV HOST=0.0.0.0 CONFIG_DIR=/data
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5s --retries=3 CMD ["/poe2openai", "healthcheck"]
+ENTRYPOINT ["/poe2openai"]

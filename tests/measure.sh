@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# The numbers of the README as a Markdown table: tests/measure.sh [PROGRAM]
+# The README's come from the static program, which .ci/run static makes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec python3 - "$(realpath "${1:-target/release/poe2openai}")" << 'END'
+import atexit, http.client, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
+
+program = sys.argv[1]
+BODY = json.dumps({"model": "demo-echo", "messages": [{"role": "user", "content": "hi"}]})
+HEADERS = {"Authorization": "Bearer demo", "Content-Type": "application/json"}
+home = tempfile.mkdtemp()
+
+
+def start(*arguments):
+    command = [program, "--host", "127.0.0.1", "--port", "0", "--rate-limit-ms", "0", "--config-dir", home]
+    # nobody reads its log here, and a full pipe would hold it up
+    command += ["--log-level", "error", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.kill)
+    port = int(re.search(r":(\d+)\s*$", process.stdout.readline())[1])
+    return process, http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+
+
+def ask(connection):
+    connection.request("POST", "/v1/chat/completions", BODY, HEADERS)
+    answer = connection.getresponse()
+    assert answer.status == 200 and json.load(answer)["choices"][0]["message"]["content"] == "hi"
+
+
+def stop(process):
+    process.terminate()
+    process.stdout.close()
+    assert process.wait(30) == 0
+
+
+def resident(process):
+    status = open(f"/proc/{process.pid}/status").read()
+    return int(re.search(r"VmRSS:\s*(\d+)", status)[1]) * 1024
+
+
+# nobody asks it, and Poe is nowhere: what it is by itself
+process, _ = start("--poe-base-url", "http://127.0.0.1:9")
+time.sleep(1)
+idle = resident(process)
+stop(process)
+
+times = []
+for _ in range(10):
+    began = time.perf_counter()
+    process, connection = start("--demo")
+    ask(connection)
+    times.append((time.perf_counter() - began) * 1000)
+    stop(process)
+
+process, connection = start("--demo")
+for _ in range(1000):
+    ask(connection)
+busy = resident(process)
+stop(process)
+shutil.rmtree(home)
+
+print("| what | measured |")
+print("|---|---|")
+print(f"| size of the program | {os.path.getsize(program) / 1e6:.1f} MB |")
+print(f"| memory when idle (RSS) | {idle / 1e6:.1f} MB |")
+print(f"| memory after 1000 answers, with the embedded Poe | {busy / 1e6:.1f} MB |")
+print(f"| from start to the first answer, median of {len(times)} | {statistics.median(times):.0f} ms |")
+END
