@@ -8,7 +8,7 @@ pub fn letters(sse: &[u8]) -> Vec<u8> {
     let mut decoder = SseDecoder::default();
     decoder.feed(sse).expect("a stream of events");
     let mut out = Vec::new();
-    while let Some(frame) = decoder.next() {
+    while let Some(frame) = decoder.next_frame() {
         let name = String::from_utf8_lossy(frame.name).into_owned();
         let pieces = match serde_json::from_slice::<Value>(frame.data) {
             Ok(data) if name == "text" => spelt(&data, "/text"),
