@@ -407,8 +407,7 @@ impl<'t> Reader<'t> {
             _ if !matches!(element.arguments, Given::Listed(_)) => return Fit::No,
             Lex::Partial { closing: true, .. } => return Fit::No,
             Lex::Partial { name, named: false, .. } if self.may_begin_argument(element, name) => {}
-            Lex::Partial { name, named: true, .. }
-                if *name == "parameter" || name.ends_with(":parameter") => {}
+            Lex::Partial { name: "parameter", named: true, .. } => {}
             Lex::Partial { name, named: true, .. } if self.names_argument(element, name) => {}
             Lex::Tag(Tag {
                 name: "parameter", label: Some(_), kind: TagKind::Open | TagKind::Empty, ..

@@ -2,7 +2,7 @@
 
 use super::markup::unescape;
 
-/// A tag longer than this is none: nothing is held back for it.
+/// A tag longer than this, in bytes, is none: nothing is held back for it.
 const LONGEST: usize = 1024;
 
 /// What stands at a `<`.
@@ -12,7 +12,7 @@ pub enum Lex<'t> {
     Tag(Tag<'t>),
     /// The text breaks off, but so far it is the beginning of a tag.
     Partial {
-        /// As much of the name as there is.
+        /// As much of the name as there is; without the prefix once it is complete.
         name: &'t str,
         /// Whether the name is complete.
         named: bool,
@@ -68,7 +68,7 @@ impl Lex<'_> {
             Lex::Bad => false,
             Lex::Partial { name: "", closing: false, .. } => true, // only `<` so far
             Lex::Partial { closing, .. } if closing != close => false,
-            Lex::Partial { name, named: true, .. } => without_prefix(name) == wanted,
+            Lex::Partial { name, named: true, .. } => name == wanted,
             Lex::Partial { name, .. } => wanted.starts_with(without_prefix(name)) || PREFIX.starts_with(name),
         }
     }
@@ -79,9 +79,9 @@ pub fn lex(text: &str) -> Lex<'_> {
     let mut cursor = Cursor { text, at: 1 };
     let closing = cursor.take('/');
     let name = cursor.name();
-    let partial = |named| Lex::Partial { name, named, closing };
+    let may_go_on = text.len() < LONGEST;
     if cursor.at_end() {
-        return if text.len() > LONGEST { Lex::Bad } else { partial(false) };
+        return if may_go_on { Lex::Partial { name, named: false, closing } } else { Lex::Bad };
     }
     if name.is_empty()
         || text.as_bytes()[name_start(closing)..].first().is_some_and(|&first| !starts_name(first))
@@ -89,7 +89,7 @@ pub fn lex(text: &str) -> Lex<'_> {
         return Lex::Bad;
     }
     match cursor.attributes() {
-        Attributes::Whole { label, count, empty } => {
+        Attributes::Whole { label, count, empty } if cursor.at <= LONGEST => {
             let kind = match (closing, empty) {
                 (false, false) => TagKind::Open,
                 (false, true) => TagKind::Empty,
@@ -98,8 +98,8 @@ pub fn lex(text: &str) -> Lex<'_> {
             };
             Lex::Tag(Tag { name: without_prefix(name), kind, label, attributes: count, len: cursor.at })
         }
-        Attributes::Partial if text.len() <= LONGEST => partial(true),
-        Attributes::Partial | Attributes::Bad => Lex::Bad,
+        Attributes::Partial if may_go_on => Lex::Partial { name: without_prefix(name), named: true, closing },
+        _ => Lex::Bad,
     }
 }
 
@@ -253,6 +253,31 @@ mod tests {
             assert_eq!(lex(text), expected, "{text}");
         }
         assert_eq!(lex(&format!("<a b=\"{}", "x".repeat(LONGEST))), Lex::Bad);
+    }
+
+    /// What is read of a tag that breaks off must never rule out what the whole tag is.
+    #[test]
+    fn a_beginning_rules_nothing_out() {
+        let long = |len: usize| format!("<a b=\"{}\">", "x".repeat(len - "<a b=\"\">".len()));
+        for text in [
+            format!("<{PREFIX}a/>"),
+            format!("<{PREFIX}a b='c' />"),
+            format!("</{PREFIX}a >"),
+            long(LONGEST),
+            long(LONGEST + 1),
+        ] {
+            let whole = lex(&text);
+            let is_tag = whole != Lex::Bad;
+            for end in 1..text.len() {
+                let beginning = lex(&text[..end]);
+                assert!(!whole.may_open("a") || beginning.may_open("a"), "{beginning:?} of {whole:?}");
+                assert!(!whole.may_close("a") || beginning.may_close("a"), "{beginning:?} of {whole:?}");
+                assert!(!is_tag || beginning != Lex::Bad, "{end} bytes of {whole:?}");
+            }
+            assert_eq!(is_tag, text.len() <= LONGEST);
+        }
+        let cut = format!("<{PREFIX}a/");
+        assert_eq!(lex(&cut), Lex::Partial { name: "a", named: true, closing: false });
     }
 
     #[test]

@@ -334,17 +334,4 @@ mod tests {
         ask.tools.clear(); // they are carried in the prompt
         assert_eq!(encoded(&ask).get("tool_choice"), None);
     }
-
-    #[test]
-    fn a_choice_is_sent_only_with_tools() {
-        let mut ask = Ask {
-            messages: vec![message(Role::User, "x")],
-            tools: vec![Tool { name: "now".into(), description: None, parameters: None }],
-            tool_choice: ToolChoice::Required,
-            ..Ask::default()
-        };
-        assert_eq!(encoded(&ask)["tool_choice"], "required");
-        crate::exchange::carry_in_prompt(&mut ask);
-        assert_eq!(encoded(&ask).get("tool_choice"), None);
-    }
 }
