@@ -48,14 +48,14 @@ pub fn post(path: &str, headers: &[&str], body: &str) -> String {
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nHost: house\r\n{headers}Content-Type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     )
 }
 
 /// The head of a GET.
 pub fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: house\r\nAuthorization: Bearer some-key\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer some-key\r\n\r\n")
 }
 
 /// The text in the deltas of a stream.

@@ -1,5 +1,6 @@
 //! An HTTP client that hides nothing: how an answer is framed, how it ends, and when each piece came.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -153,6 +154,12 @@ impl Wire {
     /// Whether the server closes without another byte; waits for it.
     pub fn is_closed(&mut self) -> bool {
         self.inbox.is_empty() && !self.more()
+    }
+
+    /// Whether the server has closed by now.
+    pub fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok() && fds[0].revents().contains(PollFlags::RDHUP)
     }
 
     /// Hangs up.
