@@ -211,6 +211,10 @@ fn idle_connections_make_way_for_new_clients() {
     for wire in &mut idle {
         assert_eq!(wire.ask(&get("/health")).status, 200);
     }
+    // a connection idles before its line is written
+    eventually(SOON, "all four idle", || {
+        (house.output().matches("GET /health status=200").count() == 4).then_some(())
+    });
     let mut newcomers: Vec<Wire> = (0..3).map(|_| house.wire()).collect();
     for wire in &mut newcomers {
         let (answer, took) = timed(|| wire.ask(&chat(&question("demo-echo", "new"))));

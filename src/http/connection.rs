@@ -124,6 +124,8 @@ impl Call<'_> {
         self.sent.set(Sent::Open);
         self.wire.socket().write_all(&bytes)?;
         self.sent.set(Sent::All);
+        // from here on nothing is owed to this client, whatever the handler still has to do
+        self.wire.seat.enter(Phase::Idle);
         Ok(())
     }
 
@@ -135,8 +137,8 @@ impl Call<'_> {
     /// Begins a stream of any type; nothing is sent before its first piece.
     pub fn stream(&mut self, content_type: &str) -> EventStream {
         self.close |= self.ends_connection();
-        let socket = Arc::clone(self.wire.seat.socket());
-        EventStream::new(socket, Rc::clone(&self.sent), self.head.is_http11, self.close, content_type)
+        let seat = Arc::clone(&self.wire.seat);
+        EventStream::new(seat, Rc::clone(&self.sent), self.head.is_http11, self.close, content_type)
     }
 
     /// Whether no other request can follow: the rest of this one is in the way, or the server began to stop meanwhile.

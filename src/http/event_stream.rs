@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 use std::io::{self, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::answer::COMMON_HEADERS;
+use super::seats::{Phase, Seat};
 
 /// How far the answer to one request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum Sent {
 /// sees the break.
 #[derive(Debug)]
 pub struct EventStream {
-    socket: Arc<TcpStream>,
+    seat: Arc<Seat>,
     sent: Rc<Cell<Sent>>,
     framing: Framing,
     head: Vec<u8>,
@@ -41,7 +42,7 @@ enum Framing {
 impl EventStream {
     /// A stream with status 200, whose head leaves together with the first event.
     pub(super) fn new(
-        socket: Arc<TcpStream>,
+        seat: Arc<Seat>,
         sent: Rc<Cell<Sent>>,
         is_http11: bool,
         close: bool,
@@ -60,7 +61,7 @@ impl EventStream {
             head += "Connection: close\r\n";
         }
         head += "\r\n";
-        EventStream { socket, sent, framing, head: head.into_bytes(), frame: Vec::new() }
+        EventStream { seat, sent, framing, head: head.into_bytes(), frame: Vec::new() }
     }
 
     /// Whether anything has been sent; until then another answer can be given instead.
@@ -86,7 +87,7 @@ impl EventStream {
         if self.framing == Framing::Chunked {
             self.frame.extend_from_slice(b"\r\n");
         }
-        (&*self.socket).write_all(&self.frame)
+        self.seat.socket().as_ref().write_all(&self.frame)
     }
 
     /// Ends the stream as a whole.
@@ -95,11 +96,12 @@ impl EventStream {
         if self.framing == Framing::Chunked {
             last.extend_from_slice(b"0\r\n\r\n");
         }
-        (&*self.socket).write_all(&last)?;
+        self.seat.socket().as_ref().write_all(&last)?;
         self.sent.set(match self.framing {
             Framing::Chunked => Sent::All,
             Framing::UntilClose => Sent::UntilClose,
         });
+        self.seat.enter(Phase::Idle);
         Ok(())
     }
 }
@@ -108,7 +110,7 @@ impl Drop for EventStream {
     fn drop(&mut self) {
         if self.sent.get() == Sent::Open {
             // ENOTCONN only says that the client was faster
-            let _ = self.socket.shutdown(Shutdown::Both);
+            let _ = self.seat.socket().shutdown(Shutdown::Both);
         }
     }
 }

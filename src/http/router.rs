@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -127,7 +128,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
     }
     match route {
         Route::Home => send(call, record, Answer::text(200, HOME)),
-        Route::Health => send(call, record, health()),
+        Route::Health => send(call, record, health(app)),
         Route::Chat => relay::chat(app, call, record),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
@@ -140,8 +141,14 @@ const HOME: &str = concat!(
     ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nGET  /v1/models\nGET  /health\n"
 );
 
-fn health() -> Answer {
-    let body = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});
+fn health(app: &App) -> Answer {
+    let counters = app.files.counters();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let uploads = json!({
+        "hits": count(&counters.hits), "misses": count(&counters.misses), "joined": count(&counters.joined),
+        "evictions": count(&counters.evictions), "dead": count(&counters.dead),
+    });
+    let body = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "uploads": uploads});
     Answer::json(200, body.to_string().into_bytes())
 }
 
