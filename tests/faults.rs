@@ -314,3 +314,50 @@ fn an_error_that_never_ends_is_given_up() {
     assert_eq!(answer.status, 502);
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+/// A Poe that answers every question with `events`, which come at once.
+fn saying(events: &'static str) -> House {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+            // the whole question is read first: closing with some of it unread would break the answer off
+            let mut question = Vec::new();
+            let mut bytes = [0; 4096];
+            while !question.ends_with(b"}") && !question.starts_with(b"GET ") {
+                match socket.read(&mut bytes) {
+                    Ok(count) if count > 0 => question.extend_from_slice(&bytes[..count]),
+                    _ => break,
+                }
+            }
+            let _ = socket.write_all(format!("{head}{events}").as_bytes());
+        }
+    });
+    let mut program = binary();
+    program.env("POE_BASE_URL", url);
+    House::start(program, &[])
+}
+
+#[test]
+fn what_is_no_text_does_not_hide_the_status_of_an_error() {
+    let house = saying(
+        "event: data\ndata: {\"metadata\": \"m\"}\n\nevent: replace_response\ndata: {\"text\": \"\"}\n\n\
+         event: error\ndata: {\"error_type\": \"insufficient_fund\", \"text\": \"No points\"}\n\n",
+    );
+    for body in [question("any", "x"), streamed("any", "x")] {
+        assert_eq!(house.chat(&body).status, 402);
+    }
+}
+
+#[test]
+fn events_beside_the_answer_never_end_it() {
+    let house = saying(
+        "event: text\ndata: {\"text\": \"said\"}\n\nevent: data\ndata: {\"metadata\": null}\n\n\
+         event: suggested_reply\ndata: {}\n\n\
+         event: file\ndata: {\"url\": \"https://x/y\", \"name\": null, \"content_type\": null}\n\n\
+         event: done\ndata: {}\n\n",
+    );
+    let answer = house.chat(&question("any", "x"));
+    assert!(content(&answer).starts_with("said"), "{}", answer.text());
+}

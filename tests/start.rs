@@ -240,3 +240,41 @@ fn all_addresses_of_this_machine_can_be_bound() {
         assert_eq!(house.ask(&get("/health")).status, 200, "an IPv6 wildcard takes IPv4 clients too");
     }
 }
+
+/// A page of somebody else's, shown by a browser on this machine, must not spend the key.
+#[test]
+fn no_web_page_spends_the_servers_key() {
+    let mut program = binary();
+    program.env("POE_API_KEY", SECRET);
+    let house = House::start(program, &["--demo"]);
+    let body = question("demo-echo", "x").to_string();
+    let ask = |headers: &str| {
+        let head = format!("POST /v1/chat/completions HTTP/1.1\r\n{headers}Content-Type: text/plain\r\n");
+        house.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).status
+    };
+    assert_eq!(ask("Host: localhost\r\n"), 200);
+    assert_eq!(ask("Host: localhost\r\nOrigin: http://localhost:3000\r\n"), 200);
+    assert_eq!(ask("Host: localhost\r\nOrigin: https://evil.example\r\n"), 403);
+    assert_eq!(ask("Host: evil.example\r\n"), 403, "by a name of its own");
+    let preflight = "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\
+                     Access-Control-Request-Private-Network: true\r\n\r\n";
+    assert_eq!(house.ask(preflight).status, 403);
+}
+
+#[test]
+fn the_list_of_models_is_that_of_models_yaml() {
+    let place = directory("models");
+    let file = "enable: true\nmodels:\n  demo-echo:\n    mapping: parrot\n  demo-story:\n    enable: false\n\
+                custom_models:\n  - id: my-private-bot\n    owned_by: me\n";
+    fs::write(place.join("models.yaml"), file).unwrap();
+    let house = House::demo(&["--config-dir", place.to_str().expect("UTF-8")]);
+    let list = house.ask(&get("/v1/models")).json();
+    let listed = |name: &str| list["data"].as_array().unwrap().iter().any(|model| model["id"] == name);
+    assert!(listed("parrot") && listed("my-private-bot") && listed("demo-think"));
+    assert!(!listed("demo-echo") && !listed("demo-story"));
+    assert_eq!(house.ask(&get("/v1/models/parrot")).status, 200);
+    assert_eq!(house.ask(&get("/v1/models/demo-story")).status, 404);
+    let answer = house.chat(&question("parrot", "hello"));
+    assert_eq!((content(&answer).as_str(), answer.json()["model"].as_str()), ("hello", Some("parrot")));
+    assert_eq!(house.chat(&question("demo-story", "x")).status, 404);
+}

@@ -307,9 +307,15 @@ fn bare(text: &str) -> &str {
     text.trim_matches(|char: char| matches!(char, '*' | '_') || char.is_whitespace())
 }
 
+/// Whether a picture or a link stands in the text: rows have none.
+fn shows_file(text: &str) -> bool {
+    text.contains("](")
+}
+
 fn is_known_row(text: &str) -> bool {
     let bare = bare(text);
     is_short_line(text)
+        && !shows_file(text)
         && ROW_BEGINNINGS.iter().any(|word| bare.starts_with(word))
         && ROW_ENDINGS.iter().any(|ending| bare.ends_with(ending))
 }
@@ -329,6 +335,7 @@ fn may_be_known_row(text: &str) -> bool {
     let bare = bare(text);
     let follows = |rest: &str| !rest.starts_with(char::is_alphabetic);
     is_short_line(text)
+        && !shows_file(text)
         && ROW_BEGINNINGS
             .iter()
             .any(|word| word.starts_with(bare) || bare.strip_prefix(word).is_some_and(follows))

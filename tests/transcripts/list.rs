@@ -62,6 +62,7 @@ transcripts! {
     tool_choice_auto_without_a_call
     tool_choice_required_native_is_asked_again
     tool_choice_required_prompt_is_asked_again
+    tool_choice_required_after_a_fall_back
     tool_choice_required_and_never_met
     tool_choice_named_native
     tool_choice_named_prompt_wrong_tool_is_asked_again

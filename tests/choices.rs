@@ -1,0 +1,46 @@
+//! Several choices of one question, asked for side by side.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+
+use std::thread;
+use std::time::Duration;
+
+use common::{Ending, House, chat, claims_success, fault, streamed, timed};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn two_choices(bot: &str, words: &str) -> Value {
+    let mut body = streamed(bot, words);
+    body["n"] = 2.into();
+    body
+}
+
+#[test]
+fn what_a_slow_client_does_not_read_stays_at_poe() {
+    let poe = common::Poe::start();
+    let house = House::before(&poe, &[]);
+    let mut lazy = house.wire();
+    lazy.send(chat(&two_choices("demo-fast", "2000000")));
+    // two million events of two choices would take hundreds of megabytes; watched for as long as that took before
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(100));
+        let memory = house.memory("VmRSS:");
+        assert!(memory < 64 << 10, "{memory} KiB");
+    }
+}
+
+#[test]
+fn busy_choices_end_with_an_error_when_the_server_stops() {
+    let mut house = House::demo(&["--shutdown-grace-seconds", "0"]);
+    let mut wire = house.wire();
+    let mut stream = wire.stream(&chat(&two_choices("demo-story", "x")));
+    let first = stream.begin();
+    house.signal(Signal::TERM);
+    let (rest, took) = timed(|| stream.rest());
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(stream.answer.ending, Ending::Framed);
+    assert_eq!(fault(&rest).expect("an error event").0, "overloaded", "{first:?} {rest:?}");
+    assert!(!claims_success(&rest));
+    assert_eq!(house.wait(Duration::from_secs(2)).code(), Some(0));
+}
