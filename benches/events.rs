@@ -13,6 +13,7 @@ use std::hint::black_box;
 use std::slice::Chunks;
 use std::time::Instant;
 
+use poe2openai::dialect::Encoder as _;
 use poe2openai::dialect::chat::{Encoder, Meta};
 use poe2openai::error::{Error, Kind, Result};
 use poe2openai::exchange::json_format::JsonOnly;

@@ -196,11 +196,11 @@ fn the_readme_names_every_dependency_and_no_other() {
     assert!(stale.is_empty(), "README.md, Dependencies names what Cargo.toml does not have: {stale:?}");
 }
 
-/// As `dialect/chat` writes them. What a client that has hung up would get is seen by nobody.
+/// As `dialect/openai.rs` writes them. What a client that has hung up would get is seen by nobody.
 #[test]
 fn the_readme_explains_every_error_code() {
     let readme = read("README.md");
-    let source = read("src/dialect/chat/mod.rs");
+    let source = read("src/dialect/openai.rs");
     let arms = source.lines().filter(|line| line.trim_start().starts_with("Kind::"));
     let codes = arms.filter_map(|line| Some(line.split_once("Some(\"")?.1.split_once('"')?.0));
     let codes: BTreeSet<_> = codes.filter(|code| *code != "client_gone").collect();

@@ -16,7 +16,7 @@ use super::event_stream::{EventStream, Sent};
 use super::head::{self, Framing, Head};
 use super::listener::Limits;
 use super::seats::{Going, Phase, Seat, Stop};
-use crate::dialect;
+use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
 
 /// What is read from the socket at once. It lies on the stack, which each held stream keeps.
@@ -178,7 +178,7 @@ pub fn live(seat: Arc<Seat>, limits: Limits, stop: Stop, handler: &dyn Handler) 
             Ok(None) => return,
             Err(error) => {
                 log::debug!("a request was refused unread: {error}");
-                let answer = dialect::chat::error_answer(&error);
+                let answer = Dialect::default().error_answer(&error);
                 let refusal = Answer::json(error.kind.status(), answer).print(None, true);
                 if refusal.is_ok_and(|bytes| wire.socket().write_all(&bytes).is_ok()) {
                     wire.linger();
@@ -290,7 +290,7 @@ impl Wire {
         if sent.get() == Sent::Nothing && !matches!(outcome, Ok(Err(_))) {
             let error = Error::new(Kind::Internal, "the server failed to answer this request");
             call.close = true;
-            let _ = call.send(Answer::json(error.kind.status(), dialect::chat::error_answer(&error)));
+            let _ = call.send(Answer::json(error.kind.status(), Dialect::default().error_answer(&error)));
         }
         let close = call.close || outcome.is_err();
         match sent.get() {

@@ -15,7 +15,7 @@ use super::answer::Answer;
 use super::connection::{self, Handler};
 use super::pool::Pool;
 use super::seats::{Going, Seats, Stop};
-use crate::dialect;
+use crate::dialect::Dialect;
 use crate::error::{Error, Kind};
 
 const BACKLOG: i32 = 1024;
@@ -184,7 +184,7 @@ struct Farewells {
 impl Farewells {
     fn refuse(&mut self, mut socket: TcpStream) {
         let error = Error::new(Kind::Overloaded, "the server has no free connection; try again in a second");
-        let body = dialect::chat::error_answer(&error);
+        let body = Dialect::default().error_answer(&error);
         let answer = Answer::json(error.kind.status(), body).header("Retry-After", "1");
         let Ok(bytes) = answer.print(None, true) else { return };
         // a fresh socket has room for one small answer: this never blocks

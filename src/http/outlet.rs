@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::event_stream::EventStream;
-use crate::dialect::chat::Encoder;
+use crate::dialect::Encoder;
 use crate::error::Error;
 use crate::exchange::Event;
 
 /// An encoder and the stream it writes to.
 pub struct Outlet {
     stream: EventStream,
-    encoder: Encoder,
+    encoder: Box<dyn Encoder>,
     frame: Vec<u8>,
     interval: Duration,
     last: Instant,
@@ -22,7 +22,7 @@ pub struct Outlet {
 impl Outlet {
     /// An outlet that can be shared between the relay and its watch, both on one thread. Nothing is sent before the
     /// first event, or before `interval` has passed in silence.
-    pub fn shared(stream: EventStream, encoder: Encoder, interval: Duration) -> Rc<RefCell<Outlet>> {
+    pub fn shared(stream: EventStream, encoder: Box<dyn Encoder>, interval: Duration) -> Rc<RefCell<Outlet>> {
         let outlet = Outlet { stream, encoder, frame: Vec::new(), interval, last: Instant::now() };
         Rc::new(RefCell::new(outlet))
     }

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::dialect::Dialect;
 use crate::exchange::TokenUsage;
 
 /// The notes on one request.
 #[derive(Debug)]
 pub struct Record {
     start: Instant,
+    /// In whose words errors are told.
+    pub dialect: Dialect,
     /// The model asked for, once known.
     pub model: Option<String>,
     /// The HTTP status; 0 while nothing has been answered.
@@ -23,7 +26,15 @@ impl Record {
     /// A request that begins now.
     pub fn new() -> Record {
         let start = Instant::now();
-        Record { start, model: None, status: 0, usage: None, fault: None, first_byte: None }
+        Record {
+            start,
+            dialect: Dialect::default(),
+            model: None,
+            status: 0,
+            usage: None,
+            fault: None,
+            first_byte: None,
+        }
     }
 
     /// The first byte of the answer leaves now.

@@ -19,7 +19,7 @@ use super::record::Record;
 use super::router::{poe_key, refuse, send};
 use super::seats::Going;
 use crate::app::App;
-use crate::dialect::chat::{self, Chat, Encoder, Meta};
+use crate::dialect::{Question, Stamp};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Event, Reply};
 use crate::ids::id;
@@ -28,34 +28,44 @@ use crate::poe::{self, Watch};
 /// As many as one request may ask for.
 const MAX_CHOICES: usize = 8;
 
-/// Answers `POST /v1/chat/completions`.
-pub fn chat(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    let (key, chat) = match decode(app, call) {
+/// Answers a question of any dialect: `decode` makes it of the body, for the owner of the Poe key.
+pub fn answer(
+    app: &App,
+    call: &mut Call<'_>,
+    record: &mut Record,
+    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
+) -> io::Result<()> {
+    let (key, question) = match question(app, call, decode) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
-    record.model = Some(chat.ask.model.clone());
-    let meta = Meta {
-        id: id("chatcmpl-"),
-        created: UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs()),
-        model: chat.ask.model.clone(),
-        has_functions: chat.has_functions,
-    };
-    match chat.stream {
-        true => stream(app, call, record, &key, chat, meta),
-        false => whole(app, call, record, &key, chat, &meta),
+    record.model = Some(question.ask.model.clone());
+    match question.stream {
+        true => stream(app, call, record, &key, question),
+        false => whole(app, call, record, &key, question),
     }
 }
 
 /// Who asks, and what.
-fn decode(app: &App, call: &mut Call<'_>) -> Result<(String, Chat)> {
+fn question(
+    app: &App,
+    call: &mut Call<'_>,
+    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
+) -> Result<(String, Question)> {
     let key = poe_key(app, call.head())?;
+    let body = body(app, call)?;
+    let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
+    let question = decode(&key, &body, &Stamp { now, make_id: &id })?;
+    Ok((key, question))
+}
+
+/// The request's body, as it was sent.
+pub fn body(app: &App, call: &mut Call<'_>) -> Result<Vec<u8>> {
     if let Some(encoding) = call.head().header("content-encoding").filter(|name| *name != "identity") {
         let message = format!("a body with Content-Encoding {encoding} is not read here: send it plain");
         return Err(Error::new(Kind::UnsupportedEncoding, message));
     }
-    let body = call.body(app.settings.max_request_size)?;
-    Ok((key, chat::decode(&body)?))
+    call.body(app.settings.max_request_size)
 }
 
 /// The answer as one piece.
@@ -64,11 +74,11 @@ fn whole(
     call: &mut Call<'_>,
     record: &mut Record,
     key: &str,
-    chat: Chat,
-    meta: &Meta,
+    question: Question,
 ) -> io::Result<()> {
+    let Question { ask, mut encoder, .. } = question;
     let watch = watch_client(call);
-    let replies = Order::prepare(app, key, chat.ask, &watch).and_then(|order| {
+    let replies = Order::prepare(app, key, ask, &watch).and_then(|order| {
         let choices = vec![(); order.choices()];
         poe::aside(choices, MAX_CHOICES, &watch, |(), watch| order.reply(watch)).into_iter().collect()
     });
@@ -76,9 +86,8 @@ fn whole(
         Ok(replies) => replies,
         Err(error) => return refuse(call, record, &error),
     };
-    let (body, usage) = chat::encode(meta, &replies);
-    record.usage = Some(usage);
-    send(call, record, Answer::json(200, body))
+    replies.iter().for_each(|reply| record.add_usage(reply.finish.usage));
+    send(call, record, Answer::json(200, encoder.whole(&replies)))
 }
 
 /// The answer as a stream, one flush per event.
@@ -87,18 +96,16 @@ fn stream(
     call: &mut Call<'_>,
     record: &mut Record,
     key: &str,
-    chat: Chat,
-    meta: Meta,
+    question: Question,
 ) -> io::Result<()> {
-    let encoder = Encoder::new(meta, chat.ask.choices, chat.includes_usage);
+    let Question { ask, encoder, .. } = question;
     let outlet = Outlet::shared(call.event_stream(), encoder, app.settings.keep_alive);
     let watch = watch_stream(call, &outlet);
-    let told = Order::prepare(app, key, chat.ask, &watch).map_err(Fault::from).and_then(|order| match order
-        .choices()
-    {
-        1 => one_choice(&order, &outlet, record, &watch),
-        _ => several_choices(&order, &outlet, record, &watch),
-    });
+    let told =
+        Order::prepare(app, key, ask, &watch).map_err(Fault::from).and_then(|order| match order.choices() {
+            1 => one_choice(&order, &outlet, record, &watch),
+            _ => several_choices(&order, &outlet, record, &watch),
+        });
     match told {
         Ok(()) => Ok(()),
         Err(Fault::Answer(error)) if !outlet.borrow().has_begun() => refuse(call, record, &error),

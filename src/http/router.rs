@@ -14,7 +14,7 @@ use super::head::Head;
 use super::record::Record;
 use super::{catalog, relay};
 use crate::app::App;
-use crate::dialect;
+use crate::dialect::{Dialect, chat};
 use crate::error::{Error, Kind, Result};
 
 /// What answers a path.
@@ -51,6 +51,11 @@ impl Route {
             Route::Chat => "POST",
             _ => "GET",
         }
+    }
+
+    /// In whose words it answers.
+    fn dialect(&self) -> Dialect {
+        Dialect::OpenAi
     }
 
     fn allow(&self) -> &'static str {
@@ -120,16 +125,17 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         let error = Error::new(Kind::NotFound, format!("there is nothing at {} {}", head.method, head.path));
         return refuse(call, record, &error);
     };
+    record.dialect = route.dialect();
     let asked = if head.method == "HEAD" { "GET" } else { head.method.as_str() };
     if asked != route.method() {
         let message = format!("{} is not allowed here, only {}", head.method, route.allow());
         let error = Error::new(Kind::MethodNotAllowed, message);
-        return send(call, record, error_answer(&error).header("Allow", route.allow()));
+        return send(call, record, error_answer(record.dialect, &error).header("Allow", route.allow()));
     }
     match route {
         Route::Home => send(call, record, Answer::text(200, HOME)),
         Route::Health => send(call, record, health(app)),
-        Route::Chat => relay::chat(app, call, record),
+        Route::Chat => relay::answer(app, call, record, |_, body, stamp| chat::decode(body, stamp)),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
@@ -215,8 +221,8 @@ fn shown_key(head: &Head) -> Result<Option<String>> {
 }
 
 /// An error as a whole answer, with the time after which to try again.
-pub fn error_answer(error: &Error) -> Answer {
-    let answer = Answer::json(error.kind.status(), dialect::chat::error_answer(error));
+pub fn error_answer(dialect: Dialect, error: &Error) -> Answer {
+    let answer = Answer::json(error.kind.status(), dialect.error_answer(error));
     match error.retry_after {
         Some(wait) => answer.header("Retry-After", wait.as_secs_f64().ceil().max(1.0).to_string()),
         None => answer,
@@ -236,7 +242,7 @@ pub fn refuse(call: &mut Call<'_>, record: &mut Record, error: &Error) -> io::Re
     record.fault = Some(error.message.clone());
     match error.kind {
         Kind::ClientGone => Err(io::ErrorKind::BrokenPipe.into()),
-        _ => send(call, record, error_answer(error)),
+        _ => send(call, record, error_answer(record.dialect, error)),
     }
 }
 

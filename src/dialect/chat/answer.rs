@@ -5,9 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{Meta, finish_reason, usage};
 use crate::exchange::{Reply, TokenUsage, ToolCall};
 
-/// The whole answer, one choice for each reply, and what it took.
-pub fn encode(meta: &Meta, replies: &[Reply]) -> (Vec<u8>, TokenUsage) {
-    let spent = spent(replies);
+/// The whole answer, one choice for each reply.
+pub fn encode(meta: &Meta, replies: &[Reply]) -> Vec<u8> {
     let choices: Vec<Value> =
         replies.iter().enumerate().map(|(index, reply)| choice(meta, index, reply)).collect();
     let answer = json!({
@@ -16,9 +15,9 @@ pub fn encode(meta: &Meta, replies: &[Reply]) -> (Vec<u8>, TokenUsage) {
         "created": meta.created,
         "model": meta.model,
         "choices": choices,
-        "usage": usage(spent),
+        "usage": usage(spent(replies)),
     });
-    (answer.to_string().into_bytes(), spent)
+    answer.to_string().into_bytes()
 }
 
 fn choice(meta: &Meta, index: usize, reply: &Reply) -> Value {
@@ -105,7 +104,7 @@ mod tests {
             ..Reply::default()
         };
         let plain = Reply { text: "hi".into(), finish: reply.finish.clone(), ..Reply::default() };
-        let answer: Value = serde_json::from_slice(&encode(&meta, &[reply, plain]).0).unwrap();
+        let answer: Value = serde_json::from_slice(&encode(&meta, &[reply, plain])).unwrap();
         let message = &answer["choices"][0]["message"];
         assert_eq!(message["content"], Value::Null);
         assert_eq!((&message["reasoning_content"], &message["reasoning"]), (&json!("hm"), &json!("hm")));

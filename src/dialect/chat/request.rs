@@ -9,7 +9,8 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
-use crate::error::{Error, Kind, Result};
+use crate::dialect::json;
+use crate::error::{Error, Result};
 use crate::exchange::{
     Ask, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
 };
@@ -28,25 +29,9 @@ pub struct Chat {
 }
 
 /// Reads a request's body. Errors name the field, as a path such as `messages[0].content`.
-pub fn decode(body: &[u8]) -> Result<Chat> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let request: Request = serde_path_to_error::deserialize(&mut json).map_err(malformed)?;
-    json.end().map_err(|error| {
-        Error::new(Kind::InvalidRequest, format!("the body is not one JSON value: {error}"))
-    })?;
+pub fn read(body: &[u8]) -> Result<Chat> {
+    let request: Request = json::read(body)?;
     request.into_chat()
-}
-
-fn malformed(error: serde_path_to_error::Error<serde_json::Error>) -> Error {
-    let path = error.path().to_string();
-    let inner = error.into_inner();
-    if inner.is_syntax() || inner.is_eof() {
-        return Error::new(Kind::InvalidRequest, format!("the body is not valid JSON: {inner}"));
-    }
-    match path.as_str() {
-        "." => Error::new(Kind::InvalidRequest, format!("the body is not a request: {inner}")),
-        path => Error::invalid(path, format!("{path}: {inner}")),
-    }
 }
 
 #[derive(Deserialize)]
@@ -557,21 +542,22 @@ fn source(path: &str, raw: RawSource) -> Result<FileSource> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use serde_json::json;
 
-    fn read(value: Value) -> Result<Chat> {
-        decode(value.to_string().as_bytes())
+    fn read_value(value: Value) -> Result<Chat> {
+        read(value.to_string().as_bytes())
     }
 
     fn with(field: &str, value: Value) -> Result<Chat> {
         let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
         request[field] = value;
-        read(request)
+        read_value(request)
     }
 
     #[test]
     fn content_as_string_as_parts_and_null() {
-        let chat = read(
+        let chat = read_value(
             json!({"model": " m ", "stream": true, "stream_options": {"include_usage": true}, "messages": [
             {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
             {"role": "assistant", "content": null, "reasoning_content": "hm", "refusal": null},
@@ -648,7 +634,7 @@ mod tests {
             assert_eq!(error.kind, Kind::InvalidRequest);
         }
         for body in ["", "{", "[]", "7", "{\"model\":\"m\"} x", "\u{0}"] {
-            assert_eq!(decode(body.as_bytes()).unwrap_err().kind, Kind::InvalidRequest, "{body}");
+            assert_eq!(read(body.as_bytes()).unwrap_err().kind, Kind::InvalidRequest, "{body}");
         }
     }
 
@@ -684,7 +670,7 @@ mod tests {
         .unwrap();
         assert_eq!(chat.ask.tools.len(), 1);
         assert!(!chat.has_functions);
-        let chat = read(json!({"model": "m", "functions": [{"name": "b", "parameters": {}}], "function_call": {"name": "b"},
+        let chat = read_value(json!({"model": "m", "functions": [{"name": "b", "parameters": {}}], "function_call": {"name": "b"},
             "messages": [{"role": "user", "content": "x"},
                          {"role": "assistant", "content": null, "function_call": {"name": "b", "arguments": "{}"}},
                          {"role": "function", "name": "b", "content": "1"}]})).unwrap();
@@ -718,10 +704,11 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_hints_and_poe_parameters_are_parameters() {
-        let chat =
-            read(json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "aspect_ratio": "1:1",
-            "user": "u", "poe": {"parameters": {"web_search": true}}}))
-            .unwrap();
+        let chat = read_value(
+            json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "aspect_ratio": "1:1",
+            "user": "u", "poe": {"parameters": {"web_search": true}}}),
+        )
+        .unwrap();
         assert_eq!(chat.ask.hints, *json!({"aspect_ratio": "1:1", "user": "u"}).as_object().unwrap());
         assert_eq!(chat.ask.parameters, *json!({"web_search": true}).as_object().unwrap());
     }

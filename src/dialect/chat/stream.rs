@@ -4,11 +4,12 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{Meta, error_value, finish_reason, usage};
+use super::{Meta, answer, finish_reason, usage};
+use crate::dialect::{self, openai::error_value};
 use crate::error::Error;
-use crate::exchange::{Event, Finish, TokenUsage, ToolDelta};
+use crate::exchange::{Event, Finish, Reply, TokenUsage, ToolDelta};
 
-/// Renders the stream of one request: all its choices, interleaved as they come.
+/// Tells the answer to one request: all its choices, in a stream interleaved as they come.
 ///
 /// Text is the hot path: everything around it is made once, and the text is escaped straight into the output.
 pub struct Encoder {
@@ -49,55 +50,6 @@ impl Encoder {
             choices: vec![Choice::Silent; choices],
             spent: TokenUsage::default(),
         }
-    }
-
-    /// Renders `event` of choice `index` into `out`.
-    pub fn event(&mut self, index: usize, event: &Event, out: &mut Vec<u8>) {
-        let is_rendered =
-            matches!(event, Event::Text(_) | Event::Thinking(_) | Event::ToolCall(_) | Event::Finish(_));
-        if is_rendered && self.choices[index] == Choice::Silent {
-            self.choices[index] = Choice::Open;
-            self.delta(index, out, |out| out.extend_from_slice(br#""role":"assistant","content":"""#));
-        }
-        match event {
-            Event::Text(text) => self.delta(index, out, |out| string_field("content", text, out)),
-            Event::Thinking(text) => self.delta(index, out, |out| {
-                string_field("reasoning_content", text, out);
-                out.push(b',');
-                string_field("reasoning", text, out);
-            }),
-            Event::ToolCall(call) if self.meta.has_functions && call.index > 0 => {} // no place in the old way
-            Event::ToolCall(call) => {
-                let calls = self.call(call);
-                self.delta(index, out, |out| out.extend_from_slice(&calls));
-            }
-            Event::Finish(finish) => self.finish(index, finish, out),
-            // files stand in the text as Markdown, suggestions and metadata have no place in a stream, and what was
-            // retracted has been settled below
-            Event::File(_) | Event::Suggestion(_) | Event::Metadata(_) | Event::Retract => {}
-        }
-    }
-
-    /// The end of the whole stream: usage if it was asked for, and `[DONE]`.
-    pub fn end(&mut self, out: &mut Vec<u8>) {
-        if self.includes_usage {
-            let chunk = json!({
-                "id": self.meta.id, "object": "chat.completion.chunk", "created": self.meta.created,
-                "model": self.meta.model, "choices": [], "usage": usage(self.spent),
-            });
-            frame(&chunk, out);
-        }
-        out.extend_from_slice(b"data: [DONE]\n\n");
-    }
-
-    /// The end of a stream that failed. No `[DONE]` follows: nobody shall take it for complete.
-    pub fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
-        frame(&error_value(error), out);
-    }
-
-    /// A sign of life: a comment without a blank line, because some readers take a blank line for an event.
-    pub fn keep_alive(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b": keep-alive\n");
     }
 
     fn delta(&self, index: usize, out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) {
@@ -144,6 +96,60 @@ impl Encoder {
     }
 }
 
+impl dialect::Encoder for Encoder {
+    fn whole(&mut self, replies: &[Reply]) -> Vec<u8> {
+        answer::encode(&self.meta, replies)
+    }
+
+    fn event(&mut self, index: usize, event: &Event, out: &mut Vec<u8>) {
+        let is_rendered =
+            matches!(event, Event::Text(_) | Event::Thinking(_) | Event::ToolCall(_) | Event::Finish(_));
+        if is_rendered && self.choices[index] == Choice::Silent {
+            self.choices[index] = Choice::Open;
+            self.delta(index, out, |out| out.extend_from_slice(br#""role":"assistant","content":"""#));
+        }
+        match event {
+            Event::Text(text) => self.delta(index, out, |out| string_field("content", text, out)),
+            Event::Thinking(text) => self.delta(index, out, |out| {
+                string_field("reasoning_content", text, out);
+                out.push(b',');
+                string_field("reasoning", text, out);
+            }),
+            Event::ToolCall(call) if self.meta.has_functions && call.index > 0 => {} // no place in the old way
+            Event::ToolCall(call) => {
+                let calls = self.call(call);
+                self.delta(index, out, |out| out.extend_from_slice(&calls));
+            }
+            Event::Finish(finish) => self.finish(index, finish, out),
+            // files stand in the text as Markdown, suggestions and metadata have no place in a stream, and what was
+            // retracted has been settled below
+            Event::File(_) | Event::Suggestion(_) | Event::Metadata(_) | Event::Retract => {}
+        }
+    }
+
+    /// The end of the whole stream: usage if it was asked for, and `[DONE]`.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if self.includes_usage {
+            let chunk = json!({
+                "id": self.meta.id, "object": "chat.completion.chunk", "created": self.meta.created,
+                "model": self.meta.model, "choices": [], "usage": usage(self.spent),
+            });
+            frame(&chunk, out);
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// The end of a stream that failed. No `[DONE]` follows: nobody shall take it for complete.
+    fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
+        frame(&error_value(error), out);
+    }
+
+    /// A sign of life: a comment without a blank line, because some readers take a blank line for an event.
+    fn keep_alive(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b": keep-alive\n");
+    }
+}
+
 fn number(number: usize, out: &mut Vec<u8>) {
     // writing into a Vec cannot fail
     let _ = write!(out, "{number}");
@@ -164,6 +170,7 @@ fn frame(value: &Value, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Encoder as _;
     use crate::error::Kind;
     use crate::exchange::FinishReason;
 

@@ -1,11 +1,11 @@
-//! A chat request: any bytes are refused in so many words or become a query for Poe, whichever way the tools go.
+//! A request in any dialect: any bytes are refused in so many words or become a query for Poe, whichever way the tools go.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use poe2openai::attach::to_user_turns;
-use poe2openai::dialect::chat;
-use poe2openai::error::{Error, Kind};
+use poe2openai::dialect::{Question, Stamp, chat, openai};
+use poe2openai::error::{Error, Kind, Result};
 use poe2openai::exchange::{
     Ask, Attachment, FileSource, Part, ToolXml, carry_in_prompt, carry_pictures, check_tool_turns, firmer,
     json_format,
@@ -15,10 +15,16 @@ use serde::de::IgnoredAny;
 
 use super::replay::{Answer, fold};
 
-/// Checks one input.
+/// Checks one input as a chat request.
 pub fn chat_request(body: &[u8]) {
-    let ask = match chat::decode(body) {
-        Ok(chat) => chat.ask,
+    request(body, chat::decode);
+}
+
+/// Checks one input of a dialect.
+fn request(body: &[u8], decode: fn(&[u8], &Stamp<'_>) -> Result<Question>) {
+    let stamp = Stamp { now: 0, make_id: &|prefix| format!("{prefix}1") };
+    let ask = match decode(body, &stamp) {
+        Ok(question) => question.ask,
         Err(error) => return refusal(&error, body),
     };
     assert!(!ask.messages.is_empty() && !ask.model.is_empty() && ask.model.trim() == ask.model);
@@ -64,7 +70,7 @@ const VALUES: [&str; 4] = ["{}", r#"{"a":{"a":[1,"x",null]},"b":-0.5}"#, "[[],1e
 
 fn refusal(error: &Error, body: &[u8]) {
     assert_eq!(error.kind, Kind::InvalidRequest, "{error}");
-    let answer = chat::error_answer(error);
+    let answer = openai::error_answer(error);
     serde_json::from_slice::<IgnoredAny>(&answer).expect("an error is JSON");
     proportionate(answer.len(), body);
 }
