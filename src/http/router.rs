@@ -14,7 +14,7 @@ use super::head::Head;
 use super::record::Record;
 use super::{catalog, relay};
 use crate::app::App;
-use crate::dialect::{Dialect, chat};
+use crate::dialect::{Dialect, chat, completions};
 use crate::error::{Error, Kind, Result};
 
 /// What answers a path.
@@ -23,6 +23,7 @@ enum Route {
     Home,
     Health,
     Chat,
+    Completions,
     Models,
     Model(String),
 }
@@ -39,6 +40,7 @@ impl Route {
             (_, [] | ["v1"]) => Some(Route::Home),
             (_, ["health"]) => Some(Route::Health),
             (["chat", "completions"], _) => Some(Route::Chat),
+            (["completions"], _) => Some(Route::Completions),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -48,7 +50,7 @@ impl Route {
 
     fn method(&self) -> &'static str {
         match self {
-            Route::Chat => "POST",
+            Route::Chat | Route::Completions => "POST",
             _ => "GET",
         }
     }
@@ -60,7 +62,7 @@ impl Route {
 
     fn allow(&self) -> &'static str {
         match self {
-            Route::Chat => "POST, OPTIONS",
+            Route::Chat | Route::Completions => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -136,6 +138,9 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Home => send(call, record, Answer::text(200, HOME)),
         Route::Health => send(call, record, health(app)),
         Route::Chat => relay::answer(app, call, record, |_, body, stamp| chat::decode(body, stamp)),
+        Route::Completions => {
+            relay::answer(app, call, record, |_, body, stamp| completions::decode(body, stamp))
+        }
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
