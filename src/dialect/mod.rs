@@ -6,8 +6,11 @@ pub mod catalog;
 pub mod chat;
 pub mod completions;
 pub mod files;
+pub mod form;
+pub mod images;
 mod json;
 pub mod openai;
+pub mod speech;
 
 use crate::error::Error;
 use crate::exchange::{Ask, Event, Reply};

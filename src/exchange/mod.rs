@@ -26,6 +26,7 @@ mod tool_xml;
 mod typed_args;
 mod unfence;
 mod usage;
+mod works;
 
 pub use ask::{
     Ask, Attachment, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
@@ -44,3 +45,4 @@ pub use tool_prompt::{carry_in_prompt, check_tool_turns, firmer, tell_calls_apar
 pub use tool_xml::ToolXml;
 pub use unfence::Unfence;
 pub use usage::{CountTokens, Usage, prompt_tokens};
+pub use works::{Work, works};

@@ -18,6 +18,7 @@ mod record;
 mod relay;
 mod router;
 mod seats;
+mod works;
 
 pub use answer::Answer;
 pub use connection::{Call, Client, Handler};

@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
 use super::record::Record;
-use super::{catalog, relay};
+use super::{catalog, relay, works};
 use crate::app::App;
 use crate::dialect::{Dialect, chat, completions};
 use crate::error::{Error, Kind, Result};
@@ -24,6 +24,9 @@ enum Route {
     Health,
     Chat,
     Completions,
+    ImageGenerations,
+    ImageEdits,
+    Speech,
     Models,
     Model(String),
 }
@@ -41,6 +44,9 @@ impl Route {
             (_, ["health"]) => Some(Route::Health),
             (["chat", "completions"], _) => Some(Route::Chat),
             (["completions"], _) => Some(Route::Completions),
+            (["images", "generations"], _) => Some(Route::ImageGenerations),
+            (["images", "edits"], _) => Some(Route::ImageEdits),
+            (["audio", "speech"], _) => Some(Route::Speech),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -50,8 +56,8 @@ impl Route {
 
     fn method(&self) -> &'static str {
         match self {
-            Route::Chat | Route::Completions => "POST",
-            _ => "GET",
+            Route::Home | Route::Health | Route::Models | Route::Model(_) => "GET",
+            _ => "POST",
         }
     }
 
@@ -61,8 +67,8 @@ impl Route {
     }
 
     fn allow(&self) -> &'static str {
-        match self {
-            Route::Chat | Route::Completions => "POST, OPTIONS",
+        match self.method() {
+            "POST" => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -141,6 +147,9 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Completions => {
             relay::answer(app, call, record, |_, body, stamp| completions::decode(body, stamp))
         }
+        Route::ImageGenerations => works::generation(app, call, record),
+        Route::ImageEdits => works::edit(app, call, record),
+        Route::Speech => works::speech(app, call, record),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
