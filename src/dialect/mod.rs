@@ -4,9 +4,13 @@
 
 pub mod catalog;
 pub mod chat;
+pub mod completions;
 pub mod files;
+pub mod form;
+pub mod images;
 mod json;
 pub mod openai;
+pub mod speech;
 
 use crate::error::Error;
 use crate::exchange::{Ask, Event, Reply};
@@ -39,8 +43,8 @@ pub struct Stamp<'a> {
 
 /// A decoded request: what is asked, and how its answer is told.
 pub struct Question {
-    /// What is asked.
-    pub ask: Ask,
+    /// What is asked, one answer made of all; none where nothing is to be asked.
+    pub asks: Vec<Ask>,
     /// As a stream.
     pub stream: bool,
     /// Tells the answer.
@@ -49,7 +53,12 @@ pub struct Question {
 
 /// Tells one answer in one dialect: whole, or event by event.
 pub trait Encoder {
-    /// The answer as one piece, one reply for each choice.
+    /// The MIME type of the stream.
+    fn content_type(&self) -> &'static str {
+        "text/event-stream; charset=utf-8"
+    }
+
+    /// The answer as one piece, one reply for each choice: all choices of the first ask, then those of the next.
     fn whole(&mut self, replies: &[Reply]) -> Vec<u8>;
 
     /// Renders `event` of choice `index` into `out`.

@@ -21,6 +21,7 @@ mod relay;
 mod router;
 mod seats;
 mod state;
+mod works;
 
 pub use answer::Answer;
 pub use connection::{Call, Client, Handler};

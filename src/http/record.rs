@@ -45,11 +45,11 @@ impl Record {
         self.first_byte.get_or_insert(self.start.elapsed());
     }
 
-    /// Adds what one choice took. All choices answer one question, so that counts once.
-    pub fn add_usage(&mut self, usage: Option<TokenUsage>) {
+    /// Adds what one choice took. A question counts once, with the first choice that answers it.
+    pub fn add_usage(&mut self, usage: Option<TokenUsage>, is_first: bool) {
         let Some(usage) = usage else { return };
         let sum = self.usage.get_or_insert_default();
-        sum.prompt = usage.prompt;
+        sum.prompt += if is_first { usage.prompt } else { 0 };
         sum.completion += usage.completion;
         sum.reasoning += usage.reasoning;
     }

@@ -21,7 +21,7 @@ use super::seats::Going;
 use crate::app::App;
 use crate::dialect::{Question, Stamp};
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{Event, Reply};
+use crate::exchange::{Ask, Event, Reply};
 use crate::ids::id;
 use crate::poe::{self, Watch};
 
@@ -47,11 +47,11 @@ pub fn answer_for(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let (key, question) = match key.and_then(|key| question(key, app, call, decode)) {
+    let (key, question) = match question(key, app, call, decode) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
-    record.model = Some(question.ask.model.clone());
+    record.model = question.asks.first().map(|ask| ask.model.clone());
     match question.stream {
         true => stream(app, call, record, &key, question),
         false => whole(app, call, record, &key, question),
@@ -59,12 +59,13 @@ pub fn answer_for(
 }
 
 /// Who asks, and what.
-fn question(
-    key: String,
+pub fn question<Q>(
+    key: Result<String>,
     app: &App,
     call: &mut Call<'_>,
-    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
-) -> Result<(String, Question)> {
+    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Q>,
+) -> Result<(String, Q)> {
+    let key = key?;
     let body = body(app, call)?;
     let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
     let question = decode(&key, &body, &Stamp { now, make_id: &id })?;
@@ -88,18 +89,48 @@ fn whole(
     key: &str,
     question: Question,
 ) -> io::Result<()> {
-    let Question { ask, mut encoder, .. } = question;
-    let watch = watch_client(call);
-    let replies = Order::prepare(app, key, ask, &watch).and_then(|order| {
-        let choices = vec![(); order.choices()];
-        poe::aside(choices, MAX_CHOICES, &watch, |(), watch| order.reply(watch)).into_iter().collect()
-    });
-    let replies: Vec<Reply> = match replies {
-        Ok(replies) => replies,
-        Err(error) => return refuse(call, record, &error),
-    };
-    replies.iter().for_each(|reply| record.add_usage(reply.finish.usage));
-    send(call, record, Answer::json(200, encoder.whole(&replies)))
+    let Question { asks, mut encoder, .. } = question;
+    match replies(app, record, key, asks, &watch_client(call)) {
+        Ok(replies) => send(call, record, Answer::json(200, encoder.whole(&replies))),
+        Err(error) => refuse(call, record, &error),
+    }
+}
+
+/// The replies to all asks, asked for side by side.
+pub fn replies(
+    app: &App,
+    record: &mut Record,
+    key: &str,
+    asks: Vec<Ask>,
+    watch: &Watch,
+) -> Result<Vec<Reply>> {
+    let orders = prepare(app, key, asks, watch)?;
+    let choices = choices(&orders);
+    let replies = poe::aside(choices.clone(), MAX_CHOICES, watch, |choice, watch| choice.order.reply(watch));
+    let replies: Vec<Reply> = replies.into_iter().collect::<Result<_>>()?;
+    for (choice, reply) in choices.iter().zip(&replies) {
+        record.add_usage(reply.finish.usage, choice.is_first);
+    }
+    Ok(replies)
+}
+
+/// One choice of the answer.
+#[derive(Clone, Copy)]
+struct Choice<'o> {
+    order: &'o Order<'o>,
+    /// The first of those that answer the same question.
+    is_first: bool,
+}
+
+fn prepare<'a>(app: &'a App, key: &'a str, asks: Vec<Ask>, watch: &Watch) -> Result<Vec<Order<'a>>> {
+    asks.into_iter().map(|ask| Order::prepare(app, key, ask, watch)).collect()
+}
+
+/// All choices in the order in which the answer has them: those of the first ask, then those of the next.
+fn choices<'o>(orders: &'o [Order<'o>]) -> Vec<Choice<'o>> {
+    let of_one =
+        |order: &'o Order<'o>| (0..order.choices()).map(move |at| Choice { order, is_first: at == 0 });
+    orders.iter().flat_map(of_one).collect()
 }
 
 /// The answer as a stream, one flush per event.
@@ -110,14 +141,19 @@ fn stream(
     key: &str,
     question: Question,
 ) -> io::Result<()> {
-    let Question { ask, encoder, .. } = question;
-    let outlet = Outlet::shared(call.event_stream(), encoder, app.settings.keep_alive);
+    let Question { asks, encoder, .. } = question;
+    let outlet = Outlet::shared(call.stream(encoder.content_type()), encoder, app.settings.keep_alive);
     let watch = watch_stream(call, &outlet);
-    let told =
-        Order::prepare(app, key, ask, &watch).map_err(Fault::from).and_then(|order| match order.choices() {
-            1 => one_choice(&order, &outlet, record, &watch),
-            _ => several_choices(&order, &outlet, record, &watch),
-        });
+    let told = prepare(app, key, asks, &watch).map_err(Fault::from).and_then(|orders| {
+        match choices(&orders).as_slice() {
+            [] => {
+                record.status = 200;
+                outlet.borrow_mut().end().map_err(Fault::Client)
+            }
+            [only] => one_choice(only.order, &outlet, record, &watch),
+            choices => several_choices(choices, &outlet, record, &watch),
+        }
+    });
     match told {
         Ok(()) => Ok(()),
         Err(Fault::Answer(error)) if !outlet.borrow().has_begun() => refuse(call, record, &error),
@@ -146,7 +182,7 @@ fn one_choice(
         let event = event?;
         let is_last = matches!(event, Event::Finish(_));
         judge(order, judged.as_mut(), &event)?;
-        pass(outlet, record, 0, &event)?;
+        pass(outlet, record, 0, true, &event)?;
         if is_last {
             break;
         }
@@ -157,7 +193,7 @@ fn one_choice(
 
 /// Asks for all choices side by side and passes their events on as they come.
 fn several_choices(
-    order: &Order<'_>,
+    choices: &[Choice<'_>],
     outlet: &RefCell<Outlet>,
     record: &mut Record,
     watch: &Watch,
@@ -166,18 +202,18 @@ fn several_choices(
     let worker = |watch: &Watch, told: &SyncSender<(usize, Result<Event>)>| {
         let index = next.fetch_add(1, Ordering::Relaxed);
         let tell = |event| told.send((index, event)).is_ok();
-        match order.place(Manner::Stream, watch) {
+        match choices[index].order.place(Manner::Stream, watch) {
             Ok(mut events) => while events.next().is_some_and(tell) {},
             Err(error) => drop(tell(Err(error))),
         }
     };
-    let mut judged: Vec<_> =
-        (0..order.choices()).map(|_| order.insists_on_json().then(Reply::default)).collect();
+    let insists = |choice: &Choice<'_>| choice.order.insists_on_json().then(Reply::default);
+    let mut judged: Vec<_> = choices.iter().map(insists).collect();
     let mut left = Ok(());
-    let told = poe::listen(order.choices(), watch, worker, |(index, event)| {
-        let event = event?;
-        judge(order, judged[index].as_mut(), &event)?;
-        pass(outlet, record, index, &event).map_err(|fault| match fault {
+    let told = poe::listen(choices.len(), watch, worker, |(index, event)| {
+        let (event, choice) = (event?, &choices[index]);
+        judge(choice.order, judged[index].as_mut(), &event)?;
+        pass(outlet, record, index, choice.is_first, &event).map_err(|fault| match fault {
             Fault::Answer(error) => error,
             Fault::Client(error) => {
                 left = Err(Fault::Client(error));
@@ -190,12 +226,18 @@ fn several_choices(
     outlet.borrow_mut().end().map_err(Fault::Client)
 }
 
-fn pass(outlet: &RefCell<Outlet>, record: &mut Record, index: usize, event: &Event) -> Result<(), Fault> {
+fn pass(
+    outlet: &RefCell<Outlet>,
+    record: &mut Record,
+    index: usize,
+    is_first: bool,
+    event: &Event,
+) -> Result<(), Fault> {
     outlet.borrow_mut().send(index, event).map_err(Fault::Client)?;
     record.status = 200;
     record.first_byte();
     if let Event::Finish(finish) = event {
-        record.add_usage(finish.usage);
+        record.add_usage(finish.usage, is_first);
     }
     Ok(())
 }

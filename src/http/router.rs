@@ -12,9 +12,9 @@ use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
 use super::record::Record;
-use super::{admin, catalog, relay, state};
+use super::{admin, catalog, relay, state, works};
 use crate::app::App;
-use crate::dialect::{Dialect, chat};
+use crate::dialect::{Dialect, chat, completions};
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
 
@@ -24,6 +24,10 @@ enum Route {
     Home,
     Health,
     Chat,
+    Completions,
+    ImageGenerations,
+    ImageEdits,
+    Speech,
     Models,
     Model(String),
     Ready,
@@ -47,6 +51,10 @@ impl Route {
                 Some(Route::Admin(parts.iter().map(|part| decoded(part)).collect()))
             }
             (["chat", "completions"], _) => Some(Route::Chat),
+            (["completions"], _) => Some(Route::Completions),
+            (["images", "generations"], _) => Some(Route::ImageGenerations),
+            (["images", "edits"], _) => Some(Route::ImageEdits),
+            (["audio", "speech"], _) => Some(Route::Speech),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -56,8 +64,8 @@ impl Route {
 
     fn method(&self) -> &'static str {
         match self {
-            Route::Chat => "POST",
-            _ => "GET",
+            Route::Home | Route::Health | Route::Models | Route::Model(_) => "GET",
+            _ => "POST",
         }
     }
 
@@ -67,8 +75,8 @@ impl Route {
     }
 
     fn allow(&self) -> &'static str {
-        match self {
-            Route::Chat => "POST, OPTIONS",
+        match self.method() {
+            "POST" => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -164,6 +172,12 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
             send(call, record, answer)
         }
         Route::Admin(path) => behind_locks(app, call, record, &path),
+        Route::Completions => {
+            relay::answer(app, call, record, |_, body, stamp| completions::decode(body, stamp))
+        }
+        Route::ImageGenerations => works::generation(app, call, record),
+        Route::ImageEdits => works::edit(app, call, record),
+        Route::Speech => works::speech(app, call, record),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }

@@ -6,6 +6,7 @@ mod stream;
 
 use serde_json::{Value, json};
 
+pub(in crate::dialect) use request::{OneOrMany, choices, within};
 pub use stream::Encoder;
 
 use super::{Question, Stamp};
@@ -34,7 +35,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
         has_functions: chat.has_functions,
     };
     let encoder = Encoder::new(meta, chat.ask.choices, chat.includes_usage);
-    Ok(Question { ask: chat.ask, stream: chat.stream, encoder: Box::new(encoder) })
+    Ok(Question { asks: vec![chat.ask], stream: chat.stream, encoder: Box::new(encoder) })
 }
 
 /// OpenAI's word for why an answer ended.
@@ -50,7 +51,7 @@ fn finish_reason(reason: crate::exchange::FinishReason, meta: &Meta) -> &'static
 }
 
 /// OpenAI's `usage`.
-fn usage(usage: crate::exchange::TokenUsage) -> Value {
+pub(in crate::dialect) fn usage(usage: crate::exchange::TokenUsage) -> Value {
     json!({
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
