@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::bots::{self, Bot};
+use super::doors::Door;
 
 /// How the model list describes a bot.
 pub struct Traits {
@@ -12,6 +13,20 @@ pub struct Traits {
     /// Tokens that fit, and tokens that one answer may have. Most entries of the real list have none.
     context: Option<(u32, u32)>,
     parameters: &'static [Parameter],
+    /// Doors beside the bots' own. Most entries of the real list have none.
+    doors: &'static [Door],
+}
+
+impl Traits {
+    /// Whether the list declares this door.
+    pub fn declares(&self, door: Door) -> bool {
+        self.doors.contains(&door)
+    }
+
+    /// The names of the parameters.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.parameters.iter().map(|parameter| parameter.name).collect()
+    }
 }
 
 /// A parameter that a bot declares.
@@ -25,8 +40,20 @@ struct Parameter {
 }
 
 /// A plain text bot.
-pub const TEXT: Traits =
-    Traits { output: "text", input: &["text", "image"], features: &[], context: None, parameters: &[] };
+pub const TEXT: Traits = Traits {
+    output: "text",
+    input: &["text", "image"],
+    features: &[],
+    context: None,
+    parameters: &[],
+    doors: &[],
+};
+
+/// A text bot with tools behind every door.
+pub const DOORS: Traits = Traits { doors: ALL_DOORS, parameters: &[SEARCH], ..TOOLS };
+
+const ALL_DOORS: &[Door] = &[Door::Messages, Door::Responses, Door::Chat];
+const OPENAI_DOORS: &[Door] = &[Door::Responses, Door::Chat];
 
 /// A text bot with tools.
 pub const TOOLS: Traits = Traits { features: &["tools"], context: Some((128_000, 16_384)), ..TEXT };
@@ -65,6 +92,7 @@ pub const GPT: Traits = Traits {
         ),
         choice("verbosity", r#"{"enum":["low","medium","high"]}"#, r#""medium""#, "Length of the answer"),
     ],
+    doors: OPENAI_DOORS,
     ..TEXT
 };
 
@@ -87,6 +115,7 @@ pub const CLAUDE: Traits = Traits {
             "Tokens for thought",
         ),
     ],
+    doors: ALL_DOORS,
     ..TEXT
 };
 
@@ -98,6 +127,7 @@ pub const GEMINI: Traits = Traits {
         SEARCH,
         choice("thinking_level", r#"{"enum":["minimal","low","high"]}"#, r#""minimal""#, "Level of thought"),
     ],
+    doors: OPENAI_DOORS,
     ..TEXT
 };
 
@@ -141,7 +171,7 @@ fn entry(bot: &Bot, index: usize, base: &str) -> Value {
         },
         "supported_features": traits.features,
         // Empty for three of four real entries too: these bots answer at the bot door only.
-        "supported_endpoints": [],
+        "supported_endpoints": traits.doors.iter().map(|door| door.path()).collect::<Vec<_>>(),
         "pricing": context.map(|_| json!({"prompt": "0.0000016", "completion": "0.000013", "image": null, "request": null,
             "input_cache_read": "0.00000016", "input_cache_write": null})),
         "context_window": context.map(|(length, output)| json!({"context_length": length, "max_output_tokens": output})),

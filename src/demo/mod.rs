@@ -1,23 +1,26 @@
 //! An embedded Poe that speaks the real bot protocol on loopback: for a first try without an account, and for the tests.
 //!
 //! Reading order for the protocol: `query` is what a client sends, `script` the events that a bot answers with, `bots` what
-//! bots do with them, well-behaved or not; `catalog` is the model list, `uploads` the way of files into Poe, and `server` the
-//! doors and what opens them.
+//! bots do with them, well-behaved or not; `catalog` is the model list, `uploads` the way of files into Poe, `doors` what
+//! Poe's other doors make of the same bots, and `server` the routes and what opens them.
 //!
 //! | door | what for |
 //! |---|---|
 //! | `POST /bot/{name}` | a query (`"type":"query"`) answered by a stream of events, or `"type":"settings"` |
+//! | `POST /v1/chat/completions`, `/v1/responses`, `/v1/messages` | Poe's own doors, for bots that declare them |
 //! | `GET /v1/models` | the model list |
 //! | `POST /upload`, `GET /files/{id}/{name}` | files for queries; at real Poe on hosts of their own |
 //! | `GET /usage/current_balance`, `GET /usage/points_history` | points |
 //! | `GET /art/{name}` | what the bots themselves made |
-//! | `GET /demo/queries`, `/demo/stats`, `/demo/uploads` | for tests: what came, what is open, what is kept |
+//! | `GET /demo/queries`, `/demo/doors` | for tests: what came, at the bots' door and at the others |
+//! | `GET /demo/stats`, `/demo/uploads` | for tests: what is open, what is kept |
 //! | `POST /demo/reset`, `/demo/expire-files` | for tests: forget; make all upload links dead |
 //!
 //! Every key opens it but `wrong-key` (401), `poor-key` (402) and `slow-down` (429).
 
 mod bots;
 mod catalog;
+mod doors;
 mod form;
 mod player;
 mod query;

@@ -10,9 +10,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::bots::{self, Bot, Turn};
+use super::doors::{self, Asked, Door, Quirk, Teller, Tokens};
 use super::player::{self, Ending, Wire};
 use super::query::Query;
-use super::script::{Refusal, Script};
+use super::script::{Refusal, Script, Step};
 use super::state::State;
 use super::uploads::{Upload, Uploads};
 use super::{catalog, form};
@@ -34,13 +35,23 @@ struct Request {
     path: String,
     query: String,
     authorization: Option<String>,
+    api_key: Option<String>,
     headers: Value,
     content_type: String,
 }
 
 /// Headers that a recorded query shows; the key is none of them.
-const SHOWN_HEADERS: &[&str] =
-    &["accept", "content-type", "content-length", "user-agent", "host", "accept-encoding"];
+const SHOWN_HEADERS: &[&str] = &[
+    "accept",
+    "content-type",
+    "content-length",
+    "user-agent",
+    "host",
+    "accept-encoding",
+    "anthropic-version",
+    "anthropic-beta",
+    "poe-feature",
+];
 
 impl Request {
     fn of(call: &Call<'_>) -> Request {
@@ -52,6 +63,7 @@ impl Request {
             path: head.path.clone(),
             query: head.query.clone().unwrap_or_default(),
             authorization: head.header("authorization").map(str::to_string),
+            api_key: head.header("x-api-key").map(str::to_string),
             headers: Value::Object(shown.collect()),
             content_type: head.header("content-type").unwrap_or_default().to_string(),
         }
@@ -70,6 +82,7 @@ impl Handler for FakePoe {
         let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
         match (request.method.as_str(), &segments[..]) {
             ("POST", ["bot", name]) => self.bot(call, &request, &form::decode(name)),
+            ("POST", ["v1", ..]) if Door::at(&request.path).is_some() => self.door(call, &request),
             ("POST", ["upload"]) => self.upload(call, &request),
             ("POST", ["demo", "reset"]) => {
                 self.state.reset();
@@ -102,6 +115,7 @@ impl FakePoe {
             ["art", _] => art(call, &request.path),
             ["usage", view] => self.usage(call, request, view),
             ["demo", "queries"] => ok(call, &self.state.queries()),
+            ["demo", "doors"] => ok(call, &self.state.doors()),
             ["demo", "uploads"] => {
                 let shown = self.uploads().shown(&self.base);
                 ok(call, &shown)
@@ -172,6 +186,95 @@ impl FakePoe {
                     // Dropped without an end, the stream breaks off where it is.
                     Ending::Broken => Err(io::ErrorKind::ConnectionAborted.into()),
                 }
+            }
+        }
+    }
+
+    /// `POST /v1/chat/completions`, `/v1/responses`, `/v1/messages`: bots that declare it, asked in another tongue.
+    fn door(&self, call: &mut Call<'_>, request: &Request) -> io::Result<()> {
+        let Some(door) = Door::at(&request.path) else { return Ok(()) };
+        let refused = |call: &mut Call<'_>, refusal| refuse(call, &door.refusal(refusal));
+        let bytes = match call.body(LARGEST_BODY) {
+            Ok(bytes) => bytes,
+            Err(error) => return refused(call, malformed(error.kind.status(), &error.message)),
+        };
+        let body: Value = match serde_json::from_slice(&bytes) {
+            Ok(body) => body,
+            Err(error) => return refused(call, malformed(400, &format!("The body is not JSON: {error}"))),
+        };
+        let name = body["model"].as_str().unwrap_or_default();
+        let bot = bots::find(name).filter(|bot| bot.traits.declares(door));
+        let size = bytes.len();
+        let (number, cached) =
+            self.state.enter(door.path(), bot.map_or("", |bot| bot.name), request.headers.clone(), bytes);
+        let key = request.authorization.as_deref().map_or(request.api_key.as_deref(), bearer);
+        if let Err(refusal) = admit(key) {
+            return refused(call, refusal);
+        }
+        if door == Door::Messages && request.headers["anthropic-version"].is_null() {
+            return refused(call, malformed(400, "anthropic-version: header is required"));
+        }
+        let Some(bot) = bot.filter(|bot| doors::quirk(bot) != Some(Quirk::Unknown)) else {
+            return refused(call, door.unknown(name));
+        };
+        match doors::read(door, bot, &body, &bot.traits.names()) {
+            Err(refusal) => refused(call, refusal),
+            Ok(asked) => {
+                let tokens = Tokens { prompt: size.div_ceil(4), cached };
+                let teller = Teller::new(door, bot.name, number, tokens, asked.includes_usage);
+                self.play_at(door, call, bot, &asked, teller, number)
+            }
+        }
+    }
+
+    fn play_at(
+        &self,
+        door: Door,
+        call: &mut Call<'_>,
+        bot: &Bot,
+        asked: &Asked,
+        mut teller: Teller,
+        number: u64,
+    ) -> io::Result<()> {
+        let query = &asked.query;
+        let nth = self.state.count_try(bot.name, query);
+        let _open = self.state.open(bot.name);
+        match bot.script(&Turn { query, nth, base: &self.base, dead_file: None }) {
+            Script::Refuse(refusal) => refuse(call, &door.refusal(refusal)),
+            Script::HangUp => Err(io::ErrorKind::ConnectionAborted.into()),
+            Script::Silence => {
+                player::silence(&mut Silent(Watch::of(call)))?;
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
+            Script::Stream(steps) if asked.stream => {
+                let told = steps.filter_map(move |step| teller.step(step));
+                let line = Line { watch: Watch::of(call), stream: call.event_stream() };
+                let mut line = Noted { line, state: &self.state, number };
+                match player::play(told, &mut line)? {
+                    Ending::Framed => line.line.stream.end(),
+                    Ending::Broken => Err(io::ErrorKind::ConnectionAborted.into()),
+                }
+            }
+            Script::Stream(steps) => {
+                let mut is_done = false;
+                for step in steps {
+                    if let Step::Event { name: "error", data } = &step {
+                        let words = data["text"].as_str().unwrap_or_default();
+                        return refuse(call, &door.refusal(Refusal::new(500, "provider_error", words)));
+                    }
+                    is_done |= matches!(step, Step::Event { name: "done", .. });
+                    // frames are put together, only time passes here
+                    let waits = teller.step(step).filter(|step| !matches!(step, Step::Raw(_)));
+                    if player::play(waits.into_iter(), &mut Silent(Watch::of(call)))? == Ending::Broken {
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
+                }
+                if !is_done {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                let answer = teller.whole();
+                self.state.leave(number, answer.to_string().as_bytes());
+                ok(call, &answer)
             }
         }
     }
@@ -318,6 +421,26 @@ impl Wire for Line {
     }
     fn sleep(&mut self, time: Duration) {
         thread::sleep(time);
+    }
+}
+
+/// The same, with what is sent remembered.
+struct Noted<'s> {
+    line: Line,
+    state: &'s State,
+    number: u64,
+}
+
+impl Wire for Noted<'_> {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.state.leave(self.number, bytes);
+        self.line.send(bytes)
+    }
+    fn is_gone(&self) -> bool {
+        self.line.is_gone()
+    }
+    fn sleep(&mut self, time: Duration) {
+        self.line.sleep(time);
     }
 }
 

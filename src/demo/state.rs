@@ -27,7 +27,23 @@ struct Memory {
     charges: VecDeque<Value>,
     queries: u64,
     spent: u64,
+    doors: VecDeque<Passage>,
+    passages: u64,
 }
+
+/// What came through one of Poe's own doors and what left through it, byte by byte.
+#[derive(Default)]
+struct Passage {
+    number: u64,
+    door: &'static str,
+    bot: &'static str,
+    headers: Value,
+    body: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+/// Shorter beginnings of a question are not worth to be kept.
+const LEAST_CACHED_TOKENS: usize = 1024;
 
 /// Streams of one bot.
 #[derive(Default)]
@@ -57,6 +73,48 @@ impl State {
     /// All queries that are remembered, oldest first.
     pub fn queries(&self) -> Value {
         self.memory().records.iter().map(|(_, record)| record.clone()).collect()
+    }
+
+    /// Remembers what came through `door`, and gives it a number. The second value is how many tokens of the question are
+    /// known from an earlier one: four bytes are one.
+    pub fn enter(
+        &self,
+        door: &'static str,
+        bot: &'static str,
+        headers: Value,
+        body: Vec<u8>,
+    ) -> (u64, usize) {
+        let mut memory = self.memory();
+        memory.passages += 1;
+        let same = memory.doors.iter().filter(|one| one.door == door && one.bot == bot);
+        let common = same.map(|one| one.body.iter().zip(&body).take_while(|(a, b)| a == b).count()).max();
+        let cached =
+            Some(common.unwrap_or(0) / 4).filter(|tokens| *tokens >= LEAST_CACHED_TOKENS).unwrap_or(0);
+        let number = memory.passages;
+        memory.doors.push_back(Passage { number, door, bot, headers, body, ..Passage::default() });
+        let held = |memory: &Memory| memory.doors.iter().map(|one| one.body.len()).sum::<usize>();
+        while memory.doors.len() > MOST_RECORDS
+            || held(&memory) > MOST_RECORDED_BYTES && memory.doors.len() > 1
+        {
+            memory.doors.pop_front();
+        }
+        (number, cached)
+    }
+
+    /// Remembers bytes of the answer to what came as `number`.
+    pub fn leave(&self, number: u64, bytes: &[u8]) {
+        if let Some(one) = self.memory().doors.iter_mut().find(|one| one.number == number) {
+            one.answer.extend_from_slice(bytes);
+        }
+    }
+
+    /// What came through the doors and what left through them, oldest first.
+    pub fn doors(&self) -> Value {
+        let shown = |one: &Passage| {
+            json!({"door": one.door, "bot": one.bot, "headers": one.headers,
+                "body": String::from_utf8_lossy(&one.body), "answer": String::from_utf8_lossy(&one.answer)})
+        };
+        self.memory().doors.iter().map(shown).collect()
     }
 
     /// How often the bot was asked this, this time included. What the user said last, up to its first line end, tells one
@@ -127,7 +185,7 @@ impl State {
             ((*bot).to_string(), json!({"open": streams.open, "total": streams.total}))
         };
         let bots: serde_json::Map<String, Value> = memory.streams.iter().map(row).collect();
-        json!({"queries": memory.queries, "open": sum(|one| one.open), "total": sum(|one| one.total), "bots": bots})
+        json!({"queries": memory.queries, "doors": memory.passages, "open": sum(|one| one.open), "total": sum(|one| one.total), "bots": bots})
     }
 
     /// Forgets all but the streams that are open now.
@@ -190,6 +248,20 @@ mod tests {
         assert_eq!(state.queries()[0], 5);
         state.record(json!("huge"), MOST_RECORDED_BYTES + 1);
         assert_eq!(state.queries(), json!(["huge"]));
+    }
+
+    #[test]
+    fn a_question_that_begins_like_an_earlier_one_is_cached() {
+        let state = State::default();
+        let body = |end: &str| [&[b'x'; 8192], end.as_bytes()].concat();
+        assert_eq!(state.enter("/v1/x", "a", Value::Null, body("one")), (1, 0));
+        assert_eq!(state.enter("/v1/x", "a", Value::Null, body("two")), (2, 2048));
+        assert_eq!(state.enter("/v1/x", "b", Value::Null, body("two")), (3, 0));
+        state.leave(2, b"answer");
+        assert_eq!(
+            (&state.doors()[1]["answer"], &state.doors()[2]["answer"]),
+            (&json!("answer"), &json!(""))
+        );
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub fn find(name: &str) -> Option<&'static Bot> {
     all().find(|bot| bot.name.eq_ignore_ascii_case(name))
 }
 
-use catalog::{AUDIO, CLAUDE, GEMINI, GPT, IMAGE, TEXT, TOOLS};
+use catalog::{AUDIO, CLAUDE, DOORS, GEMINI, GPT, IMAGE, TEXT, TOOLS};
 
 /// Bots that answer.
 const WORKING: &[Bot] = &[
@@ -184,6 +184,15 @@ const WORKING: &[Bot] = &[
         "Looks like Claude: effort of output and budget of thought.",
     ),
     plays("demo-gemini", &GEMINI, thought::rich, "Looks like Gemini: level of thought, search."),
+    plays(
+        "demo-door",
+        &DOORS,
+        native::door,
+        "Stands behind every door: repeats what you say, calls your functions.",
+    ),
+    plays("demo-door-story", &DOORS, talk::story, "Tells a short story behind every door."),
+    plays("demo-door-unknown", &DOORS, talk::echo, "Is listed with doors that do not know it."),
+    plays("demo-door-picky", &DOORS, talk::echo, "Is listed with doors that take no temperature."),
 ];
 
 /// Bots that fail, one for each way that is documented or was seen.
@@ -220,6 +229,16 @@ const FAILING: &[Bot] = &[
     plays("demo-stall", &TEXT, faults::stall, "Falls silent before the first event."),
     plays("demo-stall-headers", &TEXT, faults::stall_headers, "Does not even send a head."),
     plays("demo-stall-late", &TEXT, faults::stall_late, "Falls silent after some text."),
+    plays("demo-door-402", &DOORS, |_| faults::refusal(402), "Has no points left, at every door."),
+    plays("demo-door-429", &DOORS, |_| faults::refusal(429), "Answers 429 at every door."),
+    plays("demo-door-503", &DOORS, |_| faults::refusal(503), "Answers 503 at every door."),
+    plays("demo-door-flaky", &DOORS, faults::flaky_http, "Answers 503 at first, at every door."),
+    plays("demo-door-late", &DOORS, faults::late, "Fails after some text, at every door."),
+    plays("demo-door-truncated", &DOORS, faults::truncated, "Never says that it is done, at any door."),
+    plays("demo-door-broken", &DOORS, faults::broken, "Breaks off in mid text, at every door."),
+    plays("demo-door-stall", &DOORS, faults::stall, "Falls silent before the first event, at every door."),
+    plays("demo-door-stall-headers", &DOORS, faults::stall_headers, "Sends no head, at any door."),
+    plays("demo-door-stall-late", &DOORS, faults::stall_late, "Falls silent after some text, at every door."),
 ];
 
 #[cfg(test)]

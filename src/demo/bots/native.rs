@@ -13,6 +13,14 @@ pub fn tools(turn: &Turn) -> Script {
     carry(toolbox::plan, turn)
 }
 
+/// With tools on offer it calls them, else it repeats what it hears.
+pub fn door(turn: &Turn) -> Script {
+    match turn.query.tools.is_empty() {
+        true => super::talk::echo(turn),
+        false => tools(turn),
+    }
+}
+
 pub fn shy(turn: &Turn) -> Script {
     let bench = toolbox::from_query(turn.query);
     whole(steps(&bench, &toolbox::shy(turn, &bench)))

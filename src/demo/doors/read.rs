@@ -1,0 +1,311 @@
+//! What comes through a door, made a query for the bot behind it.
+
+use serde_json::{Map, Value, json};
+
+use super::{Door, Quirk, openai, quirk};
+use crate::demo::bots::Bot;
+use crate::demo::query::Query;
+use crate::demo::script::Refusal;
+
+/// A request that a door lets in.
+pub struct Asked {
+    /// What the bot is asked.
+    pub query: Query,
+    /// Answered as a stream.
+    pub stream: bool,
+    /// Chat Completions: the stream ends with its usage.
+    pub includes_usage: bool,
+}
+
+/// Fields that a door takes for every model.
+fn fields(door: Door) -> &'static [&'static str] {
+    match door {
+        Door::Chat => &[
+            "model",
+            "messages",
+            "stream",
+            "stream_options",
+            "temperature",
+            "top_p",
+            "max_tokens",
+            "max_completion_tokens",
+            "stop",
+            "n",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+            "logprobs",
+            "top_logprobs",
+        ],
+        Door::Responses => &[
+            "model",
+            "input",
+            "stream",
+            "temperature",
+            "top_p",
+            "max_output_tokens",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+            "reasoning",
+            "text",
+            "include",
+            "truncation",
+            "store",
+            "metadata",
+            "previous_response_id",
+        ],
+        Door::Messages => &[
+            "model",
+            "messages",
+            "system",
+            "max_tokens",
+            "stream",
+            "temperature",
+            "top_p",
+            "top_k",
+            "stop_sequences",
+            "tools",
+            "tool_choice",
+            "thinking",
+            "metadata",
+            "output_config",
+            "context_management",
+            "service_tier",
+        ],
+    }
+}
+
+/// Reads `body` for `bot`. `declared` are the names of its own parameters.
+pub fn read(door: Door, bot: &Bot, body: &Value, declared: &[&str]) -> Result<Asked, Refusal> {
+    let given = body.as_object().ok_or_else(|| malformed(door, "", "The body must be an object"))?;
+    let taken = |name: &str| fields(door).contains(&name) || (door == Door::Chat && declared.contains(&name));
+    for name in given.keys() {
+        let is_quirk = matches!(quirk(bot), Some(Quirk::Without(field)) if field == name);
+        if is_quirk || !taken(name) {
+            return Err(unknown_field(door, name));
+        }
+    }
+    if body["previous_response_id"].is_string() {
+        return Err(malformed(door, "previous_response_id", "Responses are not kept: data retention is off"));
+    }
+    if door == Door::Messages && !body["max_tokens"].is_u64() {
+        return Err(malformed(door, "max_tokens", "max_tokens: Field required"));
+    }
+    let mut reading = Reading::default();
+    match door {
+        Door::Chat | Door::Messages => {
+            reading.system(&body["system"]);
+            let messages = body["messages"].as_array().filter(|all| !all.is_empty());
+            let messages =
+                messages.ok_or_else(|| malformed(door, "messages", "messages: at least one is required"))?;
+            messages.iter().for_each(|message| reading.message(message));
+        }
+        Door::Responses => match &body["input"] {
+            Value::String(text) => reading.turn("user", text.clone(), Vec::new()),
+            Value::Array(items) => items.iter().for_each(|item| reading.item(item)),
+            _ => return Err(malformed(door, "input", "input is required")),
+        },
+    }
+    let mut parameters: Map<String, Value> = Map::new();
+    for name in declared {
+        if let Some(value) = given.get(*name).filter(|_| door == Door::Chat) {
+            parameters.insert((*name).into(), value.clone());
+        }
+    }
+    let query = reading.query(parameters, tools(&body["tools"]), &body["tool_choice"]);
+    let query = query.map_err(|reason| malformed(door, "messages", &reason))?;
+    Ok(Asked {
+        query,
+        stream: body["stream"] == true,
+        includes_usage: body["stream_options"]["include_usage"] == true,
+    })
+}
+
+fn unknown_field(door: Door, name: &str) -> Refusal {
+    match door {
+        Door::Messages => malformed(door, name, &format!("{name}: Extra inputs are not permitted")),
+        Door::Chat | Door::Responses => {
+            openai(400, &format!("Unknown parameter: '{name}'."), name, "unknown_parameter")
+        }
+    }
+}
+
+fn malformed(door: Door, param: &str, message: &str) -> Refusal {
+    match door {
+        Door::Messages => Refusal::new(400, "invalid_request_error", message),
+        Door::Chat | Door::Responses => openai(400, message, param, "invalid_value"),
+    }
+}
+
+/// The conversation so far.
+#[derive(Default)]
+struct Reading {
+    turns: Vec<Value>,
+    /// Names of functions by the ids of their calls.
+    calls: Vec<(String, String)>,
+    results: Vec<Value>,
+}
+
+impl Reading {
+    fn system(&mut self, system: &Value) {
+        let (text, _) = content(system);
+        if !text.is_empty() {
+            self.turn("system", text, Vec::new());
+        }
+    }
+
+    fn turn(&mut self, role: &str, text: String, files: Vec<Value>) {
+        if role == "user" {
+            self.results.clear();
+        }
+        self.turns.push(json!({"role": role, "content": text, "attachments": files}));
+    }
+
+    /// A message of Chat Completions or of Messages.
+    fn message(&mut self, message: &Value) {
+        let (text, files) = content(&message["content"]);
+        let parts = message["content"].as_array().cloned().unwrap_or_default();
+        for part in parts.iter().filter(|part| part["type"] == "tool_use") {
+            self.call(&part["id"], &part["name"]);
+        }
+        for call in message["tool_calls"].as_array().into_iter().flatten() {
+            self.call(&call["id"], &call["function"]["name"]);
+        }
+        match message["role"].as_str().unwrap_or_default() {
+            "system" | "developer" => self.turn("system", text, files),
+            "assistant" => self.turn("bot", text, files),
+            "tool" => self.result(&message["tool_call_id"], text),
+            _ => {
+                let results: Vec<&Value> =
+                    parts.iter().filter(|part| part["type"] == "tool_result").collect();
+                if results.is_empty() || !text.is_empty() {
+                    self.turn("user", text, files);
+                }
+                for part in results {
+                    self.result(&part["tool_use_id"], content(&part["content"]).0);
+                }
+            }
+        }
+    }
+
+    /// An item of Responses.
+    fn item(&mut self, item: &Value) {
+        match item["type"].as_str().unwrap_or("message") {
+            "function_call" => self.call(&item["call_id"], &item["name"]),
+            "function_call_output" => self.result(&item["call_id"], content(&item["output"]).0),
+            "message" => self.message(item),
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, id: &Value, name: &Value) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        self.calls.push((text(id), text(name)));
+    }
+
+    fn result(&mut self, id: &Value, content: String) {
+        let id = id.as_str().unwrap_or_default();
+        let name = self.calls.iter().find(|(known, _)| known == id).map_or("tool", |(_, name)| name.as_str());
+        let result = json!({"role": "tool", "name": name, "tool_call_id": id, "content": content});
+        self.results.push(result);
+    }
+
+    fn query(
+        mut self,
+        parameters: Map<String, Value>,
+        tools: Vec<Value>,
+        choice: &Value,
+    ) -> Result<Query, String> {
+        if let Some(last) = self.turns.iter_mut().rev().find(|turn| turn["role"] == "user") {
+            last["parameters"] = parameters.into();
+        }
+        let mut body = json!({"version": "1.2", "type": "query", "query": self.turns, "user_id": "",
+            "conversation_id": "", "message_id": "", "tools": tools, "tool_results": self.results});
+        if !choice.is_null() {
+            body["tool_choice"] = choice.clone();
+        }
+        Query::read(body)
+    }
+}
+
+/// Text and files of a message's content, in any of the three dialects.
+fn content(content: &Value) -> (String, Vec<Value>) {
+    if let Some(text) = content.as_str() {
+        return (text.into(), Vec::new());
+    }
+    let (mut text, mut files) = (Vec::new(), Vec::new());
+    for part in content.as_array().into_iter().flatten() {
+        let url = part["image_url"]["url"].as_str().or_else(|| part["image_url"].as_str());
+        let url = url.or_else(|| part["source"]["url"].as_str());
+        if let Some(url) = url.filter(|url| !url.starts_with("data:")) {
+            files.push(json!({"url": url, "content_type": "image/png", "name": "picture"}));
+        } else if url.is_some() || part["source"]["data"].is_string() {
+            files.push(json!({"url": "data:", "content_type": "image/png", "name": "picture"}));
+        } else if let Some(words) = part["text"].as_str() {
+            text.push(words);
+        }
+    }
+    (text.join("\n"), files)
+}
+
+/// Functions as the bot protocol writes them, from any of the three dialects.
+fn tools(tools: &Value) -> Vec<Value> {
+    let tool = |tool: &Value| {
+        let function = if tool["function"].is_object() { &tool["function"] } else { tool };
+        let name = function["name"].as_str()?;
+        let schema =
+            [&function["parameters"], &function["input_schema"]].into_iter().find(|one| one.is_object());
+        let mut schema = schema.cloned().unwrap_or_else(|| json!({}));
+        if schema["type"].is_null() {
+            schema["type"] = "object".into();
+        }
+        if schema["properties"].is_null() {
+            schema["properties"] = json!({});
+        }
+        let description = function["description"].as_str().unwrap_or_default();
+        Some(json!({"type": "function",
+            "function": {"name": name, "description": description, "parameters": schema}}))
+    };
+    tools.as_array().into_iter().flatten().filter_map(tool).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::bots;
+
+    fn ask(door: Door, bot: &str, body: Value) -> Result<Asked, Refusal> {
+        read(door, bots::find(bot).unwrap(), &body, &["web_search"])
+    }
+
+    #[test]
+    fn three_tongues_ask_the_same() {
+        let chat = json!({"model": "m", "messages": [{"role": "system", "content": "s"},
+            {"role": "user", "content": [{"type": "text", "text": "hi"}]}]});
+        let responses = json!({"model": "m", "input": [{"role": "system", "content": "s"},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}]});
+        let messages = json!({"model": "m", "max_tokens": 9, "system": [{"type": "text", "text": "s"}],
+            "messages": [{"role": "user", "content": "hi"}]});
+        for (door, body) in [(Door::Chat, chat), (Door::Responses, responses), (Door::Messages, messages)] {
+            let query = ask(door, "demo-door", body).ok().unwrap().query;
+            assert_eq!((query.said(), query.messages[0].content.as_str()), ("hi", "s"), "{door:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_the_doors_nor_the_models_is_refused() {
+        let body = |more: &str| {
+            let mut body =
+                json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+            body[more] = json!(1);
+            body
+        };
+        let status = |door, bot, more| ask(door, bot, body(more)).err().map(|refusal| refusal.status);
+        assert_eq!(status(Door::Chat, "demo-door", "web_search"), None);
+        assert_eq!(status(Door::Chat, "demo-door", "temperature"), None);
+        assert_eq!(status(Door::Chat, "demo-door-picky", "temperature"), Some(400));
+        assert_eq!(status(Door::Chat, "demo-door", "seed"), Some(400));
+        assert_eq!(status(Door::Messages, "demo-door", "seed"), Some(400));
+    }
+}
