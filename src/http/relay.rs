@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, UNIX_EPOCH};
@@ -47,11 +48,13 @@ pub fn answer_for(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let (key, question) = match question(key, app, call, decode) {
+    let (key, question) = match question(key, app, call, record, decode) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
     record.model = question.asks.first().map(|ask| ask.model.clone());
+    record.stream = question.stream;
+    record.show();
     match question.stream {
         true => stream(app, call, record, &key, question),
         false => whole(app, call, record, &key, question),
@@ -63,10 +66,12 @@ pub fn question<Q>(
     key: Result<String>,
     app: &App,
     call: &mut Call<'_>,
+    record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Q>,
 ) -> Result<(String, Q)> {
     let key = key?;
     let body = body(app, call)?;
+    record.hear_request(app, &key, &body);
     let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
     let question = decode(&key, &body, &Stamp { now, make_id: &id })?;
     Ok((key, question))
@@ -104,12 +109,13 @@ pub fn replies(
     asks: Vec<Ask>,
     watch: &Watch,
 ) -> Result<Vec<Reply>> {
-    let orders = prepare(app, key, asks, watch)?;
+    let orders = prepare(app, record, key, asks, watch)?;
     let choices = choices(&orders);
     let replies = poe::aside(choices.clone(), MAX_CHOICES, watch, |choice, watch| choice.order.reply(watch));
     let replies: Vec<Reply> = replies.into_iter().collect::<Result<_>>()?;
     for (choice, reply) in choices.iter().zip(&replies) {
         record.add_usage(reply.finish.usage, choice.is_first);
+        record.hear_reply(reply);
     }
     Ok(replies)
 }
@@ -122,8 +128,19 @@ struct Choice<'o> {
     is_first: bool,
 }
 
-fn prepare<'a>(app: &'a App, key: &'a str, asks: Vec<Ask>, watch: &Watch) -> Result<Vec<Order<'a>>> {
-    asks.into_iter().map(|ask| Order::prepare(app, key, ask, watch)).collect()
+fn prepare<'a>(
+    app: &'a App,
+    record: &mut Record,
+    key: &'a str,
+    asks: Vec<Ask>,
+    watch: &Watch,
+) -> Result<Vec<Order<'a>>> {
+    let orders: Vec<_> =
+        asks.into_iter().map(|ask| Order::prepare(app, key, ask, watch)).collect::<Result<_>>()?;
+    if let Some(order) = orders.first() {
+        record.asks(order.bot());
+    }
+    Ok(orders)
 }
 
 /// All choices in the order in which the answer has them: those of the first ask, then those of the next.
@@ -144,16 +161,17 @@ fn stream(
     let Question { asks, encoder, .. } = question;
     let outlet = Outlet::shared(call.stream(encoder.content_type()), encoder, app.settings.keep_alive);
     let watch = watch_stream(call, &outlet);
-    let told = prepare(app, key, asks, &watch).map_err(Fault::from).and_then(|orders| {
-        match choices(&orders).as_slice() {
-            [] => {
-                record.status = 200;
-                outlet.borrow_mut().end().map_err(Fault::Client)
+    let told =
+        prepare(app, record, key, asks, &watch).map_err(Fault::from).and_then(|orders| {
+            match choices(&orders).as_slice() {
+                [] => {
+                    record.status = 200;
+                    outlet.borrow_mut().end().map_err(Fault::Client)
+                }
+                [only] => one_choice(only.order, &outlet, record, &watch),
+                choices => several_choices(choices, &outlet, record, &watch),
             }
-            [only] => one_choice(only.order, &outlet, record, &watch),
-            choices => several_choices(choices, &outlet, record, &watch),
-        }
-    });
+        });
     match told {
         Ok(()) => Ok(()),
         Err(Fault::Answer(error)) if !outlet.borrow().has_begun() => refuse(call, record, &error),
@@ -236,6 +254,7 @@ fn pass(
     outlet.borrow_mut().send(index, event).map_err(Fault::Client)?;
     record.status = 200;
     record.first_byte();
+    record.hear(event);
     if let Event::Finish(finish) = event {
         record.add_usage(finish.usage, is_first);
     }
@@ -273,13 +292,20 @@ impl From<Error> for Fault {
     }
 }
 
-/// Ends a wait when the client has left or the server must stop.
+/// Ends a wait when the client has left, the operator wants it to, or the server must stop.
 pub fn watch_client(call: &Call<'_>) -> Watch {
-    let (client, stop) = (call.client(), call.stop().clone());
-    Rc::new(move || match (client.is_gone(), stop.going()) {
-        (true, _) => Err(Error::new(Kind::ClientGone, "the client has left")),
-        (false, Going::Ending) => Err(Error::new(Kind::Overloaded, "the server is shutting down")),
-        (false, _) => Ok(()),
+    let (client, stop, halt) = (call.client(), call.stop().clone(), Arc::clone(call.halt()));
+    Rc::new(move || {
+        if client.is_gone() {
+            return Err(Error::new(Kind::ClientGone, "the client has left"));
+        }
+        if halt.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::Stopped, "the operator of this server stopped the request"));
+        }
+        match stop.going() {
+            Going::Ending => Err(Error::new(Kind::Overloaded, "the server is shutting down")),
+            Going::On | Going::Draining => Ok(()),
+        }
     })
 }
 

@@ -22,15 +22,16 @@ const MOST_WORDS: usize = 1000;
 
 /// `POST /v1/images/generations`
 pub fn generation(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    let painting =
-        relay::question(poe_key(app, call.head()), app, call, |_, body, _| images::decode_generation(body));
+    let painting = relay::question(poe_key(app, call.head()), app, call, record, |_, body, _| {
+        images::decode_generation(body)
+    });
     pictures(app, call, record, painting)
 }
 
 /// `POST /v1/images/edits`
 pub fn edit(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
     let content_type = call.head().header("content-type").unwrap_or_default().to_owned();
-    let painting = relay::question(poe_key(app, call.head()), app, call, |_, body, _| {
+    let painting = relay::question(poe_key(app, call.head()), app, call, record, |_, body, _| {
         images::decode_edit(&content_type, body)
     });
     pictures(app, call, record, painting)
@@ -44,6 +45,7 @@ fn pictures(
 ) -> io::Result<()> {
     let answer = painting.and_then(|(key, painting)| {
         record.model = Some(painting.ask.model.clone());
+        record.show();
         let watch = watch_client(call);
         let replies = relay::replies(app, record, &key, vec![painting.ask], &watch)?;
         let mut found = Vec::new();
@@ -69,9 +71,11 @@ fn pictures(
 
 /// `POST /v1/audio/speech`
 pub fn speech(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    let ask = relay::question(poe_key(app, call.head()), app, call, |_, body, _| speech::decode(body));
+    let ask =
+        relay::question(poe_key(app, call.head()), app, call, record, |_, body, _| speech::decode(body));
     let sound = ask.and_then(|(key, ask)| {
         record.model = Some(ask.model.clone());
+        record.show();
         let watch = watch_client(call);
         let replies = relay::replies(app, record, &key, vec![ask], &watch)?;
         let reply = replies.first().ok_or_else(|| Error::new(Kind::Internal, "there is no answer"))?;
