@@ -4,9 +4,11 @@
 
 pub mod catalog;
 pub mod chat;
+mod custom;
 pub mod files;
 mod json;
 pub mod openai;
+pub mod responses;
 
 use crate::error::Error;
 use crate::exchange::{Ask, Event, Reply};
@@ -17,6 +19,8 @@ pub enum Dialect {
     /// OpenAI's.
     #[default]
     OpenAi,
+    /// OpenAI's as clients of Responses read them: a rate limit says in its message when to try again.
+    Responses,
 }
 
 impl Dialect {
@@ -24,6 +28,9 @@ impl Dialect {
     pub fn error_answer(self, error: &Error) -> Vec<u8> {
         match self {
             Dialect::OpenAi => openai::error_answer(error),
+            Dialect::Responses => {
+                openai::error_answer(&Error { message: openai::advised(error), ..error.clone() })
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ mod pool;
 mod probe;
 mod record;
 mod relay;
+mod responses;
 mod router;
 mod seats;
 

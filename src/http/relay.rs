@@ -54,9 +54,13 @@ fn question(
 ) -> Result<(String, Question)> {
     let key = poe_key(app, call.head())?;
     let body = body(app, call)?;
-    let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
-    let question = decode(&key, &body, &Stamp { now, make_id: &id })?;
+    let question = decode(&key, &body, &Stamp { now: now(), make_id: &id })?;
     Ok((key, question))
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs())
 }
 
 /// The request's body, as it was sent.
