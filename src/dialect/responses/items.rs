@@ -241,6 +241,9 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
             (Some(content), _, _) if content.starts_with("data:") => {
                 data_url(&at("file_data"), &content, raw.filename)?
             }
+            (Some(url), _, _) if url.starts_with("http://") || url.starts_with("https://") => {
+                by_url(&at("file_data"), url, raw.filename)?
+            }
             (Some(content), _, _) => {
                 let content_type = raw.filename.as_deref().map_or(OCTETS, content_type_of).to_owned();
                 data(&at("file_data"), &content, content_type, raw.filename)?
