@@ -22,6 +22,7 @@ use crate::store::limiter::Limiter;
 use crate::store::metrics::Metrics;
 use crate::store::models::{Lookup, ModelConfig, ModelsFile};
 use crate::store::refreshed::Refreshed;
+use crate::store::responses::Responses;
 use crate::store::tries::Tries;
 
 pub use crate::settings::Row as SettingRow;
@@ -44,6 +45,8 @@ pub struct App {
     pub limiter: Limiter,
     /// Where files lie that were brought to Poe.
     pub files: Files<Attachment>,
+    /// Responses that clients may come back to; shared, because they are kept at the very end of an answer.
+    pub responses: Arc<Responses>,
     /// models.yaml
     pub models: ModelsFile,
     /// Wrong passwords for the admin page.
@@ -113,6 +116,10 @@ impl App {
         let cache_bytes = usize::try_from(settings.url_cache_size).unwrap_or(usize::MAX);
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
+            responses: Arc::new(Responses::new(
+                settings.responses_ttl,
+                usize::try_from(settings.responses_max).unwrap_or(usize::MAX),
+            )),
             models,
             tries: Tries::default(),
             activity: Activity::default(),

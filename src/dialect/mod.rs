@@ -5,11 +5,13 @@
 pub mod catalog;
 pub mod chat;
 pub mod completions;
+mod custom;
 pub mod files;
 pub mod form;
 pub mod images;
 mod json;
 pub mod openai;
+pub mod responses;
 pub mod speech;
 
 use crate::error::Error;
@@ -21,6 +23,8 @@ pub enum Dialect {
     /// OpenAI's.
     #[default]
     OpenAi,
+    /// OpenAI's as clients of Responses read them: a rate limit says in its message when to try again.
+    Responses,
 }
 
 impl Dialect {
@@ -28,6 +32,9 @@ impl Dialect {
     pub fn error_answer(self, error: &Error) -> Vec<u8> {
         match self {
             Dialect::OpenAi => openai::error_answer(error),
+            Dialect::Responses => {
+                openai::error_answer(&Error { message: openai::advised(error), ..error.clone() })
+            }
         }
     }
 }

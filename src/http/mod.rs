@@ -19,6 +19,7 @@ mod pool;
 mod probe;
 mod record;
 mod relay;
+mod responses;
 mod router;
 mod seats;
 mod state;

@@ -72,9 +72,13 @@ pub fn question<Q>(
     let key = key?;
     let body = body(app, call)?;
     record.hear_request(app, &key, &body);
-    let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
-    let question = decode(&key, &body, &Stamp { now, make_id: &id })?;
+    let question = decode(&key, &body, &Stamp { now: now(), make_id: &id })?;
     Ok((key, question))
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs())
 }
 
 /// The request's body, as it was sent.

@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
 use super::record::{NO_ENDPOINT, Record};
-use super::{admin, catalog, metrics, relay, state, works};
+use super::{admin, catalog, metrics, relay, responses, state, works};
 use crate::app::App;
 use crate::dialect::{Dialect, chat, completions};
 use crate::error::{Error, Kind, Result};
@@ -27,6 +27,11 @@ enum Route {
     ImageGenerations,
     ImageEdits,
     Speech,
+    Responses,
+    ResponseTokens,
+    Response(String),
+    ResponseItems(String),
+    ResponseCancel(String),
     Models,
     Model(String),
     Ready,
@@ -56,6 +61,11 @@ impl Route {
             (["images", "generations"], _) => Some(Route::ImageGenerations),
             (["images", "edits"], _) => Some(Route::ImageEdits),
             (["audio", "speech"], _) => Some(Route::Speech),
+            (["responses"], _) => Some(Route::Responses),
+            (["responses", "input_tokens"], _) => Some(Route::ResponseTokens),
+            (["responses", id], _) => Some(Route::Response(decoded(id))),
+            (["responses", id, "input_items"], _) => Some(Route::ResponseItems(decoded(id))),
+            (["responses", id, "cancel"], _) => Some(Route::ResponseCancel(decoded(id))),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -65,14 +75,30 @@ impl Route {
 
     fn method(&self) -> &'static str {
         match self {
-            Route::Home | Route::Health | Route::Models | Route::Model(_) => "GET",
+            Route::Home
+            | Route::Health
+            | Route::Ready
+            | Route::Metrics
+            | Route::Models
+            | Route::Model(_)
+            | Route::Response(_)
+            | Route::ResponseItems(_) => "GET",
             _ => "POST",
         }
     }
 
+    /// Whether it can be asked with `method`.
+    fn takes(&self, method: &str) -> bool {
+        let asked = if method == "HEAD" { "GET" } else { method };
+        asked == self.method() || asked == "DELETE" && matches!(self, Route::Response(_))
+    }
+
     /// In whose words it answers.
     fn dialect(&self) -> Dialect {
-        Dialect::OpenAi
+        match self {
+            Route::Responses | Route::ResponseTokens => Dialect::Responses,
+            _ => Dialect::OpenAi,
+        }
     }
 
     /// Its name in metrics and on the admin page.
@@ -87,6 +113,11 @@ impl Route {
             Route::ImageGenerations => "/v1/images/generations",
             Route::ImageEdits => "/v1/images/edits",
             Route::Speech => "/v1/audio/speech",
+            Route::Responses => "/v1/responses",
+            Route::ResponseTokens => "/v1/responses/input_tokens",
+            Route::Response(_) => "/v1/responses/{id}",
+            Route::ResponseItems(_) => "/v1/responses/{id}/input_items",
+            Route::ResponseCancel(_) => "/v1/responses/{id}/cancel",
             Route::Models => "/v1/models",
             Route::Model(_) => "/v1/models/{id}",
             Route::Admin(_) => "/admin",
@@ -99,8 +130,9 @@ impl Route {
     }
 
     fn allow(&self) -> &'static str {
-        match self.method() {
-            "POST" => "POST, OPTIONS",
+        match self {
+            Route::Response(_) => "GET, HEAD, DELETE, OPTIONS",
+            _ if self.method() == "POST" => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -181,8 +213,8 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         return refuse(call, record, &error);
     };
     record.dialect = route.dialect();
-    let asked = if head.method == "HEAD" { "GET" } else { head.method.as_str() };
-    if asked != route.method() {
+    let deletes = head.method == "DELETE";
+    if !route.takes(&head.method) {
         let message = format!("{} is not allowed here, only {}", head.method, route.allow());
         let error = Error::new(Kind::MethodNotAllowed, message);
         return send(call, record, error_answer(record.dialect, &error).header("Allow", route.allow()));
@@ -213,6 +245,12 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::ImageGenerations => works::generation(app, call, record),
         Route::ImageEdits => works::edit(app, call, record),
         Route::Speech => works::speech(app, call, record),
+        Route::Responses => responses::create(app, call, record),
+        Route::ResponseTokens => respond(call, record, |call| responses::input_tokens(app, call)),
+        Route::Response(id) if deletes => respond(call, record, |call| responses::forget(app, call, &id)),
+        Route::Response(id) => respond(call, record, |call| responses::one(app, call, &id)),
+        Route::ResponseItems(id) => respond(call, record, |call| responses::input_items(app, call, &id)),
+        Route::ResponseCancel(id) => respond(call, record, |call| responses::cancel(app, call, &id)),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
@@ -226,7 +264,7 @@ fn behind_locks(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[Str
 const HOME: &str = concat!(
     "poe2openai ",
     env!("CARGO_PKG_VERSION"),
-    ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nGET  /v1/models\nGET  /health\nGET  /admin\n"
+    ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nPOST /v1/responses\nGET  /v1/models\nGET  /health\nGET  /admin\n"
 );
 
 fn health(app: &App) -> Answer {
@@ -243,7 +281,7 @@ fn preflight(head: &Head) -> Answer {
     let allow = Route::find(&head.path).map_or("GET, HEAD, POST, OPTIONS", |route| route.allow());
     let mut answer = Answer::empty(204)
         .header("Allow", allow)
-        .header("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
+        .header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS")
         .header("Access-Control-Allow-Headers", asked)
         .header("Access-Control-Max-Age", "86400")
         .header("Vary", "Access-Control-Request-Headers");
@@ -276,6 +314,12 @@ pub fn poe_key(app: &App, head: &Head) -> Result<String> {
         true => app.poe_key(None),
         false => app.poe_key(shown_key(head)?.as_deref()),
     }
+}
+
+/// The key by which one client is told from another: the one that it shows, or Poe's where none has to be shown.
+pub fn client_key(app: &App, head: &Head) -> Result<String> {
+    let shown = if app.is_keyless() { None } else { shown_key(head)? };
+    shown.map_or_else(|| app.poe_key(None), Ok)
 }
 
 /// The key that the client shows: as a Bearer token, in `x-api-key`, or as `?key=`.
@@ -356,6 +400,12 @@ mod tests {
             ("/admin/", Some(Route::Admin(vec!["admin".into()]))),
             ("/api/admin/try", Some(Route::Admin(vec!["api".into(), "admin".into(), "try".into()]))),
             ("/v1/models/openai/gpt", Some(Route::Model("openai/gpt".into()))),
+            ("/v1/responses/", Some(Route::Responses)),
+            ("/responses/input_tokens", Some(Route::ResponseTokens)),
+            ("/v1/responses/resp_1", Some(Route::Response("resp_1".into()))),
+            ("/v1/responses/resp_1/input_items", Some(Route::ResponseItems("resp_1".into()))),
+            ("/v1/responses/resp_1/cancel", Some(Route::ResponseCancel("resp_1".into()))),
+            ("/v1/responses/resp_1/other", None),
             ("/v1/chat", None),
             ("/v2/models", None),
         ];

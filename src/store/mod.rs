@@ -7,5 +7,6 @@ pub mod limiter;
 pub mod metrics;
 pub mod models;
 pub mod refreshed;
+pub mod responses;
 pub mod tokens;
 pub mod tries;

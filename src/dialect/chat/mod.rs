@@ -6,7 +6,7 @@ mod stream;
 
 use serde_json::{Value, json};
 
-pub(in crate::dialect) use request::{OneOrMany, choices, within};
+pub(in crate::dialect) use request::{OneOrMany, choices};
 pub use stream::Encoder;
 
 use super::{Question, Stamp};

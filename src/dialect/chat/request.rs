@@ -298,10 +298,10 @@ impl Request {
     }
 
     fn sampling(&mut self) -> Result<Sampling> {
-        within("temperature", self.temperature, 0.0, 2.0)?;
-        within("top_p", self.top_p, 0.0, 1.0)?;
-        within("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
-        within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
+        json::within("temperature", self.temperature, 0.0, 2.0)?;
+        json::within("top_p", self.top_p, 0.0, 1.0)?;
+        json::within("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
+        json::within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
         let stop = self.stop.take().map_or(Ok(Vec::new()), |stop| stop.stops(4))?;
         let (param, max_tokens) = match self.max_completion_tokens {
             Some(most) => ("max_completion_tokens", Some(most)),
@@ -418,16 +418,6 @@ pub fn choices(n: Option<u64>) -> Result<usize> {
         None => Ok(1),
         Some(n @ 1..=8) => Ok(n as usize),
         Some(n) => Err(Error::invalid("n", format!("n is {n}, it must be 1 to 8"))),
-    }
-}
-
-/// Refuses a number that is not within its range.
-pub fn within(param: &str, value: Option<f64>, least: f64, most: f64) -> Result<()> {
-    match value {
-        Some(value) if !(least..=most).contains(&value) => {
-            Err(Error::invalid(param, format!("{param} is {value}, it must be between {least} and {most}")))
-        }
-        _ => Ok(()),
     }
 }
 

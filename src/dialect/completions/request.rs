@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::dialect::chat::{OneOrMany, choices, within};
+use crate::dialect::chat::{OneOrMany, choices};
 use crate::dialect::json;
+use crate::dialect::json::within;
 use crate::error::{Error, Result};
 use crate::exchange::{Ask, Gap, Reasoning, Sampling, complete};
 
