@@ -81,3 +81,65 @@ fn jpeg(mut rest: &[u8]) -> Option<(u64, u64)> {
 fn number<'b>(digits: impl Iterator<Item = &'b u8>) -> Option<u64> {
     Some(digits.fold(0, |sum, digit| sum << 8 | u64::from(*digit)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Message, Tool};
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn picture(bytes: &[u8]) -> Part {
+        let bytes = Arc::new(bytes.to_vec());
+        Part::File(FileSource::Data { bytes, content_type: "image/png".into(), name: None })
+    }
+
+    fn counted(parts: Vec<Part>) -> u64 {
+        let ask = Ask { messages: vec![Message { parts, ..Message::default() }], ..Ask::default() };
+        tokens(&ask, |text| text.split_whitespace().count())
+    }
+
+    #[test]
+    fn text_tools_and_files_count_and_nothing_is_free() {
+        let none = counted(Vec::new());
+        assert!(none > 0);
+        assert_eq!(counted(vec![Part::Text("a b".into())]), none + 2);
+        let link = FileSource::Link { url: "https://x/y.png".into(), name: None };
+        assert_eq!(counted(vec![Part::File(link)]), none + MOST_PER_PICTURE);
+        let tool = Tool { name: "f".into(), description: Some("a b".into()), parameters: Some(json!({})) };
+        let ask = Ask { tools: vec![tool], ..Ask::default() };
+        let count = |text: &str| text.split_whitespace().count();
+        assert_eq!(tokens(&ask, count), tokens(&Ask::default(), count) + 4);
+    }
+
+    #[test]
+    fn a_picture_costs_by_its_size() {
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+        png.extend([0, 0, 3, 0, 0, 0, 1, 0]);
+        let gif = b"GIF89a\x2c\x01\x90\x01";
+        let jpeg = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc2\0\x08\x08\0\x64\0\xc8\x03";
+        let mut large = b"RIFF\0\0\0\0WEBPVP8X\0\0\0\0\0\0\0\0".to_vec();
+        large.extend([0xff, 3, 0, 0xff, 3, 0]);
+        let rows: [(&[u8], Option<(u64, u64)>); 5] = [
+            (&png, Some((768, 256))),
+            (gif, Some((300, 400))),
+            (jpeg, Some((200, 100))),
+            (&large, Some((1024, 1024))),
+            (b"\xff\xd8\xff\xe0", None),
+        ];
+        for (bytes, expected) in rows {
+            assert_eq!(size(bytes), expected, "{bytes:?}");
+        }
+        let none = counted(Vec::new());
+        assert_eq!(counted(vec![picture(&png)]), none + 263);
+        assert_eq!(counted(vec![picture(gif)]), none + 160);
+        assert_eq!(counted(vec![picture(b"?")]), none + MOST_PER_PICTURE);
+    }
+
+    #[test]
+    fn a_document_costs_by_its_pages() {
+        let pdf =
+            b"%PDF-1.4 << /Type /Pages >> <</Type/Page>> << /Type /Page /Parent 1 >> << /Type /Catalog >>";
+        assert_eq!((pages(pdf), pages(b"%PDF")), (2, 1));
+    }
+}
