@@ -2,6 +2,7 @@
 //!
 //! A dialect's `decode` makes a [`Question`] of a body. The question brings the [`Encoder`] that tells its answer.
 
+pub mod anthropic;
 pub mod catalog;
 pub mod chat;
 pub mod completions;
@@ -10,11 +11,12 @@ pub mod files;
 pub mod form;
 pub mod images;
 mod json;
+pub mod messages;
 pub mod openai;
 pub mod responses;
 pub mod speech;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::exchange::{Ask, Event, Reply};
 
 /// Whose words a client reads: the shape of errors, whole and before any question is decoded.
@@ -25,6 +27,8 @@ pub enum Dialect {
     OpenAi,
     /// OpenAI's as clients of Responses read them: a rate limit says in its message when to try again.
     Responses,
+    /// Anthropic's.
+    Anthropic,
 }
 
 impl Dialect {
@@ -35,6 +39,15 @@ impl Dialect {
             Dialect::Responses => {
                 openai::error_answer(&Error { message: openai::advised(error), ..error.clone() })
             }
+            Dialect::Anthropic => anthropic::error_answer(error),
+        }
+    }
+
+    /// The HTTP status of that answer.
+    pub fn status(self, kind: Kind) -> u16 {
+        match self {
+            Dialect::OpenAi | Dialect::Responses => kind.status(),
+            Dialect::Anthropic => anthropic::status(kind),
         }
     }
 }
@@ -67,6 +80,9 @@ pub trait Encoder {
 
     /// The answer as one piece, one reply for each choice: all choices of the first ask, then those of the next.
     fn whole(&mut self, replies: &[Reply]) -> Vec<u8>;
+
+    /// The answer begins: `prompt` counts the tokens of the question as it was sent, for dialects that tell them first.
+    fn begin(&mut self, _prompt: &dyn Fn() -> u64) {}
 
     /// Renders `event` of choice `index` into `out`.
     fn event(&mut self, index: usize, event: &Event, out: &mut Vec<u8>);

@@ -20,11 +20,12 @@ use super::record::Record;
 use super::router::{poe_key, refuse, send};
 use super::seats::Going;
 use crate::app::App;
-use crate::dialect::{Question, Stamp};
+use crate::dialect::{Question, Stamp, messages};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Event, Reply};
 use crate::ids::id;
 use crate::poe::{self, Watch};
+use crate::store::tokens;
 
 /// As many as one request may ask for.
 const MAX_CHOICES: usize = 8;
@@ -79,6 +80,12 @@ pub fn question<Q>(
 /// Seconds since 1970.
 pub fn now() -> u64 {
     UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs())
+}
+
+/// Counts the tokens of a question of Anthropic's dialect. Nobody is asked, but whoever wants to know must have a key.
+pub fn count_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
+    poe_key(app, call.head())?;
+    Ok(Answer::json(200, messages::count(&body(app, call)?, tokens::count)?))
 }
 
 /// The request's body, as it was sent.
@@ -199,6 +206,7 @@ fn one_choice(
     watch: &Watch,
 ) -> Result<(), Fault> {
     let mut events = order.place(Manner::Stream, watch)?;
+    outlet.borrow_mut().begin(&|| order.prompt_tokens());
     let mut judged = order.insists_on_json().then(Reply::default);
     for event in &mut events {
         let event = event?;

@@ -13,7 +13,7 @@ use super::head::Head;
 use super::record::{NO_ENDPOINT, Record};
 use super::{admin, catalog, metrics, relay, responses, state, works};
 use crate::app::App;
-use crate::dialect::{Dialect, chat, completions};
+use crate::dialect::{Dialect, chat, completions, messages};
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
 
@@ -32,6 +32,12 @@ enum Route {
     Response(String),
     ResponseItems(String),
     ResponseCancel(String),
+    Messages,
+    CountTokens,
+    /// Whether there is a server at all.
+    Hello,
+    /// What Claude Code tells of its use; nobody here wants to know.
+    Events,
     Models,
     Model(String),
     Ready,
@@ -44,6 +50,9 @@ impl Route {
     /// The route of `path`, forgiving what clients get wrong: a slash at the end, `/v1` twice.
     fn find(path: &str) -> Option<Route> {
         let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        if parts.first() == Some(&"anthropic") {
+            parts.remove(0);
+        }
         while parts.starts_with(&["v1", "v1"]) {
             parts.remove(0);
         }
@@ -66,6 +75,10 @@ impl Route {
             (["responses", id], _) => Some(Route::Response(decoded(id))),
             (["responses", id, "input_items"], _) => Some(Route::ResponseItems(decoded(id))),
             (["responses", id, "cancel"], _) => Some(Route::ResponseCancel(decoded(id))),
+            (["messages"], _) => Some(Route::Messages),
+            (["messages", "count_tokens"], _) => Some(Route::CountTokens),
+            (_, ["api", "hello"]) => Some(Route::Hello),
+            (_, ["api", "event_logging", ..]) => Some(Route::Events),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -79,6 +92,7 @@ impl Route {
             | Route::Health
             | Route::Ready
             | Route::Metrics
+            | Route::Hello
             | Route::Models
             | Route::Model(_)
             | Route::Response(_)
@@ -93,10 +107,12 @@ impl Route {
         asked == self.method() || asked == "DELETE" && matches!(self, Route::Response(_))
     }
 
-    /// In whose words it answers.
-    fn dialect(&self) -> Dialect {
+    /// In whose words it answers a request that speaks `dialect` by its head.
+    fn dialect(&self, dialect: Dialect) -> Dialect {
         match self {
             Route::Responses | Route::ResponseTokens => Dialect::Responses,
+            Route::Messages | Route::CountTokens | Route::Events => Dialect::Anthropic,
+            Route::Models | Route::Model(_) => dialect,
             _ => Dialect::OpenAi,
         }
     }
@@ -108,6 +124,8 @@ impl Route {
             Route::Health => "/health",
             Route::Ready => "/ready",
             Route::Metrics => "/metrics",
+            Route::Hello => "/api/hello",
+            Route::Events => "/api/event_logging",
             Route::Chat => "/v1/chat/completions",
             Route::Completions => "/v1/completions",
             Route::ImageGenerations => "/v1/images/generations",
@@ -118,6 +136,8 @@ impl Route {
             Route::Response(_) => "/v1/responses/{id}",
             Route::ResponseItems(_) => "/v1/responses/{id}/input_items",
             Route::ResponseCancel(_) => "/v1/responses/{id}/cancel",
+            Route::Messages => "/v1/messages",
+            Route::CountTokens => "/v1/messages/count_tokens",
             Route::Models => "/v1/models",
             Route::Model(_) => "/v1/models/{id}",
             Route::Admin(_) => "/admin",
@@ -126,7 +146,16 @@ impl Route {
 
     /// Whether the operator sees its requests one by one.
     fn is_watched(&self) -> bool {
-        !matches!(self, Route::Home | Route::Health | Route::Ready | Route::Metrics | Route::Admin(_))
+        !matches!(
+            self,
+            Route::Home
+                | Route::Health
+                | Route::Ready
+                | Route::Metrics
+                | Route::Hello
+                | Route::Events
+                | Route::Admin(_)
+        )
     }
 
     fn allow(&self) -> &'static str {
@@ -191,6 +220,7 @@ impl Drop for Note<'_> {
 
 fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
     let head = call.head();
+    record.dialect = dialect(head);
     let route = Route::find(&head.path);
     record.endpoint = route.as_ref().map_or(NO_ENDPOINT, Route::endpoint);
     // a client that asks for what is not here wants to be seen, a crawler does not
@@ -212,7 +242,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         let error = Error::new(Kind::NotFound, format!("there is nothing at {} {}", head.method, head.path));
         return refuse(call, record, &error);
     };
-    record.dialect = route.dialect();
+    record.dialect = route.dialect(record.dialect);
     let deletes = head.method == "DELETE";
     if !route.takes(&head.method) {
         let message = format!("{} is not allowed here, only {}", head.method, route.allow());
@@ -251,6 +281,10 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Response(id) => respond(call, record, |call| responses::one(app, call, &id)),
         Route::ResponseItems(id) => respond(call, record, |call| responses::input_items(app, call, &id)),
         Route::ResponseCancel(id) => respond(call, record, |call| responses::cancel(app, call, &id)),
+        Route::Messages => relay::answer(app, call, record, |_, body, stamp| messages::decode(body, stamp)),
+        Route::CountTokens => respond(call, record, |call| relay::count_tokens(app, call)),
+        Route::Hello => send(call, record, Answer::json(200, br#"{"message":"hello"}"#.to_vec())),
+        Route::Events => send(call, record, Answer::json(200, b"{}".to_vec())),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
@@ -264,8 +298,15 @@ fn behind_locks(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[Str
 const HOME: &str = concat!(
     "poe2openai ",
     env!("CARGO_PKG_VERSION"),
-    ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nPOST /v1/responses\nGET  /v1/models\nGET  /health\nGET  /admin\n"
+    ": Poe's bots for programs that speak OpenAI's or Anthropic's API.\n\nPOST /v1/chat/completions\nPOST /v1/responses\nPOST /v1/messages\nGET  /v1/models\nGET  /health\nGET  /admin\n"
 );
+
+/// Whose words a request speaks, by its head: Anthropic's programs all name the version of its API.
+fn dialect(head: &Head) -> Dialect {
+    let is_anthropics = head.header("anthropic-version").is_some()
+        || head.path.trim_start_matches('/').starts_with("anthropic/");
+    if is_anthropics { Dialect::Anthropic } else { Dialect::OpenAi }
+}
 
 fn health(app: &App) -> Answer {
     let body = json!({
@@ -345,7 +386,7 @@ fn shown_key(head: &Head) -> Result<Option<String>> {
 
 /// An error as a whole answer, with the time after which to try again.
 pub fn error_answer(dialect: Dialect, error: &Error) -> Answer {
-    let answer = Answer::json(error.kind.status(), dialect.error_answer(error));
+    let answer = Answer::json(dialect.status(error.kind), dialect.error_answer(error));
     match error.retry_after {
         Some(wait) => answer.header("Retry-After", wait.as_secs_f64().ceil().max(1.0).to_string()),
         None => answer,
@@ -361,7 +402,7 @@ pub fn send(call: &mut Call<'_>, record: &mut Record, answer: Answer) -> io::Res
 
 /// Sends an error as a whole answer and notes it.
 pub fn refuse(call: &mut Call<'_>, record: &mut Record, error: &Error) -> io::Result<()> {
-    record.status = error.kind.status();
+    record.status = record.dialect.status(error.kind);
     record.fault = Some(error.message.clone());
     match error.kind {
         Kind::ClientGone => Err(io::ErrorKind::BrokenPipe.into()),
@@ -406,6 +447,18 @@ mod tests {
             ("/v1/responses/resp_1/input_items", Some(Route::ResponseItems("resp_1".into()))),
             ("/v1/responses/resp_1/cancel", Some(Route::ResponseCancel("resp_1".into()))),
             ("/v1/responses/resp_1/other", None),
+            ("/v1/messages", Some(Route::Messages)),
+            ("/v1/messages/", Some(Route::Messages)),
+            ("/v1/v1/messages", Some(Route::Messages)),
+            ("/anthropic/v1/messages", Some(Route::Messages)),
+            ("/v1/messages/count_tokens", Some(Route::CountTokens)),
+            ("/anthropic/v1/messages/count_tokens", Some(Route::CountTokens)),
+            ("/anthropic/v1/models", Some(Route::Models)),
+            ("/anthropic", Some(Route::Home)),
+            ("/api/hello", Some(Route::Hello)),
+            ("/api/event_logging/batch", Some(Route::Events)),
+            ("/api/event_logging/v2/batch", Some(Route::Events)),
+            ("/v1/messages/msg_1", None),
             ("/v1/chat", None),
             ("/v2/models", None),
         ];

@@ -56,7 +56,7 @@ mod tests {
             Reply {
                 text: text.into(),
                 thinking: "hm".into(),
-                finish: Finish { reason, usage },
+                finish: Finish { reason, usage, ..Finish::default() },
                 ..Reply::default()
             }
         };

@@ -120,7 +120,6 @@ fn frame(value: &Value, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::dialect::Encoder as _;
-    use crate::exchange::FinishReason;
 
     #[test]
     fn each_choice_begins_with_its_prompt_and_ends_once() {
@@ -128,7 +127,7 @@ mod tests {
         let meta = Meta { id: "cmpl-1".into(), created: 7, model: "m\"".into(), n: 1, echo };
         let mut encoder = Encoder::new(meta, 2, true);
         let usage = Some(TokenUsage { prompt: 3, completion: 2, reasoning: 1 });
-        let finish = Event::Finish(Finish { reason: FinishReason::Stop, usage });
+        let finish = Event::Finish(Finish { usage, ..Finish::default() });
         let mut out = Vec::new();
         for (index, event) in [
             (1, Event::Thinking("hm".into())),

@@ -203,8 +203,11 @@ mod tests {
             (FinishReason::ContentFilter, "incomplete", json!({"reason": "content_filter"}), Value::Null),
         ];
         for (reason, status, details, completed) in cases {
-            let finish =
-                Finish { reason, usage: Some(TokenUsage { prompt: 3, completion: 2, reasoning: 1 }) };
+            let finish = Finish {
+                reason,
+                usage: Some(TokenUsage { prompt: 3, completion: 2, reasoning: 1 }),
+                ..Finish::default()
+            };
             let response = response(&meta(), &State::Ended(&finish), Vec::new());
             assert_eq!((&response["status"], &response["incomplete_details"]), (&json!(status), &details));
             assert_eq!(
