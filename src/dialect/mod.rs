@@ -9,6 +9,7 @@ pub mod files;
 pub mod form;
 pub mod images;
 mod json;
+pub mod ollama;
 pub mod openai;
 pub mod speech;
 
@@ -21,6 +22,8 @@ pub enum Dialect {
     /// OpenAI's.
     #[default]
     OpenAi,
+    /// Ollama's.
+    Ollama,
 }
 
 impl Dialect {
@@ -28,6 +31,7 @@ impl Dialect {
     pub fn error_answer(self, error: &Error) -> Vec<u8> {
         match self {
             Dialect::OpenAi => openai::error_answer(error),
+            Dialect::Ollama => ollama::error_answer(error),
         }
     }
 }

@@ -10,6 +10,7 @@ mod connection;
 mod event_stream;
 mod head;
 mod listener;
+mod ollama;
 mod order;
 mod outlet;
 mod pool;
@@ -18,6 +19,7 @@ mod record;
 mod relay;
 mod router;
 mod seats;
+mod unserved;
 mod works;
 
 pub use answer::Answer;

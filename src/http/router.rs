@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
 use super::record::Record;
-use super::{catalog, relay, works};
+use super::{catalog, ollama, relay, unserved, works};
 use crate::app::App;
 use crate::dialect::{Dialect, chat, completions};
 use crate::error::{Error, Kind, Result};
@@ -27,8 +27,10 @@ enum Route {
     ImageGenerations,
     ImageEdits,
     Speech,
+    Ollama(ollama::Door),
     Models,
     Model(String),
+    Unserved(unserved::Unserved),
 }
 
 impl Route {
@@ -50,12 +52,17 @@ impl Route {
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
-            _ => None,
+            (_, ["api", name]) => {
+                let unserved = || unserved::find(plain).map(Route::Unserved);
+                ollama::Door::find(name).map(Route::Ollama).or_else(unserved)
+            }
+            _ => unserved::find(plain).map(Route::Unserved),
         }
     }
 
     fn method(&self) -> &'static str {
         match self {
+            Route::Ollama(door) => door.method(),
             Route::Home | Route::Health | Route::Models | Route::Model(_) => "GET",
             _ => "POST",
         }
@@ -63,7 +70,11 @@ impl Route {
 
     /// In whose words it answers.
     fn dialect(&self) -> Dialect {
-        Dialect::OpenAi
+        match self {
+            Route::Ollama(_) => Dialect::Ollama,
+            Route::Unserved(route) => route.dialect,
+            _ => Dialect::OpenAi,
+        }
     }
 
     fn allow(&self) -> &'static str {
@@ -135,7 +146,8 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
     };
     record.dialect = route.dialect();
     let asked = if head.method == "HEAD" { "GET" } else { head.method.as_str() };
-    if asked != route.method() {
+    let is_unserved = matches!(route, Route::Unserved(_)); // by whatever method
+    if !is_unserved && asked != route.method() {
         let message = format!("{} is not allowed here, only {}", head.method, route.allow());
         let error = Error::new(Kind::MethodNotAllowed, message);
         return send(call, record, error_answer(record.dialect, &error).header("Allow", route.allow()));
@@ -150,6 +162,8 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::ImageGenerations => works::generation(app, call, record),
         Route::ImageEdits => works::edit(app, call, record),
         Route::Speech => works::speech(app, call, record),
+        Route::Ollama(door) => ollama::answer(app, call, record, door),
+        Route::Unserved(route) => refuse(call, record, &route.error()),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
@@ -158,7 +172,8 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
 const HOME: &str = concat!(
     "poe2openai ",
     env!("CARGO_PKG_VERSION"),
-    ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nGET  /v1/models\nGET  /health\n"
+    ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nGET  /v1/models\nGET  /health\n\n\
+     For programs that look for it: Ollama is running\n"
 );
 
 fn health(app: &App) -> Answer {
@@ -260,7 +275,8 @@ pub fn refuse(call: &mut Call<'_>, record: &mut Record, error: &Error) -> io::Re
     }
 }
 
-fn respond(
+/// Sends what `make` gives, or its error.
+pub fn respond(
     call: &mut Call<'_>,
     record: &mut Record,
     make: impl FnOnce(&mut Call<'_>) -> Result<Answer>,
@@ -288,6 +304,11 @@ mod tests {
             ("//v1//models", Some(Route::Models)),
             ("/models/a%20b", Some(Route::Model("a b".into()))),
             ("/v1/models/openai/gpt", Some(Route::Model("openai/gpt".into()))),
+            ("/v1/completions", Some(Route::Completions)),
+            ("/images/edits", Some(Route::ImageEdits)),
+            ("/api/chat", Some(Route::Ollama(ollama::Door::Chat))),
+            ("/api/tags/", Some(Route::Ollama(ollama::Door::Tags))),
+            ("/api/chats", None),
             ("/v1/chat", None),
             ("/v2/models", None),
         ];
