@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use poe2openai::attach::to_user_turns;
-use poe2openai::dialect::{Question, Stamp, chat, openai};
+use poe2openai::dialect::{Dialect, Question, Stamp, chat, completions, form, images, ollama, speech};
 use poe2openai::error::{Error, Kind, Result};
 use poe2openai::exchange::{
-    Ask, Attachment, FileSource, Part, ToolXml, carry_in_prompt, carry_pictures, check_tool_turns, firmer,
-    json_format,
+    Ask, Attachment, Event, FileSource, Finish, Part, Reply, ToolXml, carry_in_prompt, carry_pictures,
+    check_tool_turns, firmer, json_format,
 };
 use poe2openai::poe::{Entry, encode_query, fit_parameters, parse_catalog};
 use serde::de::IgnoredAny;
@@ -20,13 +21,72 @@ pub fn chat_request(body: &[u8]) {
     request(body, chat::decode);
 }
 
+/// Checks one input as a request for legacy completions.
+pub fn completions_request(body: &[u8]) {
+    request(body, completions::decode);
+}
+
+/// Checks one input as a request of either kind to Ollama.
+pub fn ollama_request(body: &[u8]) {
+    request(body, |body, stamp| ollama::decode_chat(body, stamp, Instant::now));
+    request(body, |body, stamp| ollama::decode_generate(body, stamp, Instant::now));
+    if let Err(error) = ollama::decode_show(body) {
+        refusal(&error, body);
+    }
+}
+
+/// Checks one input as a request for pictures: in JSON and as a form.
+pub fn images_request(body: &[u8]) {
+    let form = |body: &[u8]| images::decode_edit("multipart/form-data; boundary=b", body);
+    for painting in
+        [images::decode_generation(body), images::decode_edit("application/json", body), form(body)]
+    {
+        match painting {
+            Ok(painting) => asked(&[painting.ask], body),
+            Err(error) => refusal(&error, body),
+        }
+    }
+    // the boundary may be anything too
+    if let (Ok(content_type), rest) = (std::str::from_utf8(&body[..body.len() / 2]), &body[body.len() / 2..])
+        && let Some(Ok(fields)) = form::read(content_type, rest)
+    {
+        assert!(fields.iter().map(|field| field.content.len()).sum::<usize>() <= rest.len());
+    }
+}
+
+/// Checks one input as a request for speech.
+pub fn speech_request(body: &[u8]) {
+    match speech::decode(body) {
+        Ok(ask) => asked(&[ask], body),
+        Err(error) => refusal(&error, body),
+    }
+}
+
 /// Checks one input of a dialect.
 fn request(body: &[u8], decode: fn(&[u8], &Stamp<'_>) -> Result<Question>) {
     let stamp = Stamp { now: 0, make_id: &|prefix| format!("{prefix}1") };
     match decode(body, &stamp) {
-        Ok(question) => asked(&question.asks, body),
+        Ok(question) => {
+            asked(&question.asks, body);
+            told(question);
+        }
         Err(error) => refusal(&error, body),
     }
+}
+
+/// An answer can be told to every question, whole and as a stream.
+fn told(mut question: Question) {
+    let choices: usize = question.asks.iter().map(|ask| ask.choices).sum();
+    let reply = Reply { text: "a".into(), ..Reply::default() };
+    let whole = question.encoder.whole(&vec![reply; choices]);
+    serde_json::from_slice::<IgnoredAny>(&whole).expect("an answer is JSON");
+    let mut out = Vec::new();
+    for index in (0..choices).rev() {
+        question.encoder.event(index, &Event::Text("a\n".into()), &mut out);
+        question.encoder.event(index, &Event::Finish(Finish::default()), &mut out);
+    }
+    question.encoder.end(&mut out);
+    assert!(out.ends_with(b"\n"));
 }
 
 /// What must hold for the asks of one request.
@@ -77,9 +137,11 @@ const VALUES: [&str; 4] = ["{}", r#"{"a":{"a":[1,"x",null]},"b":-0.5}"#, "[[],1e
 
 fn refusal(error: &Error, body: &[u8]) {
     assert_eq!(error.kind, Kind::InvalidRequest, "{error}");
-    let answer = openai::error_answer(error);
-    serde_json::from_slice::<IgnoredAny>(&answer).expect("an error is JSON");
-    proportionate(answer.len(), body);
+    for dialect in [Dialect::OpenAi, Dialect::Ollama] {
+        let answer = dialect.error_answer(error);
+        serde_json::from_slice::<IgnoredAny>(&answer).expect("an error is JSON");
+        proportionate(answer.len(), body);
+    }
 }
 
 /// What is not at Poe is uploaded: stands for `attach`.
@@ -126,4 +188,10 @@ const LIST: &[u8] = br#"{"data": [{"id": "m", "parameters": [
         {"name": "web_search", "schema": {"type": "boolean"}},
         {"name": "aspect_ratio", "schema": {"enum": ["1:1", 2, null]}},
         {"name": "quality", "schema": {"type": "string"}},
+        {"name": "size", "schema": {"enum": ["512*512", "1024x1536", "x", 7]}},
+        {"name": "width", "schema": {"type": "number", "maximum": -1}},
+        {"name": "height", "schema": {"type": "string", "minimum": 1e300}},
+        {"name": "image_size", "schema": {"enum": ["1K", "4K"]}},
+        {"name": "voice_id", "schema": {"enum": ["Ada", null]}},
+        {"name": "speed", "schema": {"enum": ["0.5", "x"]}},
         {"name": "seed", "schema": {}}]}]}"#;
