@@ -24,7 +24,8 @@ pub fn one(app: &App, call: &Call<'_>, name: &str) -> Result<Answer> {
     found.map(|model| Answer::json(200, catalog::one(model))).ok_or_else(missing)
 }
 
-fn models(app: &App, call: &Call<'_>) -> Result<Vec<Model>> {
+/// Every model that this client may see.
+pub fn models(app: &App, call: &Call<'_>) -> Result<Vec<Model>> {
     // the list is public at Poe, but with keys of its own the proxy shows it only to those who have one
     if !app.settings.proxy_api_keys.is_empty() {
         poe_key(app, call.head())?;

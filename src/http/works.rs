@@ -47,7 +47,12 @@ fn pictures(
         record.model = Some(painting.ask.model.clone());
         record.show();
         let watch = watch_client(call);
-        let replies = relay::replies(app, record, &key, vec![painting.ask], &watch)?;
+        let replies = relay::replies(app, record, &key, vec![painting.ask], &watch);
+        let replies = replies.map_err(|error| match error.param.as_deref() {
+            // the only files of the question are the client's pictures
+            Some(param) if param.starts_with("messages[") => error.about("image"),
+            _ => error,
+        })?;
         let mut found = Vec::new();
         for reply in &replies {
             found.extend(made(reply, Work::Picture, "picture")?);
