@@ -16,9 +16,10 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::Attachment;
 use crate::poe::{self, Entry, Poe, Watch};
 use crate::settings::{Secret, Settings};
+use crate::store::doors::Refusals;
 use crate::store::files::Files;
 use crate::store::limiter::Limiter;
-use crate::store::models::{Lookup, ModelConfig, ModelsFile};
+use crate::store::models::{Lookup, ModelConfig, ModelsFile, Route};
 use crate::store::refreshed::Refreshed;
 
 /// How long Poe's list of models is as good as new, and how soon a failed fetch is tried again.
@@ -39,6 +40,8 @@ pub struct App {
     pub limiter: Limiter,
     /// Where files lie that were brought to Poe.
     pub files: Files<Attachment>,
+    /// What Poe's own doors have refused.
+    pub doors: Refusals,
     /// models.yaml
     pub models: ModelsFile,
     catalog: Refreshed<Vec<Entry>>,
@@ -91,6 +94,7 @@ impl App {
         let cache_bytes = usize::try_from(settings.url_cache_size).unwrap_or(usize::MAX);
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
+            doors: Refusals::default(),
             models,
             opened: Instant::now(),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
@@ -142,6 +146,11 @@ impl App {
             }
         }
         Ok(Model { bot: name.to_owned(), ..Model::default() })
+    }
+
+    /// By which of Poe's doors `model` is asked.
+    pub fn route(&self, model: &Model) -> Route {
+        model.config.route.unwrap_or(self.settings.poe_route)
     }
 
     /// What models.yaml or Poe's list has under this name, an effort behind it aside.

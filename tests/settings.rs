@@ -69,6 +69,7 @@ fn every_setting_has_a_variable_and_a_flag_and_flags_win() {
             "HOST" => ("127.0.0.1", "::1"),
             "LOG_LEVEL" => ("warn", "debug"),
             "DEMO" => ("true", "false"),
+            "POE_ROUTE" => ("auto", "native"),
             name if name.starts_with("POE_") && name.ends_with("_URL") => ("http://a", "https://b"),
             _ => ("11", "12"),
         };

@@ -9,7 +9,7 @@ mod json;
 pub mod openai;
 
 use crate::error::Error;
-use crate::exchange::{Ask, Event, Reply};
+use crate::exchange::{Ask, Door, Event, Reply};
 
 /// Whose words a client reads: the shape of errors, whole and before any question is decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Question {
     pub ask: Ask,
     /// As a stream.
     pub stream: bool,
+    /// Poe's own door through which the body could go as it came; `None` where Poe has none for the dialect.
+    pub door: Option<Door>,
     /// Tells the answer.
     pub encoder: Box<dyn Encoder>,
 }

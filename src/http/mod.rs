@@ -10,6 +10,7 @@ mod connection;
 mod event_stream;
 mod head;
 mod listener;
+mod native;
 mod order;
 mod outlet;
 mod pool;

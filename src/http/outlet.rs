@@ -17,13 +17,16 @@ pub struct Outlet {
     frame: Vec<u8>,
     interval: Duration,
     last: Instant,
+    /// What is said as a sign of life in place of the encoder's.
+    sign: Vec<u8>,
 }
 
 impl Outlet {
     /// An outlet that can be shared between the relay and its watch, both on one thread. Nothing is sent before the
     /// first event, or before `interval` has passed in silence.
     pub fn shared(stream: EventStream, encoder: Box<dyn Encoder>, interval: Duration) -> Rc<RefCell<Outlet>> {
-        let outlet = Outlet { stream, encoder, frame: Vec::new(), interval, last: Instant::now() };
+        let outlet =
+            Outlet { stream, encoder, frame: Vec::new(), interval, last: Instant::now(), sign: Vec::new() };
         Rc::new(RefCell::new(outlet))
     }
 
@@ -43,8 +46,27 @@ impl Outlet {
         if self.last.elapsed() < self.interval {
             return Ok(());
         }
-        self.encoder.keep_alive(&mut self.frame);
+        match self.sign.is_empty() {
+            true => self.encoder.keep_alive(&mut self.frame),
+            false => self.frame.extend_from_slice(&self.sign),
+        }
         self.flush()
+    }
+
+    /// Says `sign` from now on when nothing else comes; an empty one leaves it to the encoder.
+    pub fn show_life_by(&mut self, sign: Vec<u8>) {
+        self.sign = sign;
+    }
+
+    /// Sends whole events that somebody else has told.
+    pub fn pass(&mut self, events: &[u8]) -> io::Result<()> {
+        self.frame.extend_from_slice(events);
+        self.flush()
+    }
+
+    /// Ends a stream whose last event has been passed.
+    pub fn close(&mut self) -> io::Result<()> {
+        self.stream.end()
     }
 
     /// Ends the stream as a whole.

@@ -15,8 +15,12 @@ pub struct Record {
     pub model: Option<String>,
     /// The HTTP status; 0 while nothing has been answered.
     pub status: u16,
+    /// By which way Poe was asked: `bot` or `native`.
+    pub route: Option<&'static str>,
     /// What it took, once counted.
     pub usage: Option<TokenUsage>,
+    /// How much of the question came out of Poe's cache, if Poe told.
+    pub cached: u64,
     /// Why it failed, if it did.
     pub fault: Option<String>,
     first_byte: Option<Duration>,
@@ -31,7 +35,9 @@ impl Record {
             dialect: Dialect::default(),
             model: None,
             status: 0,
+            route: None,
             usage: None,
+            cached: 0,
             fault: None,
             first_byte: None,
         }
@@ -59,9 +65,15 @@ impl Record {
         if let Some(model) = &self.model {
             line += &format!("model={model:?} ");
         }
+        if let Some(route) = self.route {
+            line += &format!("route={route} ");
+        }
         line += &format!("status={} first={first}ms total={}ms", self.status, total.as_millis());
         if let Some(usage) = self.usage {
             line += &format!(" tokens={}+{}", usage.prompt, usage.completion);
+        }
+        if self.cached > 0 {
+            line += &format!(" cached={}", self.cached);
         }
         if let Some(fault) = &self.fault {
             line += &format!(" error={fault:?}");

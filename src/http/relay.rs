@@ -13,6 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::answer::Answer;
 use super::connection::Call;
+use super::native::{Native, Outcome};
 use super::order::{Manner, Order};
 use super::outlet::Outlet;
 use super::record::Record;
@@ -35,28 +36,32 @@ pub fn answer(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let (key, question) = match question(app, call, decode) {
+    let (key, question, body) = match question(app, call, decode) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
     record.model = Some(question.ask.model.clone());
+    let native = match Native::find(app, call, &question, body, &watch_client(call)) {
+        Ok(native) => native,
+        Err(error) => return refuse(call, record, &error),
+    };
     match question.stream {
-        true => stream(app, call, record, &key, question),
-        false => whole(app, call, record, &key, question),
+        true => stream(app, call, record, &key, question, native),
+        false => whole(app, call, record, &key, question, native),
     }
 }
 
-/// Who asks, and what.
+/// Who asks, and what: decoded, and as it came.
 fn question(
     app: &App,
     call: &mut Call<'_>,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
-) -> Result<(String, Question)> {
+) -> Result<(String, Question, Vec<u8>)> {
     let key = poe_key(app, call.head())?;
     let body = body(app, call)?;
     let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
     let question = decode(&key, &body, &Stamp { now, make_id: &id })?;
-    Ok((key, question))
+    Ok((key, question, body))
 }
 
 /// The request's body, as it was sent.
@@ -75,9 +80,18 @@ fn whole(
     record: &mut Record,
     key: &str,
     question: Question,
+    native: Option<Native>,
 ) -> io::Result<()> {
     let Question { ask, mut encoder, .. } = question;
     let watch = watch_client(call);
+    match native.map_or(Ok(Outcome::Bot), |native| native.whole(app, key, record, &watch)) {
+        Ok(Outcome::Answered(Some(answer)) | Outcome::Refused(answer, _)) => {
+            return send(call, record, answer);
+        }
+        Ok(Outcome::Answered(None)) => return Ok(()),
+        Ok(Outcome::Bot) => record.route = Some("bot"),
+        Err(error) => return refuse(call, record, &error),
+    }
     let replies = Order::prepare(app, key, ask, &watch).and_then(|order| {
         let choices = vec![(); order.choices()];
         poe::aside(choices, MAX_CHOICES, &watch, |(), watch| order.reply(watch)).into_iter().collect()
@@ -97,15 +111,27 @@ fn stream(
     record: &mut Record,
     key: &str,
     question: Question,
+    native: Option<Native>,
 ) -> io::Result<()> {
     let Question { ask, encoder, .. } = question;
     let outlet = Outlet::shared(call.event_stream(), encoder, app.settings.keep_alive);
     let watch = watch_stream(call, &outlet);
-    let told =
-        Order::prepare(app, key, ask, &watch).map_err(Fault::from).and_then(|order| match order.choices() {
-            1 => one_choice(&order, &outlet, record, &watch),
-            _ => several_choices(&order, &outlet, record, &watch),
-        });
+    let told = match native.map_or(Ok(Outcome::Bot), |way| way.stream(app, key, &outlet, record, &watch)) {
+        Ok(Outcome::Bot) => {
+            record.route = Some("bot");
+            Order::prepare(app, key, ask, &watch).map_err(Fault::from).and_then(|order| {
+                match order.choices() {
+                    1 => one_choice(&order, &outlet, record, &watch),
+                    _ => several_choices(&order, &outlet, record, &watch),
+                }
+            })
+        }
+        Ok(Outcome::Answered(_)) => Ok(()),
+        Ok(Outcome::Refused(answer, _)) if !outlet.borrow().has_begun() => return send(call, record, answer),
+        // signs of life have made it a stream
+        Ok(Outcome::Refused(_, error)) => Err(Fault::Answer(error)),
+        Err(error) => Err(Fault::from(error)),
+    };
     match told {
         Ok(()) => Ok(()),
         Err(Fault::Answer(error)) if !outlet.borrow().has_begun() => refuse(call, record, &error),

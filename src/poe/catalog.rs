@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::exchange::Door;
 
 /// One model of Poe's list.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,8 @@ pub struct Entry {
     pub features: Vec<String>,
     /// The parameters it declares, with their JSON Schemas.
     pub parameters: Vec<Parameter>,
+    /// The doors of Poe's that it declares, by their paths: `/v1/chat/completions`. Three of four declare none.
+    pub endpoints: Vec<String>,
 }
 
 /// A parameter that a model declares.
@@ -39,6 +42,11 @@ impl Entry {
     /// Whether the model declares that it can call tools.
     pub fn has_tools(&self) -> bool {
         self.features.iter().any(|feature| feature == "tools")
+    }
+
+    /// Whether the model declares that it stands behind `door`.
+    pub fn has_door(&self, door: Door) -> bool {
+        self.endpoints.iter().any(|path| path == door.path())
     }
 
     /// The parameter of that name, if the model declares it.
@@ -65,6 +73,8 @@ struct Raw {
     supported_features: Option<Vec<String>>,
     #[serde(default)]
     parameters: Option<Vec<Value>>,
+    #[serde(default)]
+    supported_endpoints: Option<Vec<String>>,
 }
 
 /// From here on a time can only be in milliseconds: as seconds it would lie beyond the year 5000.
@@ -96,6 +106,7 @@ impl From<Raw> for Entry {
             owned_by: raw.owned_by.unwrap_or_else(|| "Poe".to_owned()),
             context_length: raw.context_length,
             features: raw.supported_features.unwrap_or_default(),
+            endpoints: raw.supported_endpoints.unwrap_or_default(),
             parameters: parameters
                 .into_iter()
                 .filter_map(|value| serde_json::from_value(value).ok())
@@ -112,7 +123,7 @@ mod tests {
     fn entries_are_read_as_poe_writes_them() {
         let body = br#"{"object":"list","data":[
             {"id":"gpt-5.2","object":"model","created":1765227300074,"owned_by":"OpenAI","context_length":400000,
-             "supported_features":["web_search","tools"],"pricing":null,
+             "supported_features":["web_search","tools"],"pricing":null,"supported_endpoints":["/v1/responses"],
              "parameters":[{"name":"web_search","schema":{"type":"boolean"},"default_value":false}]},
             {"id":"old","created":1700000000,"owned_by":null,"parameters":null},
             {"object":"model without a name"}]}"#;
@@ -121,6 +132,7 @@ mod tests {
         let (gpt, old) = (&entries[0], &entries[1]);
         assert_eq!((gpt.created, gpt.context_length, gpt.has_tools()), (1_765_227_300, Some(400_000), true));
         assert_eq!(gpt.parameter("web_search").unwrap().schema["type"], "boolean");
+        assert!(gpt.has_door(Door::Responses) && !gpt.has_door(Door::Chat) && !old.has_door(Door::Responses));
         assert_eq!((old.created, old.owned_by.as_str(), old.has_tools()), (1_700_000_000, "Poe", false));
         assert_eq!(parse(b"<html>").unwrap_err().kind, Kind::Upstream);
     }

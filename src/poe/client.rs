@@ -170,7 +170,8 @@ pub fn finished(
     }
 }
 
-fn bearer(key: &str) -> String {
+/// The `Authorization` header.
+pub fn bearer(key: &str) -> String {
     format!("Bearer {key}")
 }
 

@@ -5,6 +5,7 @@ mod aside;
 mod catalog;
 mod client;
 mod decode;
+pub mod door;
 mod live;
 mod names;
 mod parameters;

@@ -1,5 +1,6 @@
 //! The cellar: what outlives a request.
 
+pub mod doors;
 pub mod files;
 pub mod limiter;
 pub mod models;

@@ -10,6 +10,7 @@ pub use stream::Encoder;
 
 use super::{Question, Stamp};
 use crate::error::Result;
+use crate::exchange::Door;
 
 /// What all pieces of one answer have in common.
 #[derive(Debug, Clone)]
@@ -34,7 +35,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
         has_functions: chat.has_functions,
     };
     let encoder = Encoder::new(meta, chat.ask.choices, chat.includes_usage);
-    Ok(Question { ask: chat.ask, stream: chat.stream, encoder: Box::new(encoder) })
+    Ok(Question { ask: chat.ask, stream: chat.stream, door: Some(Door::Chat), encoder: Box::new(encoder) })
 }
 
 /// OpenAI's word for why an answer ended.
