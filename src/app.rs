@@ -12,7 +12,7 @@ use lru::LruCache;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Excess, Kind, Result};
 use crate::exchange::Attachment;
 use crate::poe::{self, Entry, Poe, Watch};
 use crate::settings::{Secret, Settings};
@@ -168,9 +168,9 @@ impl App {
         Some(Model { bot, entry: found.map(|found| found.entry.clone()), config, effort })
     }
 
-    /// The same error, with what the client can do about it: the names it may have meant, or the length that the
-    /// model takes, in the words by which agents know that they must shorten their conversation.
-    pub fn explain(&self, error: Error, model: &Model, name: &str) -> Error {
+    /// The same error, with what the client can do about it: the names it may have meant, or by how much its
+    /// conversation of so many `tokens` is longer than the model takes.
+    pub fn explain(&self, error: Error, model: &Model, name: &str, tokens: impl FnOnce() -> u64) -> Error {
         let said = error.message.trim_end_matches(['.', '!']);
         match error.kind {
             Kind::ModelNotFound => {
@@ -184,12 +184,10 @@ impl App {
                 };
                 Error { message, ..error }.about("model")
             }
-            Kind::ContextTooLong if !said.to_lowercase().contains("maximum context length") => {
-                let length = model.entry.as_ref().and_then(|entry| entry.context_length);
-                let length =
-                    length.map_or_else(|| "exceeded".to_owned(), |tokens| format!("{tokens} tokens"));
-                let message = format!("{said}. This model's maximum context length is {length}.");
-                Error { message, ..error }.about("messages")
+            Kind::ContextTooLong => {
+                let limit = model.entry.as_ref().and_then(|entry| entry.context_length);
+                let excess = Some(Excess { tokens: tokens(), limit });
+                Error { excess, ..error }.about("messages")
             }
             _ => error,
         }

@@ -13,6 +13,8 @@ pub enum Kind {
     InvalidRequest,
     /// The conversation does not fit the model: 400 `context_length_exceeded`.
     ContextTooLong,
+    /// The request wants a conversation that is kept here, and none is: 400 `thread_unsupported_request`.
+    ThreadUnsupported,
     /// The bot cannot do what was asked, for example call tools: 400 `unsupported_feature_for_model`.
     Unsupported,
     /// A file of the conversation cannot be had any more: 400 `file_unavailable`.
@@ -57,7 +59,8 @@ impl Kind {
     /// The HTTP status that an answer of this kind carries while nothing has been sent yet.
     pub fn status(self) -> u16 {
         match self {
-            Kind::InvalidRequest | Kind::ContextTooLong | Kind::Unsupported | Kind::FileUnavailable => 400,
+            Kind::InvalidRequest | Kind::ContextTooLong | Kind::ThreadUnsupported => 400,
+            Kind::Unsupported | Kind::FileUnavailable => 400,
             Kind::Unauthorized => 401,
             Kind::InsufficientQuota => 402,
             Kind::Forbidden => 403,
@@ -90,12 +93,30 @@ pub struct Error {
     pub retry_after: Option<Duration>,
     /// The upstream said that the same request may work if sent again.
     pub transient: bool,
+    /// By how much a conversation is too long, once counted; each dialect has its own words for it.
+    pub excess: Option<Excess>,
+}
+
+/// How long a conversation is that does not fit its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Excess {
+    /// Its tokens, counted by o200k_base.
+    pub tokens: u64,
+    /// The most tokens that the model takes, where its entry in Poe's list says so.
+    pub limit: Option<u64>,
 }
 
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), param: None, retry_after: None, transient: false }
+        Error {
+            kind,
+            message: message.into(),
+            param: None,
+            retry_after: None,
+            transient: false,
+            excess: None,
+        }
     }
 
     /// A request at fault in the field `param`.

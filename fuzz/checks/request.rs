@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use poe2openai::attach::to_user_turns;
-use poe2openai::dialect::{Question, Stamp, chat, openai};
+use poe2openai::dialect::{Dialect, Question, Stamp, chat, messages};
 use poe2openai::error::{Error, Kind, Result};
 use poe2openai::exchange::{
     Ask, Attachment, FileSource, Part, ToolXml, carry_in_prompt, carry_pictures, check_tool_turns, firmer,
@@ -17,29 +17,43 @@ use super::replay::{Answer, fold};
 
 /// Checks one input as a chat request.
 pub fn chat_request(body: &[u8]) {
-    request(body, chat::decode);
+    request(body, Dialect::OpenAi, chat::decode);
+}
+
+/// Checks one input as a request of Anthropic's Messages, to be answered and to be counted.
+pub fn messages_request(body: &[u8]) {
+    request(body, Dialect::Anthropic, messages::decode);
+    match messages::count(body, |text| text.len()) {
+        Ok(counted) => {
+            let counted: BTreeMap<String, u64> = serde_json::from_slice(&counted).expect("one number");
+            assert!(counted["input_tokens"] > 0, "nothing costs nothing");
+        }
+        Err(error) => refusal(&error, Dialect::Anthropic, body),
+    }
 }
 
 /// Checks one input of a dialect.
-fn request(body: &[u8], decode: fn(&[u8], &Stamp<'_>) -> Result<Question>) {
+fn request(body: &[u8], dialect: Dialect, decode: fn(&[u8], &Stamp<'_>) -> Result<Question>) {
     let stamp = Stamp { now: 0, make_id: &|prefix| format!("{prefix}1") };
     let ask = match decode(body, &stamp) {
         Ok(question) => question.ask,
-        Err(error) => return refusal(&error, body),
+        Err(error) => return refusal(&error, dialect, body),
     };
     assert!(!ask.messages.is_empty() && !ask.model.is_empty() && ask.model.trim() == ask.model);
-    assert!((1..=8).contains(&ask.choices) && ask.sampling.stop.len() <= 4);
+    assert!((1..=8).contains(&ask.choices) && ask.sampling.stop.len() <= 64);
     for entry in [None, Some(entry())] {
-        prepare(ask.clone(), entry, body);
+        prepare(ask.clone(), entry, dialect, body);
     }
 }
 
 /// What happens to a request on its way down.
-fn prepare(mut ask: Ask, entry: Option<&Entry>, body: &[u8]) {
+fn prepare(mut ask: Ask, entry: Option<&Entry>, dialect: Dialect, body: &[u8]) {
     fit_parameters(&mut ask, entry);
     assert!(ask.reasoning.is_none() && ask.hints.is_empty());
     if let Err(error) = check_tool_turns(&ask.messages) {
-        return refusal(&error, body);
+        // Anthropic's dialect has looked at them itself, in its own words
+        assert_eq!(dialect, Dialect::OpenAi, "{error}");
+        return refusal(&error, dialect, body);
     }
     ask.messages.iter_mut().flat_map(|message| &mut message.parts).for_each(upload);
     to_user_turns(&mut ask.messages);
@@ -68,9 +82,9 @@ fn prepare(mut ask: Ask, entry: Option<&Entry>, body: &[u8]) {
 /// Values to be judged by whatever schema the client gives.
 const VALUES: [&str; 4] = ["{}", r#"{"a":{"a":[1,"x",null]},"b":-0.5}"#, "[[],1e300]", "\"a\""];
 
-fn refusal(error: &Error, body: &[u8]) {
-    assert_eq!(error.kind, Kind::InvalidRequest, "{error}");
-    let answer = openai::error_answer(error);
+fn refusal(error: &Error, dialect: Dialect, body: &[u8]) {
+    assert!(matches!(error.kind, Kind::InvalidRequest | Kind::ThreadUnsupported), "{error}");
+    let answer = dialect.error_answer(error);
     serde_json::from_slice::<IgnoredAny>(&answer).expect("an error is JSON");
     proportionate(answer.len(), body);
 }

@@ -2,13 +2,15 @@
 //!
 //! A dialect's `decode` makes a [`Question`] of a body. The question brings the [`Encoder`] that tells its answer.
 
+pub mod anthropic;
 pub mod catalog;
 pub mod chat;
 pub mod files;
 mod json;
+pub mod messages;
 pub mod openai;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::exchange::{Ask, Door, Event, Reply};
 
 /// Whose words a client reads: the shape of errors, whole and before any question is decoded.
@@ -17,6 +19,8 @@ pub enum Dialect {
     /// OpenAI's.
     #[default]
     OpenAi,
+    /// Anthropic's.
+    Anthropic,
 }
 
 impl Dialect {
@@ -24,6 +28,15 @@ impl Dialect {
     pub fn error_answer(self, error: &Error) -> Vec<u8> {
         match self {
             Dialect::OpenAi => openai::error_answer(error),
+            Dialect::Anthropic => anthropic::error_answer(error),
+        }
+    }
+
+    /// The HTTP status of that answer.
+    pub fn status(self, kind: Kind) -> u16 {
+        match self {
+            Dialect::OpenAi => kind.status(),
+            Dialect::Anthropic => anthropic::status(kind),
         }
     }
 }
@@ -53,6 +66,9 @@ pub struct Question {
 pub trait Encoder {
     /// The answer as one piece, one reply for each choice.
     fn whole(&mut self, replies: &[Reply]) -> Vec<u8>;
+
+    /// The answer begins: `prompt` counts the tokens of the question as it was sent, for dialects that tell them first.
+    fn begin(&mut self, _prompt: &dyn Fn() -> u64) {}
 
     /// Renders `event` of choice `index` into `out`.
     fn event(&mut self, index: usize, event: &Event, out: &mut Vec<u8>);

@@ -1,5 +1,7 @@
 //! What OpenAI's dialects have in common: the shape of errors.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind};
@@ -12,7 +14,19 @@ pub fn error_answer(error: &Error) -> Vec<u8> {
 /// The same as a value.
 pub fn error_value(error: &Error) -> Value {
     let (kind, code) = kind_and_code(error.kind);
-    json!({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}})
+    json!({"error": {"message": message(error), "type": kind, "param": error.param, "code": code}})
+}
+
+/// What the user reads. A conversation that is too long is told with the length that the model takes, in the words by
+/// which agents know that they must shorten it.
+pub fn message(error: &Error) -> Cow<'_, str> {
+    let Some(excess) = error.excess else { return Cow::Borrowed(&error.message) };
+    if error.message.to_lowercase().contains("maximum context length") {
+        return Cow::Borrowed(&error.message);
+    }
+    let said = error.message.trim_end_matches(['.', '!']);
+    let length = excess.limit.map_or_else(|| "exceeded".to_owned(), |tokens| format!("{tokens} tokens"));
+    Cow::Owned(format!("{said}. This model's maximum context length is {length}."))
 }
 
 /// OpenAI's `type` and `code`.
@@ -21,6 +35,7 @@ pub fn kind_and_code(kind: Kind) -> (&'static str, Option<&'static str>) {
     match kind {
         Kind::InvalidRequest => (INVALID, None),
         Kind::ContextTooLong => (INVALID, Some("context_length_exceeded")),
+        Kind::ThreadUnsupported => (INVALID, Some("thread_unsupported_request")),
         Kind::Unsupported => (INVALID, Some("unsupported_feature_for_model")),
         Kind::FileUnavailable => (INVALID, Some("file_unavailable")),
         Kind::Unauthorized => (INVALID, Some("invalid_api_key")),

@@ -32,19 +32,19 @@ impl<C: CountRunning> Cut<C> {
         Cut { stops: Stops::new(stop), limit }
     }
 
-    fn text(&mut self, text: String, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn text(&mut self, text: String, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         match self.stops.take(text) {
             Passed::Open(text) => self.show(Event::Text(text), out),
-            Passed::Stopped(text) => {
+            Passed::Stopped(text, stop) => {
                 self.show(Event::Text(text), out)?;
                 self.settle(out)?;
-                Break(FinishReason::Stop)
+                Break(Met::Stop(stop))
             }
         }
     }
 
     /// Shows what fits of an event; an empty text shows nothing.
-    fn show(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn show(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         match (&mut self.limit, &event) {
             (_, Event::Text(text) | Event::Thinking(text)) if text.is_empty() => {}
             (Some(limit), _) => return limit.take(event, out),
@@ -54,17 +54,17 @@ impl<C: CountRunning> Cut<C> {
     }
 
     /// Shows the tail that can no longer become a stop text, and the word that can no longer grow.
-    fn release(&mut self, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn release(&mut self, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         let tail = std::mem::take(&mut self.stops.tail);
         self.show(Event::Text(tail), out)?;
         self.settle(out)
     }
 
-    fn settle(&mut self, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn settle(&mut self, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         self.limit.as_mut().map_or(Continue(()), |limit| limit.settle(out))
     }
 
-    fn take(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn take(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         match event {
             Event::Text(text) => self.text(text, out),
             Event::Suggestion(_) | Event::Metadata(_) => {
@@ -110,8 +110,8 @@ impl<C: CountRunning> Stage for Cut<C> {
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         match self.take(event, out) {
             Continue(()) => Continue(()),
-            Break(reason) => {
-                out.push_back(Event::Finish(Finish { reason, usage: None }));
+            Break(met) => {
+                out.push_back(Event::Finish(met.finish()));
                 Break(())
             }
         }
@@ -120,6 +120,23 @@ impl<C: CountRunning> Stage for Cut<C> {
     fn finish(&mut self, out: &mut VecDeque<Event>) {
         // An error follows; whether the limit was met no longer matters.
         let _ = self.release(out);
+    }
+}
+
+/// What ended an answer here.
+enum Met {
+    /// This stop text.
+    Stop(String),
+    /// The limit of tokens.
+    Limit,
+}
+
+impl Met {
+    fn finish(self) -> Finish {
+        match self {
+            Met::Stop(text) => Finish { stop: Some(text), ..Finish::default() },
+            Met::Limit => Finish { reason: FinishReason::Length, ..Finish::default() },
+        }
     }
 }
 
@@ -132,8 +149,8 @@ struct Stops {
 enum Passed {
     /// This much is certain not to belong to a stop text.
     Open(String),
-    /// The text before the stop text that was met.
-    Stopped(String),
+    /// The text before the stop text that was met, and that text.
+    Stopped(String, String),
 }
 
 impl Stops {
@@ -147,9 +164,10 @@ impl Stops {
             return Passed::Open(piece);
         }
         let mut text = if self.tail.is_empty() { piece } else { std::mem::take(&mut self.tail) + &piece };
-        if let Some(start) = self.met(&text) {
+        if let Some((start, stop)) = self.met(&text) {
+            let stop = stop.to_owned();
             text.truncate(start);
-            return Passed::Stopped(text);
+            return Passed::Stopped(text, stop);
         }
         let held = self.held(&text);
         if held > 0 {
@@ -158,10 +176,11 @@ impl Stops {
         Passed::Open(text)
     }
 
-    /// Where the stop text begins that is complete first; of those complete at the same place, the longest.
-    fn met(&self, text: &str) -> Option<usize> {
-        let found = |stop: &String| text.find(stop.as_str()).map(|start| (start + stop.len(), start));
-        self.texts.iter().filter_map(found).min().map(|(_, start)| start)
+    /// The stop text that is complete first, and where it begins; of those complete at the same place, the longest.
+    fn met(&self, text: &str) -> Option<(usize, &str)> {
+        let found = |stop: &str| text.find(stop).map(|start| (start + stop.len(), start));
+        let met = self.texts.iter().filter_map(|stop| Some((found(stop)?, stop)));
+        met.min_by_key(|(place, _)| *place).map(|((_, start), stop)| (start, stop.as_str()))
     }
 
     fn held(&self, text: &str) -> usize {
@@ -289,7 +308,7 @@ impl<C: CountRunning> Limit<C> {
         }
     }
 
-    fn take(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn take(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         match event {
             Event::Text(text) => {
                 self.close(Kind::Thinking, out)?;
@@ -310,7 +329,7 @@ impl<C: CountRunning> Limit<C> {
         }
     }
 
-    fn piece(&mut self, kind: Kind, text: String, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn piece(&mut self, kind: Kind, text: String, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         if self.certain(kind, text.len()) {
             let account = self.account(kind);
             account.shown.push_str(&text);
@@ -348,7 +367,7 @@ impl<C: CountRunning> Limit<C> {
     }
 
     /// Shows the word of `kind` that can no longer grow, as far as it fits.
-    fn close(&mut self, kind: Kind, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn close(&mut self, kind: Kind, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         if self.account(kind).word.is_empty() {
             return Continue(());
         }
@@ -359,15 +378,15 @@ impl<C: CountRunning> Limit<C> {
         end(more)
     }
 
-    fn settle(&mut self, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn settle(&mut self, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         self.close(Kind::Thinking, out)?;
         self.close(Kind::Text, out)
     }
 
-    fn call(&mut self, delta: ToolDelta, out: &mut VecDeque<Event>) -> ControlFlow<FinishReason> {
+    fn call(&mut self, delta: ToolDelta, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
         let begins = self.call.is_none_or(|last| delta.index > last);
         if begins && self.text.count() + self.thinking.count() + self.calls.count() >= self.tokens {
-            return Break(FinishReason::Length);
+            return Break(Met::Limit);
         }
         self.call = self.call.max(Some(delta.index));
         self.calls.fits(delta.name.as_deref().unwrap_or_default(), usize::MAX);
@@ -383,10 +402,10 @@ fn show(kind: Kind, text: String, out: &mut VecDeque<Event>) {
     }
 }
 
-fn end(more: ControlFlow<()>) -> ControlFlow<FinishReason> {
+fn end(more: ControlFlow<()>) -> ControlFlow<Met> {
     match more {
         Continue(()) => Continue(()),
-        Break(()) => Break(FinishReason::Length),
+        Break(()) => Break(Met::Limit),
     }
 }
 
@@ -544,7 +563,8 @@ mod tests {
         let events = vec![text("a STOP b"), text("never asked for")];
         let mut stream = events.into_iter().map(Ok).through(cut(&["STOP"], None));
         assert_eq!(stream.next(), Some(Ok(text("a "))));
-        assert_eq!(stream.next(), Some(Ok(end())));
+        let met = Finish { stop: Some("STOP".into()), ..Finish::default() };
+        assert_eq!(stream.next(), Some(Ok(Event::Finish(met))));
         assert_eq!(stream.next(), None);
     }
 

@@ -43,6 +43,8 @@ pub struct Finish {
     pub reason: FinishReason,
     /// What it took, once counted.
     pub usage: Option<TokenUsage>,
+    /// The stop text that was met, where it was met here: a bot that heeds stop texts does not say so.
+    pub stop: Option<String>,
 }
 
 /// Why an answer ended.

@@ -60,7 +60,7 @@ pub(crate) fn end() -> Event {
 
 /// An end for a reason.
 pub(crate) fn ended(reason: FinishReason) -> Event {
-    Event::Finish(super::Finish { reason, usage: None })
+    Event::Finish(super::Finish { reason, ..super::Finish::default() })
 }
 
 fn characters(event: &Event) -> Vec<Event> {

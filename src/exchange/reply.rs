@@ -91,7 +91,7 @@ mod tests {
             delta(0, Some("x"), "{"),
             delta(1, Some("y"), "{}"),
             delta(0, None, "}"),
-            Event::Finish(Finish { reason: FinishReason::ToolCalls, usage: None }),
+            Event::Finish(Finish { reason: FinishReason::ToolCalls, ..Finish::default() }),
         ];
         let reply = Reply::fold(events.into_iter().map(Ok)).unwrap();
         assert_eq!((reply.text.as_str(), reply.thinking.as_str()), ("ab", "hm"));

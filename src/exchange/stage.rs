@@ -143,7 +143,7 @@ mod tests {
     fn one_event_may_become_many_and_none() {
         let events = [text("a"), text("b"), Event::Finish(Finish::default())].map(Ok);
         let out: Vec<_> = events.into_iter().through(Probe::default()).map(Result::unwrap).collect();
-        let end = Event::Finish(Finish { reason: FinishReason::Stop, usage: None });
+        let end = Event::Finish(Finish { reason: FinishReason::Stop, ..Finish::default() });
         assert_eq!(out, [text("a"), text("a"), text("b"), text("b"), end]);
     }
 

@@ -9,7 +9,7 @@ pub fn answer(text: &str) -> Vec<Event> {
 
 /// The end of an answer for `reason`.
 pub fn end(reason: FinishReason) -> Event {
-    Event::Finish(Finish { reason, usage: None })
+    Event::Finish(Finish { reason, ..Finish::default() })
 }
 
 /// `events` behind `stage`, one by one.

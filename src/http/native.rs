@@ -15,10 +15,11 @@ use super::router::error_answer;
 use crate::app::{App, Model};
 use crate::dialect::Question;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::Door;
+use crate::exchange::{Ask, Door, prompt_tokens};
 use crate::poe::Watch;
 use crate::poe::door::{self, Knock, Opened, Passenger, Passing, Refusal, Unknown};
 use crate::store::models::Route;
+use crate::store::tokens;
 
 /// How long a door's refusal of a model or a field is believed, and one that may have been something else.
 const BELIEVED: Duration = Duration::from_secs(3600);
@@ -93,10 +94,17 @@ impl Native {
     }
 
     /// Asks for a whole answer.
-    pub fn whole(self, app: &App, key: &str, record: &mut Record, watch: &Watch) -> Result<Outcome> {
+    pub fn whole(
+        self,
+        app: &App,
+        key: &str,
+        ask: &Ask,
+        record: &mut Record,
+        watch: &Watch,
+    ) -> Result<Outcome> {
         let mut passing = match self.knock(app, key, false, watch)? {
             Opened::Passing(passing) => passing,
-            Opened::Refused(refusal) => return Ok(self.refused(app, record, refusal)),
+            Opened::Refused(refusal) => return Ok(self.refused(app, ask, record, refusal)),
         };
         record.route = Some("native");
         let body = passing.whole()?;
@@ -109,6 +117,7 @@ impl Native {
         self,
         app: &App,
         key: &str,
+        ask: &Ask,
         outlet: &RefCell<Outlet>,
         record: &mut Record,
         watch: &Watch,
@@ -119,7 +128,7 @@ impl Native {
             Opened::Passing(passing) => passing,
             Opened::Refused(refusal) => {
                 outlet.borrow_mut().show_life_by(Vec::new());
-                return Ok(self.refused(app, record, refusal));
+                return Ok(self.refused(app, ask, record, refusal));
             }
         };
         record.route = Some("native");
@@ -155,7 +164,7 @@ impl Native {
     }
 
     /// What follows from a refusal: where only the door does not know what it was asked, another door may.
-    fn refused(&self, app: &App, record: &mut Record, refusal: Refusal) -> Outcome {
+    fn refused(&self, app: &App, ask: &Ask, record: &mut Record, refusal: Refusal) -> Outcome {
         if self.route == Route::Auto
             && let Some(unknown) = refusal.unknown(self.door, &door::names(&self.body))
         {
@@ -171,11 +180,17 @@ impl Native {
         }
         record.route = Some("native");
         record.fault = Some(refusal.error.message.clone());
-        // some kinds have words by which clients know what to do, and those are ours to say
-        let is_ours = matches!(refusal.error.kind, Kind::ContextTooLong | Kind::ModelNotFound);
-        let error = app.explain(refusal.error.clone(), &self.model, &self.name);
+        let tokens = || prompt_tokens(ask, tokens::count);
+        let error = app.explain(refusal.error.clone(), &self.model, &self.name, tokens);
         let answer = error_answer(record.dialect, &error);
-        let answer = match refusal.is_in_shape(self.door) && !is_ours {
+        // some kinds have words by which clients know what to do: whoever does not say them is not repeated
+        let is_told = match (refusal.error.kind, self.door) {
+            (Kind::ModelNotFound, _) => false,
+            (Kind::ContextTooLong, Door::Messages) => refusal.error.message.contains("prompt is too long"),
+            (Kind::ContextTooLong, _) => refusal.error.message.contains("maximum context length"),
+            _ => true,
+        };
+        let answer = match is_told && refusal.is_in_shape(self.door) {
             true => answer.with(refusal.status, refusal.body),
             false => answer,
         };

@@ -3,7 +3,7 @@
 //! An [`Order`] can be placed more than once: for several choices side by side, and again when the first answer was
 //! not what the client insists on.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use crate::app::{App, Model};
@@ -49,10 +49,24 @@ pub struct Order<'a> {
     model: Model,
     choices: usize,
     format: Format,
+    /// The question as it was sent last.
+    sent: Mutex<Option<Arc<Sent>>>,
     /// What all choices and tries have in common; what one of them learns counts for the others.
     state: Mutex<State>,
     /// The turns as the client sent them, and what they rely on, while files lie in them.
     files: Option<(Vec<Message>, Relied)>,
+}
+
+/// A question as it was sent, and its tokens once somebody wants to know them.
+struct Sent {
+    ask: Arc<Ask>,
+    tokens: OnceLock<u64>,
+}
+
+impl Sent {
+    fn tokens(&self) -> u64 {
+        *self.tokens.get_or_init(|| prompt_tokens(&self.ask, tokens::count))
+    }
 }
 
 #[derive(Clone)]
@@ -97,7 +111,7 @@ impl<'a> Order<'a> {
         let carriage = carriage(app, &model, &ask);
         let (choices, format) = (ask.choices, ask.format.clone());
         let state = Mutex::new(State { ask: Arc::new(ask), carriage, files: Freshness::Kept });
-        Ok(Order { app, key, model, choices, format, state, files })
+        Ok(Order { app, key, model, choices, format, sent: Mutex::default(), state, files })
     }
 
     /// How many choices are wanted.
@@ -122,7 +136,8 @@ impl<'a> Order<'a> {
                 Err(error) => error,
             };
             if !self.learn(&state, &error, watch)? {
-                return Err(self.app.explain(error, &self.model, &state.ask.model));
+                let tokens = || prompt_tokens(&state.ask, tokens::count);
+                return Err(self.app.explain(error, &self.model, &state.ask.model, tokens));
             }
         }
     }
@@ -181,6 +196,8 @@ impl<'a> Order<'a> {
         let make_id = || id("call_");
         let wants_json = !matches!(ask.format, Format::Text);
         let cut = Cut::new(&ask.sampling.stop, ask.sampling.max_tokens, Running::new());
+        let sent = Arc::new(Sent { ask, tokens: OnceLock::new() });
+        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&sent));
         let answer = live
             .through(Thinking::default())
             .through(ToolCalls::new(make_id))
@@ -191,12 +208,18 @@ impl<'a> Order<'a> {
                 Manner::Whole => FileRefs::whole(),
                 Manner::Stream => FileRefs::streaming(),
             })
-            .through(Usage::new(tokens::count, move || prompt_tokens(&ask, tokens::count)));
+            .through(Usage::new(tokens::count, move || sent.tokens()));
         match manner {
             Manner::Whole => Box::new(answer),
             Manner::Stream if self.model.config.replace_response => Box::new(answer.through(Held::default())),
             Manner::Stream => Box::new(answer.through(Settle::default())),
         }
+    }
+
+    /// Tokens of the question as it was sent, 0 before.
+    pub fn prompt_tokens(&self) -> u64 {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        sent.map_or(0, |sent| sent.tokens())
     }
 
     /// One whole answer. One that is not what the client insists on has a second try, told what was wrong.

@@ -35,10 +35,18 @@ impl Outlet {
         self.stream.has_begun()
     }
 
-    /// Sends one event of choice `index`.
+    /// The answer begins: `prompt` counts the tokens of its question.
+    pub fn begin(&mut self, prompt: &dyn Fn() -> u64) {
+        self.encoder.begin(prompt);
+    }
+
+    /// Sends one event of choice `index`. One that the dialect has no place for may leave room for a sign of life.
     pub fn send(&mut self, index: usize, event: &Event) -> io::Result<()> {
         self.encoder.event(index, event, &mut self.frame);
-        self.flush()
+        match self.frame.is_empty() {
+            true => self.keep_alive(),
+            false => self.flush(),
+        }
     }
 
     /// Sends a sign of life if it is time.

@@ -20,11 +20,12 @@ use super::record::Record;
 use super::router::{poe_key, refuse, send};
 use super::seats::Going;
 use crate::app::App;
-use crate::dialect::{Question, Stamp};
+use crate::dialect::{Question, Stamp, messages};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Event, Reply};
 use crate::ids::id;
 use crate::poe::{self, Watch};
+use crate::store::tokens;
 
 /// As many as one request may ask for.
 const MAX_CHOICES: usize = 8;
@@ -64,6 +65,12 @@ fn question(
     Ok((key, question, body))
 }
 
+/// Counts the tokens of a question of Anthropic's dialect. Nobody is asked, but whoever wants to know must have a key.
+pub fn count_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
+    poe_key(app, call.head())?;
+    Ok(Answer::json(200, messages::count(&body(app, call)?, tokens::count)?))
+}
+
 /// The request's body, as it was sent.
 pub fn body(app: &App, call: &mut Call<'_>) -> Result<Vec<u8>> {
     if let Some(encoding) = call.head().header("content-encoding").filter(|name| *name != "identity") {
@@ -84,7 +91,7 @@ fn whole(
 ) -> io::Result<()> {
     let Question { ask, mut encoder, .. } = question;
     let watch = watch_client(call);
-    match native.map_or(Ok(Outcome::Bot), |native| native.whole(app, key, record, &watch)) {
+    match native.map_or(Ok(Outcome::Bot), |native| native.whole(app, key, &ask, record, &watch)) {
         Ok(Outcome::Answered(Some(answer)) | Outcome::Refused(answer, _)) => {
             return send(call, record, answer);
         }
@@ -116,7 +123,9 @@ fn stream(
     let Question { ask, encoder, .. } = question;
     let outlet = Outlet::shared(call.event_stream(), encoder, app.settings.keep_alive);
     let watch = watch_stream(call, &outlet);
-    let told = match native.map_or(Ok(Outcome::Bot), |way| way.stream(app, key, &outlet, record, &watch)) {
+    let told = match native
+        .map_or(Ok(Outcome::Bot), |way| way.stream(app, key, &ask, &outlet, record, &watch))
+    {
         Ok(Outcome::Bot) => {
             record.route = Some("bot");
             Order::prepare(app, key, ask, &watch).map_err(Fault::from).and_then(|order| {
@@ -155,6 +164,7 @@ fn one_choice(
     watch: &Watch,
 ) -> Result<(), Fault> {
     let mut events = order.place(Manner::Stream, watch)?;
+    outlet.borrow_mut().begin(&|| order.prompt_tokens());
     let mut judged = order.insists_on_json().then(Reply::default);
     for event in &mut events {
         let event = event?;

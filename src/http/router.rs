@@ -14,7 +14,7 @@ use super::head::Head;
 use super::record::Record;
 use super::{catalog, relay};
 use crate::app::App;
-use crate::dialect::{Dialect, chat};
+use crate::dialect::{Dialect, chat, messages};
 use crate::error::{Error, Kind, Result};
 
 /// What answers a path.
@@ -23,6 +23,12 @@ enum Route {
     Home,
     Health,
     Chat,
+    Messages,
+    CountTokens,
+    /// Whether there is a server at all.
+    Hello,
+    /// What Claude Code tells of its use; nobody here wants to know.
+    Events,
     Models,
     Model(String),
 }
@@ -31,6 +37,9 @@ impl Route {
     /// The route of `path`, forgiving what clients get wrong: a slash at the end, `/v1` twice.
     fn find(path: &str) -> Option<Route> {
         let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        if parts.first() == Some(&"anthropic") {
+            parts.remove(0);
+        }
         while parts.starts_with(&["v1", "v1"]) {
             parts.remove(0);
         }
@@ -39,6 +48,10 @@ impl Route {
             (_, [] | ["v1"]) => Some(Route::Home),
             (_, ["health"]) => Some(Route::Health),
             (["chat", "completions"], _) => Some(Route::Chat),
+            (["messages"], _) => Some(Route::Messages),
+            (["messages", "count_tokens"], _) => Some(Route::CountTokens),
+            (_, ["api", "hello"]) => Some(Route::Hello),
+            (_, ["api", "event_logging", ..]) => Some(Route::Events),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -48,19 +61,23 @@ impl Route {
 
     fn method(&self) -> &'static str {
         match self {
-            Route::Chat => "POST",
+            Route::Chat | Route::Messages | Route::CountTokens | Route::Events => "POST",
             _ => "GET",
         }
     }
 
-    /// In whose words it answers.
-    fn dialect(&self) -> Dialect {
-        Dialect::OpenAi
+    /// In whose words it answers a request that speaks `dialect` by its head.
+    fn dialect(&self, dialect: Dialect) -> Dialect {
+        match self {
+            Route::Chat => Dialect::OpenAi,
+            Route::Messages | Route::CountTokens | Route::Events => Dialect::Anthropic,
+            _ => dialect,
+        }
     }
 
     fn allow(&self) -> &'static str {
         match self {
-            Route::Chat => "POST, OPTIONS",
+            Route::Chat | Route::Messages | Route::CountTokens | Route::Events => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -113,6 +130,7 @@ impl Drop for Note<'_> {
 
 fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
     let head = call.head();
+    record.dialect = dialect(head);
     if app.is_keyless() && !is_local(head) {
         let message = "this server spends its own Poe key, so only programs on its machine may ask it, and no web \
                        pages; set PROXY_API_KEYS to let others in";
@@ -125,7 +143,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         let error = Error::new(Kind::NotFound, format!("there is nothing at {} {}", head.method, head.path));
         return refuse(call, record, &error);
     };
-    record.dialect = route.dialect();
+    record.dialect = route.dialect(record.dialect);
     let asked = if head.method == "HEAD" { "GET" } else { head.method.as_str() };
     if asked != route.method() {
         let message = format!("{} is not allowed here, only {}", head.method, route.allow());
@@ -136,6 +154,10 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Home => send(call, record, Answer::text(200, HOME)),
         Route::Health => send(call, record, health(app)),
         Route::Chat => relay::answer(app, call, record, |_, body, stamp| chat::decode(body, stamp)),
+        Route::Messages => relay::answer(app, call, record, |_, body, stamp| messages::decode(body, stamp)),
+        Route::CountTokens => respond(call, record, |call| relay::count_tokens(app, call)),
+        Route::Hello => send(call, record, Answer::json(200, br#"{"message":"hello"}"#.to_vec())),
+        Route::Events => send(call, record, Answer::json(200, b"{}".to_vec())),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
@@ -144,8 +166,15 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
 const HOME: &str = concat!(
     "poe2openai ",
     env!("CARGO_PKG_VERSION"),
-    ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nGET  /v1/models\nGET  /health\n"
+    ": Poe's bots for programs that speak OpenAI's or Anthropic's API.\n\nPOST /v1/chat/completions\nPOST /v1/messages\nGET  /v1/models\nGET  /health\n"
 );
+
+/// Whose words a request speaks, by its head: Anthropic's programs all name the version of its API.
+fn dialect(head: &Head) -> Dialect {
+    let is_anthropics = head.header("anthropic-version").is_some()
+        || head.path.trim_start_matches('/').starts_with("anthropic/");
+    if is_anthropics { Dialect::Anthropic } else { Dialect::OpenAi }
+}
 
 fn health(app: &App) -> Answer {
     let counters = app.files.counters();
@@ -222,7 +251,7 @@ fn shown_key(head: &Head) -> Result<Option<String>> {
 
 /// An error as a whole answer, with the time after which to try again.
 pub fn error_answer(dialect: Dialect, error: &Error) -> Answer {
-    let answer = Answer::json(error.kind.status(), dialect.error_answer(error));
+    let answer = Answer::json(dialect.status(error.kind), dialect.error_answer(error));
     match error.retry_after {
         Some(wait) => answer.header("Retry-After", wait.as_secs_f64().ceil().max(1.0).to_string()),
         None => answer,
@@ -238,7 +267,7 @@ pub fn send(call: &mut Call<'_>, record: &mut Record, answer: Answer) -> io::Res
 
 /// Sends an error as a whole answer and notes it.
 pub fn refuse(call: &mut Call<'_>, record: &mut Record, error: &Error) -> io::Result<()> {
-    record.status = error.kind.status();
+    record.status = record.dialect.status(error.kind);
     record.fault = Some(error.message.clone());
     match error.kind {
         Kind::ClientGone => Err(io::ErrorKind::BrokenPipe.into()),
@@ -274,6 +303,18 @@ mod tests {
             ("//v1//models", Some(Route::Models)),
             ("/models/a%20b", Some(Route::Model("a b".into()))),
             ("/v1/models/openai/gpt", Some(Route::Model("openai/gpt".into()))),
+            ("/v1/messages", Some(Route::Messages)),
+            ("/v1/messages/", Some(Route::Messages)),
+            ("/v1/v1/messages", Some(Route::Messages)),
+            ("/anthropic/v1/messages", Some(Route::Messages)),
+            ("/v1/messages/count_tokens", Some(Route::CountTokens)),
+            ("/anthropic/v1/messages/count_tokens", Some(Route::CountTokens)),
+            ("/anthropic/v1/models", Some(Route::Models)),
+            ("/anthropic", Some(Route::Home)),
+            ("/api/hello", Some(Route::Hello)),
+            ("/api/event_logging/batch", Some(Route::Events)),
+            ("/api/event_logging/v2/batch", Some(Route::Events)),
+            ("/v1/messages/msg_1", None),
             ("/v1/chat", None),
             ("/v2/models", None),
         ];

@@ -133,7 +133,7 @@ impl Decode {
                     append(format!("\n\n{other}"), out);
                 }
                 let reason = self.reason.unwrap_or_default();
-                out.push_back(Event::Finish(Finish { reason, usage: None }));
+                out.push_back(Event::Finish(Finish { reason, ..Finish::default() }));
                 return Ok(Progress::Done);
             }
             _ => {} // meta, ping and what may come
@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn finish(reason: FinishReason) -> Event {
-        Event::Finish(Finish { reason, usage: None })
+        Event::Finish(Finish { reason, ..Finish::default() })
     }
 
     #[test]

@@ -18,11 +18,17 @@ pub struct Named<'a> {
     pub effort: Option<&'static str>,
 }
 
-/// All that `name` may mean, the likeliest first: itself, without a provider before it, and all that without an effort
-/// behind it.
+/// All that `name` may mean, the likeliest first: itself, without a provider before it or brackets behind it (Claude
+/// Code's `[1m]`), and all that without an effort behind it.
 pub fn readings(name: &str) -> impl Iterator<Item = (&str, Option<&'static str>)> {
-    let forms =
-        move || std::iter::successors(Some(name.trim()), |name| name.split_once('/').map(|(_, rest)| rest));
+    let name = name.trim();
+    let plain = name.strip_suffix(']').and_then(|name| name.rsplit_once('[')).map(|(name, _)| name);
+    let forms = move || {
+        let names = [Some(name), plain].into_iter().flatten();
+        names.flat_map(|name| {
+            std::iter::successors(Some(name), |name| name.split_once('/').map(|(_, rest)| rest))
+        })
+    };
     let stripped = forms().filter_map(|name: &str| {
         let (base, suffix) = name.rsplit_once('-')?;
         let effort = SUFFIXES.iter().find(|known| known.eq_ignore_ascii_case(suffix))?;
@@ -115,6 +121,9 @@ mod tests {
             ("claude-opus-4-20250514", Some(("claude-opus-4", None))),
             ("claude-3-7-sonnet-latest", Some(("claude-sonnet-3.7", None))),
             ("claude-opus-4@20250514", Some(("claude-opus-4", None))),
+            ("claude-opus-4-20250514[1m]", Some(("claude-opus-4", None))),
+            ("anthropic/claude-sonnet-4-5[1m]", Some(("claude-sonnet-4.5", None))),
+            ("claude-3-7-sonnet@20250219", Some(("claude-sonnet-3.7", None))),
             ("gpt-5.2-high", Some(("GPT-5.2", Some("high")))),
             ("poe/gpt-5.2-xhigh", Some(("GPT-5.2", Some("xhigh")))),
             ("odd-low", Some(("odd-low", None))),

@@ -100,6 +100,7 @@ mod tests {
             finish: Finish {
                 reason: FinishReason::ToolCalls,
                 usage: Some(TokenUsage { prompt: 1, completion: 2, reasoning: 1 }),
+                ..Finish::default()
             },
             ..Reply::default()
         };

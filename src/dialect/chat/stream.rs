@@ -172,7 +172,6 @@ mod tests {
     use super::*;
     use crate::dialect::Encoder as _;
     use crate::error::Kind;
-    use crate::exchange::FinishReason;
 
     fn meta() -> Meta {
         Meta { id: "chatcmpl-1".into(), created: 7, model: "a\"b".into(), has_functions: false }
@@ -191,7 +190,7 @@ mod tests {
             let mut encoder = Encoder::new(meta(), 1, includes_usage);
             let mut out = Vec::new();
             let spent = TokenUsage { prompt: 3, completion: 2, reasoning: 1 };
-            let finish = Event::Finish(Finish { reason: FinishReason::Stop, usage: Some(spent) });
+            let finish = Event::Finish(Finish { usage: Some(spent), ..Finish::default() });
             for event in
                 [Event::Thinking("hm\n".into()), Event::Text("\u{4f60}\"".into()), finish.clone(), finish]
             {

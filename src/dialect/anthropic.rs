@@ -1,0 +1,133 @@
+//! What Anthropic's dialects have in common: the shape of errors.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Kind};
+
+/// An error in Anthropic's shape: `{"type": "error", "error": {"type", "message"}, "request_id"}`.
+pub fn error_answer(error: &Error) -> Vec<u8> {
+    let mut answer = error_value(error);
+    answer["request_id"] = Value::Null;
+    answer.to_string().into_bytes()
+}
+
+/// The same as the value of an `error` event.
+pub fn error_value(error: &Error) -> Value {
+    let mut value = json!({"type": kind(error.kind), "message": message(error)});
+    if error.kind == Kind::ThreadUnsupported {
+        // by this the SDKs know that they have to send the whole conversation
+        value["details"] = json!({"error_code": "thread_unsupported_request"});
+    }
+    json!({"type": "error", "error": value})
+}
+
+/// Anthropic's `type`.
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::InvalidRequest
+        | Kind::ContextTooLong
+        | Kind::ThreadUnsupported
+        | Kind::Unsupported
+        | Kind::FileUnavailable
+        | Kind::MethodNotAllowed
+        | Kind::UnsupportedEncoding
+        | Kind::NotImplemented => "invalid_request_error",
+        Kind::Unauthorized => "authentication_error",
+        Kind::InsufficientQuota => "billing_error",
+        Kind::Forbidden => "permission_error",
+        Kind::NotFound | Kind::ModelNotFound => "not_found_error",
+        Kind::RequestTimeout | Kind::ModelTimeout | Kind::UpstreamTimeout => "timeout_error",
+        Kind::TooLarge => "request_too_large",
+        Kind::RateLimited => "rate_limit_error",
+        Kind::ClientGone | Kind::Internal | Kind::Upstream => "api_error",
+        Kind::Overloaded => "overloaded_error",
+    }
+}
+
+/// The HTTP status: Anthropic's own where it differs.
+pub fn status(kind: Kind) -> u16 {
+    match kind {
+        Kind::Overloaded => 529,
+        kind => kind.status(),
+    }
+}
+
+/// What the user reads. A conversation that is too long is told in the words by which Claude Code knows that it must
+/// shorten it, and by how much.
+fn message(error: &Error) -> Cow<'_, str> {
+    if error.kind != Kind::ContextTooLong {
+        return Cow::Borrowed(&error.message);
+    }
+    let said = &error.message;
+    Cow::Owned(match error.excess {
+        Some(excess) => {
+            // what the model refuses is longer than it takes, even if another tokenizer counts less
+            let tokens = excess.limit.map_or(excess.tokens, |limit| excess.tokens.max(limit + 1));
+            match excess.limit {
+                Some(limit) => format!("prompt is too long: {tokens} tokens > {limit} maximum ({said})"),
+                None => format!("prompt is too long: {tokens} tokens ({said})"),
+            }
+        }
+        None => format!("prompt is too long: {said}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Excess;
+
+    fn told(error: &Error) -> Value {
+        serde_json::from_slice(&error_answer(error)).unwrap()
+    }
+
+    #[test]
+    fn errors_have_anthropics_shape() {
+        let error = Error::invalid("max_tokens", "max_tokens: Field required");
+        let error_type = json!({"type": "invalid_request_error", "message": "max_tokens: Field required"});
+        assert_eq!(told(&error), json!({"type": "error", "error": error_type, "request_id": null}));
+        let rows = [
+            (Kind::Unauthorized, 401, "authentication_error"),
+            (Kind::InsufficientQuota, 402, "billing_error"),
+            (Kind::Forbidden, 403, "permission_error"),
+            (Kind::ModelNotFound, 404, "not_found_error"),
+            (Kind::TooLarge, 413, "request_too_large"),
+            (Kind::RateLimited, 429, "rate_limit_error"),
+            (Kind::Internal, 500, "api_error"),
+            (Kind::Upstream, 502, "api_error"),
+            (Kind::UpstreamTimeout, 504, "timeout_error"),
+            (Kind::Overloaded, 529, "overloaded_error"),
+        ];
+        for (kind, code, name) in rows {
+            assert_eq!(status(kind), code, "{kind:?}");
+            assert_eq!(told(&Error::new(kind, "x"))["error"]["type"], name, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_thread_is_refused_so_that_sdks_go_on_without_one() {
+        let error = told(&Error::new(Kind::ThreadUnsupported, "x"));
+        assert_eq!(error["error"]["details"]["error_code"], "thread_unsupported_request");
+        assert_eq!(error["error"]["type"], "invalid_request_error");
+    }
+
+    #[test]
+    fn a_conversation_that_is_too_long_says_by_how_much() {
+        let message = |excess| {
+            let error = Error { excess, ..Error::new(Kind::ContextTooLong, "no") };
+            told(&error)["error"]["message"].as_str().unwrap().to_owned()
+        };
+        let excess = |tokens, limit| Some(Excess { tokens, limit });
+        let rows = [
+            (excess(9, Some(5)), "prompt is too long: 9 tokens > 5 maximum (no)"),
+            (excess(3, Some(5)), "prompt is too long: 6 tokens > 5 maximum (no)"),
+            (excess(3, None), "prompt is too long: 3 tokens (no)"),
+            (None, "prompt is too long: no"),
+        ];
+        for (excess, expected) in rows {
+            assert_eq!(message(excess), expected);
+        }
+    }
+}

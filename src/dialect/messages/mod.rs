@@ -1,0 +1,89 @@
+//! Anthropic's Messages.
+
+mod answer;
+mod content;
+mod count;
+mod request;
+mod stream;
+
+use serde_json::{Value, json};
+
+pub use stream::Encoder;
+
+use super::{Question, Stamp};
+use crate::error::Result;
+use crate::exchange::{CountTokens, Door, Finish, FinishReason, TokenUsage};
+use request::Purpose;
+
+/// What all pieces of one answer have in common.
+#[derive(Debug, Clone)]
+pub struct Meta {
+    /// `msg_…`
+    pub id: String,
+    /// The model's name as the client wrote it.
+    pub model: String,
+    /// The client reads thought. Others take the first block for the answer.
+    pub shows_thought: bool,
+}
+
+/// Stands where Anthropic puts the proof that a thought is its model's. Clients want one and send it back; nobody here
+/// looks at it.
+const SIGNATURE: &str = "cG9lMm9wZW5haTogbm90IGEgc2lnbmF0dXJl";
+
+/// Reads a request's body. Errors name the field, as a path such as `messages.0.content.1.type`.
+pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
+    let request = request::read(body, Purpose::Answer)?;
+    let meta = Meta {
+        id: (stamp.make_id)("msg_"),
+        model: request.ask.model.clone(),
+        shows_thought: request.shows_thought,
+    };
+    let encoder = Encoder::new(meta);
+    Ok(Question {
+        ask: request.ask,
+        stream: request.stream,
+        door: Some(Door::Messages),
+        encoder: Box::new(encoder),
+    })
+}
+
+/// The answer to `count_tokens`: the request is read and counted, and nobody is asked.
+pub fn count(body: &[u8], tokens: CountTokens) -> Result<Vec<u8>> {
+    let request = request::read(body, Purpose::Count)?;
+    let counted = json!({"input_tokens": count::tokens(&request.ask, tokens)});
+    Ok(counted.to_string().into_bytes())
+}
+
+/// Anthropic's word for why an answer ended, `calls` telling whether it made any.
+fn stop_reason(finish: &Finish, calls: bool) -> &'static str {
+    match finish.reason {
+        FinishReason::Stop if finish.stop.is_some() => "stop_sequence",
+        FinishReason::Stop | FinishReason::ToolCalls if calls => "tool_use",
+        FinishReason::Stop | FinishReason::ToolCalls => "end_turn",
+        FinishReason::Length => "max_tokens",
+        FinishReason::ContentFilter => "refusal",
+    }
+}
+
+/// Anthropic's `usage`.
+fn usage(usage: TokenUsage) -> Value {
+    json!({
+        "input_tokens": usage.prompt,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "output_tokens": usage.completion,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+        "service_tier": "standard",
+    })
+}
+
+/// A call's arguments as the object that Anthropic's clients want, whatever the model wrote.
+fn input(arguments: &str) -> Value {
+    match serde_json::from_str(arguments) {
+        Ok(Value::Object(input)) => Value::Object(input),
+        Ok(value) => json!({"arguments": value}),
+        Err(_) if arguments.trim().is_empty() => json!({}),
+        Err(_) => json!({"arguments": arguments}),
+    }
+}
