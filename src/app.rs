@@ -21,6 +21,7 @@ use crate::store::files::Files;
 use crate::store::limiter::Limiter;
 use crate::store::models::{Lookup, ModelConfig, ModelsFile, Route};
 use crate::store::refreshed::Refreshed;
+use crate::store::responses::Responses;
 
 /// How long Poe's list of models is as good as new, and how soon a failed fetch is tried again.
 const CATALOG_LIFETIME: Duration = Duration::from_secs(600);
@@ -42,6 +43,8 @@ pub struct App {
     pub files: Files<Attachment>,
     /// What Poe's own doors have refused.
     pub doors: Refusals,
+    /// Responses that clients may come back to; shared, because they are kept at the very end of an answer.
+    pub responses: Arc<Responses>,
     /// models.yaml
     pub models: ModelsFile,
     catalog: Refreshed<Vec<Entry>>,
@@ -95,6 +98,10 @@ impl App {
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
             doors: Refusals::default(),
+            responses: Arc::new(Responses::new(
+                settings.responses_ttl,
+                usize::try_from(settings.responses_max).unwrap_or(usize::MAX),
+            )),
             models,
             opened: Instant::now(),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),

@@ -29,6 +29,8 @@ pub enum Kind {
     NotFound,
     /// No bot of that name: 404 `model_not_found`.
     ModelNotFound,
+    /// The response that a request goes on from is not kept: 400 `previous_response_not_found`.
+    PreviousNotFound,
     /// The path exists, the method does not: 405.
     MethodNotAllowed,
     /// The client was too slow in sending its request: 408.
@@ -60,7 +62,7 @@ impl Kind {
     pub fn status(self) -> u16 {
         match self {
             Kind::InvalidRequest | Kind::ContextTooLong | Kind::ThreadUnsupported => 400,
-            Kind::Unsupported | Kind::FileUnavailable => 400,
+            Kind::Unsupported | Kind::FileUnavailable | Kind::PreviousNotFound => 400,
             Kind::Unauthorized => 401,
             Kind::InsufficientQuota => 402,
             Kind::Forbidden => 403,

@@ -85,6 +85,8 @@ settings! {
     "RATE_LIMIT_MAX_WAIT_MS" rate_limit_max_wait: Duration as Millis<0> = "10000", "a request that would have to wait longer for its turn gets 429, in milliseconds";
     "URL_CACHE_TTL_SECONDS" url_cache_ttl: Duration as Seconds<0> = "259200", "how long the URL of an uploaded file is remembered, in seconds";
     "URL_CACHE_SIZE_MB" url_cache_size: u64 as Mebibytes = "100", "memory for remembered URLs, in MiB; 0 remembers none";
+    "RESPONSES_TTL_SECONDS" responses_ttl: Duration as Seconds<0> = "86400", "how long a response can be asked for and gone on from after its last use, in seconds";
+    "RESPONSES_MAX_MB" responses_max: u64 as Mebibytes = "16", "memory for such responses, in MiB; 0 keeps none";
     "MAX_REQUEST_SIZE" max_request_size: u64 as Size = "1073741824", "largest request body, in bytes; above it: 413";
     "MAX_CONNECTIONS" max_connections: u32 as Count<1, 1_000_000> = "1024", "connections served at once; above it: 503";
     "HEAD_TIMEOUT_SECONDS" head_timeout: Duration as Seconds<1> = "15", "time for a client to send the whole head of a request, in seconds";

@@ -29,6 +29,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::InvalidRequest
         | Kind::ContextTooLong
         | Kind::ThreadUnsupported
+        | Kind::PreviousNotFound
         | Kind::Unsupported
         | Kind::FileUnavailable
         | Kind::MethodNotAllowed

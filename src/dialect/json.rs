@@ -1,6 +1,8 @@
 //! Bodies as JSON, with errors that name the field.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 
@@ -12,6 +14,30 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         Error::new(Kind::InvalidRequest, format!("the body is not one JSON value: {error}"))
     })?;
     Ok(request)
+}
+
+/// Reads what stands at `path` of a request. Errors name the field, as `path` and what follows it.
+pub fn read_value<'de, T: Deserialize<'de>>(path: &str, value: &'de Value) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let inside = error.path().to_string();
+        let param = match inside.as_str() {
+            "." => path.to_owned(),
+            inside if inside.starts_with('[') => format!("{path}{inside}"),
+            inside => format!("{path}.{inside}"),
+        };
+        let message = format!("{param}: {}", error.into_inner());
+        Error::invalid(param, message)
+    })
+}
+
+/// Refuses a number at `param` that is out of range.
+pub fn within(param: &str, value: Option<f64>, least: f64, most: f64) -> Result<()> {
+    match value {
+        Some(value) if !(least..=most).contains(&value) => {
+            Err(Error::invalid(param, format!("{param} is {value}, it must be between {least} and {most}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn malformed(error: serde_path_to_error::Error<serde_json::Error>) -> Error {

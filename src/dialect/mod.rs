@@ -5,10 +5,12 @@
 pub mod anthropic;
 pub mod catalog;
 pub mod chat;
+mod custom;
 pub mod files;
 mod json;
 pub mod messages;
 pub mod openai;
+pub mod responses;
 
 use crate::error::{Error, Kind};
 use crate::exchange::{Ask, Door, Event, Reply};
@@ -21,6 +23,8 @@ pub enum Dialect {
     OpenAi,
     /// Anthropic's.
     Anthropic,
+    /// OpenAI's as clients of Responses read them: a rate limit says in its message when to try again.
+    Responses,
 }
 
 impl Dialect {
@@ -29,13 +33,16 @@ impl Dialect {
         match self {
             Dialect::OpenAi => openai::error_answer(error),
             Dialect::Anthropic => anthropic::error_answer(error),
+            Dialect::Responses => {
+                openai::error_answer(&Error { message: openai::advised(error), ..error.clone() })
+            }
         }
     }
 
     /// The HTTP status of that answer.
     pub fn status(self, kind: Kind) -> u16 {
         match self {
-            Dialect::OpenAi => kind.status(),
+            Dialect::OpenAi | Dialect::Responses => kind.status(),
             Dialect::Anthropic => anthropic::status(kind),
         }
     }

@@ -29,6 +29,17 @@ pub fn message(error: &Error) -> Cow<'_, str> {
     Cow::Owned(format!("{said}. This model's maximum context length is {length}."))
 }
 
+/// What the error says, and in so many words when to try again: clients read it there.
+pub fn advised(error: &Error) -> String {
+    match (error.kind, error.retry_after) {
+        (Kind::RateLimited, Some(wait)) => {
+            let seconds = wait.as_secs_f64().ceil().max(1.0);
+            format!("{}. Please try again in {seconds}s.", error.message.trim_end_matches('.'))
+        }
+        _ => error.message.clone(),
+    }
+}
+
 /// OpenAI's `type` and `code`.
 pub fn kind_and_code(kind: Kind) -> (&'static str, Option<&'static str>) {
     const INVALID: &str = "invalid_request_error";
@@ -43,6 +54,7 @@ pub fn kind_and_code(kind: Kind) -> (&'static str, Option<&'static str>) {
         Kind::Forbidden => ("permission_error", Some("forbidden")),
         Kind::NotFound => (INVALID, Some("not_found")),
         Kind::ModelNotFound => (INVALID, Some("model_not_found")),
+        Kind::PreviousNotFound => (INVALID, Some("previous_response_not_found")),
         Kind::MethodNotAllowed => (INVALID, Some("method_not_allowed")),
         Kind::RequestTimeout => (INVALID, Some("request_timeout")),
         Kind::ModelTimeout => ("timeout_error", Some("model_timeout")),

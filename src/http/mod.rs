@@ -17,6 +17,7 @@ mod pool;
 mod probe;
 mod record;
 mod relay;
+mod responses;
 mod router;
 mod seats;
 

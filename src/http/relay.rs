@@ -60,8 +60,7 @@ fn question(
 ) -> Result<(String, Question, Vec<u8>)> {
     let key = poe_key(app, call.head())?;
     let body = body(app, call)?;
-    let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
-    let question = decode(&key, &body, &Stamp { now, make_id: &id })?;
+    let question = decode(&key, &body, &Stamp { now: now(), make_id: &id })?;
     Ok((key, question, body))
 }
 
@@ -69,6 +68,11 @@ fn question(
 pub fn count_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
     poe_key(app, call.head())?;
     Ok(Answer::json(200, messages::count(&body(app, call)?, tokens::count)?))
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs())
 }
 
 /// The request's body, as it was sent.

@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
 use super::record::Record;
-use super::{catalog, relay};
+use super::{catalog, relay, responses};
 use crate::app::App;
 use crate::dialect::{Dialect, chat, messages};
 use crate::error::{Error, Kind, Result};
@@ -29,6 +29,11 @@ enum Route {
     Hello,
     /// What Claude Code tells of its use; nobody here wants to know.
     Events,
+    Responses,
+    ResponseTokens,
+    Response(String),
+    ResponseItems(String),
+    ResponseCancel(String),
     Models,
     Model(String),
 }
@@ -52,6 +57,11 @@ impl Route {
             (["messages", "count_tokens"], _) => Some(Route::CountTokens),
             (_, ["api", "hello"]) => Some(Route::Hello),
             (_, ["api", "event_logging", ..]) => Some(Route::Events),
+            (["responses"], _) => Some(Route::Responses),
+            (["responses", "input_tokens"], _) => Some(Route::ResponseTokens),
+            (["responses", id], _) => Some(Route::Response(decoded(id))),
+            (["responses", id, "input_items"], _) => Some(Route::ResponseItems(decoded(id))),
+            (["responses", id, "cancel"], _) => Some(Route::ResponseCancel(decoded(id))),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -62,14 +72,22 @@ impl Route {
     fn method(&self) -> &'static str {
         match self {
             Route::Chat | Route::Messages | Route::CountTokens | Route::Events => "POST",
+            Route::Responses | Route::ResponseTokens | Route::ResponseCancel(_) => "POST",
             _ => "GET",
         }
+    }
+
+    /// Whether it can be asked with `method`.
+    fn takes(&self, method: &str) -> bool {
+        let asked = if method == "HEAD" { "GET" } else { method };
+        asked == self.method() || asked == "DELETE" && matches!(self, Route::Response(_))
     }
 
     /// In whose words it answers a request that speaks `dialect` by its head.
     fn dialect(&self, dialect: Dialect) -> Dialect {
         match self {
             Route::Chat => Dialect::OpenAi,
+            Route::Responses | Route::ResponseTokens => Dialect::Responses,
             Route::Messages | Route::CountTokens | Route::Events => Dialect::Anthropic,
             _ => dialect,
         }
@@ -77,7 +95,8 @@ impl Route {
 
     fn allow(&self) -> &'static str {
         match self {
-            Route::Chat | Route::Messages | Route::CountTokens | Route::Events => "POST, OPTIONS",
+            Route::Response(_) => "GET, HEAD, DELETE, OPTIONS",
+            _ if self.method() == "POST" => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -144,8 +163,8 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         return refuse(call, record, &error);
     };
     record.dialect = route.dialect(record.dialect);
-    let asked = if head.method == "HEAD" { "GET" } else { head.method.as_str() };
-    if asked != route.method() {
+    let deletes = head.method == "DELETE";
+    if !route.takes(&head.method) {
         let message = format!("{} is not allowed here, only {}", head.method, route.allow());
         let error = Error::new(Kind::MethodNotAllowed, message);
         return send(call, record, error_answer(record.dialect, &error).header("Allow", route.allow()));
@@ -158,6 +177,12 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::CountTokens => respond(call, record, |call| relay::count_tokens(app, call)),
         Route::Hello => send(call, record, Answer::json(200, br#"{"message":"hello"}"#.to_vec())),
         Route::Events => send(call, record, Answer::json(200, b"{}".to_vec())),
+        Route::Responses => responses::create(app, call, record),
+        Route::ResponseTokens => respond(call, record, |call| responses::input_tokens(app, call)),
+        Route::Response(id) if deletes => respond(call, record, |call| responses::forget(app, call, &id)),
+        Route::Response(id) => respond(call, record, |call| responses::one(app, call, &id)),
+        Route::ResponseItems(id) => respond(call, record, |call| responses::input_items(app, call, &id)),
+        Route::ResponseCancel(id) => respond(call, record, |call| responses::cancel(app, call, &id)),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
@@ -166,7 +191,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
 const HOME: &str = concat!(
     "poe2openai ",
     env!("CARGO_PKG_VERSION"),
-    ": Poe's bots for programs that speak OpenAI's or Anthropic's API.\n\nPOST /v1/chat/completions\nPOST /v1/messages\nGET  /v1/models\nGET  /health\n"
+    ": Poe's bots for programs that speak OpenAI's or Anthropic's API.\n\nPOST /v1/chat/completions\nPOST /v1/responses\nPOST /v1/messages\nGET  /v1/models\nGET  /health\n"
 );
 
 /// Whose words a request speaks, by its head: Anthropic's programs all name the version of its API.
@@ -193,7 +218,7 @@ fn preflight(head: &Head) -> Answer {
     let allow = Route::find(&head.path).map_or("GET, HEAD, POST, OPTIONS", |route| route.allow());
     let mut answer = Answer::empty(204)
         .header("Allow", allow)
-        .header("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
+        .header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS")
         .header("Access-Control-Allow-Headers", asked)
         .header("Access-Control-Max-Age", "86400")
         .header("Vary", "Access-Control-Request-Headers");
@@ -226,6 +251,12 @@ pub fn poe_key(app: &App, head: &Head) -> Result<String> {
         true => app.poe_key(None),
         false => app.poe_key(shown_key(head)?.as_deref()),
     }
+}
+
+/// The key by which one client is told from another: the one that it shows, or Poe's where none has to be shown.
+pub fn client_key(app: &App, head: &Head) -> Result<String> {
+    let shown = if app.is_keyless() { None } else { shown_key(head)? };
+    shown.map_or_else(|| app.poe_key(None), Ok)
 }
 
 /// The key that the client shows: as a Bearer token, in `x-api-key`, or as `?key=`.
@@ -315,6 +346,12 @@ mod tests {
             ("/api/event_logging/batch", Some(Route::Events)),
             ("/api/event_logging/v2/batch", Some(Route::Events)),
             ("/v1/messages/msg_1", None),
+            ("/v1/responses/", Some(Route::Responses)),
+            ("/responses/input_tokens", Some(Route::ResponseTokens)),
+            ("/v1/responses/resp_1", Some(Route::Response("resp_1".into()))),
+            ("/v1/responses/resp_1/input_items", Some(Route::ResponseItems("resp_1".into()))),
+            ("/v1/responses/resp_1/cancel", Some(Route::ResponseCancel("resp_1".into()))),
+            ("/v1/responses/resp_1/other", None),
             ("/v1/chat", None),
             ("/v2/models", None),
         ];

@@ -5,4 +5,5 @@ pub mod files;
 pub mod limiter;
 pub mod models;
 pub mod refreshed;
+pub mod responses;
 pub mod tokens;

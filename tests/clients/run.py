@@ -34,6 +34,7 @@ GROUPS = {
     "llm_client": 120,
     "aider_agent": 240,
     "opencode_agent": 250,
+    "codex_agent": 250,
 }
 
 

@@ -280,10 +280,10 @@ impl Request {
     }
 
     fn sampling(&mut self) -> Result<Sampling> {
-        within("temperature", self.temperature, 0.0, 2.0)?;
-        within("top_p", self.top_p, 0.0, 1.0)?;
-        within("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
-        within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
+        json::within("temperature", self.temperature, 0.0, 2.0)?;
+        json::within("top_p", self.top_p, 0.0, 1.0)?;
+        json::within("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
+        json::within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
         let stop = match self.stop.take() {
             None => Vec::new(),
             Some(OneOrMany::One(stop)) => vec![stop],
@@ -406,15 +406,6 @@ impl Request {
         wish.enabled = self.enable_thinking.or(wish.enabled);
         wish.effort = self.reasoning_effort.take().or(wish.effort);
         (wish != Reasoning::default()).then_some(wish)
-    }
-}
-
-fn within(param: &str, value: Option<f64>, least: f64, most: f64) -> Result<()> {
-    match value {
-        Some(value) if !(least..=most).contains(&value) => {
-            Err(Error::invalid(param, format!("{param} is {value}, it must be between {least} and {most}")))
-        }
-        _ => Ok(()),
     }
 }
 

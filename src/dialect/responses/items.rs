@@ -1,0 +1,312 @@
+//! Items of a conversation as turns: messages, calls and what came of them; thoughts and what is unknown is passed over.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::{Map, Value, json};
+
+use super::tools::Names;
+use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
+use crate::dialect::{custom, json};
+use crate::error::{Error, Result};
+use crate::exchange::{FileSource, Message, Part, Role, ToolCall};
+
+/// The turns of a conversation, as far as they have been read.
+pub struct Conversation<'a> {
+    /// The turns so far, oldest first.
+    pub messages: Vec<Message>,
+    names: &'a Names,
+    called: HashSet<String>,
+}
+
+#[derive(Deserialize)]
+struct RawMessage {
+    role: String,
+    #[serde(default)]
+    content: Content,
+}
+
+#[derive(Deserialize)]
+struct RawCall {
+    call_id: Option<String>,
+    id: Option<String>,
+    name: String,
+    namespace: Option<String>,
+    #[serde(default)]
+    arguments: Value,
+    #[serde(default)]
+    input: String,
+}
+
+#[derive(Deserialize)]
+struct RawOutput {
+    call_id: String,
+    #[serde(default)]
+    output: Content,
+}
+
+/// A string, a list of parts, or nothing. Any other value counts as its JSON.
+#[derive(Default)]
+enum Content {
+    #[default]
+    Null,
+    Text(String),
+    Parts(Vec<RawPart>),
+    Json(Value),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Content, D::Error> {
+        struct ContentVisitor;
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a list of parts or null")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+            fn visit_unit<E>(self) -> Result<Content, E> {
+                Ok(Content::Null)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(parts)).map(Content::Parts)
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, members: A) -> Result<Content, A::Error> {
+                Map::deserialize(serde::de::value::MapAccessDeserializer::new(members))
+                    .map(|object| Content::Json(object.into()))
+            }
+        }
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+struct RawPart {
+    r#type: Option<String>,
+    text: Option<String>,
+    refusal: Option<String>,
+    image_url: Option<Url>,
+    file_id: Option<String>,
+    file_data: Option<String>,
+    file_url: Option<String>,
+    filename: Option<String>,
+    input_audio: Option<RawAudio>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Url {
+    Plain(String),
+    Object { url: String },
+}
+
+#[derive(Deserialize)]
+struct RawAudio {
+    data: String,
+    format: Option<String>,
+}
+
+impl<'a> Conversation<'a> {
+    /// An empty one, in which the client calls its tools by `names`.
+    pub fn new(names: &'a Names) -> Conversation<'a> {
+        Conversation { messages: Vec::new(), names, called: HashSet::new() }
+    }
+
+    /// Adds the item at `path` of the request.
+    pub fn add(&mut self, path: &str, item: &Value) -> Result<()> {
+        match kind(item) {
+            "message" => self.message(path, json::read_value(path, item)?),
+            "function_call" => {
+                let raw: RawCall = json::read_value(path, item)?;
+                let arguments = match raw.arguments {
+                    Value::String(ref text) => text.clone(),
+                    Value::Null => String::new(),
+                    ref value => value.to_string(),
+                };
+                self.call(path, raw, arguments)
+            }
+            "custom_tool_call" => {
+                let raw: RawCall = json::read_value(path, item)?;
+                let arguments = custom::wrapped(&raw.input);
+                self.call(path, raw, arguments)
+            }
+            "function_call_output" | "custom_tool_call_output" => {
+                self.output(path, json::read_value(path, item)?)
+            }
+            // bots do not take their thoughts back; tools are read with the others
+            "reasoning" | "additional_tools" => Ok(()),
+            other => {
+                log::debug!("{path} was passed over: an item of type {other:?} means nothing to bots");
+                Ok(())
+            }
+        }
+    }
+
+    fn message(&mut self, path: &str, raw: RawMessage) -> Result<()> {
+        let role = match raw.role.as_str() {
+            "system" | "developer" => Role::System,
+            "user" => Role::User,
+            "assistant" => Role::Assistant,
+            other => {
+                let param = format!("{path}.role");
+                let known = "system, developer, user or assistant";
+                return Err(Error::invalid(&param, format!("{param} is `{other}`, it must be {known}")));
+            }
+        };
+        let parts = raw.content.parts(&format!("{path}.content"))?;
+        match self.messages.last_mut() {
+            // one answer of the bot: calls, and text after them
+            Some(last) if role == Role::Assistant && !last.tool_calls.is_empty() => last.parts.extend(parts),
+            _ => self.messages.push(Message { role, parts, ..Message::default() }),
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, path: &str, raw: RawCall, arguments: String) -> Result<()> {
+        let id = raw.call_id.or(raw.id).filter(|id| !id.is_empty());
+        let id = id
+            .ok_or_else(|| Error::invalid(format!("{path}.call_id"), format!("{path}.call_id is missing")))?;
+        let name = self.names.offered(&raw.name, raw.namespace.as_deref());
+        let is_bare = self.names.is_custom(&name) && !custom::is_wrapped(&arguments);
+        let arguments = if is_bare { custom::wrapped(&arguments) } else { arguments };
+        self.called.insert(id.clone());
+        let call = ToolCall { id, name, arguments };
+        match self.messages.last_mut() {
+            Some(last) if last.role == Role::Assistant => last.tool_calls.push(call),
+            _ => self.messages.push(Message {
+                role: Role::Assistant,
+                tool_calls: vec![call],
+                ..Message::default()
+            }),
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, path: &str, raw: RawOutput) -> Result<()> {
+        if !self.called.contains(&raw.call_id) {
+            let message =
+                format!("No tool call found for function call output with call_id {}.", raw.call_id);
+            return Err(Error::invalid(format!("{path}.call_id"), message));
+        }
+        let parts = raw.output.parts(&format!("{path}.output"))?;
+        let tool_call_id = Some(raw.call_id);
+        self.messages.push(Message { role: Role::Tool, parts, tool_call_id, ..Message::default() });
+        Ok(())
+    }
+}
+
+/// An item's type. Messages may leave it out.
+pub fn kind(item: &Value) -> &str {
+    item.get("type").and_then(Value::as_str).unwrap_or("message")
+}
+
+impl Content {
+    fn parts(self, path: &str) -> Result<Vec<Part>> {
+        match self {
+            Content::Null => Ok(Vec::new()),
+            Content::Text(text) => Ok(vec![Part::Text(text)]),
+            Content::Json(value) => Ok(vec![Part::Text(value.to_string())]),
+            Content::Parts(parts) => {
+                let parts = parts.into_iter().enumerate();
+                let parts: Result<Vec<_>> =
+                    parts.map(|(at, raw)| part(&format!("{path}[{at}]"), raw)).collect();
+                Ok(parts?.into_iter().flatten().collect())
+            }
+        }
+    }
+}
+
+/// A part that is not for the bot, such as its own thought sent back, is `None`.
+fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
+    let at = |field: &str| format!("{path}.{field}");
+    let missing = |field: &str| Error::invalid(at(field), format!("{} is missing", at(field)));
+    let by_id = |_: String| {
+        Error::invalid(at("file_id"), format!("{}: files by id are not kept here", at("file_id")))
+    };
+    let file = match raw.r#type.as_deref().unwrap_or("input_text") {
+        "input_text" | "output_text" | "text" | "summary_text" => {
+            return raw.text.map(|text| Some(Part::Text(text))).ok_or_else(|| missing("text"));
+        }
+        "refusal" => return Ok(raw.refusal.map(Part::Text)),
+        "reasoning_text" => return Ok(None),
+        "input_image" | "image_url" => match (raw.image_url, raw.file_id) {
+            (Some(Url::Plain(url) | Url::Object { url }), _) => by_url(&at("image_url"), url, None)?,
+            (None, id) => return Err(id.map_or_else(|| missing("image_url"), by_id)),
+        },
+        "input_file" => match (raw.file_data, raw.file_url, raw.file_id) {
+            (Some(content), _, _) if content.starts_with("data:") => {
+                data_url(&at("file_data"), &content, raw.filename)?
+            }
+            (Some(url), _, _) if url.starts_with("http://") || url.starts_with("https://") => {
+                by_url(&at("file_data"), url, raw.filename)?
+            }
+            (Some(content), _, _) => {
+                let content_type = raw.filename.as_deref().map_or(OCTETS, content_type_of).to_owned();
+                data(&at("file_data"), &content, content_type, raw.filename)?
+            }
+            (None, Some(url), _) => by_url(&at("file_url"), url, raw.filename)?,
+            (None, None, id) => return Err(id.map_or_else(|| missing("file_data"), by_id)),
+        },
+        "input_audio" => sound(&at("input_audio"), raw.input_audio.ok_or_else(|| missing("input_audio"))?)?,
+        other => {
+            let fault = format!("{} is `{other}`, which is not known here", at("type"));
+            return Err(Error::invalid(at("type"), fault));
+        }
+    };
+    Ok(Some(Part::File(file)))
+}
+
+fn sound(path: &str, raw: RawAudio) -> Result<FileSource> {
+    let content_type = match raw.format.as_deref().unwrap_or("wav") {
+        "mp3" => "audio/mpeg".to_owned(),
+        format => format!("audio/{format}"),
+    };
+    data(&format!("{path}.data"), &raw.data, content_type, None)
+}
+
+/// The item as it is kept and listed: a message in its long form, each with an id.
+pub fn numbered(mut item: Value, make_id: &dyn Fn(&str) -> String) -> Value {
+    let prefix = match kind(&item) {
+        "message" => "msg_",
+        "function_call" => "fc_",
+        "function_call_output" => "fco_",
+        "custom_tool_call" => "ctc_",
+        "custom_tool_call_output" => "ctco_",
+        "reasoning" => "rs_",
+        _ => "item_",
+    };
+    let is_message = prefix == "msg_";
+    let Some(members) = item.as_object_mut() else { return item };
+    if members.get("id").and_then(Value::as_str).is_none() {
+        members.insert("id".into(), make_id(prefix).into());
+    }
+    if prefix != "item_" && prefix != "rs_" {
+        members.entry("status").or_insert("completed".into());
+    }
+    if is_message {
+        members.insert("type".into(), "message".into());
+        let is_answer = members.get("role").is_some_and(|role| role == "assistant");
+        if let Some(Value::String(text)) = members.get_mut("content") {
+            let text = std::mem::take(text);
+            let part = match is_answer {
+                true => json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []}),
+                false => json!({"type": "input_text", "text": text}),
+            };
+            members.insert("content".into(), json!([part]));
+        }
+    }
+    item
+}
+
+/// The id of the response whose output has an item of this id, if the id was made here.
+pub fn id_of_response(item: &str) -> Option<String> {
+    let mut parts = item.split('_');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(_), Some(random), Some(_), None) => Some(format!("resp_{random}")),
+        _ => None,
+    }
+}

@@ -1,0 +1,90 @@
+//! OpenAI's Responses.
+
+mod answer;
+mod items;
+mod request;
+mod stream;
+mod tools;
+
+use serde_json::{Map, Value};
+
+use answer::failure_code;
+pub use request::{Request, read};
+pub use stream::Encoder;
+
+use super::{Question, Stamp};
+use crate::error::Result;
+use crate::exchange::Door;
+use stream::Keep;
+use tools::Names;
+
+/// What this dialect needs from the side: what was kept of earlier responses, and where to keep this one.
+pub struct Shelf<'a> {
+    /// All items of the conversation up to and with the response of this id, oldest first.
+    pub find: &'a dyn Fn(&str) -> Option<Vec<Value>>,
+    /// Keeps the finished response.
+    pub keep: Box<dyn FnOnce(Kept)>,
+    /// Seconds since 1970, for the time at which the response is complete.
+    pub clock: fn() -> u64,
+}
+
+/// A finished response.
+pub struct Kept {
+    /// `resp_…`
+    pub id: String,
+    /// The response before it in the conversation.
+    pub previous: Option<String>,
+    /// The items that this request added to the conversation, each with an id.
+    pub input: Vec<Value>,
+    /// The response as the client got it: one JSON object.
+    pub response: Vec<u8>,
+}
+
+/// What all pieces of one response have in common.
+struct Meta {
+    /// `resp_…`
+    id: String,
+    /// Seconds since 1970.
+    created: u64,
+    /// What a response repeats of its request.
+    echo: Map<String, Value>,
+    /// What the client calls its tools.
+    names: Names,
+    /// The client wants thoughts in a form that it can send back.
+    includes_encrypted: bool,
+    clock: fn() -> u64,
+}
+
+impl Meta {
+    /// The id of the item at `index` of the output: made of the response's, so that a reference to it finds both.
+    fn item_id(&self, prefix: &str, index: usize) -> String {
+        let random = self.id.strip_prefix("resp_").unwrap_or(&self.id);
+        format!("{prefix}_{random}_{index}")
+    }
+}
+
+/// Reads a request's body. Errors name the field, as a path such as `input[0].content[1].image_url`.
+pub fn decode(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Question> {
+    let request = read(body, shelf.find)?;
+    let meta = Meta {
+        id: (stamp.make_id)("resp_"),
+        created: stamp.now,
+        echo: request.echo,
+        names: request.names,
+        includes_encrypted: request.includes_encrypted,
+        clock: shelf.clock,
+    };
+    let keep = request.stores.then(|| {
+        let input = request.input.into_iter().map(|item| items::numbered(item, stamp.make_id)).collect();
+        let kept = Kept { id: meta.id.clone(), previous: request.previous, input, response: Vec::new() };
+        let keep = shelf.keep;
+        let keep: Keep = Box::new(move |response| keep(Kept { response, ..kept }));
+        keep
+    });
+    Ok(Question {
+        ask: request.ask,
+        stream: request.stream,
+        door: Some(Door::Responses),
+        encoder: Box::new(Encoder::new(meta, keep)),
+    })
+}

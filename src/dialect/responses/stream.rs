@@ -1,0 +1,402 @@
+//! Events as the events of a response.
+
+use std::collections::VecDeque;
+use std::io::Write;
+
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+
+use super::answer::{self, State, call_prefix, item_status, output, response};
+use super::tools::Named;
+use super::{Meta, failure_code};
+use crate::dialect::custom::Unwrapping;
+use crate::dialect::{self, openai};
+use crate::error::Error;
+use crate::exchange::{Event, Finish, Reply, ToolDelta};
+
+/// Keeps the finished response, as JSON.
+pub type Keep = Box<dyn FnOnce(Vec<u8>)>;
+
+/// Tells the answer to one request. In a stream one item is open at a time: what comes for another while a call is
+/// incomplete waits for the call, and a thought in the middle of a text waits for the text.
+///
+/// Text is the hot path: everything around it is made once, and the text is escaped straight into the output.
+pub struct Encoder {
+    meta: Meta,
+    keep: Option<Keep>,
+    /// How many events have been told.
+    sequence: u64,
+    /// The items that are done.
+    output: Vec<Value>,
+    open: Open,
+    /// What came while a call was incomplete.
+    waiting: VecDeque<Event>,
+    /// Thoughts that came in the middle of a text.
+    late: String,
+    finish: Option<Finish>,
+}
+
+enum Open {
+    Nothing,
+    Thought(Piece),
+    Text(Piece),
+    Call(Call),
+}
+
+/// A thought or a text.
+struct Piece {
+    id: String,
+    /// An event with the next delta, up to the delta.
+    head: Vec<u8>,
+    said: String,
+}
+
+struct Call {
+    /// Which call of the answer.
+    index: usize,
+    id: String,
+    call_id: String,
+    named: Named,
+    arguments: String,
+    /// What it takes is plain text.
+    unwrapping: Option<Unwrapping>,
+    /// How much of `arguments` is known to be incomplete.
+    incomplete: Option<usize>,
+}
+
+impl Call {
+    /// Whether nothing more can come, as far as the arguments show.
+    fn is_complete(&mut self) -> bool {
+        if self.incomplete == Some(self.arguments.len()) {
+            return false;
+        }
+        let is_complete = serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
+        self.incomplete = (!is_complete).then_some(self.arguments.len());
+        is_complete
+    }
+}
+
+impl Encoder {
+    /// An encoder that hands the finished response to `keep`, if it is to be kept.
+    pub(super) fn new(meta: Meta, keep: Option<Keep>) -> Encoder {
+        Encoder {
+            meta,
+            keep,
+            sequence: 0,
+            output: Vec::new(),
+            open: Open::Nothing,
+            waiting: VecDeque::new(),
+            late: String::new(),
+            finish: None,
+        }
+    }
+
+    /// Tells one event: its name, its fields, its number.
+    fn tell(&mut self, name: &str, fields: Value, out: &mut Vec<u8>) {
+        let mut event = json!({"type": name, "sequence_number": self.sequence});
+        if let (Value::Object(event), Value::Object(fields)) = (&mut event, fields) {
+            event.extend(fields);
+        }
+        self.sequence += 1;
+        // writing into a Vec cannot fail
+        let _ = write!(out, "event: {name}\ndata: {event}\n\n");
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if self.sequence == 0 {
+            self.snapshot("response.created", out);
+            self.snapshot("response.in_progress", out);
+        }
+    }
+
+    fn snapshot(&mut self, name: &str, out: &mut Vec<u8>) {
+        let response = response(&self.meta, &State::InProgress, self.output.clone());
+        self.tell(name, json!({ "response": response }), out);
+    }
+
+    fn take(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match event {
+            Event::Text(text) if !text.is_empty() => match self.may_leave_call(out) {
+                true => self.text(text, out),
+                false => self.waiting.push_back(event.clone()),
+            },
+            Event::Thinking(text) if !text.is_empty() => match self.may_leave_call(out) {
+                true => self.thought(text, out),
+                false => self.waiting.push_back(event.clone()),
+            },
+            Event::ToolCall(delta) => {
+                let is_open = matches!(&self.open, Open::Call(call) if call.index == delta.index);
+                if is_open || self.may_leave_call(out) {
+                    self.call(delta, out);
+                } else {
+                    self.waiting.push_back(event.clone());
+                }
+            }
+            Event::Finish(finish) => self.finish = Some(finish.clone()),
+            // files stand in the text as Markdown, suggestions and metadata have no place in a response, and what was
+            // retracted has been settled below
+            _ => {}
+        }
+    }
+
+    /// Whether something else than the open call may be told; a call that is complete is closed.
+    fn may_leave_call(&mut self, out: &mut Vec<u8>) -> bool {
+        while let Open::Call(call) = &mut self.open {
+            if !call.is_complete() {
+                return false;
+            }
+            self.close("completed", out);
+            self.catch_up(out); // after which one of those that waited may be open
+        }
+        true
+    }
+
+    /// Tells what waited for a call. Each round gets further, for the first of those that wait has its turn.
+    fn catch_up(&mut self, out: &mut Vec<u8>) {
+        for event in std::mem::take(&mut self.waiting) {
+            self.take(&event, out);
+        }
+    }
+
+    fn text(&mut self, text: &str, out: &mut Vec<u8>) {
+        if !matches!(self.open, Open::Text(_)) {
+            self.close("completed", out);
+            self.open_text(out);
+        }
+        if let Open::Text(piece) = &mut self.open {
+            delta(piece, text, &mut self.sequence, out);
+        }
+    }
+
+    fn open_text(&mut self, out: &mut Vec<u8>) {
+        let (index, id) = self.next_id("msg");
+        let item =
+            json!({"id": id, "type": "message", "status": "in_progress", "role": "assistant", "content": []});
+        self.tell("response.output_item.added", json!({"output_index": index, "item": item}), out);
+        let part = json!({
+            "item_id": id, "output_index": index, "content_index": 0, "part": answer::text_part(""),
+        });
+        self.tell("response.content_part.added", part, out);
+        let head = format!(
+            "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"item_id\":\"{id}\",\
+             \"output_index\":{index},\"content_index\":0,\"logprobs\":[],\"delta\":"
+        );
+        self.open = Open::Text(Piece { id, head: head.into_bytes(), said: String::new() });
+    }
+
+    fn thought(&mut self, text: &str, out: &mut Vec<u8>) {
+        if let Open::Text(_) = self.open {
+            return self.late.push_str(text); // a text stays in one piece
+        }
+        if !matches!(self.open, Open::Thought(_)) {
+            self.close("completed", out);
+            self.open_thought(out);
+        }
+        if let Open::Thought(piece) = &mut self.open {
+            delta(piece, text, &mut self.sequence, out);
+        }
+    }
+
+    fn open_thought(&mut self, out: &mut Vec<u8>) {
+        let (index, id) = self.next_id("rs");
+        let item = json!({"id": id, "type": "reasoning", "summary": []});
+        self.tell("response.output_item.added", json!({"output_index": index, "item": item}), out);
+        let part = json!({
+            "item_id": id, "output_index": index, "summary_index": 0, "part": {"type": "summary_text", "text": ""},
+        });
+        self.tell("response.reasoning_summary_part.added", part, out);
+        let head = format!(
+            "event: response.reasoning_summary_text.delta\ndata: {{\"type\":\"response.reasoning_summary_text.delta\",\
+             \"item_id\":\"{id}\",\"output_index\":{index},\"summary_index\":0,\"delta\":"
+        );
+        self.open = Open::Thought(Piece { id, head: head.into_bytes(), said: String::new() });
+    }
+
+    fn call(&mut self, delta: &ToolDelta, out: &mut Vec<u8>) {
+        if !matches!(&self.open, Open::Call(call) if call.index == delta.index) {
+            if delta.name.is_none() {
+                return log::debug!("more of a call came after its end: {:?}", delta.arguments);
+            }
+            self.close("completed", out);
+            self.open_call(delta, out);
+        }
+        let Open::Call(call) = &mut self.open else { return };
+        call.arguments.push_str(&delta.arguments);
+        let id = call.id.clone();
+        let (name, text) = match &mut call.unwrapping {
+            Some(unwrapping) => ("response.custom_tool_call_input.delta", unwrapping.push(&delta.arguments)),
+            None => ("response.function_call_arguments.delta", delta.arguments.clone()),
+        };
+        let index = self.output.len();
+        if !text.is_empty() {
+            self.tell(name, json!({"item_id": id, "output_index": index, "delta": text}), out);
+        }
+        if !self.waiting.is_empty() {
+            self.may_leave_call(out);
+        }
+    }
+
+    fn open_call(&mut self, delta: &ToolDelta, out: &mut Vec<u8>) {
+        let named = self.meta.names.told(delta.name.as_deref().unwrap_or_default());
+        let (index, id) = self.next_id(call_prefix(&named));
+        let call_id = delta.id.clone().unwrap_or_default();
+        let item = answer::call(&id, &call_id, &named, "", "in_progress");
+        self.tell("response.output_item.added", json!({"output_index": index, "item": item}), out);
+        let unwrapping = named.is_custom.then(Unwrapping::default);
+        let arguments = String::new();
+        self.open = Open::Call(Call {
+            index: delta.index,
+            id,
+            call_id,
+            named,
+            arguments,
+            unwrapping,
+            incomplete: None,
+        });
+    }
+
+    /// The place of the next item in the output, and its id.
+    fn next_id(&self, prefix: &str) -> (usize, String) {
+        (self.output.len(), self.meta.item_id(prefix, self.output.len()))
+    }
+
+    /// Closes the open item, which ends with `status`.
+    fn close(&mut self, status: &str, out: &mut Vec<u8>) {
+        let index = self.output.len();
+        let item = match std::mem::replace(&mut self.open, Open::Nothing) {
+            Open::Nothing => return,
+            Open::Thought(Piece { id, said, .. }) => {
+                let place = |field: &str, value: Value| json!({"item_id": id, "output_index": index, "summary_index": 0, field: value});
+                self.tell("response.reasoning_summary_text.done", place("text", said.as_str().into()), out);
+                let part = json!({"type": "summary_text", "text": said});
+                self.tell("response.reasoning_summary_part.done", place("part", part), out);
+                answer::reasoning(&self.meta, &id, &said)
+            }
+            Open::Text(Piece { id, said, .. }) => {
+                let done = json!({
+                    "item_id": id, "output_index": index, "content_index": 0, "logprobs": [], "text": said,
+                });
+                self.tell("response.output_text.done", done, out);
+                let part = json!({
+                    "item_id": id, "output_index": index, "content_index": 0, "part": answer::text_part(&said),
+                });
+                self.tell("response.content_part.done", part, out);
+                answer::message(&id, &said, status)
+            }
+            Open::Call(call) => self.close_call(call, status, out),
+        };
+        self.tell("response.output_item.done", json!({"output_index": index, "item": item}), out);
+        let is_text = item["type"] == "message";
+        self.output.push(item);
+        if is_text && !self.late.is_empty() {
+            let late = std::mem::take(&mut self.late);
+            self.thought(&late, out);
+            self.close("completed", out);
+        }
+    }
+
+    fn close_call(&mut self, call: Call, status: &str, out: &mut Vec<u8>) -> Value {
+        let index = self.output.len();
+        let place = |fields: Value| {
+            let mut event = json!({"item_id": call.id, "output_index": index});
+            if let (Value::Object(event), Value::Object(fields)) = (&mut event, fields) {
+                event.extend(fields);
+            }
+            event
+        };
+        let text = match call.unwrapping {
+            Some(unwrapping) => {
+                let (input, rest) = unwrapping.finish();
+                if !rest.is_empty() {
+                    self.tell("response.custom_tool_call_input.delta", place(json!({ "delta": rest })), out);
+                }
+                self.tell("response.custom_tool_call_input.done", place(json!({ "input": input })), out);
+                input
+            }
+            None => {
+                let done = place(json!({"name": call.named.name, "arguments": call.arguments}));
+                self.tell("response.function_call_arguments.done", done, out);
+                call.arguments
+            }
+        };
+        answer::call(&call.id, &call.call_id, &call.named, &text, status)
+    }
+}
+
+/// Tells more of a thought or a text.
+fn delta(piece: &mut Piece, text: &str, sequence: &mut u64, out: &mut Vec<u8>) {
+    piece.said.push_str(text);
+    out.extend_from_slice(&piece.head);
+    // writing a string or a number into a Vec cannot fail
+    let _ = serde_json::to_writer(&mut *out, text);
+    let _ = write!(out, ",\"sequence_number\":{sequence}}}\n\n");
+    *sequence += 1;
+}
+
+impl dialect::Encoder for Encoder {
+    fn whole(&mut self, replies: &[Reply]) -> Vec<u8> {
+        let nothing = Reply::default();
+        let reply = replies.first().unwrap_or(&nothing);
+        let response = response(&self.meta, &State::Ended(&reply.finish), output(&self.meta, reply));
+        let body = response.to_string().into_bytes();
+        if let Some(keep) = self.keep.take() {
+            keep(body.clone());
+        }
+        body
+    }
+
+    fn event(&mut self, _: usize, event: &Event, out: &mut Vec<u8>) {
+        let is_rendered =
+            matches!(event, Event::Text(_) | Event::Thinking(_) | Event::ToolCall(_) | Event::Finish(_));
+        if is_rendered {
+            self.begin(out);
+            self.take(event, out);
+        }
+    }
+
+    /// The end of the stream: whatever is open is closed, and the whole response is told once more.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        self.begin(out);
+        let finish = self.finish.take().unwrap_or_default();
+        let status = item_status(&finish);
+        loop {
+            let is_last = self.waiting.is_empty();
+            self.close(if is_last { status } else { "completed" }, out);
+            if is_last {
+                break;
+            }
+            self.catch_up(out);
+        }
+        if self.output.iter().all(|item| item["type"] == "reasoning") {
+            self.open_text(out);
+            self.close(status, out);
+        }
+        let output = std::mem::take(&mut self.output);
+        let response = response(&self.meta, &State::Ended(&finish), output);
+        if let Some(keep) = self.keep.take() {
+            keep(response.to_string().into_bytes());
+        }
+        let name = if status == "completed" { "response.completed" } else { "response.incomplete" };
+        self.tell(name, json!({ "response": response }), out);
+    }
+
+    /// The end of a stream that failed. A call that is open stays open: nobody shall take it for complete.
+    fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
+        self.begin(out);
+        let fields = json!({
+            "code": failure_code(error.kind), "message": openai::advised(error), "param": error.param,
+        });
+        self.tell("error", fields, out);
+        let output = std::mem::take(&mut self.output);
+        let response = response(&self.meta, &State::Failed(error), output);
+        self.tell("response.failed", json!({ "response": response }), out);
+    }
+
+    /// A sign of life. An event and no comment, because comments do not count for some clients.
+    fn keep_alive(&mut self, out: &mut Vec<u8>) {
+        match self.sequence {
+            0 => self.begin(out),
+            _ => self.snapshot("response.in_progress", out),
+        }
+    }
+}

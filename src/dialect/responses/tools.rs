@@ -1,0 +1,279 @@
+//! The tools of a request: what the bot is offered as functions, and what the client calls them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::dialect::{custom, json};
+use crate::error::{Error, Result};
+use crate::exchange::{Tool, ToolChoice};
+
+/// A client's name for a function that the bot is offered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// The namespace that it stands in.
+    pub namespace: Option<String>,
+    /// It takes plain text.
+    pub is_custom: bool,
+}
+
+/// Which of the bot's functions are something else to the client.
+#[derive(Debug, Clone, Default)]
+pub struct Names(BTreeMap<String, Named>);
+
+impl Names {
+    /// What the client calls the function that the bot knows as `offered`.
+    pub fn told(&self, offered: &str) -> Named {
+        let plain = || Named { name: offered.to_owned(), ..Named::default() };
+        self.0.get(offered).cloned().unwrap_or_else(plain)
+    }
+
+    /// Whether the function that the bot knows as `offered` takes plain text.
+    pub fn is_custom(&self, offered: &str) -> bool {
+        self.0.get(offered).is_some_and(|named| named.is_custom)
+    }
+
+    /// What the bot knows the client's tool as.
+    pub fn offered(&self, name: &str, namespace: Option<&str>) -> String {
+        let same =
+            |(_, named): &(&String, &Named)| named.name == name && named.namespace.as_deref() == namespace;
+        let found = namespace.and_then(|_| self.0.iter().find(same));
+        found.map_or_else(|| name.to_owned(), |(offered, _)| offered.clone())
+    }
+}
+
+/// All that a request says of tools.
+#[derive(Debug, Default)]
+pub struct Tools {
+    /// What the bot is offered.
+    pub offered: Vec<Tool>,
+    /// What the client calls them.
+    pub names: Names,
+    /// Fields that stand for tools which the model itself may have.
+    pub hints: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct RawFunction {
+    name: String,
+    description: Option<String>,
+    parameters: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawCustom {
+    name: String,
+    description: Option<String>,
+    format: Option<Value>,
+}
+
+impl Tools {
+    /// Adds the tools in `raw`, which lie at `path` of the request.
+    pub fn add(&mut self, path: &str, raw: &[Value]) -> Result<()> {
+        raw.iter().enumerate().try_for_each(|(at, tool)| self.add_one(&format!("{path}[{at}]"), tool, None))
+    }
+
+    fn add_one(&mut self, path: &str, raw: &Value, namespace: Option<&str>) -> Result<()> {
+        match raw.get("type").and_then(Value::as_str).unwrap_or("function") {
+            "function" => {
+                // some clients keep to the way of Chat Completions
+                let nested = raw.get("function").filter(|function| function.is_object());
+                let RawFunction { name, description, parameters } =
+                    json::read_value(path, nested.unwrap_or(raw))?;
+                self.offer(Tool { name, description, parameters }, namespace, false);
+            }
+            "custom" => {
+                let nested = raw.get("custom").filter(|custom| custom.is_object());
+                let RawCustom { name, description, format } = json::read_value(path, nested.unwrap_or(raw))?;
+                self.offer(custom::offer(name, description, format.as_ref()), namespace, true);
+            }
+            "namespace" => {
+                let name = raw.get("name").and_then(Value::as_str);
+                let tools = raw.get("tools").and_then(Value::as_array);
+                for (at, tool) in tools.into_iter().flatten().enumerate() {
+                    self.add_one(&format!("{path}.tools[{at}]"), tool, name)?;
+                }
+            }
+            kind if kind.starts_with("web_search") => {
+                // a client that wants to search in a cache alone has nothing of a model that searches the web
+                if raw.get("external_web_access") != Some(&Value::Bool(false)) {
+                    self.hints.insert("web_search_options".into(), json!({}));
+                }
+            }
+            other => log::debug!("a tool of type {other:?} was ignored: Poe's bots cannot be given it"),
+        }
+        Ok(())
+    }
+
+    fn offer(&mut self, mut tool: Tool, namespace: Option<&str>, is_custom: bool) {
+        let name = tool.name.clone();
+        if namespace.is_some() && self.offered.iter().any(|other| other.name == name) {
+            tool.name = format!("{}__{name}", namespace.unwrap_or_default());
+        }
+        if namespace.is_some() || is_custom {
+            let named = Named { name, namespace: namespace.map(str::to_owned), is_custom };
+            self.names.0.insert(tool.name.clone(), named);
+        }
+        self.offered.push(tool);
+    }
+
+    /// `tool_choice`, which may take away tools.
+    pub fn choice(&mut self, choice: Option<&Value>) -> Result<ToolChoice> {
+        const PARAM: &str = "tool_choice";
+        let choice = match choice {
+            None | Some(Value::Null) => return Ok(ToolChoice::Auto),
+            Some(Value::String(word)) => return by_word(PARAM, word),
+            Some(choice) => choice,
+        };
+        match choice.get("type").and_then(Value::as_str) {
+            Some("function" | "custom") => match self.chosen(choice) {
+                Some(name) => Ok(ToolChoice::Named(name)),
+                None => Err(Error::invalid("tool_choice.name", "tool_choice.name is missing")),
+            },
+            Some("allowed_tools") => {
+                let list = choice.get("tools").and_then(Value::as_array);
+                let list =
+                    list.ok_or_else(|| Error::invalid("tool_choice.tools", "tool_choice.tools is missing"))?;
+                let allowed: Vec<String> = list.iter().filter_map(|tool| self.chosen(tool)).collect();
+                self.offered.retain(|tool| allowed.contains(&tool.name));
+                by_word("tool_choice.mode", choice.get("mode").and_then(Value::as_str).unwrap_or("auto"))
+            }
+            Some(other) => {
+                log::debug!("tool_choice was ignored: {other:?} is no tool that bots can be given");
+                Ok(ToolChoice::Auto)
+            }
+            None => Err(Error::invalid(
+                PARAM,
+                "tool_choice must be none, auto, required or an object with a type",
+            )),
+        }
+    }
+
+    fn chosen(&self, choice: &Value) -> Option<String> {
+        let nested = ["function", "custom"].iter().find_map(|kind| choice.get(kind)?.get("name"));
+        let name = choice.get("name").or(nested)?.as_str()?;
+        Some(self.names.offered(name, choice.get("namespace").and_then(Value::as_str)))
+    }
+}
+
+fn by_word(param: &str, word: &str) -> Result<ToolChoice> {
+    match word {
+        "auto" => Ok(ToolChoice::Auto),
+        "none" => Ok(ToolChoice::None),
+        "required" | "any" => Ok(ToolChoice::Required),
+        other => {
+            Err(Error::invalid(param, format!("{param} is `{other}`, it must be none, auto or required")))
+        }
+    }
+}
+
+/// The tools as a response repeats them: functions with every field that readers of it insist on.
+pub fn echoed(raw: &[Value]) -> Value {
+    let whole = |tool: &Value| {
+        let mut tool = tool.clone();
+        if let Some(members) =
+            tool.as_object_mut().filter(|members| members.get("type") == Some(&"function".into()))
+        {
+            members.entry("description").or_insert(Value::Null);
+            members.entry("parameters").or_insert(Value::Null);
+            members.entry("strict").or_insert(Value::Bool(false));
+        }
+        tool
+    };
+    raw.iter().map(whole).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tools(raw: Value) -> Tools {
+        let mut tools = Tools::default();
+        tools.add("tools", raw.as_array().unwrap()).unwrap();
+        tools
+    }
+
+    fn names(tools: &Tools) -> Vec<&str> {
+        tools.offered.iter().map(|tool| tool.name.as_str()).collect()
+    }
+
+    #[test]
+    fn functions_custom_tools_and_namespaces_are_offered_and_all_else_is_not() {
+        let tools = tools(json!([
+            {"type": "function", "name": "a", "strict": true, "parameters": {"type": "object"}},
+            {"type": "custom", "name": "patch", "format": {"type": "text"}},
+            {"type": "namespace", "name": "mcp__x", "tools": [
+                {"type": "function", "name": "a"}, {"type": "custom", "name": "b"}, {"type": "function", "name": "c"}]},
+            {"type": "function", "function": {"name": "nested"}},
+            {"type": "file_search", "vector_store_ids": []}, {"type": "mcp"}, {"type": "invented"},
+            {"type": "local_shell"}, {"type": "image_generation"}
+        ]));
+        assert_eq!(names(&tools), ["a", "patch", "mcp__x__a", "b", "c", "nested"]);
+        let told = |name: &str| tools.names.told(name);
+        assert_eq!(told("a"), Named { name: "a".into(), ..Named::default() });
+        assert!(told("patch").is_custom && told("patch").namespace.is_none());
+        assert_eq!((told("mcp__x__a").name.as_str(), told("b").namespace.as_deref()), ("a", Some("mcp__x")));
+        assert_eq!(tools.names.offered("a", Some("mcp__x")), "mcp__x__a");
+        assert_eq!(tools.names.offered("a", None), "a");
+        assert!(tools.hints.is_empty());
+    }
+
+    #[test]
+    fn a_search_of_the_web_is_a_wish_to_the_model() {
+        for kind in ["web_search", "web_search_preview", "web_search_2025_08_26"] {
+            assert!(tools(json!([{"type": kind}])).hints.contains_key("web_search_options"), "{kind}");
+        }
+        assert!(tools(json!([{"type": "web_search", "external_web_access": false}])).hints.is_empty());
+    }
+
+    #[test]
+    fn tool_choice_in_every_form() {
+        let raw = json!([{"type": "function", "name": "f"}, {"type": "custom", "name": "c"}]);
+        let cases = [
+            (json!(null), ToolChoice::Auto),
+            (json!("none"), ToolChoice::None),
+            (json!("required"), ToolChoice::Required),
+            (json!({"type": "function", "name": "f"}), ToolChoice::Named("f".into())),
+            (json!({"type": "function", "function": {"name": "f"}}), ToolChoice::Named("f".into())),
+            (json!({"type": "custom", "name": "c"}), ToolChoice::Named("c".into())),
+            (json!({"type": "web_search_preview"}), ToolChoice::Auto),
+        ];
+        for (choice, expected) in cases {
+            assert_eq!(tools(raw.clone()).choice(Some(&choice)).unwrap(), expected, "{choice}");
+        }
+        let mut few = tools(raw.clone());
+        let choice =
+            json!({"type": "allowed_tools", "mode": "required", "tools": [{"type": "custom", "name": "c"}]});
+        assert_eq!(few.choice(Some(&choice)).unwrap(), ToolChoice::Required);
+        assert_eq!(names(&few), ["c"]);
+        let wrong = [
+            (json!("maybe"), "tool_choice"),
+            (json!({"type": "function"}), "tool_choice.name"),
+            (json!({"type": "allowed_tools"}), "tool_choice.tools"),
+            (json!({"type": "allowed_tools", "mode": "x", "tools": []}), "tool_choice.mode"),
+            (json!({}), "tool_choice"),
+            (json!(7), "tool_choice"),
+        ];
+        for (choice, param) in wrong {
+            assert_eq!(
+                tools(raw.clone()).choice(Some(&choice)).unwrap_err().param.as_deref(),
+                Some(param),
+                "{choice}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tool_without_its_name_is_refused_by_place() {
+        let fault =
+            |raw: Value| Tools::default().add("tools", raw.as_array().unwrap()).unwrap_err().param.unwrap();
+        assert_eq!(fault(json!([{"type": "x"}, {"type": "function"}])), "tools[1]");
+        assert_eq!(fault(json!([{"type": "custom", "name": 7}])), "tools[0].name");
+        let inner =
+            json!([{"type": "namespace", "name": "n", "tools": [{"type": "function", "name": null}]}]);
+        assert_eq!(fault(inner), "tools[0].tools[0].name");
+    }
+}

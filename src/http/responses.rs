@@ -1,0 +1,161 @@
+//! Responses by id: asked for, gone on from, listed, forgotten.
+
+use std::io;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::connection::Call;
+use super::record::Record;
+use super::relay;
+use super::router::{client_key, poe_key};
+use crate::app::App;
+use crate::dialect::Stamp;
+use crate::dialect::responses::{self, Kept, Shelf};
+use crate::error::{Error, Kind, Result};
+use crate::exchange::prompt_tokens;
+use crate::ids::id;
+use crate::store::responses::{Owner, Response};
+use crate::store::tokens;
+
+/// How many items a page of a list has, unless the client says.
+const PAGE: usize = 20;
+const MOST_PAGE: usize = 100;
+
+/// Answers a request for a response.
+pub fn create(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
+    let shown = client_key(app, call.head());
+    relay::answer(app, call, record, |_, body, stamp| {
+        let owner = Owner::of(&shown?);
+        let kept = Arc::clone(&app.responses);
+        let find = |id: &str| conversation(app, owner, id);
+        let keep = Box::new(move |done: Kept| {
+            let Kept { id, previous, input, response } = done;
+            let input = Value::from(input).to_string().into_bytes();
+            kept.keep(owner, &id, Response { previous, input, response });
+        });
+        responses::decode(body, stamp, Shelf { find: &find, keep, clock: relay::now })
+    })
+}
+
+/// How many tokens a request has.
+pub fn input_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
+    poe_key(app, call.head())?;
+    let owner = Owner::of(&client_key(app, call.head())?);
+    let body = relay::body(app, call)?;
+    let find = |id: &str| conversation(app, owner, id);
+    let shelf = Shelf { find: &find, keep: Box::new(drop), clock: relay::now };
+    let question = responses::decode(&body, &Stamp { now: 0, make_id: &id }, shelf)?;
+    let tokens = prompt_tokens(&question.ask, tokens::count);
+    Ok(told(&json!({"object": "response.input_tokens", "input_tokens": tokens})))
+}
+
+/// A response that is kept.
+pub fn one(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
+    let owner = owner(app, call)?;
+    if query(call, "stream").as_deref() == Some("true") {
+        return Err(Error::invalid("stream", "a response that is over is told whole: leave stream out"));
+    }
+    let found = app.responses.get(owner, id).ok_or_else(|| not_found(id))?;
+    Ok(Answer::json(200, found.response.clone()))
+}
+
+/// Forgets a response, and with it the conversations that go on from it.
+pub fn forget(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
+    match app.responses.forget(owner(app, call)?, id) {
+        true => Ok(told(&json!({"id": id, "object": "response", "deleted": true}))),
+        false => Err(not_found(id)),
+    }
+}
+
+/// Only what runs can be cancelled, and what is kept has ended.
+pub fn cancel(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
+    match app.responses.get(owner(app, call)?, id) {
+        Some(_) => Err(Error::new(
+            Kind::InvalidRequest,
+            "Cannot cancel a completed response. A stream is cancelled by closing its connection.",
+        )),
+        None => Err(not_found(id)),
+    }
+}
+
+/// What a response was an answer to: all items of the conversation before it, page by page.
+pub fn input_items(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
+    let owner = owner(app, call)?;
+    let chain = app.responses.conversation(owner, id).ok_or_else(|| not_found(id))?;
+    let mut items = Vec::new();
+    for (at, response) in chain.iter().enumerate() {
+        items.extend(parsed(&response.input));
+        if at + 1 < chain.len() {
+            items.extend(output(&response.response));
+        }
+    }
+    match query(call, "order").as_deref() {
+        None | Some("desc") => items.reverse(),
+        Some("asc") => {}
+        Some(_) => return Err(Error::invalid("order", "order must be asc or desc")),
+    }
+    let limit = match query(call, "limit") {
+        None => PAGE,
+        Some(text) => match text.parse() {
+            Ok(limit @ 1..=MOST_PAGE) => limit,
+            _ => return Err(Error::invalid("limit", format!("limit must be 1 to {MOST_PAGE}"))),
+        },
+    };
+    if let Some(after) = query(call, "after") {
+        let at = items.iter().position(|item| item["id"] == after.as_str());
+        let at = at.ok_or_else(|| Error::invalid("after", "after must be the id of an item of this list"))?;
+        items.drain(..=at);
+    }
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let id_of = |item: Option<&Value>| item.map_or("".into(), |item| item["id"].clone());
+    let (first, last) = (id_of(items.first()), id_of(items.last()));
+    Ok(told(&json!({
+        "object": "list", "data": items, "first_id": first, "last_id": last, "has_more": has_more,
+    })))
+}
+
+/// All items of the conversation up to and with the response `id`.
+fn conversation(app: &App, owner: Owner, id: &str) -> Option<Vec<Value>> {
+    let chain = app.responses.conversation(owner, id)?;
+    let mut items = Vec::new();
+    for response in &chain {
+        items.extend(parsed(&response.input));
+        items.extend(output(&response.response));
+    }
+    Some(items)
+}
+
+fn parsed(items: &[u8]) -> Vec<Value> {
+    serde_json::from_slice(items).unwrap_or_default()
+}
+
+fn output(response: &[u8]) -> Vec<Value> {
+    let mut response: Value = serde_json::from_slice(response).unwrap_or_default();
+    match response.get_mut("output").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
+fn owner(app: &App, call: &Call<'_>) -> Result<Owner> {
+    poe_key(app, call.head())?; // a key that is not known here sees nothing
+    Ok(Owner::of(&client_key(app, call.head())?))
+}
+
+fn query(call: &Call<'_>, name: &str) -> Option<String> {
+    let pairs = call.head().query.as_deref().unwrap_or_default().split('&');
+    let value = pairs.filter_map(|pair| pair.split_once('=')).find(|(known, _)| *known == name)?.1;
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+}
+
+fn not_found(id: &str) -> Error {
+    Error::new(Kind::NotFound, format!("Response with id '{id}' not found."))
+}
+
+fn told(value: &Value) -> Answer {
+    Answer::json(200, value.to_string().into_bytes())
+}
