@@ -278,7 +278,7 @@ fn said(message: &Value) -> Option<Value> {
         let arguments = function["arguments"].as_str()?;
         // what an object would not bring back letter by letter goes as text
         let input =
-            serde_json::from_str(arguments).ok().filter(|input: &Value| input.to_string() == arguments);
+            serde_json::from_str(arguments).ok().filter(|input: &Value| *arguments == input.to_string());
         let input = input.filter(Value::is_object).unwrap_or_else(|| arguments.into());
         blocks.push(json!({"type": "tool_use", "id": id, "name": function["name"], "input": input}));
     }
