@@ -5,7 +5,6 @@ mod common;
 #[path = "support/messages.rs"]
 mod messages;
 #[path = "support/poe.rs"]
-#[expect(dead_code, reason = "shared with the transcripts, which cut answers too")]
 mod poe;
 #[path = "support/story.rs"]
 #[expect(dead_code, reason = "shared with the stories of other dialects")]

@@ -277,9 +277,11 @@ fn said(message: &Value) -> Option<Value> {
         let (id, function) = (call.get("id")?, &call["function"]);
         let arguments = function["arguments"].as_str()?;
         // what an object would not bring back letter by letter goes as text
-        let input =
-            serde_json::from_str(arguments).ok().filter(|input: &Value| *arguments == input.to_string());
-        let input = input.filter(Value::is_object).unwrap_or_else(|| arguments.into());
+        let is_plain = |input: &Value| {
+            let told = input.to_string();
+            input.is_object() && told == arguments
+        };
+        let input = serde_json::from_str(arguments).ok().filter(is_plain).unwrap_or_else(|| arguments.into());
         blocks.push(json!({"type": "tool_use", "id": id, "name": function["name"], "input": input}));
     }
     Some(blocks.into())
