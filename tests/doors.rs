@@ -412,3 +412,252 @@ fn a_route_that_makes_no_sense_is_refused_by_name() {
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("POE_ROUTE") && said.contains("bot, native or auto"), "{said}");
 }
+
+const RESPONSES: &str = "/v1/responses";
+const MESSAGES: &str = "/v1/messages";
+
+/// The same question to `bot` at each door, in bytes that no serializer would write.
+fn questions(bot: &str, words: &str, stream: bool) -> [(&'static str, String); 3] {
+    [
+        (
+            CHAT,
+            format!(
+                "{{ \"messages\":[{{\"role\":\"user\",\"content\":\"{words}\"}}],\t\"model\":\"{bot}\", \"stream\": {stream} }}"
+            ),
+        ),
+        (
+            RESPONSES,
+            format!(
+                "{{ \"input\" :[{{\"role\":\"user\",\"content\":\"{words}\"}}],\n\"model\":\"{bot}\",\"store\":false, \"stream\": {stream} }}"
+            ),
+        ),
+        (
+            MESSAGES,
+            format!(
+                "{{\"max_tokens\":  999, \"messages\":[{{\"role\":\"user\",\"content\":[{{\"type\":\"text\",\"text\":\"{words}\",\"cache_control\":{{\"type\":\"ephemeral\"}}}}]}}],\"model\":\"{bot}\", \"stream\": {stream} }}"
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn every_door_passes_request_and_answer_byte_by_byte() {
+    let poe = Poe::start();
+    let house = house(&poe, "auto", &[]);
+    let mut wire = house.wire();
+    let mut passages = 0;
+    for stream in [false, true] {
+        for (path, body) in questions("demo-door", "gr\\u00fc\\u00DFe", stream) {
+            for _ in 0..2 {
+                let answer = wire.ask(&raw(path, &body));
+                let (came, left) = passage(&poe);
+                assert_eq!((answer.status, came), (200, body.clone()), "{path}: {}", answer.text());
+                assert_eq!(answer.text(), left, "{path}");
+                assert!(left.contains("grü"), "{path}: {left}");
+                passages += 1;
+            }
+        }
+    }
+    assert_eq!(through(&poe), (passages, 0));
+    let last = poe.doors().pop().expect("a passage");
+    assert_eq!(
+        (&last["door"], &last["headers"]["anthropic-version"]),
+        (&json!(MESSAGES), &json!("2023-06-01"))
+    );
+}
+
+#[test]
+fn every_door_knows_the_clients_name_for_the_model() {
+    let poe = Poe::start();
+    let dir = Dir::with("all-names", "enable: true\nmodels: {demo-door: {mapping: mine, route: native}}\n");
+    let house = house(&poe, "bot", &["--config-dir", dir.path()]);
+    for stream in [false, true] {
+        for (path, body) in questions("mine", "hi", stream) {
+            let answer = house.ask(&raw(path, &body));
+            let (came, left) = passage(&poe);
+            assert_eq!((answer.status, came), (200, body.replace("mine", "demo-door")), "{path}");
+            let named = |name: &str| format!("\"model\":\"{name}\"");
+            let mut expected = left.clone();
+            for name in ["demo-door", "demo-door-2026-03-05", "demo-door-20250514"] {
+                expected = expected.replace(&named(name), &named("mine"));
+            }
+            assert_ne!(expected, left, "{path}");
+            assert_eq!(answer.text(), expected, "{path}");
+        }
+    }
+}
+
+#[test]
+fn every_door_writes_down_what_it_took() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    for place in 0..3 {
+        for stream in [false, true] {
+            let words = format!("{place} {stream} {}", "again and ".repeat(600));
+            let (path, mut body) = questions("demo-door", &words, stream)[place].clone();
+            if path == CHAT && stream {
+                body = body.replace(" }", ",\"stream_options\":{\"include_usage\":true} }");
+            }
+            for _ in 0..2 {
+                assert_eq!(house.ask(&raw(path, &body)).status, 200, "{path}");
+            }
+            // the demo takes four bytes for a token, and knows the second question from the first
+            let (prompt, completion, cached) =
+                (body.len().div_ceil(4), words.len().div_ceil(4), body.len() / 4);
+            let line = house.wait_for_line(&format!("tokens={prompt}+{completion} cached={cached}"));
+            assert!(line.contains(path) && line.contains("route=native"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_dialect_falls_back_and_is_remembered() {
+    let poe = Poe::start();
+    let house = house(&poe, "auto", &[]);
+    for (path, body) in questions("demo-door-unknown", "hi", false) {
+        poe.reset();
+        let first = house.ask(&raw(path, &body));
+        assert_eq!(first.status, 200, "{path}: {}", first.text());
+        let asked = poe.doors().len();
+        // Anthropic's door fails with 500, which has a second try
+        assert_eq!((asked, poe.queries()), (if path == MESSAGES { 2 } else { 1 }, 1), "{path}");
+        assert_eq!(house.ask(&raw(path, &body)).status, 200, "{path}");
+        assert_eq!((poe.doors().len(), poe.queries()), (asked, 2), "{path}");
+    }
+}
+
+#[test]
+fn every_dialect_is_told_of_a_break_in_its_own_words() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    for bot in ["demo-door-broken", "demo-door-truncated"] {
+        for (path, body) in questions(bot, "hi", true) {
+            let answer = house.ask(&raw(path, &body));
+            let text = answer.text();
+            assert_eq!((answer.status, answer.ending), (200, Ending::Framed), "{path}");
+            let last = text.trim_end().rsplit("\n\n").next().expect("an event");
+            let (name, data) = match last.split_once('\n') {
+                Some((name, data)) => (name, data),
+                None => ("", last),
+            };
+            assert_eq!(name, if path == CHAT { "" } else { "event: error" }, "{path}: {last}");
+            let data: Value = serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON");
+            let message = if path == RESPONSES { &data["message"] } else { &data["error"]["message"] };
+            assert!(message.is_string(), "{path}: {data}");
+            for end in ["[DONE]", "message_stop", "response.completed"] {
+                assert!(!text.contains(end), "{path}: {text}");
+            }
+            assert_eq!(
+                text.matches("response.created").count(),
+                if path == RESPONSES { 2 } else { 0 },
+                "one event, named twice"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_dialect_is_refused_in_its_own_words() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    let kind = |answer: &Answer| answer.error("type");
+    for (path, body) in questions("demo-door-402", "hi", true) {
+        let answer = house.ask(&raw(path, &body));
+        assert_eq!(answer.status, 402, "{path}: {}", answer.text());
+        assert_eq!(answer.json()["type"] == "error", path == MESSAGES, "{path}");
+    }
+    for (path, body) in questions("demo-echo", "hi", true) {
+        let answer = house.ask(&raw(path, &body));
+        assert_eq!((answer.status, kind(&answer).as_str()), (400, "invalid_request_error"), "{path}");
+        assert!(answer.error("message").contains(path), "{}", answer.text());
+    }
+    // in the shape of the dialect it goes through unchanged
+    let body = questions("demo-door", "hi", false)[2]
+        .1
+        .replace("\"max_tokens\":  999,", "\"max_tokens\":1,\"seed\":1,");
+    let answer = house.ask(&raw(MESSAGES, &body));
+    assert_eq!(
+        (answer.status, answer.error("message").as_str()),
+        (400, "seed: Extra inputs are not permitted")
+    );
+}
+
+#[test]
+fn silent_doors_show_life_in_their_dialect() {
+    let poe = Poe::start();
+    let limits = ["--upstream-idle-timeout-seconds", "3", "--upstream-first-byte-timeout-seconds", "3"];
+    let house = house(&poe, "native", &[&limits[..], &["--keep-alive-seconds", "1"]].concat());
+    std::thread::scope(|scope| {
+        for (path, body) in questions("demo-door-stall-late", "hi", true) {
+            let house = &house;
+            scope.spawn(move || {
+                let text = house.ask(&raw(path, &body)).text();
+                let (after, sign) = match path {
+                    CHAT => ("This is", ": keep-alive\n"),
+                    RESPONSES => ("This is", "event: response.in_progress\n"),
+                    _ => ("This is", "event: ping\n"),
+                };
+                let (_, rest) = text.split_once(after).expect("a beginning");
+                assert!(rest.contains(sign), "{path}: {text}");
+            });
+        }
+    });
+}
+
+#[test]
+fn what_claude_code_sends_beside_the_body_reaches_the_door() {
+    let poe = Poe::start();
+    let mut program = binary();
+    program.envs([("POE_API_KEY", SECRET), ("PROXY_API_KEYS", "alpha")]);
+    let house = House::start(program, &["--poe-base-url", &poe.at.base_url, "--poe-route", "auto"]);
+    let headers = ["x-api-key: alpha", "anthropic-version: 2024-01-01", "anthropic-beta: one,two"];
+    let body = questions("demo-door", "hi", true)[2].1.clone();
+    let answer = house.ask(&post("/v1/messages?beta=true", &headers, &body));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let came = &poe.doors()[0];
+    assert_eq!(
+        (came["headers"]["anthropic-version"].as_str(), came["headers"]["anthropic-beta"].as_str()),
+        (Some("2024-01-01"), Some("one,two"))
+    );
+    assert_eq!(came["body"], body);
+}
+
+#[test]
+fn a_response_that_the_door_gave_can_be_gone_on_from() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    for stream in [false, true] {
+        poe.reset();
+        let first = json!({"model": "demo-door", "input": "first", "stream": stream});
+        let answer = house.ask(&raw(RESPONSES, &first.to_string())).text();
+        let id = answer
+            .split("\"id\":\"")
+            .find_map(|rest| rest.split('"').next().filter(|id| id.starts_with("resp_")));
+        let id = id.expect("an id").to_owned();
+        assert_eq!(through(&poe), (1, 0));
+        let kept = house.ask(&common::get(&format!("{RESPONSES}/{id}")));
+        assert_eq!((kept.status, kept.json()["id"].as_str()), (200, Some(id.as_str())));
+        // Poe keeps none, so the conversation is put together here and goes by the bot protocol
+        let next = json!({"model": "demo-door", "input": "second", "previous_response_id": id});
+        assert_eq!(house.ask(&raw(RESPONSES, &next.to_string())).status, 200);
+        assert_eq!(through(&poe), (1, 1));
+        let said: Vec<String> = poe.last_query()["query"]
+            .as_array()
+            .expect("turns")
+            .iter()
+            .map(|turn| turn["content"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(said, ["first", "first", "second"]);
+    }
+}
+
+#[test]
+fn instructions_reach_the_model_though_the_door_ignores_them() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    let body =
+        r#"{"model":"demo-door","instructions":"be \u00e9","input":"hi","client_metadata":{},"store":false}"#;
+    assert_eq!(house.ask(&raw(RESPONSES, body)).status, 200);
+    let sent = r#"{"model":"demo-door","input":[{"role":"system","content":"be \u00e9"},{"role":"user","content":"hi"}],"store":false}"#;
+    assert_eq!(passage(&poe).0, sent);
+}

@@ -86,6 +86,14 @@ pub trait Encoder {
     /// The end of a stream that failed.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>);
 
+    /// The end of a stream that failed after others have told the beginning, in pieces of their own.
+    fn break_off(&mut self, error: &Error, out: &mut Vec<u8>) {
+        self.error(error, out);
+    }
+
+    /// Others have told the answer; this is all of it, as one piece.
+    fn told(&mut self, _whole: &[u8]) {}
+
     /// A sign of life while nothing else comes.
     fn keep_alive(&mut self, out: &mut Vec<u8>);
 }

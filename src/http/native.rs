@@ -17,7 +17,7 @@ use crate::dialect::Question;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Door, prompt_tokens};
 use crate::poe::Watch;
-use crate::poe::door::{self, Knock, Opened, Passenger, Passing, Refusal, Unknown};
+use crate::poe::door::{self, Knock, Lack, Opened, Passenger, Passing, Refusal, Unknown};
 use crate::store::models::Route;
 use crate::store::tokens;
 
@@ -38,8 +38,10 @@ pub struct Native {
 
 /// What became of it.
 pub enum Outcome {
-    /// All of it is here, or has left as a stream.
-    Answered(Option<Answer>),
+    /// The answer as one piece.
+    Whole(Vec<u8>),
+    /// All of the answer has left as a stream.
+    Streamed,
     /// The door refused: in its words, and what that means.
     Refused(Answer, Error),
     /// The bots' door is to be asked.
@@ -71,17 +73,14 @@ impl Native {
             return if route == Route::Auto { Ok(None) } else { Err(no_door(&model, door)) };
         };
         let passenger = Passenger { ask, entry, effort: model.effort, defaults: &model.config.parameters };
-        match (route, door::lack(door, &body, &passenger)) {
-            (Route::Auto, Some((field, why))) => {
-                log::debug!(
-                    "{} is asked by the bot protocol for {field}: at {} {why}",
-                    model.bot,
-                    door.path()
-                );
+        match door::lack(door, &body, &passenger) {
+            Some(lack) if route == Route::Auto || lack.is_ours => {
+                let (field, path) = (lack.field, door.path());
+                log::debug!("{} is asked by the bot protocol for {field}: at {path} {}", model.bot, lack.why);
                 return Ok(None);
             }
-            (_, Some((field, why))) => return Err(lacking(door, field, why)),
-            (_, None) => {}
+            Some(lack) => return Err(lacking(door, &lack)),
+            None => {}
         }
         let sent = door::rewrite(door, &body, &passenger)?.into_owned();
         if route == Route::Auto
@@ -109,7 +108,7 @@ impl Native {
         record.route = Some("native");
         let body = passing.whole()?;
         note(record, &passing);
-        Ok(Outcome::Answered(Some(Answer::json(200, body))))
+        Ok(Outcome::Whole(body))
     }
 
     /// Asks for a stream and passes it on. An error may come after a part of it has left.
@@ -142,12 +141,12 @@ impl Native {
                         outlet.borrow_mut().show_life_by(sign.to_vec());
                     }
                 }
-                Ok(None) => break outlet.borrow_mut().close().map_err(gone),
+                Ok(None) => break outlet.borrow_mut().close(passing.told()).map_err(gone),
                 Err(error) => break Err(error),
             }
         };
         note(record, &passing);
-        told.map(|()| Outcome::Answered(None))
+        told.map(|()| Outcome::Streamed)
     }
 
     fn knock(&self, app: &App, key: &str, stream: bool, watch: &Watch) -> Result<Opened> {
@@ -247,11 +246,11 @@ fn no_door(model: &Model, door: Door) -> Error {
     Error::invalid("model", message)
 }
 
-fn lacking(door: Door, field: &str, why: &str) -> Error {
+fn lacking(door: Door, Lack { field, why, .. }: &Lack) -> Error {
     let message = format!(
         "{field}: the route of this model is native, and Poe's {} cannot do this: {why}; set the route to auto or bot \
          (POE_ROUTE, or `route` in models.yaml)",
         door.path()
     );
-    Error::invalid(field, message)
+    Error::invalid(*field, message)
 }

@@ -96,10 +96,12 @@ fn whole(
     let Question { ask, mut encoder, .. } = question;
     let watch = watch_client(call);
     match native.map_or(Ok(Outcome::Bot), |native| native.whole(app, key, &ask, record, &watch)) {
-        Ok(Outcome::Answered(Some(answer)) | Outcome::Refused(answer, _)) => {
-            return send(call, record, answer);
+        Ok(Outcome::Whole(body)) => {
+            encoder.told(&body);
+            return send(call, record, Answer::json(200, body));
         }
-        Ok(Outcome::Answered(None)) => return Ok(()),
+        Ok(Outcome::Refused(answer, _)) => return send(call, record, answer),
+        Ok(Outcome::Streamed) => return Ok(()),
         Ok(Outcome::Bot) => record.route = Some("bot"),
         Err(error) => return refuse(call, record, &error),
     }
@@ -139,7 +141,7 @@ fn stream(
                 }
             })
         }
-        Ok(Outcome::Answered(_)) => Ok(()),
+        Ok(Outcome::Streamed | Outcome::Whole(_)) => Ok(()),
         Ok(Outcome::Refused(answer, _)) if !outlet.borrow().has_begun() => return send(call, record, answer),
         // signs of life have made it a stream
         Ok(Outcome::Refused(_, error)) => Err(Fault::Answer(error)),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use ureq::BodyReader;
 
 use answer::{Answer, Frames, State};
-pub use request::{Passenger, lack, names, rewrite};
+pub use request::{Lack, Passenger, lack, names, rewrite};
 
 use super::client::{MAX_ERROR_BYTES, Poe, bearer, finished, hide, with_retry};
 use super::transport::{self, TICK, Watch, watched};
@@ -256,6 +256,11 @@ impl Passing {
     /// The error that the door told in the stream, if it did; the stream is over with it.
     pub fn fault(&self) -> Option<&str> {
         self.answer.fault.as_deref()
+    }
+
+    /// All that a stream told, where its last event tells it once more.
+    pub fn told(&self) -> Option<&[u8]> {
+        self.answer.told.as_deref()
     }
 
     /// What the door itself said as a sign of life, to be said again.

@@ -30,6 +30,8 @@ pub struct Answer {
     pub cached: u64,
     /// The error that the door told in place of more.
     pub fault: Option<String>,
+    /// The whole answer, where the stream's last event tells it once more and it is complete.
+    pub told: Option<Vec<u8>>,
     /// What may be repeated as a sign of life.
     pub sign: Option<Vec<u8>>,
 }
@@ -38,7 +40,7 @@ impl Answer {
     /// The answer of `door` to a client that calls the model `name`; `None` where that is what the door calls it.
     pub fn new(door: Door, name: Option<&str>) -> Answer {
         let name = name.map(quoted);
-        Answer { door, name, state: State::Open, usage: None, cached: 0, fault: None, sign: None }
+        Answer { door, name, state: State::Open, usage: None, cached: 0, fault: None, told: None, sign: None }
     }
 
     /// Passes a whole answer on. `None` if it is no JSON object.
@@ -113,6 +115,15 @@ impl Answer {
                 if let Some(error) = inside("error") {
                     self.fail(&error);
                 }
+                if kind != "response.failed" {
+                    let (told, model) =
+                        (fields.get("response"), response.as_ref().and_then(|one| one.get("model")));
+                    self.told = told.zip(model).map(|(told, model)| {
+                        self.with_name(told.value, model.value)
+                            .unwrap_or_else(|| told.value.to_owned())
+                            .into_bytes()
+                    });
+                }
                 self.state = State::Over;
             }
             "error" => {
@@ -185,15 +196,19 @@ impl Answer {
 
     /// `text`, whose fields are given, with the client's name of the model.
     fn renamed(&self, text: &str, fields: &Fields<'_>) -> Option<String> {
-        let name = self.name.as_deref()?;
         let inside = match self.door {
             Door::Chat => None,
             Door::Responses => fields.inside("response"),
             Door::Messages => fields.inside("message"),
         };
         let model = inside.as_ref().and_then(|inside| inside.get("model")).or_else(|| fields.get("model"))?;
-        let at = within(text, model.value);
-        Some([&text[..at.start], name, &text[at.end..]].concat())
+        self.with_name(text, model.value)
+    }
+
+    /// `text` with the client's name in place of `model`, a piece of it; `None` where the door's stays.
+    fn with_name(&self, text: &str, model: &str) -> Option<String> {
+        let at = within(text, model);
+        Some([&text[..at.start], self.name.as_deref()?, &text[at.end..]].concat())
     }
 }
 

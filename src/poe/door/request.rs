@@ -89,23 +89,33 @@ pub struct Passenger<'a> {
     pub defaults: &'a Map<String, Value>,
 }
 
-/// What a door is known to leave out or to refuse of this request, though the bot protocol can do it: the field, and why.
-pub fn lack(door: Door, body: &[u8], passenger: &Passenger<'_>) -> Option<(&'static str, &'static str)> {
+/// What a door is known to leave out or to refuse, though it can be had without it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// The field of the request.
+    pub field: &'static str,
+    /// What the door does with it.
+    pub why: &'static str,
+    /// Nobody but this server can answer such a request.
+    pub is_ours: bool,
+}
+
+/// What `door` lacks for this request.
+pub fn lack(door: Door, body: &[u8], passenger: &Passenger<'_>) -> Option<Lack> {
     let ask = passenger.ask;
     let given = |name: &str| has(body, name) && passenger.entry.parameter(name).is_none();
-    match door {
+    let (field, why) = match door {
         Door::Chat if !matches!(ask.format, Format::Text) && given("response_format") => {
-            Some(("response_format", "it ignores response_format"))
+            ("response_format", "it is ignored")
         }
-        Door::Chat if given("functions") => Some(("functions", "it takes tools, not functions")),
-        Door::Chat if ask.choices > 1 => Some(("n", "it gives one choice only")),
-        Door::Chat if ask.sampling.logit_bias.is_some() => Some(("logit_bias", "it ignores logit_bias")),
-        Door::Chat if has_sound(ask) => Some(("messages", "it leaves out sound and video")),
-        Door::Responses if given("previous_response_id") => {
-            Some(("previous_response_id", "it keeps no responses"))
-        }
-        _ => None,
-    }
+        Door::Chat if given("functions") => ("functions", "tools are taken, not functions"),
+        Door::Chat if ask.choices > 1 => ("n", "there is one choice only"),
+        Door::Chat if ask.sampling.logit_bias.is_some() => ("logit_bias", "it is ignored"),
+        Door::Chat if has_sound(ask) => ("messages", "sound and video are left out"),
+        Door::Responses if given("previous_response_id") => ("previous_response_id", "no responses are kept"),
+        _ => return None,
+    };
+    Some(Lack { field, why, is_ours: field == "previous_response_id" })
 }
 
 fn has(body: &[u8], name: &str) -> bool {
@@ -473,7 +483,7 @@ mod tests {
         let lacks = |door, ask: Ask, body: &str| {
             let (entry, defaults) = (entry(), Map::new());
             let passenger = Passenger { ask: &ask, entry: &entry, effort: None, defaults: &defaults };
-            lack(door, body.as_bytes(), &passenger).map(|(field, _)| field)
+            lack(door, body.as_bytes(), &passenger).map(|lack| lack.field)
         };
         let json_wanted = || Ask { format: Format::JsonObject, ..Ask::default() };
         assert_eq!(lacks(Door::Chat, json_wanted(), r#"{"response_format":{}}"#), Some("response_format"));
