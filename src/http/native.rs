@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Door, prompt_tokens};
 use crate::poe::Watch;
 use crate::poe::door::{self, Knock, Lack, Opened, Passenger, Passing, Refusal, Unknown};
-use crate::store::models::Route;
+use crate::store::models::{Route, Tools};
 use crate::store::tokens;
 
 /// How long a door's refusal of a model or a field is believed, and one that may have been something else.
@@ -73,6 +73,9 @@ impl Native {
             return if route == Route::Auto { Ok(None) } else { Err(no_door(&model, door)) };
         };
         let passenger = Passenger { ask, entry, effort: model.effort, defaults: &model.config.parameters };
+        if route == Route::Auto && model.config.tools == Tools::Prompt && !ask.tools.is_empty() {
+            return Ok(None); // models.yaml wants them in the prompt
+        }
         match door::lack(door, &body, &passenger) {
             Some(lack) if route == Route::Auto || lack.is_ours => {
                 let (field, path) = (lack.field, door.path());

@@ -343,6 +343,15 @@ impl Passing {
                     .map(|fault| hide(Error::new(Kind::Upstream, fault), &self.key).message);
             }
         }
+        if count == 0 && self.answer.state != State::Over {
+            // some end with their last line: what says that it is the last is taken for whole
+            let (rest, mut told) = (self.frames.take_rest(), Vec::new());
+            self.answer.frame(&rest, &mut told);
+            if self.answer.state == State::Over {
+                told.extend_from_slice(b"\n\n");
+                self.ready.append(&mut told);
+            }
+        }
         if self.frames.pending() > MAX_EVENT_BYTES {
             return Err(Error::new(Kind::Upstream, "Poe sent an event that is too large"));
         }

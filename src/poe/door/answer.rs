@@ -253,6 +253,12 @@ impl Frames {
         self.inbox.len()
     }
 
+    /// What is left of an event that has not ended.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        (self.line, self.looked) = (0, 0);
+        std::mem::take(&mut self.inbox)
+    }
+
     /// The next whole event with the blank line that ends it. A CR at the end of what came waits for its LF, unless it
     /// `is_last`.
     pub fn next(&mut self, is_last: bool) -> Option<Vec<u8>> {
