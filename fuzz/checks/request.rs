@@ -35,14 +35,21 @@ pub fn messages_request(body: &[u8]) {
 /// Checks one input of a dialect.
 fn request(body: &[u8], dialect: Dialect, decode: fn(&[u8], &Stamp<'_>) -> Result<Question>) {
     let stamp = Stamp { now: 0, make_id: &|prefix| format!("{prefix}1") };
-    let ask = match decode(body, &stamp) {
-        Ok(question) => question.ask,
-        Err(error) => return refusal(&error, dialect, body),
-    };
-    assert!(!ask.messages.is_empty() && !ask.model.is_empty() && ask.model.trim() == ask.model);
-    assert!((1..=8).contains(&ask.choices) && ask.sampling.stop.len() <= 64);
-    for entry in [None, Some(entry())] {
-        prepare(ask.clone(), entry, dialect, body);
+    match decode(body, &stamp) {
+        Ok(question) => asked(&question.asks, dialect, body),
+        Err(error) => refusal(&error, dialect, body),
+    }
+}
+
+/// What must hold for the asks of one request.
+fn asked(asks: &[Ask], dialect: Dialect, body: &[u8]) {
+    assert!(asks.iter().map(|ask| ask.choices).sum::<usize>() <= 8);
+    for ask in asks {
+        assert!(!ask.messages.is_empty() && !ask.model.is_empty() && ask.model.trim() == ask.model);
+        assert!((1..=8).contains(&ask.choices) && ask.sampling.stop.len() <= 64);
+        for entry in [None, Some(entry())] {
+            prepare(ask.clone(), entry, dialect, body);
+        }
     }
 }
 

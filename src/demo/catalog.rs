@@ -68,6 +68,16 @@ pub const IMAGE: Traits = Traits {
     ..TEXT
 };
 
+/// A bot that speaks.
+pub const AUDIO: Traits = Traits {
+    output: "audio",
+    parameters: &[
+        choice("voice", r#"{"enum":["Ada","Bruno"]}"#, r#""Ada""#, "Who speaks"),
+        choice("speed", r#"{"enum":["0.5","1.0","2.0"]}"#, r#""1.0""#, "How fast"),
+    ],
+    ..TEXT
+};
+
 /// Knobs as GPT models have them.
 pub const GPT: Traits = Traits {
     features: &["web_search", "tools"],

@@ -52,6 +52,7 @@ pub const SHOWN: &[(&str, &str)] = &[
     ("demo-story", "tells a short story, word by word"),
     ("demo-think", "thinks aloud before it answers"),
     ("demo-painter", "paints a cat"),
+    ("demo-voice", "hums"),
     ("demo-tools", "calls your functions"),
     ("demo-xml-tools", "calls your functions, though its model cannot"),
     ("demo-json", "answers JSON that fits your schema"),

@@ -29,15 +29,15 @@ fn kind(kind: Kind) -> &'static str {
         Kind::InvalidRequest
         | Kind::ContextTooLong
         | Kind::ThreadUnsupported
-        | Kind::PreviousNotFound
         | Kind::Unsupported
         | Kind::FileUnavailable
+        | Kind::PreviousNotFound
         | Kind::MethodNotAllowed
         | Kind::UnsupportedEncoding
         | Kind::NotImplemented => "invalid_request_error",
         Kind::Unauthorized => "authentication_error",
         Kind::InsufficientQuota => "billing_error",
-        Kind::Forbidden => "permission_error",
+        Kind::Forbidden | Kind::Stopped => "permission_error",
         Kind::NotFound | Kind::ModelNotFound => "not_found_error",
         Kind::RequestTimeout | Kind::ModelTimeout | Kind::UpstreamTimeout => "timeout_error",
         Kind::TooLarge => "request_too_large",

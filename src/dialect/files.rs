@@ -78,7 +78,7 @@ pub fn data(path: &str, base64: &str, content_type: String, name: Option<String>
 }
 
 /// The type that a file's first bytes show, for those kinds that clients most often name wrongly.
-fn sniffed(bytes: &[u8]) -> Option<&'static str> {
+pub fn sniffed(bytes: &[u8]) -> Option<&'static str> {
     const MARKS: &[(&[u8], &str)] = &[
         (b"\x89PNG\r\n\x1a\n", "image/png"),
         (b"\xff\xd8\xff", "image/jpeg"),

@@ -5,12 +5,16 @@
 pub mod anthropic;
 pub mod catalog;
 pub mod chat;
+pub mod completions;
 mod custom;
 pub mod files;
+pub mod form;
+pub mod images;
 mod json;
 pub mod messages;
 pub mod openai;
 pub mod responses;
+pub mod speech;
 
 use crate::error::{Error, Kind};
 use crate::exchange::{Ask, Door, Event, Reply};
@@ -21,10 +25,10 @@ pub enum Dialect {
     /// OpenAI's.
     #[default]
     OpenAi,
-    /// Anthropic's.
-    Anthropic,
     /// OpenAI's as clients of Responses read them: a rate limit says in its message when to try again.
     Responses,
+    /// Anthropic's.
+    Anthropic,
 }
 
 impl Dialect {
@@ -32,10 +36,10 @@ impl Dialect {
     pub fn error_answer(self, error: &Error) -> Vec<u8> {
         match self {
             Dialect::OpenAi => openai::error_answer(error),
-            Dialect::Anthropic => anthropic::error_answer(error),
             Dialect::Responses => {
                 openai::error_answer(&Error { message: openai::advised(error), ..error.clone() })
             }
+            Dialect::Anthropic => anthropic::error_answer(error),
         }
     }
 
@@ -59,8 +63,8 @@ pub struct Stamp<'a> {
 
 /// A decoded request: what is asked, and how its answer is told.
 pub struct Question {
-    /// What is asked.
-    pub ask: Ask,
+    /// What is asked, one answer made of all; none where nothing is to be asked.
+    pub asks: Vec<Ask>,
     /// As a stream.
     pub stream: bool,
     /// Poe's own door through which the body could go as it came; `None` where Poe has none for the dialect.
@@ -71,7 +75,12 @@ pub struct Question {
 
 /// Tells one answer in one dialect: whole, or event by event.
 pub trait Encoder {
-    /// The answer as one piece, one reply for each choice.
+    /// The MIME type of the stream.
+    fn content_type(&self) -> &'static str {
+        "text/event-stream; charset=utf-8"
+    }
+
+    /// The answer as one piece, one reply for each choice: all choices of the first ask, then those of the next.
     fn whole(&mut self, replies: &[Reply]) -> Vec<u8>;
 
     /// The answer begins: `prompt` counts the tokens of the question as it was sent, for dialects that tell them first.

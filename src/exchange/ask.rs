@@ -198,6 +198,8 @@ pub enum Format {
     /// Any text.
     #[default]
     Text,
+    /// Any text, without a Markdown fence around the whole of it.
+    Bare,
     /// Some JSON object.
     JsonObject,
     /// JSON that fits a schema.
@@ -207,4 +209,11 @@ pub enum Format {
         /// The JSON Schema.
         schema: Value,
     },
+}
+
+impl Format {
+    /// Whether the text must be JSON.
+    pub fn is_json(&self) -> bool {
+        matches!(self, Format::JsonObject | Format::JsonSchema { .. })
+    }
 }

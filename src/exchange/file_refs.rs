@@ -450,7 +450,7 @@ pub fn poe_links(text: &str) -> Vec<Link> {
     let mut links = Vec::new();
     let mut at = 0;
     while let Some(start) = text[at..].find("https://").map(|found| at + found) {
-        let length = url_length(&text[start..]);
+        let length = url_length(&text[start..], "https://");
         let url = &text[start..start + length];
         if is_poe_file(url) {
             links.push(Link { url: url.to_owned(), name: name_before(&text[..start]) });
@@ -460,13 +460,13 @@ pub fn poe_links(text: &str) -> Vec<Link> {
     links
 }
 
-/// How far a URL reaches in running text.
-fn url_length(text: &str) -> usize {
+/// How far a URL of `scheme` reaches in running text.
+pub(super) fn url_length(text: &str, scheme: &str) -> usize {
     let ends = |char: char| {
         char.is_whitespace() || matches!(char, ')' | ']' | '>' | '<' | '"' | '\'' | '`' | '\\' | '|')
     };
     let url = &text[..text.find(ends).unwrap_or(text.len())];
-    url.trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '_']).len().max("https://".len())
+    url.trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '_']).len().max(scheme.len())
 }
 
 fn is_poe_file(url: &str) -> bool {

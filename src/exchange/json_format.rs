@@ -14,7 +14,7 @@ const HEADING: &str = "# Answer format";
 /// Tells the bot in the system turn what form its answer must have. Plain text needs no telling.
 pub fn instruct(ask: &mut Ask) {
     let instruction = match &ask.format {
-        Format::Text => return,
+        Format::Text | Format::Bare => return,
         Format::JsonObject => format!(
             "{HEADING}\nAnswer with one JSON object and nothing else: no Markdown fence, no words before or after it."
         ),
@@ -51,14 +51,14 @@ fn turn(role: Role, text: String) -> Message {
 
 /// Judges an answer. The fault names the place by JSON Pointer and the rule that is broken there.
 pub fn check(json: &str, format: &Format) -> Result<(), String> {
-    if let Format::Text = format {
+    if !format.is_json() {
         return Ok(());
     }
     let value: Value = serde_json::from_str(json).map_err(|error| format!("it is not JSON: {error}"))?;
     match format {
         Format::JsonSchema { schema, .. } => schema::check(&value, schema).map_err(|fault| fault.to_string()),
-        Format::Text | Format::JsonObject if value.is_object() => Ok(()),
-        Format::Text | Format::JsonObject => Err("at the root: must be a JSON object".to_owned()),
+        _ if value.is_object() => Ok(()),
+        _ => Err("at the root: must be a JSON object".to_owned()),
     }
 }
 

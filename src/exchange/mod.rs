@@ -9,6 +9,7 @@ mod event;
 mod everywhere;
 mod fences;
 mod file_refs;
+mod fill;
 mod held;
 pub mod json_format;
 mod markup;
@@ -24,7 +25,9 @@ mod tool_calls;
 mod tool_prompt;
 mod tool_xml;
 mod typed_args;
+mod unfence;
 mod usage;
+mod works;
 
 pub use ask::{
     Ask, Attachment, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
@@ -33,6 +36,7 @@ pub use cut::{CountRunning, Cut};
 pub use door::Door;
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
 pub use file_refs::{FileRefs, Link, at_poe, carry_pictures, poe_links};
+pub use fill::{Gap, complete};
 pub use held::Held;
 pub use reply::Reply;
 pub use settle::Settle;
@@ -41,4 +45,6 @@ pub use thinking::Thinking;
 pub use tool_calls::ToolCalls;
 pub use tool_prompt::{carry_in_prompt, check_tool_turns, firmer, tell_calls_apart};
 pub use tool_xml::ToolXml;
+pub use unfence::Unfence;
 pub use usage::{CountTokens, Usage, prompt_tokens};
+pub use works::{Work, works};

@@ -6,18 +6,20 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::answer::Answer;
+use super::answer::{Answer, Audience, Common};
 use super::body::{self, Decoder};
 use super::event_stream::{EventStream, Sent};
 use super::head::{self, Framing, Head};
 use super::listener::Limits;
-use super::seats::{Going, Phase, Seat, Stop};
+use super::seats::{Going, Phase, Seat, Seats, Stop};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
+use crate::ids::id;
 
 /// What is read from the socket at once. It lies on the stack, which each held stream keeps.
 const READ_BYTES: usize = 4 << 10;
@@ -60,6 +62,8 @@ pub struct Call<'c> {
     body: Body,
     sent: Rc<Cell<Sent>>,
     close: bool,
+    common: Common,
+    halt: Arc<AtomicBool>,
 }
 
 /// How much of a request's body has been taken from the wire.
@@ -74,6 +78,26 @@ impl Call<'_> {
     /// The request's head.
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// Every answer to this request carries `id`, a text that can stand in a header.
+    pub fn name(&mut self, id: &str) {
+        id.clone_into(&mut self.common.id);
+    }
+
+    /// What is answered from here on is for the operator, and for no other web page.
+    pub fn for_operator(&mut self) {
+        self.common.audience = Audience::Operator;
+    }
+
+    /// Ends the answer when set, by any thread: whoever waits for something should look at it.
+    pub fn halt(&self) -> &Arc<AtomicBool> {
+        &self.halt
+    }
+
+    /// All connections of the server.
+    pub fn seats(&self) -> &Seats {
+        self.wire.seat.seats()
     }
 
     /// The client, to be watched while waiting.
@@ -120,7 +144,7 @@ impl Call<'_> {
     /// Sends a whole answer.
     pub fn send(&mut self, answer: Answer) -> io::Result<()> {
         self.close |= self.ends_connection();
-        let bytes = answer.print(Some(&self.head), self.close)?;
+        let bytes = answer.print(Some(&self.head), &self.common, self.close)?;
         self.sent.set(Sent::Open);
         self.wire.socket().write_all(&bytes)?;
         self.sent.set(Sent::All);
@@ -138,7 +162,8 @@ impl Call<'_> {
     pub fn stream(&mut self, content_type: &str) -> EventStream {
         self.close |= self.ends_connection();
         let seat = Arc::clone(&self.wire.seat);
-        EventStream::new(seat, Rc::clone(&self.sent), self.head.is_http11, self.close, content_type)
+        let sent = Rc::clone(&self.sent);
+        EventStream::new(seat, sent, self.head.is_http11, self.close, content_type, &self.common)
     }
 
     /// Whether no other request can follow: the rest of this one is in the way, or the server began to stop meanwhile.
@@ -177,9 +202,10 @@ pub fn live(seat: Arc<Seat>, limits: Limits, stop: Stop, handler: &dyn Handler) 
             Ok(Some(head)) => head,
             Ok(None) => return,
             Err(error) => {
-                log::debug!("a request was refused unread: {error}");
+                let common = Common::of(id("req_"));
+                log::debug!("a request was refused unread: id={} {error}", common.id);
                 let answer = Dialect::default().error_answer(&error);
-                let refusal = Answer::json(error.kind.status(), answer).print(None, true);
+                let refusal = Answer::json(error.kind.status(), answer).print(None, &common, true);
                 if refusal.is_ok_and(|bytes| wire.socket().write_all(&bytes).is_ok()) {
                     wire.linger();
                 }
@@ -284,7 +310,15 @@ impl Wire {
     fn answer(&mut self, head: Head, handler: &dyn Handler) -> After {
         let sent = Rc::new(Cell::new(Sent::Nothing));
         let close = !head.keeps_alive() || self.stop.going() != Going::On;
-        let mut call = Call { head, wire: self, body: Body::Unread, sent: Rc::clone(&sent), close };
+        let mut call = Call {
+            head,
+            wire: self,
+            body: Body::Unread,
+            sent: Rc::clone(&sent),
+            close,
+            common: Common::default(),
+            halt: Arc::default(),
+        };
         // a handler that panics leaves nothing behind but this connection, which is closed
         let outcome = catch_unwind(AssertUnwindSafe(|| handler.answer(&mut call)));
         if sent.get() == Sent::Nothing && !matches!(outcome, Ok(Err(_))) {

@@ -3,6 +3,7 @@
 //! `relay` is one request's life: start reading there. `listener` accepts and seats connections, `connection` lives
 //! one connection's life, `head` and `body` read with limits and deadlines, `answer` and `event_stream` write.
 
+mod admin;
 mod answer;
 mod body;
 mod catalog;
@@ -10,9 +11,11 @@ mod connection;
 mod event_stream;
 mod head;
 mod listener;
+mod metrics;
 mod native;
 mod order;
 mod outlet;
+mod pages;
 mod pool;
 mod probe;
 mod record;
@@ -20,6 +23,8 @@ mod relay;
 mod responses;
 mod router;
 mod seats;
+mod state;
+mod works;
 
 pub use answer::Answer;
 pub use connection::{Call, Client, Handler};

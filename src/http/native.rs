@@ -57,7 +57,7 @@ impl Native {
         body: Vec<u8>,
         watch: &Watch,
     ) -> Result<Option<Native>> {
-        let ask = &question.ask;
+        let [ask] = question.asks.as_slice() else { return Ok(None) };
         let model = app.model(&ask.model, watch)?;
         let route = app.route(&model);
         let Some(door) = question.door.filter(|_| route != Route::Bot) else {
@@ -100,16 +100,16 @@ impl Native {
         self,
         app: &App,
         key: &str,
-        ask: &Ask,
+        asks: &[Ask],
         record: &mut Record,
         watch: &Watch,
     ) -> Result<Outcome> {
-        let mut passing = match self.knock(app, key, false, watch)? {
+        let mut passing = match self.knock(app, key, false, record, watch)? {
             Opened::Passing(passing) => passing,
-            Opened::Refused(refusal) => return Ok(self.refused(app, ask, record, refusal)),
+            Opened::Refused(refusal) => return Ok(self.refused(app, asks, record, refusal)),
         };
-        record.route = Some("native");
         let body = passing.whole()?;
+        record.hear_bytes(&body);
         note(record, &passing);
         Ok(Outcome::Whole(body))
     }
@@ -119,25 +119,25 @@ impl Native {
         self,
         app: &App,
         key: &str,
-        ask: &Ask,
+        asks: &[Ask],
         outlet: &RefCell<Outlet>,
         record: &mut Record,
         watch: &Watch,
     ) -> Result<Outcome> {
         let gone = |_| Error::new(Kind::ClientGone, "the client has left");
         outlet.borrow_mut().show_life_by(sign(self.door));
-        let mut passing = match self.knock(app, key, true, watch)? {
+        let mut passing = match self.knock(app, key, true, record, watch)? {
             Opened::Passing(passing) => passing,
             Opened::Refused(refusal) => {
                 outlet.borrow_mut().show_life_by(Vec::new());
-                return Ok(self.refused(app, ask, record, refusal));
+                return Ok(self.refused(app, asks, record, refusal));
             }
         };
-        record.route = Some("native");
         let told = loop {
             match passing.pass() {
                 Ok(Some(events)) => {
                     outlet.borrow_mut().pass(&events).map_err(gone)?;
+                    record.hear_bytes(&events);
                     record.status = 200;
                     record.first_byte();
                     if let Some(sign) = passing.sign() {
@@ -152,7 +152,15 @@ impl Native {
         told.map(|()| Outcome::Streamed)
     }
 
-    fn knock(&self, app: &App, key: &str, stream: bool, watch: &Watch) -> Result<Opened> {
+    fn knock(
+        &self,
+        app: &App,
+        key: &str,
+        stream: bool,
+        record: &mut Record,
+        watch: &Watch,
+    ) -> Result<Opened> {
+        record.asks_natively(&self.model.bot);
         wait_turn(app, watch)?;
         let knock = Knock {
             door: self.door,
@@ -166,7 +174,7 @@ impl Native {
     }
 
     /// What follows from a refusal: where only the door does not know what it was asked, another door may.
-    fn refused(&self, app: &App, ask: &Ask, record: &mut Record, refusal: Refusal) -> Outcome {
+    fn refused(&self, app: &App, asks: &[Ask], record: &mut Record, refusal: Refusal) -> Outcome {
         if self.route == Route::Auto
             && let Some(unknown) = refusal.unknown(self.door, &door::names(&self.body))
         {
@@ -177,12 +185,12 @@ impl Native {
                 Unknown::Model => (None, BELIEVED),
                 Unknown::Something | Unknown::Perhaps => (None, BELIEVED_PERHAPS),
             };
+            record.route = None;
             app.doors.remember(bot, path, field, Instant::now(), time);
             return Outcome::Bot;
         }
-        record.route = Some("native");
         record.fault = Some(refusal.error.message.clone());
-        let tokens = || prompt_tokens(ask, tokens::count);
+        let tokens = || asks.first().map_or(0, |ask| prompt_tokens(ask, tokens::count));
         let error = app.explain(refusal.error.clone(), &self.model, &self.name, tokens);
         let answer = error_answer(record.dialect, &error);
         // some kinds have words by which clients know what to do: whoever does not say them is not repeated
@@ -203,7 +211,7 @@ impl Native {
 /// Writes down what the answer took and how it ended.
 fn note(record: &mut Record, passing: &Passing) {
     let (usage, cached) = passing.usage();
-    record.add_usage(usage);
+    record.add_usage(usage, true);
     record.cached = cached;
     if let Some(fault) = passing.fault() {
         record.fault = Some(fault.to_owned());

@@ -11,8 +11,8 @@ use crate::attach::{Relied, attach, to_user_turns};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{
     Ask, CountRunning, Cut, Event, FileRefs, Format, Held, Message, Reasoning, Reply, Settle, Stages,
-    Thinking, Tool, ToolCalls, ToolChoice, ToolXml, Usage, carry_in_prompt, carry_pictures, check_tool_turns,
-    firmer, json_format, prompt_tokens, tell_calls_apart,
+    Thinking, Tool, ToolCalls, ToolChoice, ToolXml, Unfence, Usage, carry_in_prompt, carry_pictures,
+    check_tool_turns, firmer, json_format, prompt_tokens, tell_calls_apart,
 };
 use crate::ids::id;
 use crate::poe::{self, Live, Watch};
@@ -114,6 +114,11 @@ impl<'a> Order<'a> {
         Ok(Order { app, key, model, choices, format, sent: Mutex::default(), state, files })
     }
 
+    /// The bot that is asked.
+    pub fn bot(&self) -> &str {
+        &self.model.bot
+    }
+
     /// How many choices are wanted.
     pub fn choices(&self) -> usize {
         self.choices
@@ -194,7 +199,7 @@ impl<'a> Order<'a> {
     /// Everything that happens to an event on its way up, in this order.
     fn stages(&self, live: Live, ask: Arc<Ask>, lifted: &[Tool], manner: Manner) -> Answer {
         let make_id = || id("call_");
-        let wants_json = !matches!(ask.format, Format::Text);
+        let (wants_json, is_bare) = (ask.format.is_json(), matches!(ask.format, Format::Bare));
         let cut = Cut::new(&ask.sampling.stop, ask.sampling.max_tokens, Running::new());
         let sent = Arc::new(Sent { ask, tokens: OnceLock::new() });
         *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&sent));
@@ -203,6 +208,7 @@ impl<'a> Order<'a> {
             .through(ToolCalls::new(make_id))
             .through((!lifted.is_empty()).then(|| ToolXml::new(lifted, make_id)))
             .through(wants_json.then(json_format::JsonOnly::default))
+            .through(is_bare.then(Unfence::default))
             .through(cut)
             .through(match manner {
                 Manner::Whole => FileRefs::whole(),
@@ -249,7 +255,7 @@ impl<'a> Order<'a> {
 
     /// Whether a stream's text has to be judged at its end.
     pub fn insists_on_json(&self) -> bool {
-        !matches!(self.format, Format::Text)
+        self.format.is_json()
     }
 }
 
@@ -275,7 +281,7 @@ fn unfit(fault: &str) -> Error {
 /// What is wrong with a reply that should have been JSON. One that calls functions, or was cut short, is not judged.
 fn json_fault(format: &Format, reply: &Reply) -> Option<String> {
     use crate::exchange::FinishReason;
-    if matches!(format, Format::Text) || reply.finish.reason != FinishReason::Stop {
+    if !format.is_json() || reply.finish.reason != FinishReason::Stop {
         return None;
     }
     match json_format::extract(&reply.text) {
@@ -327,7 +333,10 @@ pub(super) fn wait_turn(app: &App, watch: &Watch) -> Result<()> {
     })?;
     match wait.is_zero() {
         true => Ok(()),
-        false => poe::pause(wait, watch),
+        false => {
+            let _waiting = app.limiter.wait();
+            poe::pause(wait, watch)
+        }
     }
 }
 

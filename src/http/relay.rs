@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, UNIX_EPOCH};
@@ -22,7 +23,7 @@ use super::seats::Going;
 use crate::app::App;
 use crate::dialect::{Question, Stamp, messages};
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{Event, Reply};
+use crate::exchange::{Ask, Event, Reply};
 use crate::ids::id;
 use crate::poe::{self, Watch};
 use crate::store::tokens;
@@ -37,11 +38,25 @@ pub fn answer(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let (key, question, body) = match question(app, call, decode) {
+    let key = poe_key(app, call.head());
+    answer_for(key, app, call, record, decode)
+}
+
+/// The same for the owner of `key`, wherever that comes from.
+pub fn answer_for(
+    key: Result<String>,
+    app: &App,
+    call: &mut Call<'_>,
+    record: &mut Record,
+    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
+) -> io::Result<()> {
+    let (key, question, body) = match asked(key, app, call, record, decode) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
-    record.model = Some(question.ask.model.clone());
+    record.model = question.asks.first().map(|ask| ask.model.clone());
+    record.stream = question.stream;
+    record.show();
     let native = match Native::find(app, call, &question, body, &watch_client(call)) {
         Ok(native) => native,
         Err(error) => return refuse(call, record, &error),
@@ -52,27 +67,41 @@ pub fn answer(
     }
 }
 
-/// Who asks, and what: decoded, and as it came.
-fn question(
+/// Who asks, and what.
+pub fn question<Q>(
+    key: Result<String>,
     app: &App,
     call: &mut Call<'_>,
-    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
-) -> Result<(String, Question, Vec<u8>)> {
-    let key = poe_key(app, call.head())?;
+    record: &mut Record,
+    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Q>,
+) -> Result<(String, Q)> {
+    asked(key, app, call, record, decode).map(|(key, question, _)| (key, question))
+}
+
+/// The same, with the question as it came too.
+fn asked<Q>(
+    key: Result<String>,
+    app: &App,
+    call: &mut Call<'_>,
+    record: &mut Record,
+    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Q>,
+) -> Result<(String, Q, Vec<u8>)> {
+    let key = key?;
     let body = body(app, call)?;
+    record.hear_request(app, &key, &body);
     let question = decode(&key, &body, &Stamp { now: now(), make_id: &id })?;
     Ok((key, question, body))
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs())
 }
 
 /// Counts the tokens of a question of Anthropic's dialect. Nobody is asked, but whoever wants to know must have a key.
 pub fn count_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
     poe_key(app, call.head())?;
     Ok(Answer::json(200, messages::count(&body(app, call)?, tokens::count)?))
-}
-
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs())
 }
 
 /// The request's body, as it was sent.
@@ -93,28 +122,71 @@ fn whole(
     question: Question,
     native: Option<Native>,
 ) -> io::Result<()> {
-    let Question { ask, mut encoder, .. } = question;
+    let Question { asks, mut encoder, .. } = question;
     let watch = watch_client(call);
-    match native.map_or(Ok(Outcome::Bot), |native| native.whole(app, key, &ask, record, &watch)) {
+    match native.map_or(Ok(Outcome::Bot), |native| native.whole(app, key, &asks, record, &watch)) {
         Ok(Outcome::Whole(body)) => {
             encoder.told(&body);
             return send(call, record, Answer::json(200, body));
         }
         Ok(Outcome::Refused(answer, _)) => return send(call, record, answer),
         Ok(Outcome::Streamed) => return Ok(()),
-        Ok(Outcome::Bot) => record.route = Some("bot"),
+        Ok(Outcome::Bot) => {}
         Err(error) => return refuse(call, record, &error),
     }
-    let replies = Order::prepare(app, key, ask, &watch).and_then(|order| {
-        let choices = vec![(); order.choices()];
-        poe::aside(choices, MAX_CHOICES, &watch, |(), watch| order.reply(watch)).into_iter().collect()
-    });
-    let replies: Vec<Reply> = match replies {
-        Ok(replies) => replies,
-        Err(error) => return refuse(call, record, &error),
-    };
-    replies.iter().for_each(|reply| record.add_usage(reply.finish.usage));
-    send(call, record, Answer::json(200, encoder.whole(&replies)))
+    match replies(app, record, key, asks, &watch) {
+        Ok(replies) => send(call, record, Answer::json(200, encoder.whole(&replies))),
+        Err(error) => refuse(call, record, &error),
+    }
+}
+
+/// The replies to all asks, asked for side by side.
+pub fn replies(
+    app: &App,
+    record: &mut Record,
+    key: &str,
+    asks: Vec<Ask>,
+    watch: &Watch,
+) -> Result<Vec<Reply>> {
+    let orders = prepare(app, record, key, asks, watch)?;
+    let choices = choices(&orders);
+    let replies = poe::aside(choices.clone(), MAX_CHOICES, watch, |choice, watch| choice.order.reply(watch));
+    let replies: Vec<Reply> = replies.into_iter().collect::<Result<_>>()?;
+    for (choice, reply) in choices.iter().zip(&replies) {
+        record.add_usage(reply.finish.usage, choice.is_first);
+        record.hear_reply(reply);
+    }
+    Ok(replies)
+}
+
+/// One choice of the answer.
+#[derive(Clone, Copy)]
+struct Choice<'o> {
+    order: &'o Order<'o>,
+    /// The first of those that answer the same question.
+    is_first: bool,
+}
+
+fn prepare<'a>(
+    app: &'a App,
+    record: &mut Record,
+    key: &'a str,
+    asks: Vec<Ask>,
+    watch: &Watch,
+) -> Result<Vec<Order<'a>>> {
+    let orders: Vec<_> =
+        asks.into_iter().map(|ask| Order::prepare(app, key, ask, watch)).collect::<Result<_>>()?;
+    if let Some(order) = orders.first() {
+        record.asks(order.bot());
+    }
+    Ok(orders)
+}
+
+/// All choices in the order in which the answer has them: those of the first ask, then those of the next.
+fn choices<'o>(orders: &'o [Order<'o>]) -> Vec<Choice<'o>> {
+    let of_one =
+        |order: &'o Order<'o>| (0..order.choices()).map(move |at| Choice { order, is_first: at == 0 });
+    orders.iter().flat_map(of_one).collect()
 }
 
 /// The answer as a stream, one flush per event.
@@ -126,21 +198,13 @@ fn stream(
     question: Question,
     native: Option<Native>,
 ) -> io::Result<()> {
-    let Question { ask, encoder, .. } = question;
-    let outlet = Outlet::shared(call.event_stream(), encoder, app.settings.keep_alive);
+    let Question { asks, encoder, .. } = question;
+    let outlet = Outlet::shared(call.stream(encoder.content_type()), encoder, app.settings.keep_alive);
     let watch = watch_stream(call, &outlet);
-    let told = match native
-        .map_or(Ok(Outcome::Bot), |way| way.stream(app, key, &ask, &outlet, record, &watch))
-    {
-        Ok(Outcome::Bot) => {
-            record.route = Some("bot");
-            Order::prepare(app, key, ask, &watch).map_err(Fault::from).and_then(|order| {
-                match order.choices() {
-                    1 => one_choice(&order, &outlet, record, &watch),
-                    _ => several_choices(&order, &outlet, record, &watch),
-                }
-            })
-        }
+    let natively =
+        native.map_or(Ok(Outcome::Bot), |native| native.stream(app, key, &asks, &outlet, record, &watch));
+    let told = match natively {
+        Ok(Outcome::Bot) => by_bot_protocol(app, key, asks, &outlet, record, &watch),
         Ok(Outcome::Streamed | Outcome::Whole(_)) => Ok(()),
         Ok(Outcome::Refused(answer, _)) if !outlet.borrow().has_begun() => return send(call, record, answer),
         // signs of life have made it a stream
@@ -162,6 +226,25 @@ fn stream(
     }
 }
 
+fn by_bot_protocol(
+    app: &App,
+    key: &str,
+    asks: Vec<Ask>,
+    outlet: &RefCell<Outlet>,
+    record: &mut Record,
+    watch: &Watch,
+) -> Result<(), Fault> {
+    let orders = prepare(app, record, key, asks, watch)?;
+    match choices(&orders).as_slice() {
+        [] => {
+            record.status = 200;
+            outlet.borrow_mut().end().map_err(Fault::Client)
+        }
+        [only] => one_choice(only.order, outlet, record, watch),
+        choices => several_choices(choices, outlet, record, watch),
+    }
+}
+
 /// Passes every event on as it comes.
 fn one_choice(
     order: &Order<'_>,
@@ -176,7 +259,7 @@ fn one_choice(
         let event = event?;
         let is_last = matches!(event, Event::Finish(_));
         judge(order, judged.as_mut(), &event)?;
-        pass(outlet, record, 0, &event)?;
+        pass(outlet, record, 0, true, &event)?;
         if is_last {
             break;
         }
@@ -187,7 +270,7 @@ fn one_choice(
 
 /// Asks for all choices side by side and passes their events on as they come.
 fn several_choices(
-    order: &Order<'_>,
+    choices: &[Choice<'_>],
     outlet: &RefCell<Outlet>,
     record: &mut Record,
     watch: &Watch,
@@ -196,18 +279,18 @@ fn several_choices(
     let worker = |watch: &Watch, told: &SyncSender<(usize, Result<Event>)>| {
         let index = next.fetch_add(1, Ordering::Relaxed);
         let tell = |event| told.send((index, event)).is_ok();
-        match order.place(Manner::Stream, watch) {
+        match choices[index].order.place(Manner::Stream, watch) {
             Ok(mut events) => while events.next().is_some_and(tell) {},
             Err(error) => drop(tell(Err(error))),
         }
     };
-    let mut judged: Vec<_> =
-        (0..order.choices()).map(|_| order.insists_on_json().then(Reply::default)).collect();
+    let insists = |choice: &Choice<'_>| choice.order.insists_on_json().then(Reply::default);
+    let mut judged: Vec<_> = choices.iter().map(insists).collect();
     let mut left = Ok(());
-    let told = poe::listen(order.choices(), watch, worker, |(index, event)| {
-        let event = event?;
-        judge(order, judged[index].as_mut(), &event)?;
-        pass(outlet, record, index, &event).map_err(|fault| match fault {
+    let told = poe::listen(choices.len(), watch, worker, |(index, event)| {
+        let (event, choice) = (event?, &choices[index]);
+        judge(choice.order, judged[index].as_mut(), &event)?;
+        pass(outlet, record, index, choice.is_first, &event).map_err(|fault| match fault {
             Fault::Answer(error) => error,
             Fault::Client(error) => {
                 left = Err(Fault::Client(error));
@@ -220,12 +303,19 @@ fn several_choices(
     outlet.borrow_mut().end().map_err(Fault::Client)
 }
 
-fn pass(outlet: &RefCell<Outlet>, record: &mut Record, index: usize, event: &Event) -> Result<(), Fault> {
+fn pass(
+    outlet: &RefCell<Outlet>,
+    record: &mut Record,
+    index: usize,
+    is_first: bool,
+    event: &Event,
+) -> Result<(), Fault> {
     outlet.borrow_mut().send(index, event).map_err(Fault::Client)?;
     record.status = 200;
     record.first_byte();
+    record.hear(event);
     if let Event::Finish(finish) = event {
-        record.add_usage(finish.usage);
+        record.add_usage(finish.usage, is_first);
     }
     Ok(())
 }
@@ -261,13 +351,20 @@ impl From<Error> for Fault {
     }
 }
 
-/// Ends a wait when the client has left or the server must stop.
+/// Ends a wait when the client has left, the operator wants it to, or the server must stop.
 pub fn watch_client(call: &Call<'_>) -> Watch {
-    let (client, stop) = (call.client(), call.stop().clone());
-    Rc::new(move || match (client.is_gone(), stop.going()) {
-        (true, _) => Err(Error::new(Kind::ClientGone, "the client has left")),
-        (false, Going::Ending) => Err(Error::new(Kind::Overloaded, "the server is shutting down")),
-        (false, _) => Ok(()),
+    let (client, stop, halt) = (call.client(), call.stop().clone(), Arc::clone(call.halt()));
+    Rc::new(move || {
+        if client.is_gone() {
+            return Err(Error::new(Kind::ClientGone, "the client has left"));
+        }
+        if halt.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::Stopped, "the operator of this server stopped the request"));
+        }
+        match stop.going() {
+            Going::Ending => Err(Error::new(Kind::Overloaded, "the server is shutting down")),
+            Going::On | Going::Draining => Ok(()),
+        }
     })
 }
 

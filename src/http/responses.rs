@@ -48,7 +48,7 @@ pub fn input_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
     let find = |id: &str| conversation(app, owner, id);
     let shelf = Shelf { find: &find, keep: Box::new(drop), clock: relay::now };
     let question = responses::decode(&body, &Stamp { now: 0, make_id: &id }, shelf)?;
-    let tokens = prompt_tokens(&question.ask, tokens::count);
+    let tokens: u64 = question.asks.iter().map(|ask| prompt_tokens(ask, tokens::count)).sum();
     Ok(told(&json!({"object": "response.input_tokens", "input_tokens": tokens})))
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -11,11 +10,12 @@ use serde_json::json;
 use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
-use super::record::Record;
-use super::{catalog, relay, responses};
+use super::record::{NO_ENDPOINT, Record};
+use super::{admin, catalog, metrics, relay, responses, state, works};
 use crate::app::App;
-use crate::dialect::{Dialect, chat, messages};
+use crate::dialect::{Dialect, chat, completions, messages};
 use crate::error::{Error, Kind, Result};
+use crate::ids::id;
 
 /// What answers a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,19 +23,27 @@ enum Route {
     Home,
     Health,
     Chat,
+    Completions,
+    ImageGenerations,
+    ImageEdits,
+    Speech,
+    Responses,
+    ResponseTokens,
+    Response(String),
+    ResponseItems(String),
+    ResponseCancel(String),
     Messages,
     CountTokens,
     /// Whether there is a server at all.
     Hello,
     /// What Claude Code tells of its use; nobody here wants to know.
     Events,
-    Responses,
-    ResponseTokens,
-    Response(String),
-    ResponseItems(String),
-    ResponseCancel(String),
     Models,
     Model(String),
+    Ready,
+    Metrics,
+    /// The admin page and its calls, by the parts of the path. It has locks of its own.
+    Admin(Vec<String>),
 }
 
 impl Route {
@@ -52,16 +60,25 @@ impl Route {
         match (plain, parts.as_slice()) {
             (_, [] | ["v1"]) => Some(Route::Home),
             (_, ["health"]) => Some(Route::Health),
+            (_, ["ready"]) => Some(Route::Ready),
+            (_, ["metrics"]) => Some(Route::Metrics),
+            (_, ["admin", ..] | ["api", "admin", ..]) => {
+                Some(Route::Admin(parts.iter().map(|part| decoded(part)).collect()))
+            }
             (["chat", "completions"], _) => Some(Route::Chat),
-            (["messages"], _) => Some(Route::Messages),
-            (["messages", "count_tokens"], _) => Some(Route::CountTokens),
-            (_, ["api", "hello"]) => Some(Route::Hello),
-            (_, ["api", "event_logging", ..]) => Some(Route::Events),
+            (["completions"], _) => Some(Route::Completions),
+            (["images", "generations"], _) => Some(Route::ImageGenerations),
+            (["images", "edits"], _) => Some(Route::ImageEdits),
+            (["audio", "speech"], _) => Some(Route::Speech),
             (["responses"], _) => Some(Route::Responses),
             (["responses", "input_tokens"], _) => Some(Route::ResponseTokens),
             (["responses", id], _) => Some(Route::Response(decoded(id))),
             (["responses", id, "input_items"], _) => Some(Route::ResponseItems(decoded(id))),
             (["responses", id, "cancel"], _) => Some(Route::ResponseCancel(decoded(id))),
+            (["messages"], _) => Some(Route::Messages),
+            (["messages", "count_tokens"], _) => Some(Route::CountTokens),
+            (_, ["api", "hello"]) => Some(Route::Hello),
+            (_, ["api", "event_logging", ..]) => Some(Route::Events),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -71,9 +88,16 @@ impl Route {
 
     fn method(&self) -> &'static str {
         match self {
-            Route::Chat | Route::Messages | Route::CountTokens | Route::Events => "POST",
-            Route::Responses | Route::ResponseTokens | Route::ResponseCancel(_) => "POST",
-            _ => "GET",
+            Route::Home
+            | Route::Health
+            | Route::Ready
+            | Route::Metrics
+            | Route::Hello
+            | Route::Models
+            | Route::Model(_)
+            | Route::Response(_)
+            | Route::ResponseItems(_) => "GET",
+            _ => "POST",
         }
     }
 
@@ -86,11 +110,52 @@ impl Route {
     /// In whose words it answers a request that speaks `dialect` by its head.
     fn dialect(&self, dialect: Dialect) -> Dialect {
         match self {
-            Route::Chat => Dialect::OpenAi,
             Route::Responses | Route::ResponseTokens => Dialect::Responses,
             Route::Messages | Route::CountTokens | Route::Events => Dialect::Anthropic,
-            _ => dialect,
+            Route::Models | Route::Model(_) => dialect,
+            _ => Dialect::OpenAi,
         }
+    }
+
+    /// Its name in metrics and on the admin page.
+    fn endpoint(&self) -> &'static str {
+        match self {
+            Route::Home => "/",
+            Route::Health => "/health",
+            Route::Ready => "/ready",
+            Route::Metrics => "/metrics",
+            Route::Hello => "/api/hello",
+            Route::Events => "/api/event_logging",
+            Route::Chat => "/v1/chat/completions",
+            Route::Completions => "/v1/completions",
+            Route::ImageGenerations => "/v1/images/generations",
+            Route::ImageEdits => "/v1/images/edits",
+            Route::Speech => "/v1/audio/speech",
+            Route::Responses => "/v1/responses",
+            Route::ResponseTokens => "/v1/responses/input_tokens",
+            Route::Response(_) => "/v1/responses/{id}",
+            Route::ResponseItems(_) => "/v1/responses/{id}/input_items",
+            Route::ResponseCancel(_) => "/v1/responses/{id}/cancel",
+            Route::Messages => "/v1/messages",
+            Route::CountTokens => "/v1/messages/count_tokens",
+            Route::Models => "/v1/models",
+            Route::Model(_) => "/v1/models/{id}",
+            Route::Admin(_) => "/admin",
+        }
+    }
+
+    /// Whether the operator sees its requests one by one.
+    fn is_watched(&self) -> bool {
+        !matches!(
+            self,
+            Route::Home
+                | Route::Health
+                | Route::Ready
+                | Route::Metrics
+                | Route::Hello
+                | Route::Events
+                | Route::Admin(_)
+        )
     }
 
     fn allow(&self) -> &'static str {
@@ -120,36 +185,51 @@ impl Door {
 
 impl Handler for Door {
     fn answer(&self, call: &mut Call<'_>) -> io::Result<()> {
-        let mut record = Record::new();
-        let (method, path) = (call.head().method.clone(), call.head().path.clone());
+        let id = request_id(call.head());
+        call.name(&id);
         // written down even if the answer panics
-        let mut note = Note { record: &mut record, method: &method, path: &path };
-        answer(&self.app, call, note.record())
+        let mut note = Note { app: &self.app, record: Record::new(call, id) };
+        answer(&self.app, call, &mut note.record)
     }
+}
+
+/// The most letters that an id from outside may have.
+const MAX_ID: usize = 128;
+
+/// The id that the client has given its request, else a new one.
+fn request_id(head: &Head) -> String {
+    let fits = |id: &&str| (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    head.header("x-request-id").filter(fits).map_or_else(|| id("req_"), str::to_owned)
 }
 
 /// Writes the record when the request is over, however it ends.
 struct Note<'a> {
-    record: &'a mut Record,
-    method: &'a str,
-    path: &'a str,
-}
-
-impl Note<'_> {
-    fn record(&mut self) -> &mut Record {
-        self.record
-    }
+    app: &'a App,
+    record: Record,
 }
 
 impl Drop for Note<'_> {
     fn drop(&mut self) {
-        self.record.log(self.method, self.path);
+        if std::thread::panicking() {
+            self.record.status = Kind::Internal.status();
+            self.record.fault.get_or_insert_with(|| "a fault in this program".to_owned());
+        }
+        self.record.end(self.app);
     }
 }
 
 fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
     let head = call.head();
     record.dialect = dialect(head);
+    let route = Route::find(&head.path);
+    record.endpoint = route.as_ref().map_or(NO_ENDPOINT, Route::endpoint);
+    // a client that asks for what is not here wants to be seen, a crawler does not
+    if route.as_ref().map_or(head.method == "POST", Route::is_watched) && head.method != "OPTIONS" {
+        record.begin(app, call);
+    }
+    if let Some(Route::Admin(path)) = &route {
+        return behind_locks(app, call, record, path);
+    }
     if app.is_keyless() && !is_local(head) {
         let message = "this server spends its own Poe key, so only programs on its machine may ask it, and no web \
                        pages; set PROXY_API_KEYS to let others in";
@@ -158,7 +238,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
     if head.method == "OPTIONS" {
         return send(call, record, preflight(head));
     }
-    let Some(route) = Route::find(&head.path) else {
+    let Some(route) = route else {
         let error = Error::new(Kind::NotFound, format!("there is nothing at {} {}", head.method, head.path));
         return refuse(call, record, &error);
     };
@@ -173,25 +253,52 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Home => send(call, record, Answer::text(200, HOME)),
         Route::Health => send(call, record, health(app)),
         Route::Chat => relay::answer(app, call, record, |_, body, stamp| chat::decode(body, stamp)),
-        Route::Messages => relay::answer(app, call, record, |_, body, stamp| messages::decode(body, stamp)),
-        Route::CountTokens => respond(call, record, |call| relay::count_tokens(app, call)),
-        Route::Hello => send(call, record, Answer::json(200, br#"{"message":"hello"}"#.to_vec())),
-        Route::Events => send(call, record, Answer::json(200, b"{}".to_vec())),
+        Route::Ready => {
+            record.is_routine = true;
+            let answer = state::ready(app, call);
+            send(call, record, answer)
+        }
+        Route::Metrics if !app.settings.metrics => {
+            let error = Error::new(Kind::NotFound, "METRICS is off");
+            refuse(call, record, &error)
+        }
+        Route::Metrics => {
+            record.is_routine = true;
+            call.for_operator(); // no web page reads along
+            let answer = metrics::answer(app, call);
+            send(call, record, answer)
+        }
+        Route::Admin(path) => behind_locks(app, call, record, &path),
+        Route::Completions => {
+            relay::answer(app, call, record, |_, body, stamp| completions::decode(body, stamp))
+        }
+        Route::ImageGenerations => works::generation(app, call, record),
+        Route::ImageEdits => works::edit(app, call, record),
+        Route::Speech => works::speech(app, call, record),
         Route::Responses => responses::create(app, call, record),
         Route::ResponseTokens => respond(call, record, |call| responses::input_tokens(app, call)),
         Route::Response(id) if deletes => respond(call, record, |call| responses::forget(app, call, &id)),
         Route::Response(id) => respond(call, record, |call| responses::one(app, call, &id)),
         Route::ResponseItems(id) => respond(call, record, |call| responses::input_items(app, call, &id)),
         Route::ResponseCancel(id) => respond(call, record, |call| responses::cancel(app, call, &id)),
+        Route::Messages => relay::answer(app, call, record, |_, body, stamp| messages::decode(body, stamp)),
+        Route::CountTokens => respond(call, record, |call| relay::count_tokens(app, call)),
+        Route::Hello => send(call, record, Answer::json(200, br#"{"message":"hello"}"#.to_vec())),
+        Route::Events => send(call, record, Answer::json(200, b"{}".to_vec())),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
 }
 
+fn behind_locks(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[String]) -> io::Result<()> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    admin::answer(app, call, record, &path)
+}
+
 const HOME: &str = concat!(
     "poe2openai ",
     env!("CARGO_PKG_VERSION"),
-    ": Poe's bots for programs that speak OpenAI's or Anthropic's API.\n\nPOST /v1/chat/completions\nPOST /v1/responses\nPOST /v1/messages\nGET  /v1/models\nGET  /health\n"
+    ": Poe's bots for programs that speak OpenAI's or Anthropic's API.\n\nPOST /v1/chat/completions\nPOST /v1/responses\nPOST /v1/messages\nGET  /v1/models\nGET  /health\nGET  /admin\n"
 );
 
 /// Whose words a request speaks, by its head: Anthropic's programs all name the version of its API.
@@ -202,13 +309,10 @@ fn dialect(head: &Head) -> Dialect {
 }
 
 fn health(app: &App) -> Answer {
-    let counters = app.files.counters();
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let uploads = json!({
-        "hits": count(&counters.hits), "misses": count(&counters.misses), "joined": count(&counters.joined),
-        "evictions": count(&counters.evictions), "dead": count(&counters.dead),
+    let body = json!({
+        "status": "ok", "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": app.uptime().as_secs(),
+        "uploads": admin::uploads(app),
     });
-    let body = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "uploads": uploads});
     Answer::json(200, body.to_string().into_bytes())
 }
 
@@ -230,7 +334,7 @@ fn preflight(head: &Head) -> Answer {
 
 /// Whether a request speaks of this machine alone. A browser tells which page asks (`Origin`) and by which name it
 /// found the server (`Host`), which a page of somebody else's cannot forge.
-fn is_local(head: &Head) -> bool {
+pub fn is_local(head: &Head) -> bool {
     let host = head.header("host").map_or("localhost", |host| host);
     let origin =
         head.header("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
@@ -333,7 +437,16 @@ mod tests {
             ("/v1/v1/chat/completions", Some(Route::Chat)),
             ("//v1//models", Some(Route::Models)),
             ("/models/a%20b", Some(Route::Model("a b".into()))),
+            ("/ready", Some(Route::Ready)),
+            ("/admin/", Some(Route::Admin(vec!["admin".into()]))),
+            ("/api/admin/try", Some(Route::Admin(vec!["api".into(), "admin".into(), "try".into()]))),
             ("/v1/models/openai/gpt", Some(Route::Model("openai/gpt".into()))),
+            ("/v1/responses/", Some(Route::Responses)),
+            ("/responses/input_tokens", Some(Route::ResponseTokens)),
+            ("/v1/responses/resp_1", Some(Route::Response("resp_1".into()))),
+            ("/v1/responses/resp_1/input_items", Some(Route::ResponseItems("resp_1".into()))),
+            ("/v1/responses/resp_1/cancel", Some(Route::ResponseCancel("resp_1".into()))),
+            ("/v1/responses/resp_1/other", None),
             ("/v1/messages", Some(Route::Messages)),
             ("/v1/messages/", Some(Route::Messages)),
             ("/v1/v1/messages", Some(Route::Messages)),
@@ -346,12 +459,6 @@ mod tests {
             ("/api/event_logging/batch", Some(Route::Events)),
             ("/api/event_logging/v2/batch", Some(Route::Events)),
             ("/v1/messages/msg_1", None),
-            ("/v1/responses/", Some(Route::Responses)),
-            ("/responses/input_tokens", Some(Route::ResponseTokens)),
-            ("/v1/responses/resp_1", Some(Route::Response("resp_1".into()))),
-            ("/v1/responses/resp_1/input_items", Some(Route::ResponseItems("resp_1".into()))),
-            ("/v1/responses/resp_1/cancel", Some(Route::ResponseCancel("resp_1".into()))),
-            ("/v1/responses/resp_1/other", None),
             ("/v1/chat", None),
             ("/v2/models", None),
         ];

@@ -5,6 +5,7 @@ mod json;
 mod request;
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -14,6 +15,7 @@ use answer::{Answer, Frames, State};
 pub use request::{Lack, Passenger, lack, names, rewrite};
 
 use super::client::{MAX_ERROR_BYTES, Poe, bearer, finished, hide, with_retry};
+use super::counters::Counters;
 use super::transport::{self, TICK, Watch, watched};
 use super::words;
 use crate::error::{Error, Kind, Result};
@@ -171,7 +173,7 @@ impl Poe {
     pub fn knock(&self, knock: &Knock<'_>, watch: &Watch) -> Result<Opened> {
         let url = format!("{}{}", self.settings().base_url, knock.door.path());
         let mut refusal = None;
-        let opened = with_retry(watch, || {
+        let opened = with_retry(self.counters(), watch, || {
             refusal = None;
             match self.try_knock(&url, knock, watch).map_err(|error| hide(error, knock.key))? {
                 Opened::Refused(refused) => {
@@ -222,6 +224,7 @@ impl Poe {
             idle_timeout: self.settings().idle_timeout,
             frames: Frames::default(),
             answer: Answer::new(knock.door, knock.name),
+            counters: Arc::clone(self.counters()),
             ready: Vec::new(),
         };
         if knock.stream {
@@ -243,6 +246,7 @@ pub struct Passing {
     idle_timeout: Duration,
     frames: Frames,
     answer: Answer,
+    counters: Arc<Counters>,
     /// Whole events that have not been passed on.
     ready: Vec<u8>,
 }
@@ -270,6 +274,10 @@ impl Passing {
 
     /// The next events of a stream, as they came; `None` after the last. An error if it broke off.
     pub fn pass(&mut self) -> Result<Option<Vec<u8>>> {
+        self.try_pass().inspect_err(|error| self.counters.add_error(error))
+    }
+
+    fn try_pass(&mut self) -> Result<Option<Vec<u8>>> {
         while self.ready.is_empty() {
             if self.answer.state == State::Over {
                 self.read_rest();
@@ -287,6 +295,10 @@ impl Passing {
 
     /// The answer as one piece.
     pub fn whole(&mut self) -> Result<Vec<u8>> {
+        self.try_whole().inspect_err(|error| self.counters.add_error(error))
+    }
+
+    fn try_whole(&mut self) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
             let mut bytes = [0; READ_BYTES];

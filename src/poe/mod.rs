@@ -1,24 +1,31 @@
 //! The well: an [`Ask`](crate::exchange::Ask) becomes a query, Poe's stream becomes [`Event`](crate::exchange::Event)s.
 //! The only floor that knows ureq.
 
+mod account;
 mod aside;
 mod catalog;
 mod client;
+mod counters;
 mod decode;
 pub mod door;
+mod fetch;
 mod live;
 mod names;
 mod parameters;
 mod query;
 mod sse;
+mod studio;
 mod transport;
 mod upload;
 mod words;
 
+pub use account::Account;
 pub use aside::{aside, listen};
 pub use catalog::{Entry, Parameter, parse as parse_catalog};
 pub use client::{Poe, Settings, pause};
+pub use counters::Counters;
 pub use decode::{Decode, Progress};
+pub use fetch::Fetched;
 pub use live::Live;
 pub use names::{find as find_model, listed, readings, suggestions};
 pub use parameters::fit as fit_parameters;

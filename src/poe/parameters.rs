@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::catalog::{Entry, Parameter};
+use super::studio;
 use crate::exchange::{Ask, Reasoning};
 
 /// Efforts from the least to the most.
@@ -28,6 +29,13 @@ pub fn fit(ask: &mut Ask, entry: Option<&Entry>) {
     }
     let hints = std::mem::take(&mut ask.hints).into_iter().chain(sampling(ask));
     for (name, value) in hints {
+        if let Some(found) = entry.and_then(|entry| studio::fit(&name, &value, entry)) {
+            if found.is_empty() {
+                log::debug!("{name} was left out: the model has no word for {value}");
+            }
+            fitted.extend(found);
+            continue;
+        }
         match entry.and_then(|entry| declared(entry, &name)) {
             Some(parameter) => match fitting(&value, &parameter.schema) {
                 Some(value) => drop(fitted.insert(parameter.name.clone(), value)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{Host, Secret, Shape};
+use super::{Host, LogFormat, Secret, Shape};
 use crate::store::models::Route;
 
 /// What a secret looks like wherever a person may see it.
@@ -181,6 +181,27 @@ impl Kind for RouteName {
             Route::Auto => "auto",
         };
         name.into()
+    }
+}
+
+pub(super) struct Format;
+impl Kind for Format {
+    type Value = LogFormat;
+    fn expected() -> String {
+        "text or json".into()
+    }
+    fn read(text: &str) -> Option<LogFormat> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        }
+    }
+    fn show(value: &LogFormat) -> String {
+        match value {
+            LogFormat::Text => "text".into(),
+            LogFormat::Json => "json".into(),
+        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! The cellar: what outlives a request.
 
+pub mod activity;
 pub mod doors;
 pub mod files;
+pub mod inspection;
 pub mod limiter;
+pub mod metrics;
 pub mod models;
 pub mod refreshed;
 pub mod responses;
 pub mod tokens;
+pub mod tries;

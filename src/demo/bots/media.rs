@@ -9,6 +9,7 @@ use crate::demo::script::{
 /// The paths and bytes of the files that bots send: path, MIME type, content in base64.
 pub const WORKS: &[(&str, &str, &str)] = &[
     ("/art/cat.png", "image/png", CAT),
+    ("/art/hello.wav", "audio/wav", HELLO),
     ("/art/report.csv", "text/csv", "YSxiCjEsMgo="),
     ("/art/notes.txt", "text/plain", "Q2F0cyBhcmUgcm91bmQuCg=="),
 ];
@@ -19,6 +20,11 @@ const CAT: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAABQElEQVR42pXSo
     EIs4JCCCZKQiIIocyIl84xdIC2klGZIlOVIgCSmTKgmSkg7SSXpAWSgrxVAsxVECRSiZUilQlHJQTsoD2kJbaYZmaY4WaELLtEqDprSDdtIe0Bf6Sjd0\
     S3f0QBd6plc6dKUf9JP+AF3QFTWoRR0aUEEzWlFQRQ/0RB/ws7EyDMMyHCMwhJEZlQFDGQfjz7W+moZpmY4ZmMLMzMqEqcy/D/fqslyOK3AJV+aqXHB9\
     9hqvbscduIU7c1fur5/vX/oBiaI6H+yi0ckAAAAASUVORK5CYII=";
+
+/// A WAV file of a fiftieth of a second: a hum.
+const HELLO: &str = "UklGRsQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YaAAAABESlBWXGJobnR6gIaMkpiepKqwtkRKUFZcYmhudHqAhoySmJ6kqr\
+    C2REpQVlxiaG50eoCGjJKYnqSqsLZESlBWXGJobnR6gIaMkpiepKqwtkRKUFZcYmhudHqAhoySmJ6kqrC2REpQVlxiaG50eoCGjJKYnqSqsLZE\
+    SlBWXGJobnR6gIaMkpiepKqwtkRKUFZcYmhudHqAhoySmJ6kqrC2";
 
 const CAT_REF: &str = "f3a9c1";
 
@@ -59,6 +65,22 @@ pub fn late(turn: &Turn) -> Script {
 pub fn link(turn: &Turn) -> Script {
     let link = format!("{}/art/cat.png", turn.base);
     whole([rows(), vec![replace(format!("![cat.png]({link})\n\n{link}"))]].concat())
+}
+
+/// Sound as a file, with nothing said about it.
+pub fn voice(turn: &Turn) -> Script {
+    whole(vec![file(format!("{}/art/hello.wav", turn.base), "audio/wav", "hello.wav", None)])
+}
+
+/// As audio bots answer through Poe's own doors: the bare link.
+pub fn voice_link(turn: &Turn) -> Script {
+    say(&format!("{}/art/hello.wav", turn.base))
+}
+
+/// A picture that lies somewhere else, where nobody should fetch it.
+pub fn stranger(turn: &Turn) -> Script {
+    let elsewhere = turn.base.replace("127.0.0.1", "localhost");
+    say(&format!("![cat]({elsewhere}/art/cat.png)"))
 }
 
 /// One file that the text refers to, and one without a reference.

@@ -93,7 +93,7 @@ pub fn find(name: &str) -> Option<&'static Bot> {
     all().find(|bot| bot.name.eq_ignore_ascii_case(name))
 }
 
-use catalog::{CLAUDE, DOORS, GEMINI, GPT, IMAGE, TEXT, TOOLS};
+use catalog::{AUDIO, CLAUDE, DOORS, GEMINI, GPT, IMAGE, TEXT, TOOLS};
 
 /// Bots that answer.
 const WORKING: &[Bot] = &[
@@ -130,6 +130,14 @@ const WORKING: &[Bot] = &[
     plays("demo-painter", &IMAGE, media::painter, "Paints a cat."),
     plays("demo-painter-late", &IMAGE, media::late, "Speaks of a picture before it sends it."),
     plays("demo-painter-link", &IMAGE, media::link, "Answers with the bare link of a picture."),
+    plays(
+        "demo-painter-elsewhere",
+        &IMAGE,
+        media::stranger,
+        "Answers with a picture that does not lie at Poe.",
+    ),
+    plays("demo-voice", &AUDIO, media::voice, "Hums."),
+    plays("demo-voice-link", &AUDIO, media::voice_link, "Hums, and answers with the bare link."),
     plays("demo-reporter", &TEXT, media::reporter, "Sends two files, one of which it never mentions."),
     plays("demo-dead-file", &TEXT, media::dead_file, "Refuses attachments that have expired."),
     plays("demo-tools", &TOOLS, native::tools, "Calls your functions."),
@@ -309,13 +317,13 @@ pub mod tests {
     }
 
     #[test]
-    fn every_working_bot_says_something_and_is_done() {
+    fn every_working_bot_says_or_sends_something_and_is_done() {
         for bot in WORKING {
             let steps = steps(bot.name, &asking("make JSON 3"));
             let last = steps.iter().rev().find(|step| matches!(step, Step::Event { .. }));
             assert_eq!(last, Some(&super::super::script::done()), "{}", bot.name);
-            let raw = steps.iter().any(|step| matches!(step, Step::Raw(_)));
-            assert!(raw || !text(&steps).is_empty(), "{}", bot.name);
+            let made = |step: &Step| matches!(step, Step::Raw(_) | Step::Event { name: "file", .. });
+            assert!(steps.iter().any(made) || !text(&steps).is_empty(), "{}", bot.name);
         }
     }
 

@@ -6,6 +6,7 @@ mod stream;
 
 use serde_json::{Value, json};
 
+pub(in crate::dialect) use request::{OneOrMany, choices};
 pub use stream::Encoder;
 
 use super::{Question, Stamp};
@@ -35,7 +36,8 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
         has_functions: chat.has_functions,
     };
     let encoder = Encoder::new(meta, chat.ask.choices, chat.includes_usage);
-    Ok(Question { ask: chat.ask, stream: chat.stream, door: Some(Door::Chat), encoder: Box::new(encoder) })
+    let (asks, door) = (vec![chat.ask], Some(Door::Chat));
+    Ok(Question { asks, stream: chat.stream, door, encoder: Box::new(encoder) })
 }
 
 /// OpenAI's word for why an answer ended.
@@ -51,7 +53,7 @@ fn finish_reason(reason: crate::exchange::FinishReason, meta: &Meta) -> &'static
 }
 
 /// OpenAI's `usage`.
-fn usage(usage: crate::exchange::TokenUsage) -> Value {
+pub(in crate::dialect) fn usage(usage: crate::exchange::TokenUsage) -> Value {
     json!({
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,

@@ -75,11 +75,29 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
+/// One text or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub enum OneOrMany {
+    /// `"a"`
     One(String),
+    /// `["a", "b"]`
     Many(Vec<String>),
+}
+
+impl OneOrMany {
+    /// `stop`, of which there may be `most`; empty texts end nothing.
+    pub fn stops(self, most: usize) -> Result<Vec<String>> {
+        let mut stops = match self {
+            OneOrMany::One(stop) => vec![stop],
+            OneOrMany::Many(stops) => stops,
+        };
+        if stops.len() > most {
+            return Err(Error::invalid("stop", format!("stop: at most {most} texts")));
+        }
+        stops.retain(|stop| !stop.is_empty());
+        Ok(stops)
+    }
 }
 
 #[derive(Deserialize)]
@@ -257,7 +275,7 @@ impl Request {
             reasoning,
             format: self.format()?,
             parameters,
-            choices: self.choices()?,
+            choices: choices(self.n)?,
             hints: std::mem::take(&mut self.rest),
         };
         let includes_usage = self.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
@@ -284,14 +302,7 @@ impl Request {
         json::within("top_p", self.top_p, 0.0, 1.0)?;
         json::within("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
         json::within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
-        let stop = match self.stop.take() {
-            None => Vec::new(),
-            Some(OneOrMany::One(stop)) => vec![stop],
-            Some(OneOrMany::Many(stops)) => stops,
-        };
-        if stop.len() > 4 {
-            return Err(Error::invalid("stop", "stop: at most 4 texts"));
-        }
+        let stop = self.stop.take().map_or(Ok(Vec::new()), |stop| stop.stops(4))?;
         let (param, max_tokens) = match self.max_completion_tokens {
             Some(most) => ("max_completion_tokens", Some(most)),
             None => ("max_tokens", self.max_tokens),
@@ -303,20 +314,12 @@ impl Request {
             temperature: self.temperature,
             top_p: self.top_p,
             max_tokens,
-            stop: stop.into_iter().filter(|stop| !stop.is_empty()).collect(),
+            stop,
             logit_bias: self.logit_bias.take(),
             seed: self.seed,
             presence_penalty: self.presence_penalty,
             frequency_penalty: self.frequency_penalty,
         })
-    }
-
-    fn choices(&self) -> Result<usize> {
-        match self.n {
-            None => Ok(1),
-            Some(n @ 1..=8) => Ok(n as usize),
-            Some(n) => Err(Error::invalid("n", format!("n is {n}, it must be 1 to 8"))),
-        }
     }
 
     fn tools(&mut self) -> Result<Vec<Tool>> {
@@ -406,6 +409,15 @@ impl Request {
         wish.enabled = self.enable_thinking.or(wish.enabled);
         wish.effort = self.reasoning_effort.take().or(wish.effort);
         (wish != Reasoning::default()).then_some(wish)
+    }
+}
+
+/// `n`, the number of answers.
+pub fn choices(n: Option<u64>) -> Result<usize> {
+    match n {
+        None => Ok(1),
+        Some(n @ 1..=8) => Ok(n as usize),
+        Some(n) => Err(Error::invalid("n", format!("n is {n}, it must be 1 to 8"))),
     }
 }
 

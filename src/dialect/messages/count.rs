@@ -120,8 +120,9 @@ mod tests {
         let jpeg = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc2\0\x08\x08\0\x64\0\xc8\x03";
         let mut large = b"RIFF\0\0\0\0WEBPVP8X\0\0\0\0\0\0\0\0".to_vec();
         large.extend([0xff, 3, 0, 0xff, 3, 0]);
-        let rows = [
-            (png.as_slice(), Some((768, 256))),
+        type Size = Option<(u64, u64)>;
+        let rows: [(&[u8], Size); 5] = [
+            (&png, Some((768, 256))),
             (gif, Some((300, 400))),
             (jpeg, Some((200, 100))),
             (&large, Some((1024, 1024))),

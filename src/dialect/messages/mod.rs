@@ -39,12 +39,8 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
         shows_thought: request.shows_thought,
     };
     let encoder = Encoder::new(meta);
-    Ok(Question {
-        ask: request.ask,
-        stream: request.stream,
-        door: Some(Door::Messages),
-        encoder: Box::new(encoder),
-    })
+    let (asks, door) = (vec![request.ask], Some(Door::Messages));
+    Ok(Question { asks, stream: request.stream, door, encoder: Box::new(encoder) })
 }
 
 /// The answer to `count_tokens`: the request is read and counted, and nobody is asked.

@@ -93,7 +93,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Questi
         keep
     });
     Ok(Question {
-        ask: request.ask,
+        asks: vec![request.ask],
         stream: request.stream,
         door: Some(Door::Responses),
         encoder: Box::new(Encoder::new(meta, keep)),

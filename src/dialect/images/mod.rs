@@ -1,0 +1,7 @@
+//! OpenAI's Images: pictures from a bot that paints.
+
+mod answer;
+mod request;
+
+pub use answer::{Picture, encode};
+pub use request::{Painting, Wanted, decode_edit, decode_generation};
