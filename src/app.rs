@@ -17,10 +17,11 @@ use crate::exchange::Attachment;
 use crate::poe::{self, Entry, Poe, Watch};
 use crate::settings::{Secret, Settings, Source};
 use crate::store::activity::Activity;
+use crate::store::doors::Refusals;
 use crate::store::files::Files;
 use crate::store::limiter::Limiter;
 use crate::store::metrics::Metrics;
-use crate::store::models::{Lookup, ModelConfig, ModelsFile};
+use crate::store::models::{Lookup, ModelConfig, ModelsFile, Route};
 use crate::store::refreshed::Refreshed;
 use crate::store::responses::Responses;
 use crate::store::tries::Tries;
@@ -45,6 +46,8 @@ pub struct App {
     pub limiter: Limiter,
     /// Where files lie that were brought to Poe.
     pub files: Files<Attachment>,
+    /// What Poe's own doors have refused.
+    pub doors: Refusals,
     /// Responses that clients may come back to; shared, because they are kept at the very end of an answer.
     pub responses: Arc<Responses>,
     /// models.yaml
@@ -116,6 +119,7 @@ impl App {
         let cache_bytes = usize::try_from(settings.url_cache_size).unwrap_or(usize::MAX);
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
+            doors: Refusals::default(),
             responses: Arc::new(Responses::new(
                 settings.responses_ttl,
                 usize::try_from(settings.responses_max).unwrap_or(usize::MAX),
@@ -174,6 +178,11 @@ impl App {
             }
         }
         Ok(Model { bot: name.to_owned(), ..Model::default() })
+    }
+
+    /// By which of Poe's doors `model` is asked.
+    pub fn route(&self, model: &Model) -> Route {
+        model.config.route.unwrap_or(self.settings.poe_route)
     }
 
     /// What models.yaml or Poe's list has under this name, an effort behind it aside.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::store::models::Route;
 use kinds::*;
 use line::{Action, Flags, Line};
 pub use values::{Host, LogFormat, Secret};
@@ -79,6 +80,7 @@ settings! {
     "ADMIN_PASSWORD" admin_password: Secret as Password = "123456", "password for the admin page; an empty one closes the page";
     "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "where Poe's API is";
     "POE_FILE_UPLOAD_URL" poe_file_upload_url: String as Url = "https://www.quora.com/poe_api/file_upload_3RD_PARTY_POST", "where files are uploaded to";
+    "POE_ROUTE" poe_route: Route as RouteName = "bot", "by which of Poe's doors bots are asked: bot (the bot protocol), native (Poe's own door for the client's dialect) or auto (native where there is one)";
     "SSL_CERT_FILE" ssl_cert_file: Option<PathBuf> as File = "", "PEM file of trusted root certificates, in place of the built-in ones";
     "RATE_LIMIT_MS" rate_limit: Duration as Millis<0> = "100", "one request to Poe per so many milliseconds, for the whole server; 0 is off";
     "RATE_LIMIT_BURST" rate_limit_burst: u32 as Count<1, 1_000_000> = "1", "requests that may start at once after a pause";

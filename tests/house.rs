@@ -20,7 +20,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("store", &["error"]),
     ("poe", &["exchange", "ids", "error"]),
     ("attach", &["exchange", "poe", "store", "error"]),
-    ("settings", &["error"]),
+    // a setting may have the type that models.yaml has for the same thing
+    ("settings", &["store", "error"]),
     // the cache of files, which all requests share, holds what the hall calls an attachment
     ("app", &["settings", "exchange", "poe", "store", "error"]),
     // settings reach the door only as values of `app`

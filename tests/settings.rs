@@ -70,6 +70,7 @@ fn every_setting_has_a_variable_and_a_flag_and_flags_win() {
             "LOG_LEVEL" => ("warn", "debug"),
             "DEMO" | "METRICS" => ("true", "false"),
             "LOG_FORMAT" => ("text", "json"),
+            "POE_ROUTE" => ("auto", "native"),
             name if name.starts_with("POE_") && name.ends_with("_URL") => ("http://a", "https://b"),
             _ => ("11", "12"),
         };

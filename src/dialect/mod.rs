@@ -18,7 +18,7 @@ pub mod responses;
 pub mod speech;
 
 use crate::error::{Error, Kind};
-use crate::exchange::{Ask, Event, Reply};
+use crate::exchange::{Ask, Door, Event, Reply};
 
 /// Whose words a client reads: the shape of errors, whole and before any question is decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Question {
     pub asks: Vec<Ask>,
     /// As a stream.
     pub stream: bool,
+    /// Poe's own door through which the body could go as it came; `None` where Poe has none for the dialect.
+    pub door: Option<Door>,
     /// Tells the answer.
     pub encoder: Box<dyn Encoder>,
 }
@@ -96,6 +98,14 @@ pub trait Encoder {
 
     /// The end of a stream that failed.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>);
+
+    /// The end of a stream that failed after others have told the beginning, in pieces of their own.
+    fn break_off(&mut self, error: &Error, out: &mut Vec<u8>) {
+        self.error(error, out);
+    }
+
+    /// Others have told the answer; this is all of it, as one piece.
+    fn told(&mut self, _whole: &[u8]) {}
 
     /// A sign of life while nothing else comes.
     fn keep_alive(&mut self, out: &mut Vec<u8>);

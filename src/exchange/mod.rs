@@ -3,6 +3,7 @@
 mod ask;
 mod candidate;
 mod cut;
+mod door;
 mod event;
 #[cfg(test)]
 mod everywhere;
@@ -32,6 +33,7 @@ pub use ask::{
     Ask, Attachment, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
 };
 pub use cut::{CountRunning, Cut};
+pub use door::Door;
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
 pub use file_refs::{FileRefs, Link, at_poe, carry_pictures, poe_links};
 pub use fill::{Gap, complete};

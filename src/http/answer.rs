@@ -92,6 +92,11 @@ impl Answer {
         Answer { status, headers: vec![("Content-Type", content_type.to_owned())], body }
     }
 
+    /// The same answer with another status and body.
+    pub fn with(self, status: u16, body: Vec<u8>) -> Answer {
+        Answer { status, body, ..self }
+    }
+
     /// The same answer with one more header. What cannot stand in a header is left out of `value`.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
         let mut value = value.into();

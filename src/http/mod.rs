@@ -12,6 +12,7 @@ mod event_stream;
 mod head;
 mod listener;
 mod metrics;
+mod native;
 mod ollama;
 mod order;
 mod outlet;

@@ -17,13 +17,25 @@ pub struct Outlet {
     frame: Vec<u8>,
     interval: Duration,
     last: Instant,
+    /// What is said as a sign of life in place of the encoder's.
+    sign: Vec<u8>,
+    /// Events have left that somebody else has told.
+    has_passed: bool,
 }
 
 impl Outlet {
     /// An outlet that can be shared between the relay and its watch, both on one thread. Nothing is sent before the
     /// first event, or before `interval` has passed in silence.
     pub fn shared(stream: EventStream, encoder: Box<dyn Encoder>, interval: Duration) -> Rc<RefCell<Outlet>> {
-        let outlet = Outlet { stream, encoder, frame: Vec::new(), interval, last: Instant::now() };
+        let outlet = Outlet {
+            stream,
+            encoder,
+            frame: Vec::new(),
+            interval,
+            last: Instant::now(),
+            sign: Vec::new(),
+            has_passed: false,
+        };
         Rc::new(RefCell::new(outlet))
     }
 
@@ -51,8 +63,31 @@ impl Outlet {
         if self.last.elapsed() < self.interval {
             return Ok(());
         }
-        self.encoder.keep_alive(&mut self.frame);
+        match self.sign.is_empty() {
+            true => self.encoder.keep_alive(&mut self.frame),
+            false => self.frame.extend_from_slice(&self.sign),
+        }
         self.flush()
+    }
+
+    /// Says `sign` from now on when nothing else comes; an empty one leaves it to the encoder.
+    pub fn show_life_by(&mut self, sign: Vec<u8>) {
+        self.sign = sign;
+    }
+
+    /// Sends whole events that somebody else has told.
+    pub fn pass(&mut self, events: &[u8]) -> io::Result<()> {
+        self.has_passed = true;
+        self.frame.extend_from_slice(events);
+        self.flush()
+    }
+
+    /// Ends a stream whose last event has been passed; `whole` is what it told, where that could be read.
+    pub fn close(&mut self, whole: Option<&[u8]>) -> io::Result<()> {
+        if let Some(whole) = whole {
+            self.encoder.told(whole);
+        }
+        self.stream.end()
     }
 
     /// Ends the stream as a whole.
@@ -64,7 +99,10 @@ impl Outlet {
 
     /// Ends the stream with an error.
     pub fn fail(&mut self, error: &Error) -> io::Result<()> {
-        self.encoder.error(error, &mut self.frame);
+        match self.has_passed {
+            true => self.encoder.break_off(error, &mut self.frame),
+            false => self.encoder.error(error, &mut self.frame),
+        }
         self.flush()?;
         self.stream.end()
     }

@@ -40,6 +40,8 @@ pub struct Record {
     pub status: u16,
     /// What it took, once counted.
     pub usage: Option<TokenUsage>,
+    /// How much of the question came out of Poe's cache, if Poe told.
+    pub cached: u64,
     /// Why it failed, if it did.
     pub fault: Option<String>,
     /// Nobody needs to read that this went well: it comes every few seconds.
@@ -67,6 +69,7 @@ impl Record {
             stream: false,
             status: 0,
             usage: None,
+            cached: 0,
             fault: None,
             is_routine: false,
             first_byte: None,
@@ -106,6 +109,12 @@ impl Record {
         if let Some(running) = &self.running {
             running.change(|notes| self.tell(notes));
         }
+    }
+
+    /// The bot that is asked through Poe's own door for the client's dialect.
+    pub fn asks_natively(&mut self, bot: &str) {
+        self.route = Some("native");
+        self.asks(bot);
     }
 
     /// The bot that is asked.
@@ -222,6 +231,9 @@ impl Record {
         if let Some(usage) = self.usage {
             pairs.push(("prompt_tokens", Value::from(usage.prompt)));
             pairs.push(("completion_tokens", Value::from(usage.completion)));
+        }
+        if self.cached > 0 {
+            pairs.push(("cached_tokens", Value::from(self.cached)));
         }
         if self.model.is_some() {
             pairs.push(("stream", Value::from(self.stream)));

@@ -14,6 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::answer::Answer;
 use super::connection::Call;
+use super::native::{Native, Outcome};
 use super::order::{Manner, Order};
 use super::outlet::Outlet;
 use super::record::Record;
@@ -37,16 +38,20 @@ pub fn answer(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let (key, question) = match question(app, call, record, decode) {
+    let (key, question, body) = match asked(app, call, record, decode) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
     record.model = question.asks.first().map(|ask| ask.model.clone());
     record.stream = question.stream;
     record.show();
+    let native = match Native::find(app, call, &question, body, &watch_client(call)) {
+        Ok(native) => native,
+        Err(error) => return refuse(call, record, &error),
+    };
     match question.stream {
-        true => stream(app, call, record, &key, question),
-        false => whole(app, call, record, &key, question),
+        true => stream(app, call, record, &key, question, native),
+        false => whole(app, call, record, &key, question, native),
     }
 }
 
@@ -57,11 +62,21 @@ pub fn question<Q>(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Q>,
 ) -> Result<(String, Q)> {
+    asked(app, call, record, decode).map(|(key, question, _)| (key, question))
+}
+
+/// The same, with the question as it came too.
+fn asked<Q>(
+    app: &App,
+    call: &mut Call<'_>,
+    record: &mut Record,
+    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Q>,
+) -> Result<(String, Q, Vec<u8>)> {
     let key = poe_key(app, call.head())?;
     let body = body(app, call)?;
     record.hear_request(app, &key, &body);
     let question = decode(&key, &body, &Stamp { now: now(), make_id: &id })?;
-    Ok((key, question))
+    Ok((key, question, body))
 }
 
 /// Seconds since 1970.
@@ -91,9 +106,21 @@ fn whole(
     record: &mut Record,
     key: &str,
     question: Question,
+    native: Option<Native>,
 ) -> io::Result<()> {
     let Question { asks, mut encoder, .. } = question;
-    match replies(app, record, key, asks, &watch_client(call)) {
+    let watch = watch_client(call);
+    match native.map_or(Ok(Outcome::Bot), |native| native.whole(app, key, &asks, record, &watch)) {
+        Ok(Outcome::Whole(body)) => {
+            encoder.told(&body);
+            return send(call, record, Answer::json(200, body));
+        }
+        Ok(Outcome::Refused(answer, _)) => return send(call, record, answer),
+        Ok(Outcome::Streamed) => return Ok(()),
+        Ok(Outcome::Bot) => {}
+        Err(error) => return refuse(call, record, &error),
+    }
+    match replies(app, record, key, asks, &watch) {
         Ok(replies) => {
             let body = encoder.whole(&replies);
             record.hear_body(&body);
@@ -158,21 +185,21 @@ fn stream(
     record: &mut Record,
     key: &str,
     question: Question,
+    native: Option<Native>,
 ) -> io::Result<()> {
     let Question { asks, encoder, .. } = question;
     let outlet = Outlet::shared(call.stream(encoder.content_type()), encoder, app.settings.keep_alive);
     let watch = watch_stream(call, &outlet);
-    let told =
-        prepare(app, record, key, asks, &watch).map_err(Fault::from).and_then(|orders| {
-            match choices(&orders).as_slice() {
-                [] => {
-                    record.status = 200;
-                    outlet.borrow_mut().end().map_err(Fault::Client)
-                }
-                [only] => one_choice(only.order, &outlet, record, &watch),
-                choices => several_choices(choices, &outlet, record, &watch),
-            }
-        });
+    let natively =
+        native.map_or(Ok(Outcome::Bot), |native| native.stream(app, key, &asks, &outlet, record, &watch));
+    let told = match natively {
+        Ok(Outcome::Bot) => by_bot_protocol(app, key, asks, &outlet, record, &watch),
+        Ok(Outcome::Streamed | Outcome::Whole(_)) => Ok(()),
+        Ok(Outcome::Refused(answer, _)) if !outlet.borrow().has_begun() => return send(call, record, answer),
+        // signs of life have made it a stream
+        Ok(Outcome::Refused(_, error)) => Err(Fault::Answer(error)),
+        Err(error) => Err(Fault::from(error)),
+    };
     match told {
         Ok(()) => Ok(()),
         Err(Fault::Answer(error)) if !outlet.borrow().has_begun() => refuse(call, record, &error),
@@ -185,6 +212,25 @@ fn stream(
             record.status = Kind::ClientGone.status();
             Err(error)
         }
+    }
+}
+
+fn by_bot_protocol(
+    app: &App,
+    key: &str,
+    asks: Vec<Ask>,
+    outlet: &RefCell<Outlet>,
+    record: &mut Record,
+    watch: &Watch,
+) -> Result<(), Fault> {
+    let orders = prepare(app, record, key, asks, watch)?;
+    match choices(&orders).as_slice() {
+        [] => {
+            record.status = 200;
+            outlet.borrow_mut().end().map_err(Fault::Client)
+        }
+        [only] => one_choice(only.order, outlet, record, watch),
+        choices => several_choices(choices, outlet, record, watch),
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::exchange::Door;
 
 /// One model of Poe's list.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +23,8 @@ pub struct Entry {
     pub inputs: Vec<String>,
     /// The parameters it declares, with their JSON Schemas.
     pub parameters: Vec<Parameter>,
+    /// The doors of Poe's that it declares, by their paths: `/v1/chat/completions`. Three of four declare none.
+    pub endpoints: Vec<String>,
 }
 
 /// A parameter that a model declares.
@@ -46,6 +49,11 @@ impl Entry {
     /// Whether the model declares that it reads files of this kind, such as `image`.
     pub fn reads(&self, kind: &str) -> bool {
         self.inputs.iter().any(|input| input == kind)
+    }
+
+    /// Whether the model declares that it stands behind `door`.
+    pub fn has_door(&self, door: Door) -> bool {
+        self.endpoints.iter().any(|path| path == door.path())
     }
 
     /// The parameter of that name, if the model declares it.
@@ -74,6 +82,8 @@ struct Raw {
     architecture: Option<Architecture>,
     #[serde(default)]
     parameters: Option<Vec<Value>>,
+    #[serde(default)]
+    supported_endpoints: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +125,7 @@ impl From<Raw> for Entry {
                 .architecture
                 .and_then(|architecture| architecture.input_modalities)
                 .unwrap_or_default(),
+            endpoints: raw.supported_endpoints.unwrap_or_default(),
             parameters: parameters
                 .into_iter()
                 .filter_map(|value| serde_json::from_value(value).ok())
@@ -132,6 +143,7 @@ mod tests {
         let body = br#"{"object":"list","data":[
             {"id":"gpt-5.2","object":"model","created":1765227300074,"owned_by":"OpenAI","context_length":400000,
              "supported_features":["web_search","tools"],"pricing":null,"architecture":{"input_modalities":["text","image"]},
+             "supported_endpoints":["/v1/responses"],
              "parameters":[{"name":"web_search","schema":{"type":"boolean"},"default_value":false}]},
             {"id":"old","created":1700000000,"owned_by":null,"parameters":null},
             {"object":"model without a name"}]}"#;
@@ -141,6 +153,7 @@ mod tests {
         assert_eq!((gpt.created, gpt.context_length, gpt.has_tools()), (1_765_227_300, Some(400_000), true));
         assert!(gpt.reads("image") && !gpt.reads("video") && !gpt.thinks() && !old.reads("text"));
         assert_eq!(gpt.parameter("web_search").unwrap().schema["type"], "boolean");
+        assert!(gpt.has_door(Door::Responses) && !gpt.has_door(Door::Chat) && !old.has_door(Door::Responses));
         assert_eq!((old.created, old.owned_by.as_str(), old.has_tools()), (1_700_000_000, "Poe", false));
         assert_eq!(parse(b"<html>").unwrap_err().kind, Kind::Upstream);
     }

@@ -61,7 +61,7 @@ impl Poe {
     }
 
     /// How the calls went so far.
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -183,7 +183,8 @@ pub fn finished(
     }
 }
 
-fn bearer(key: &str) -> String {
+/// The `Authorization` header.
+pub fn bearer(key: &str) -> String {
     format!("Bearer {key}")
 }
 

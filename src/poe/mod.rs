@@ -7,6 +7,7 @@ mod catalog;
 mod client;
 mod counters;
 mod decode;
+pub mod door;
 mod fetch;
 mod live;
 mod names;

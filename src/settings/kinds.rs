@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::{Host, LogFormat, Secret, Shape};
+use crate::store::models::Route;
 
 /// What a secret looks like wherever a person may see it.
 pub(super) const MASK: &str = "••••";
@@ -156,6 +157,30 @@ impl Kind for Level {
     }
     fn show(value: &LevelFilter) -> String {
         value.as_str().to_ascii_lowercase()
+    }
+}
+
+pub(super) struct RouteName;
+impl Kind for RouteName {
+    type Value = Route;
+    fn expected() -> String {
+        "bot, native or auto".into()
+    }
+    fn read(text: &str) -> Option<Route> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "bot" => Some(Route::Bot),
+            "native" => Some(Route::Native),
+            "auto" => Some(Route::Auto),
+            _ => None,
+        }
+    }
+    fn show(value: &Route) -> String {
+        let name = match value {
+            Route::Bot => "bot",
+            Route::Native => "native",
+            Route::Auto => "auto",
+        };
+        name.into()
     }
 }
 

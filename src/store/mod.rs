@@ -1,6 +1,7 @@
 //! The cellar: what outlives a request.
 
 pub mod activity;
+pub mod doors;
 pub mod files;
 pub mod inspection;
 pub mod limiter;

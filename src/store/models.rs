@@ -20,8 +20,17 @@ use serde_yaml::Value as Yaml;
 pub const FILE_NAME: &str = "models.yaml";
 
 const KEYS: &[&str] = &["enable", "models", "custom_models", "api_token", "use_v1_api"];
-const MODEL_KEYS: &[&str] =
-    &["mapping", "enable", "replace_response", "tools", "parameters", "description", "aliases", "reasoning"];
+const MODEL_KEYS: &[&str] = &[
+    "mapping",
+    "enable",
+    "replace_response",
+    "tools",
+    "route",
+    "parameters",
+    "description",
+    "aliases",
+    "reasoning",
+];
 const CUSTOM_KEYS: &[&str] = &["id", "created", "owned_by"];
 
 /// The whole file. While it is not applied ([`ModelsFile::is_applied`]), look-ups answer as if it were empty.
@@ -63,6 +72,19 @@ pub enum Tools {
     Prompt,
 }
 
+/// By which of Poe's doors a bot is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    /// By the bot protocol.
+    #[default]
+    Bot,
+    /// By the door that speaks the client's dialect.
+    Native,
+    /// By that door where there is one that takes the request, else by the bot protocol.
+    Auto,
+}
+
 /// What the file says about one bot.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 #[serde(default, expecting = "a mapping with keys such as `mapping` and `enable`")]
@@ -79,6 +101,8 @@ pub struct ModelConfig {
     /// How tools reach the bot.
     #[serde(deserialize_with = "or_default")]
     pub tools: Tools,
+    /// By which door the bot is asked; `None` leaves it to the server.
+    pub route: Option<Route>,
     /// Defaults sent with every request, under Poe's names for them.
     #[serde(deserialize_with = "or_default")]
     pub parameters: Map<String, Value>,
@@ -98,6 +122,7 @@ impl Default for ModelConfig {
             enable: true,
             replace_response: false,
             tools: Tools::Auto,
+            route: None,
             parameters: Map::new(),
             description: None,
             aliases: Vec::new(),

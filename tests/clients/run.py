@@ -38,6 +38,7 @@ GROUPS = {
     "metrics": 120,
     "aider_agent": 240,
     "opencode_agent": 250,
+    "codex_agent": 250,
 }
 
 

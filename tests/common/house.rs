@@ -77,6 +77,12 @@ impl Poe {
         queries.as_array().and_then(|all| all.last()).expect("a query")["body"].clone()
     }
 
+    /// What came through Poe's own doors and what left through them, oldest first.
+    pub fn doors(&self) -> Vec<Value> {
+        let doors = self.wire().ask(&get("/demo/doors")).json();
+        doors.as_array().expect("a list").clone()
+    }
+
     pub fn reset(&self) {
         assert_eq!(self.wire().ask(&post("/demo/reset", &[], "")).status, 200);
     }

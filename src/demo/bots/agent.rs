@@ -86,14 +86,23 @@ impl Job<'_> {
 const WRITERS: &[&str] = &["write", "create", "edit"];
 const READERS: &[&str] = &["read", "view", "cat", "open"];
 const SHELLS: &[&str] = &["shell", "bash", "exec", "command", "terminal"];
-const NOT_FILES: &[&str] = &["todo", "notebook", "task", "plan", "stdin", "resource", "web"];
+const NOT_FILES: &[&str] = &["todo", "notebook", "task", "plan", "stdin", "resource", "web", "image"];
 const PATHS: &[&str] = &["file_path", "filePath", "path", "absolute_path", "filename", "file", "file_name"];
 const CONTENTS: &[&str] = &["content", "contents", "file_text", "text", "new_string", "newString"];
 const COMMANDS: &[&str] = &["command", "cmd", "script"];
 
 type Next<'t> = Option<(&'t Function, Value)>;
 
+/// What agents call a tool that takes a patch, and its parameters.
+const PATCHERS: &[&str] = &["apply_patch", "applypatch"];
+const PATCHES: &[&str] = &["input", "patch"];
+
 fn write<'t>(bench: &'t Bench, job: &Job) -> Next<'t> {
+    if let Some((tool, patch)) = find(&bench.tools, PATCHERS, PATCHES) {
+        let added: String = job.text().lines().map(|line| format!("+{line}\n")).collect();
+        let text = format!("*** Begin Patch\n*** Add File: {}\n{added}*** End Patch\n", job.file);
+        return Some((tool, json!({ patch: text })));
+    }
     let writer = find(&bench.tools, WRITERS, PATHS).and_then(|(tool, path)| {
         let content = property(tool, CONTENTS)?;
         Some((tool, json!({path: whole_path(bench, tool, path, job.file), content: job.text()})))
@@ -280,6 +289,20 @@ mod tests {
         assert_eq!(by_line.1, json!({"cmd": "printf '%s' 'a\nb' > 'notes.txt'"}));
         let by_list = call(&with_results(bench(TASK, &[("shell", list)]), &["ok"]));
         assert_eq!(by_list.1, json!({"command": ["bash", "-lc", "cat 'notes.txt'"]}));
+    }
+
+    #[test]
+    fn a_patch_comes_before_a_shell_and_pictures_are_not_read() {
+        let text = json!({"type": "string"});
+        let tools = [
+            ("exec_command", json!({"cmd": text})),
+            ("apply_patch", json!({"input": text})),
+            ("view_image", json!({"path": text})),
+        ];
+        let (name, arguments) = call(&bench(TASK, &tools));
+        let patch = "*** Begin Patch\n*** Add File: notes.txt\n+a\n+b\n*** End Patch\n";
+        assert_eq!((name.as_str(), arguments), ("apply_patch", json!({"input": patch})));
+        assert_eq!(call(&with_results(bench(TASK, &tools), &["ok"])).0, "exec_command");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub use stream::Encoder;
 
 use super::{Question, Stamp};
 use crate::error::Result;
+use crate::exchange::Door;
 
 /// What all pieces of one answer have in common.
 #[derive(Debug, Clone)]
@@ -35,7 +36,8 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
         has_functions: chat.has_functions,
     };
     let encoder = Encoder::new(meta, chat.ask.choices, chat.includes_usage);
-    Ok(Question { asks: vec![chat.ask], stream: chat.stream, encoder: Box::new(encoder) })
+    let (asks, door) = (vec![chat.ask], Some(Door::Chat));
+    Ok(Question { asks, stream: chat.stream, door, encoder: Box::new(encoder) })
 }
 
 /// OpenAI's word for why an answer ended.

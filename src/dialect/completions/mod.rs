@@ -51,7 +51,8 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
     };
     let choices = completion.asks.iter().map(|ask| ask.choices).sum();
     let encoder = Encoder::new(meta, choices, completion.includes_usage);
-    Ok(Question { asks: completion.asks, stream: completion.stream, encoder: Box::new(encoder) })
+    let stream = completion.stream;
+    Ok(Question { asks: completion.asks, stream, door: None, encoder: Box::new(encoder) })
 }
 
 /// OpenAI's word for why a text ended.

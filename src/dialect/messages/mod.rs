@@ -12,7 +12,7 @@ pub use stream::Encoder;
 
 use super::{Question, Stamp};
 use crate::error::Result;
-use crate::exchange::{CountTokens, Finish, FinishReason, TokenUsage};
+use crate::exchange::{CountTokens, Door, Finish, FinishReason, TokenUsage};
 use request::Purpose;
 
 /// What all pieces of one answer have in common.
@@ -39,7 +39,8 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
         shows_thought: request.shows_thought,
     };
     let encoder = Encoder::new(meta);
-    Ok(Question { asks: vec![request.ask], stream: request.stream, encoder: Box::new(encoder) })
+    let (asks, door) = (vec![request.ask], Some(Door::Messages));
+    Ok(Question { asks, stream: request.stream, door, encoder: Box::new(encoder) })
 }
 
 /// The answer to `count_tokens`: the request is read and counted, and nobody is asked.

@@ -202,7 +202,7 @@ impl Raw {
     /// Whether tools are called, and whether several at a time.
     fn tool_choice(&mut self, tools: &Tools) -> Result<(ToolChoice, Option<bool>)> {
         let Some(choice) = self.tool_choice.take() else { return Ok((ToolChoice::Auto, None)) };
-        let parallel = (choice.disable_parallel_tool_use == Some(true)).then_some(false);
+        let parallel = choice.disable_parallel_tool_use.map(|is_disabled| !is_disabled);
         let choice = match (choice.r#type.as_deref(), choice.name) {
             (Some("auto"), _) => ToolChoice::Auto,
             (Some("none"), _) => ToolChoice::None,
@@ -233,8 +233,7 @@ impl Raw {
         let mut is_shown = false;
         if let Some(thinking) = self.thinking.take() {
             wish.enabled = Some(thinking.r#type.as_deref() != Some("disabled"));
-            // a word and a number together: the word is the newer way
-            wish.budget = thinking.budget_tokens.filter(|_| wish.effort.is_none());
+            wish.budget = thinking.budget_tokens;
             is_shown = wish.enabled == Some(true) && thinking.display.as_deref() != Some("omitted");
         }
         ((wish != Reasoning::default()).then_some(wish), is_shown)
@@ -592,7 +591,7 @@ mod tests {
         assert_eq!((ask.tool_choice, ask.parallel_tool_calls), (ToolChoice::Auto, Some(false)));
         assert_eq!(ask.hints, *json!({"web_search_options": {}}).as_object().unwrap());
         let rows = [
-            (json!({"type": "any", "disable_parallel_tool_use": false}), ToolChoice::Required),
+            (json!({"type": "any"}), ToolChoice::Required),
             (json!({"type": "none"}), ToolChoice::None),
             (json!({"type": "tool", "name": "g"}), ToolChoice::Named("g".into())),
             (json!({"type": "tool", "name": "web_search"}), ToolChoice::Auto),
@@ -602,6 +601,8 @@ mod tests {
             let ask = request(choice);
             assert_eq!((ask.tool_choice, ask.parallel_tool_calls), (expected, None));
         }
+        let ask = request(json!({"type": "auto", "disable_parallel_tool_use": false}));
+        assert_eq!(ask.parallel_tool_calls, Some(true));
         let alone = with("tool_choice", json!({"type": "any"})).unwrap();
         assert_eq!(alone.ask.tool_choice, ToolChoice::Auto);
     }

@@ -68,7 +68,12 @@ fn question(way: Way, asked: request::Asked, stamp: &Stamp<'_>, clock: fn() -> I
         errand: asked.errand,
     };
     let encoder = Encoder::new(meta, clock);
-    Question { asks: asked.ask.into_iter().collect(), stream: asked.stream, encoder: Box::new(encoder) }
+    Question {
+        asks: asked.ask.into_iter().collect(),
+        stream: asked.stream,
+        encoder: Box::new(encoder),
+        door: None,
+    }
 }
 
 /// An error in Ollama's shape: `{"error": "message"}`.

@@ -14,6 +14,7 @@ pub use stream::Encoder;
 
 use super::{Question, Stamp};
 use crate::error::Result;
+use crate::exchange::Door;
 use stream::Keep;
 use tools::Names;
 
@@ -62,6 +63,12 @@ impl Meta {
     }
 }
 
+/// A response, as far as its name.
+#[derive(serde::Deserialize)]
+struct Named {
+    id: String,
+}
+
 /// Reads a request's body. Errors name the field, as a path such as `input[0].content[1].image_url`.
 pub fn decode(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Question> {
     let request = read(body, shelf.find)?;
@@ -77,12 +84,18 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Questi
         let input = request.input.into_iter().map(|item| items::numbered(item, stamp.make_id)).collect();
         let kept = Kept { id: meta.id.clone(), previous: request.previous, input, response: Vec::new() };
         let keep = shelf.keep;
-        let keep: Keep = Box::new(move |response| keep(Kept { response, ..kept }));
+        // an answer that others have told has an id of theirs
+        let id = |response: &[u8]| serde_json::from_slice(response).ok().map(|Named { id }| id);
+        let keep: Keep = Box::new(move |response| {
+            let id = id(&response).unwrap_or_else(|| kept.id.clone());
+            keep(Kept { id, response, ..kept });
+        });
         keep
     });
     Ok(Question {
         asks: vec![request.ask],
         stream: request.stream,
+        door: Some(Door::Responses),
         encoder: Box::new(Encoder::new(meta, keep)),
     })
 }

@@ -392,6 +392,20 @@ impl dialect::Encoder for Encoder {
         self.tell("response.failed", json!({ "response": response }), out);
     }
 
+    /// What others began has an id that is not ours, so nothing but the error is told.
+    fn break_off(&mut self, error: &Error, out: &mut Vec<u8>) {
+        let fields = json!({
+            "code": failure_code(error.kind), "message": openai::advised(error), "param": error.param,
+        });
+        self.tell("error", fields, out);
+    }
+
+    fn told(&mut self, whole: &[u8]) {
+        if let Some(keep) = self.keep.take() {
+            keep(whole.to_vec());
+        }
+    }
+
     /// A sign of life. An event and no comment, because comments do not count for some clients.
     fn keep_alive(&mut self, out: &mut Vec<u8>) {
         match self.sequence {

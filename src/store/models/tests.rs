@@ -30,10 +30,11 @@ fn the_example_covers_every_key_and_parses_without_warnings() {
 #[test]
 fn every_key_of_ours_is_read() {
     let file = parse(
-        "enable: true\nmodels: {A: {tools: prompt, reasoning: false, description: d, replace_response: true}}",
+        "enable: true\nmodels: {A: {tools: prompt, route: native, reasoning: false, description: d, replace_response: true}}",
     );
     let expected = ModelConfig {
         tools: Tools::Prompt,
+        route: Some(Route::Native),
         reasoning: Some(false),
         description: Some("d".into()),
         replace_response: true,

@@ -1,0 +1,68 @@
+//! What Poe's own doors have refused, though the list declares it: the next request goes straight to the bots' door.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+
+/// How many refusals are remembered.
+const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
+
+/// The refusals, by bot, door and field. Doors are repaired and lists corrected, so each is forgotten in time.
+#[derive(Debug)]
+pub struct Refusals(Mutex<LruCache<(String, String), Vec<Refused>>>);
+
+#[derive(Debug)]
+struct Refused {
+    /// `None`: the bot itself, whatever the request.
+    field: Option<String>,
+    until: Instant,
+}
+
+impl Default for Refusals {
+    fn default() -> Refusals {
+        Refusals(Mutex::new(LruCache::new(MOST)))
+    }
+}
+
+impl Refusals {
+    /// Remembers from `now` on, for `time`, that `door` does not take `field` for `bot`, or not the bot at all.
+    pub fn remember(&self, bot: &str, door: &str, field: Option<&str>, now: Instant, time: Duration) {
+        let mut all = self.lock();
+        let known = all.get_or_insert_mut((bot.to_owned(), door.to_owned()), Vec::new);
+        // a field that was refused twice counts once, so that there are never more than a request has
+        known.retain(|one| one.until > now && one.field.as_deref() != field);
+        known.push(Refused { field: field.map(str::to_owned), until: now + time });
+    }
+
+    /// Whether `door` is known not to take a request with these fields for `bot`.
+    pub fn refuses(&self, bot: &str, door: &str, fields: &[String], now: Instant) -> bool {
+        let mut all = self.lock();
+        let Some(known) = all.get(&(bot.to_owned(), door.to_owned())) else { return false };
+        let concerns = |one: &Refused| one.field.as_ref().is_none_or(|field| fields.contains(field));
+        known.iter().any(|one| one.until > now && concerns(one))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<(String, String), Vec<Refused>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_concern_their_field_and_are_forgotten_in_time() {
+        let (refusals, now, hour) = (Refusals::default(), Instant::now(), Duration::from_secs(3600));
+        let refuses = |door: &str, field: &str, at| refusals.refuses("bot", door, &[field.into()], at);
+        assert!(!refuses("/v1/x", "seed", now));
+        refusals.remember("bot", "/v1/x", Some("seed"), now, hour);
+        assert!(refuses("/v1/x", "seed", now));
+        assert!(!refuses("/v1/x", "tools", now) && !refuses("/v1/y", "seed", now));
+        assert!(!refuses("/v1/x", "seed", now + hour));
+        refusals.remember("bot", "/v1/x", None, now, hour);
+        assert!(refuses("/v1/x", "tools", now));
+    }
+}

@@ -1,0 +1,89 @@
+"""Codex, which speaks Responses alone: it writes a file and reads it back, with native tools and with XML."""
+
+import os
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import checks as all_checks
+from checks import URL, check, checks, run, same
+
+VENDOR = Path(os.environ["NODE_MODULES"]) / "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl"
+TASK = 'create note.txt with content "It works" and then read it'
+
+CONFIG = """
+model = "{bot}"
+model_provider = "poe"
+check_for_update_on_startup = false
+
+[model_providers.poe]
+name = "Poe"
+base_url = "{url}"
+env_key = "OPENAI_API_KEY"
+wire_api = "responses"
+
+[analytics]
+enabled = false
+"""
+
+
+def codex(bot, task, url=URL):
+    """The last words of one run, and the directory that it worked in."""
+    place = Path(tempfile.mkdtemp(dir=os.getcwd()))
+    home, work = place / "home", place / "work"
+    home.mkdir()
+    work.mkdir()
+    (home / "config.toml").write_text(CONFIG.format(bot=bot, url=url))
+    environment = os.environ | {
+        "HOME": str(home),
+        "CODEX_HOME": str(home),
+        "PATH": f"{VENDOR / 'codex-path'}:{os.environ['PATH']}",
+        "RUST_LOG": "codex_core=info,codex_api=info",
+    }
+    last = place / "last.txt"
+    command = [
+        VENDOR / "bin/codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
+        "--output-last-message", last, task,
+    ]
+    done = subprocess.run(
+        command, cwd=work, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdin=subprocess.DEVNULL, timeout=110,
+    )
+    print(done.stdout[-6000:])
+    same(done.returncode, 0)
+    for complaint in ("stream disconnected", "Reconnecting", "unsupported call"):
+        assert complaint not in done.stdout, complaint
+    return last.read_text(), work
+
+
+@checks(native="demo-agent", xml="demo-agent-xml")
+def create(bot):
+    words, work = codex(bot, TASK)
+    same((work / "note.txt").read_text().strip(), "It works")
+    assert "It reads" in words and "It works" in words, words
+
+
+@check
+def patch():
+    """A model that Codex knows gets `apply_patch`, a tool that takes plain text."""
+    place = Path(tempfile.mkdtemp(dir=os.getcwd()))
+    (place / "models.yaml").write_text("enable: true\nmodels:\n  demo-agent:\n    mapping: gpt-5.5\n")
+    command = [
+        os.environ["SERVER"], "--demo", "--host", "127.0.0.1", "--port", "0", "--rate-limit-ms", "0",
+        "--config-dir", place,
+    ]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        url = next(line.split("listens on ")[1].strip() for line in server.stdout if "listens on " in line)
+        threading.Thread(target=server.stdout.read, daemon=True).start()
+        words, work = codex("gpt-5.5", TASK, url + "/v1")
+    finally:
+        server.terminate()
+        server.wait(30)
+    same((work / "note.txt").read_text().strip(), "It works")
+    assert "It reads" in words and "It works" in words, words
+
+
+all_checks.SECONDS = 120
+run()

@@ -1,0 +1,269 @@
+//! Anthropic's Messages at the real server: its paths, keys, errors and ends, as its clients meet them.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+#[path = "support/messages.rs"]
+mod messages;
+#[path = "support/poe.rs"]
+mod poe;
+#[path = "support/story.rs"]
+#[expect(dead_code, reason = "shared with the stories of other dialects")]
+mod story;
+
+use common::{Answer, House, binary, get, post};
+use serde_json::{Value, json};
+
+const KEY: &str = "x-api-key: some-key";
+const VERSION: &str = "anthropic-version: 2023-06-01";
+
+fn question(bot: &str, words: &str) -> Value {
+    json!({"model": bot, "max_tokens": 1000, "messages": [{"role": "user", "content": words}]})
+}
+
+fn streamed(bot: &str, words: &str) -> Value {
+    let mut body = question(bot, words);
+    body["stream"] = true.into();
+    body
+}
+
+fn ask(house: &House, body: &Value) -> Answer {
+    house.ask(&post("/v1/messages", &[KEY, VERSION], &body.to_string()))
+}
+
+/// The error that an answer is: its type and message.
+fn fault(answer: &Answer) -> (String, String) {
+    let body = answer.json();
+    assert_eq!(body["type"], "error", "{body}");
+    let part = |name: &str| body["error"][name].as_str().expect("text").to_owned();
+    (part("type"), part("message"))
+}
+
+#[test]
+fn every_path_and_every_way_to_show_a_key() {
+    let house = House::demo(&[]);
+    let body = question("demo-echo", "hi").to_string();
+    for path in
+        ["/v1/messages", "/v1/messages?beta=true", "/anthropic/v1/messages", "/v1/v1/messages/", "/messages"]
+    {
+        let answer = house.ask(&post(path, &[KEY], &body));
+        assert_eq!((answer.status, messages::story(&answer.text()).text.as_str()), (200, "hi"), "{path}");
+    }
+    let bearer = house.ask(&post("/v1/messages", &["Authorization: Bearer some-key"], &body));
+    assert_eq!(bearer.json()["model"], "demo-echo");
+    let none = house.ask(&post("/v1/messages", &[], &body));
+    assert_eq!((none.status, fault(&none).0.as_str()), (401, "authentication_error"));
+}
+
+#[test]
+fn what_claude_code_asks_on_the_side_is_cheap() {
+    // with keys of the proxy's own: none of these needs one
+    let house = House::demo(&["--poe-api-key", "demo", "--proxy-api-keys", "mine"]);
+    for path in ["/", "/api/hello", "/anthropic/api/hello"] {
+        for method in ["HEAD", "GET"] {
+            let answer = house.ask(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            assert_eq!(answer.status, 200, "{method} {path}");
+            assert_eq!(answer.body.is_empty(), method == "HEAD", "{method} {path}");
+        }
+    }
+    let events = house.ask(&post("/api/event_logging/batch", &[], &json!({"events": [{}]}).to_string()));
+    assert_eq!((events.status, events.json()), (200, json!({})));
+}
+
+#[test]
+fn errors_speak_anthropics_words_wherever_its_programs_ask() {
+    let house = House::demo(&[]);
+    let rows = [
+        (question("there-is-no-such-bot", "x"), 404, "not_found_error"),
+        (question("demo-error-http-400", "x"), 400, "invalid_request_error"),
+        (question("demo-error-http-401", "x"), 401, "authentication_error"),
+        (question("demo-error-http-402", "x"), 402, "billing_error"),
+        (question("demo-error-http-403", "x"), 403, "permission_error"),
+        (question("demo-error-http-429", "x"), 429, "rate_limit_error"),
+        (question("demo-error-http-500", "x"), 502, "api_error"),
+        (streamed("demo-error-insufficient_fund", "x"), 402, "billing_error"),
+        (
+            json!({"model": "demo-echo", "messages": [{"role": "user", "content": "x"}]}),
+            400,
+            "invalid_request_error",
+        ),
+    ];
+    for (body, status, kind) in rows {
+        let answer = ask(&house, &body);
+        assert_eq!((answer.status, fault(&answer).0.as_str()), (status, kind), "{body}");
+    }
+    let missing = ask(&house, &json!({"model": "demo-echo", "messages": [{"role": "user", "content": "x"}]}));
+    assert_eq!(fault(&missing).1, "max_tokens: Field required");
+    let limited = ask(&house, &question("demo-error-http-429", "x"));
+    assert_eq!(limited.header("retry-after"), Some("7"));
+    let method = house.ask(&get("/v1/messages"));
+    assert_eq!((method.status, fault(&method).0.as_str()), (405, "invalid_request_error"));
+    for path in ["/v1/models/there-is-no-such-bot", "/v1/nowhere"] {
+        let request = get(path).replace("\r\n\r\n", &format!("\r\n{VERSION}\r\n\r\n"));
+        let answer = house.ask(&request);
+        assert_eq!((answer.status, fault(&answer).0.as_str()), (404, "not_found_error"), "{path}");
+        assert!(house.ask(&get(path)).json()["error"]["code"].is_string(), "OpenAI's without the header");
+    }
+}
+
+#[test]
+fn a_thread_is_refused_so_that_sdks_send_the_whole_conversation() {
+    let house = House::demo(&[]);
+    let mut body = question("demo-echo", "x");
+    body["thread"] = json!({"type": "create"});
+    let answer = ask(&house, &body);
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["error"]["details"]["error_code"], "thread_unsupported_request");
+}
+
+#[test]
+fn a_conversation_that_is_too_long_says_by_how_much() {
+    let models = json!({"data": [
+        {"id": "Small", "context_length": 50}, {"id": "Huge", "context_length": 9_000_000}, {"id": "Unknown"}]});
+    let error =
+        json!({"allow_retry": false, "text": "message too long", "error_type": "user_message_too_long"});
+    let body = format!("event: error\ndata: {error}\n\n");
+    let poe = poe::Poe::start(models.to_string());
+    poe.play(poe::Script { answers: vec![poe::Answer::stream(body.into_bytes())], ..poe::Script::default() });
+    let house = House::start(binary(), &["--poe-base-url", &poe.base_url]);
+    let words = "word ".repeat(100);
+    for (bot, start, end) in [
+        ("Small", "prompt is too long: 1", " tokens > 50 maximum (message too long)"),
+        ("Huge", "prompt is too long: 9000001 tokens", " > 9000000 maximum (message too long)"),
+        ("Unknown", "prompt is too long: 1", " tokens (message too long)"),
+    ] {
+        for body in [question(bot, &words), streamed(bot, &words)] {
+            let answer = ask(&house, &body);
+            let (kind, message) = fault(&answer);
+            assert_eq!((answer.status, kind.as_str()), (400, "invalid_request_error"));
+            assert!(message.starts_with(start) && message.ends_with(end), "{message}");
+        }
+    }
+    let chat = json!({"model": "Small", "messages": [{"role": "user", "content": words}]});
+    let chat = house.ask(&post("/v1/chat/completions", &[KEY], &chat.to_string()));
+    assert_eq!(chat.error("message"), "message too long. This model's maximum context length is 50 tokens.");
+}
+
+#[test]
+fn a_stream_that_fails_ends_with_an_error_event() {
+    let house = House::demo(&[]);
+    for bot in ["demo-error-late", "demo-broken", "demo-truncated"] {
+        let answer = ask(&house, &streamed(bot, "x"));
+        assert_eq!(answer.status, 200);
+        let story = messages::story(&answer.text());
+        assert_eq!(story.finish, "error", "{bot}");
+        assert!(story.text.starts_with("This"), "what was said stays said: {}", story.text);
+        assert!(!answer.text().contains("message_stop"), "{bot}");
+    }
+}
+
+#[test]
+fn silence_is_filled_with_pings() {
+    let house = House::demo(&["--keep-alive-seconds", "1"]);
+    let answer = ask(&house, &streamed("demo-slow-start", "x"));
+    let text = answer.text();
+    let start = text.find("event: message_start").expect("a start");
+    assert!(text[..start].matches("event: ping\ndata: {\"type\":\"ping\"}\n\n").count() >= 1, "{text}");
+    messages::story(&text[start..]);
+}
+
+#[test]
+fn every_end_is_told() {
+    let house = House::demo(&[]);
+    for stream in [false, true] {
+        let end = |mut body: Value| {
+            body["stream"] = stream.into();
+            let answer = ask(&house, &body);
+            messages::story(&answer.text());
+            let whole = serde_json::from_slice::<Value>(&answer.body).ok();
+            let told = whole.or_else(|| {
+                let frames = story::data(&answer.text()).0;
+                frames
+                    .into_iter()
+                    .find(|frame| frame["type"] == "message_delta")
+                    .map(|end| end["delta"].clone())
+            });
+            let told = told.expect("an end");
+            (told["stop_reason"].clone(), told["stop_sequence"].clone())
+        };
+        let mut body = question("demo-stop", "go");
+        body["stop_sequences"] = json!(["never", "seven"]);
+        assert_eq!(end(body), (json!("stop_sequence"), json!("seven")));
+        let mut body = question("demo-story", "go");
+        body["max_tokens"] = 5.into();
+        assert_eq!(end(body), (json!("max_tokens"), Value::Null));
+        assert_eq!(end(question("demo-echo", "hi")), (json!("end_turn"), Value::Null));
+        let mut body = question("demo-tools", "city=Rome");
+        body["tools"] = json!([{"name": "weather", "input_schema": {"type": "object",
+            "properties": {"city": {"type": "string"}}, "required": ["city"]}}]);
+        assert_eq!(end(body), (json!("tool_use"), Value::Null));
+    }
+}
+
+#[test]
+fn thought_is_told_to_those_who_ask_for_it() {
+    let house = House::demo(&[]);
+    for stream in [false, true] {
+        let mut body = question("demo-think", "x");
+        body["stream"] = stream.into();
+        let plain = messages::story(&ask(&house, &body).text());
+        assert!(plain.thinking.is_empty() && !plain.text.is_empty());
+        body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+        let shown = messages::story(&ask(&house, &body).text());
+        assert!(!shown.thinking.is_empty());
+        assert_eq!(shown.text, plain.text);
+    }
+}
+
+#[test]
+fn tokens_are_counted_without_asking_anybody() {
+    let house = House::demo(&[]);
+    let count = |path: &str, body: &Value| {
+        let answer = house.ask(&post(path, &[KEY, VERSION], &body.to_string()));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["input_tokens"].as_u64().expect("a number")
+    };
+    let path = "/v1/messages/count_tokens?beta=true";
+    let mut body = json!({"model": "demo-echo", "messages": [{"role": "user", "content": "Hello, world"}]});
+    let words = count(path, &body);
+    assert_eq!(count("/anthropic/v1/messages/count_tokens", &body), words);
+    assert!(words > 0);
+    let answered = ask(&house, &question("demo-echo", "Hello, world")).json();
+    assert_eq!(answered["usage"]["input_tokens"], words, "an answer says the same");
+    body["tools"] =
+        json!([{"name": "weather", "description": "of a city", "input_schema": {"type": "object"}}]);
+    let tools = count(path, &body);
+    assert!(tools > words);
+    body["messages"][0]["content"] = json!([
+        {"type": "text", "text": "Hello, world"},
+        {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}]);
+    assert!(count(path, &body) > tools + 1000);
+    let empty = json!({"model": "demo-echo", "messages": [{"role": "user", "content": ""}]});
+    assert!(count(path, &empty) > 0);
+    let unkeyed = house.ask(&post("/v1/messages/count_tokens", &[], &empty.to_string()));
+    assert_eq!((unkeyed.status, fault(&unkeyed).0.as_str()), (401, "authentication_error"));
+    let wrong = house.ask(&post(path, &[KEY], "{}"));
+    assert_eq!(fault(&wrong), ("invalid_request_error".into(), "model: Field required".into()));
+}
+
+#[test]
+fn names_of_claude_code_reach_the_bots_of_poe() {
+    let models = json!({"data": [
+        {"id": "claude-sonnet-4.5"}, {"id": "claude-haiku-3.5"}, {"id": "claude-opus-4.1"}, {"id": "claude-haiku-4.5"}]});
+    let poe = poe::Poe::start(models.to_string());
+    let house = House::start(binary(), &["--poe-base-url", &poe.base_url]);
+    let rows = [
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4.5"),
+        ("claude-3-5-haiku-latest", "claude-haiku-3.5"),
+        ("claude-opus-4-1[1m]", "claude-opus-4.1"),
+        ("claude-haiku-4-5", "claude-haiku-4.5"),
+        ("claude-haiku-4-5@20251001", "claude-haiku-4.5"),
+        ("anthropic/claude-sonnet-4-5", "claude-sonnet-4.5"),
+    ];
+    for (name, bot) in rows {
+        let said = b"event: text\ndata: {\"text\": \"hi\"}\n\nevent: done\ndata: {}\n\n".to_vec();
+        poe.play(poe::Script { answers: vec![poe::Answer::stream(said)], ..poe::Script::default() });
+        let answer = ask(&house, &question(name, "x"));
+        assert_eq!(answer.json()["model"], name, "{}", answer.text());
+        assert_eq!(poe.asked().queries[0]["bot"], bot);
+    }
+}
