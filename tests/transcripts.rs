@@ -8,14 +8,16 @@ mod house;
 mod letters;
 #[path = "support/poe.rs"]
 mod poe;
+#[path = "support/transcript.rs"]
+mod transcript;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use house::{House, Reply};
-use poe::{Answer, Asked, Cut, Poe, Script};
+use poe::{Asked, Cut, Poe, Script};
 use serde_json::{Value, json};
+use transcript::{Transcript, root};
 
 /// The line of an about.md that says why a stream cannot say what a whole answer says.
 const DIFFERS: &str = "Differs in a stream:";
@@ -35,18 +37,6 @@ fn every_transcript_is_replayed() {
     assert_eq!(found, listed, "tests/transcripts/list.rs names every directory");
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
-}
-
-/// One directory.
-struct Transcript {
-    dir: PathBuf,
-    about: String,
-    request: Value,
-    script: Script,
-}
-
 /// What one play brought.
 struct Outcome {
     reply: Reply,
@@ -56,11 +46,8 @@ struct Outcome {
 /// Plays a transcript whole and streamed: as it stands, a byte at a time, and with all text in single characters.
 fn replay(name: &str) {
     let transcript = Transcript::read(name);
-    let models = transcript.text("models.json").unwrap_or_else(|| {
-        fs::read_to_string(root().join("models.json")).expect("the list of models that all share")
-    });
-    let poe = Poe::start(models);
-    let config = transcript.config(name);
+    let poe = Poe::start(transcript.models());
+    let config = transcript.config("transcripts", name);
     // every play has a house of its own: what one has learnt would change the next
     let open = || House::open(&house::app(&poe.base_url, &config, &[("KEEP_ALIVE_SECONDS", "600")]));
     let play = |stream, script: &Script| transcript.play(&open(), &poe, stream, script);
@@ -101,38 +88,6 @@ fn pretty(value: &Value) -> String {
 }
 
 impl Transcript {
-    fn read(name: &str) -> Transcript {
-        let dir = root().join(name);
-        let read = |file: &str| fs::read_to_string(dir.join(file));
-        let about = read("about.md").expect("an about.md says what it is for");
-        let request = read("chat.request.json").expect("a chat.request.json");
-        let request = serde_json::from_str(&request).expect("a request is JSON");
-        let mut answers: Vec<Answer> = (1..).map_while(|turn| answer(&dir, &format!("poe.{turn}"))).collect();
-        answers.extend(answer(&dir, "poe"));
-        if answers.is_empty() {
-            answers.push(Answer::stream(b"event: error\ndata: {\"text\":\"not to be asked\"}\n\n".to_vec()));
-        }
-        let together = read("poe.uploads").map_or(0, |text| text.trim().parse().expect("a number"));
-        let script = Script { answers, upload: answer(&dir, "poe.upload"), together, cut: Cut::Nowhere };
-        Transcript { dir, about, request, script }
-    }
-
-    fn text(&self, file: &str) -> Option<String> {
-        fs::read_to_string(self.dir.join(file)).ok()
-    }
-
-    /// A directory with the transcript's models.yaml and nothing else.
-    fn config(&self, name: &str) -> PathBuf {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("transcripts").join(name);
-        fs::create_dir_all(&dir).expect("a directory");
-        let yaml = dir.join("models.yaml");
-        match self.text("models.yaml") {
-            Some(text) => fs::write(yaml, text).expect("a models.yaml"),
-            None => drop(fs::remove_file(yaml)),
-        }
-        dir
-    }
-
     fn spelt(&self) -> Script {
         let mut script = self.script.clone();
         for answer in script.answers.iter_mut().filter(|answer| answer.head.starts_with("200")) {
@@ -185,15 +140,6 @@ impl Transcript {
             }
         }
     }
-}
-
-/// `NAME.sse`, or `NAME.status` and `NAME.body`.
-fn answer(dir: &Path, name: &str) -> Option<Answer> {
-    if let Ok(body) = fs::read(dir.join(format!("{name}.sse"))) {
-        return Some(Answer::stream(body));
-    }
-    let head = fs::read_to_string(dir.join(format!("{name}.status"))).ok()?;
-    Some(Answer { head, body: fs::read(dir.join(format!("{name}.body"))).unwrap_or_default() })
 }
 
 /// One file for queries that are all the same, else one for each.

@@ -68,7 +68,12 @@ impl House {
 
     /// The answer to a chat request with headers of its own.
     pub fn send(&self, key: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        let url = format!("{}/v1/chat/completions", self.base_url);
+        self.post("/v1/chat/completions", key, headers, body)
+    }
+
+    /// The answer to what is posted to `path`.
+    pub fn post(&self, path: &str, key: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let url = format!("{}{path}", self.base_url);
         let request = self.agent.post(url).header("Authorization", format!("Bearer {key}"));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let mut reply = request.send(body).expect("an answer");
