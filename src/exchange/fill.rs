@@ -23,6 +23,10 @@ const TEMPLATES: &[(&str, &str, &str)] = &[
     ("<PRE> ", " <SUF>", " <MID>"),
 ];
 
+/// The same of models that are told first what stands behind the gap.
+const BEHIND: &str = "[SUFFIX]";
+const BEFORE: &str = "[PREFIX]";
+
 /// A text that goes on or has a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
@@ -44,6 +48,9 @@ impl Gap {
 }
 
 fn marked(prompt: &str) -> Option<Gap> {
+    if let Some((after, before)) = prompt.strip_prefix(BEHIND).and_then(|text| text.split_once(BEFORE)) {
+        return Some(Gap { before: before.to_owned(), after: Some(after.to_owned()) });
+    }
     TEMPLATES.iter().find_map(|(open, gap, end)| {
         let text = &prompt[prompt.find(open)? + open.len()..];
         let text = text.trim_end().strip_suffix(end.trim_end())?;
@@ -83,6 +90,7 @@ mod tests {
             ("<|repo_name|>x\n<|fim_prefix|>a<|fim_suffix|><|fim_middle|>\n", None, gap("a", Some(""))),
             ("<fim_prefix>a<fim_suffix>b<fim_middle>", None, gap("a", Some("b"))),
             ("<PRE> a <SUF>b <MID>", None, gap("a", Some("b"))),
+            ("[SUFFIX]b[PREFIX]a", None, gap("a", Some("b"))),
             ("<PRE> a", None, gap("<PRE> a", None)),
         ] {
             assert_eq!(Gap::read(prompt, suffix), found, "{prompt}");

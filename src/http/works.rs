@@ -15,6 +15,8 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::{Attachment, Reply, Work, works};
 use crate::poe;
 
+/// The most pictures that one answer brings, whatever the bots sent.
+const MOST_PICTURES: usize = 32;
 /// How many pictures are fetched side by side.
 const AT_ONCE: usize = 4;
 /// How much of a bot's words an error repeats, in characters.
@@ -53,6 +55,7 @@ fn pictures(
         for reply in &replies {
             found.extend(made(reply, Work::Picture, "picture")?);
         }
+        found.truncate(MOST_PICTURES);
         let pictures = match painting.wanted {
             Wanted::Url => found.into_iter().map(|picture| Picture::Url(picture.url)).collect(),
             Wanted::Base64 => {

@@ -106,7 +106,7 @@ struct RawFunctionCall {
 
 #[derive(Deserialize)]
 struct RawTool {
-    function: RawFunction,
+    function: Option<RawFunction>,
 }
 
 #[derive(Deserialize)]
@@ -119,11 +119,10 @@ struct RawFunction {
 /// Reads the body of `POST /api/chat`. Errors name the field.
 pub fn read_chat(body: &[u8]) -> Result<Asked> {
     let chat: Chat = json::read(body)?;
-    let tools = chat.tools.into_iter().flatten().map(|RawTool { function }| Tool {
-        name: function.name,
-        description: function.description,
-        parameters: function.parameters,
-    });
+    // tools of other types are ignored: only functions can be offered
+    let functions = chat.tools.into_iter().flatten().filter_map(|tool| tool.function);
+    let tools =
+        functions.map(|RawFunction { name, description, parameters }| Tool { name, description, parameters });
     let (messages, tools) = (messages(chat.messages.unwrap_or_default())?, tools.collect());
     let is_question = !messages.is_empty();
     chat.common.asked(is_question, |ask| {

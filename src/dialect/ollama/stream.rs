@@ -221,7 +221,9 @@ mod tests {
         let mut out = Vec::new();
         encoder(Way::Chat, true, Some(Errand::Unload)).end(&mut out);
         encoder(Way::Chat, true, None).error(&Error::invalid("x", "gone"), &mut out);
+        encoder(Way::Generate, true, None).keep_alive(&mut out);
         let lines = lines(&out);
+        assert_eq!(lines[2], json!({"model": "m", "created_at": "t", "response": "", "done": false}));
         assert_eq!((&lines[0]["done_reason"], &lines[0]["done"]), (&json!("unload"), &json!(true)));
         assert_eq!(lines[1], json!({"error": "gone"}));
     }
