@@ -25,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 GROUPS = {
     "openai_python": 120,
     "openai_node": 120,
+    "anthropic_python": 120,
+    "anthropic_node": 120,
     "poe_peer": 120,
     "langchain_client": 120,
     "litellm_client": 120,
@@ -34,6 +36,7 @@ GROUPS = {
     "llm_client": 120,
     "aider_agent": 240,
     "opencode_agent": 250,
+    "claude_code": 250,
 }
 
 
