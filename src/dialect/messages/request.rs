@@ -514,7 +514,7 @@ mod tests {
         ]))
         .unwrap();
         let texts: Vec<String> = messages.iter().map(Message::text).collect();
-        assert_eq!(texts, ["first", "a", "", "second", "third", "r"]);
+        assert_eq!(texts, ["first", "a", "", "second\nthird", "r"]);
     }
 
     #[test]
