@@ -28,6 +28,8 @@ GROUPS = {
     "small_python": 120,
     "small_node": 120,
     "ollama_client": 120,
+    "anthropic_python": 120,
+    "anthropic_node": 120,
     "poe_peer": 120,
     "langchain_client": 120,
     "litellm_client": 120,
@@ -39,6 +41,7 @@ GROUPS = {
     "aider_agent": 240,
     "opencode_agent": 250,
     "codex_agent": 250,
+    "claude_code": 250,
 }
 
 

@@ -133,6 +133,8 @@ const REMINDER: (&str, &str) = ("<system-reminder>", "</system-reminder>");
 #[derive(Default)]
 pub struct Turns {
     messages: Vec<Message>,
+    /// How many of them stand before the conversation.
+    preface: usize,
     called: HashSet<String>,
 }
 
@@ -146,6 +148,7 @@ impl Turns {
         );
         if !parts.is_empty() {
             self.messages.push(Message { role: Role::System, parts, ..Message::default() });
+            self.preface = 1;
         }
         Ok(())
     }
@@ -160,7 +163,13 @@ impl Turns {
             "system" => {
                 let parts = texts(&inner, content)?;
                 let turn = self.last_turn();
-                self.messages.insert(turn, Message { role: Role::System, parts, ..Message::default() });
+                match self.messages[self.preface..turn].last_mut() {
+                    Some(before) if before.role == Role::System => before.parts.extend(parts),
+                    _ => {
+                        let role = Role::System;
+                        self.messages.insert(turn, Message { role, parts, ..Message::default() });
+                    }
+                }
                 Ok(())
             }
             _ => {

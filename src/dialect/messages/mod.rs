@@ -3,6 +3,7 @@
 mod answer;
 mod content;
 mod count;
+mod known;
 mod request;
 mod stream;
 

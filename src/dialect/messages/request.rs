@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::content::{Content, Turns};
+use super::known;
 use crate::dialect::json;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Format, Message, Reasoning, Sampling, Tool, ToolChoice};
@@ -190,6 +191,14 @@ impl Raw {
                     tools.offered.push(Tool { name, description, parameters });
                 }
                 Some(kind) => {
+                    let name = tool.name.as_deref().unwrap_or(kind);
+                    // one of a family, for its schema is much longer than its name
+                    let known = known::tool(kind, name).filter(|(_, family)| !tools.known.contains(family));
+                    if let Some((tool, family)) = known {
+                        tools.offered.push(tool);
+                        tools.known.push(family);
+                        continue;
+                    }
                     log::debug!("a tool of type {kind} was ignored: only Anthropic's servers have it");
                     tools.searches |= kind.starts_with("web_search");
                     tools.ignored.extend(tool.name);
@@ -268,6 +277,8 @@ impl Raw {
 #[derive(Default)]
 struct Tools {
     offered: Vec<Tool>,
+    /// The families of those whose schemas only Anthropic's models know.
+    known: Vec<&'static str>,
     /// The names of those that only Anthropic's servers have.
     ignored: Vec<String>,
     /// One of them searches the web, which many models can do by themselves.
@@ -503,7 +514,7 @@ mod tests {
         ]))
         .unwrap();
         let texts: Vec<String> = messages.iter().map(Message::text).collect();
-        assert_eq!(texts, ["first", "a", "", "second", "third", "r"]);
+        assert_eq!(texts, ["first", "a", "", "second\nthird", "r"]);
     }
 
     #[test]
@@ -578,6 +589,7 @@ mod tests {
             {"type": "custom", "name": "g"},
             {"type": "web_search_20250305", "name": "web_search", "max_uses": 8},
             {"type": "code_execution_20250825", "name": "code_execution"},
+            {"type": "bash_20250124", "name": "bash"},
         ]);
         let request = |choice: Value| {
             read_value(json!({"model": "m", "max_tokens": 1, "tools": tools, "tool_choice": choice,
@@ -586,7 +598,7 @@ mod tests {
             .ask
         };
         let ask = request(json!({"type": "auto", "disable_parallel_tool_use": true}));
-        assert_eq!(ask.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["f", "g"]);
+        assert_eq!(ask.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["f", "g", "bash"]);
         assert_eq!(ask.tools[0].parameters, Some(json!({"type": "object", "properties": {}})));
         assert_eq!((ask.tool_choice, ask.parallel_tool_calls), (ToolChoice::Auto, Some(false)));
         assert_eq!(ask.hints, *json!({"web_search_options": {}}).as_object().unwrap());
