@@ -28,10 +28,22 @@ pub struct Chat {
     pub has_functions: bool,
 }
 
+/// A body that was posted to Chat Completions.
+#[derive(Debug)]
+pub enum Body {
+    /// A chat.
+    Chat(Box<Chat>),
+    /// One of Responses: it has `input` in place of `messages`.
+    Responses,
+}
+
 /// Reads a request's body. Errors name the field, as a path such as `messages[0].content`.
-pub fn read(body: &[u8]) -> Result<Chat> {
+pub fn read(body: &[u8]) -> Result<Body> {
     let request: Request = json::read(body)?;
-    request.into_chat()
+    if request.messages.is_none() && request.rest.get("input").is_some_and(|input| !input.is_null()) {
+        return Ok(Body::Responses);
+    }
+    request.into_chat().map(|chat| Body::Chat(Box::new(chat)))
 }
 
 #[derive(Deserialize)]
@@ -536,11 +548,14 @@ mod tests {
     use crate::error::Kind;
     use serde_json::json;
 
-    fn read_value(value: Value) -> Result<Chat> {
-        read(value.to_string().as_bytes())
+    fn read_value(value: Value) -> Result<Box<Chat>> {
+        match read(value.to_string().as_bytes())? {
+            Body::Chat(chat) => Ok(chat),
+            Body::Responses => panic!("{value}"),
+        }
     }
 
-    fn with(field: &str, value: Value) -> Result<Chat> {
+    fn with(field: &str, value: Value) -> Result<Box<Chat>> {
         let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
         request[field] = value;
         read_value(request)

@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 use answer::failure_code;
 pub use request::{Request, read};
 pub use stream::Encoder;
+pub use tools::Names;
 
 use super::{Question, Stamp};
 use crate::error::Result;
 use stream::Keep;
-use tools::Names;
 
 /// What this dialect needs from the side: what was kept of earlier responses, and where to keep this one.
 pub struct Shelf<'a> {
