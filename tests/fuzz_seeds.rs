@@ -34,6 +34,11 @@ fn chat_request() {
     run("chat_request", checks::chat_request);
 }
 
+#[test]
+fn responses_request() {
+    run("responses_request", checks::responses_request);
+}
+
 fn run(target: &str, check: fn(&[u8])) {
     let seeds = seeds(target);
     for (name, seed) in &seeds {

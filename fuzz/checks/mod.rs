@@ -6,7 +6,7 @@ mod sse;
 mod thinking;
 mod tool_xml;
 
-pub use request::chat_request;
+pub use request::{chat_request, responses_request};
 pub use sse::sse;
 pub use thinking::thinking;
 pub use tool_xml::tool_xml;
