@@ -25,6 +25,7 @@ enum Route {
     Chat,
     Responses,
     ResponseTokens,
+    Compaction,
     Response(String),
     ResponseItems(String),
     ResponseCancel(String),
@@ -46,6 +47,7 @@ impl Route {
             (["chat", "completions"], _) => Some(Route::Chat),
             (["responses"], _) => Some(Route::Responses),
             (["responses", "input_tokens"], _) => Some(Route::ResponseTokens),
+            (["responses", "compact"], _) => Some(Route::Compaction),
             (["responses", id], _) => Some(Route::Response(decoded(id))),
             (["responses", id, "input_items"], _) => Some(Route::ResponseItems(decoded(id))),
             (["responses", id, "cancel"], _) => Some(Route::ResponseCancel(decoded(id))),
@@ -58,7 +60,11 @@ impl Route {
 
     fn method(&self) -> &'static str {
         match self {
-            Route::Chat | Route::Responses | Route::ResponseTokens | Route::ResponseCancel(_) => "POST",
+            Route::Chat
+            | Route::Responses
+            | Route::ResponseTokens
+            | Route::Compaction
+            | Route::ResponseCancel(_) => "POST",
             _ => "GET",
         }
     }
@@ -72,7 +78,7 @@ impl Route {
     /// In whose words it answers.
     fn dialect(&self) -> Dialect {
         match self {
-            Route::Responses | Route::ResponseTokens => Dialect::Responses,
+            Route::Responses | Route::ResponseTokens | Route::Compaction => Dialect::Responses,
             _ => Dialect::OpenAi,
         }
     }
@@ -157,6 +163,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Health => send(call, record, health(app)),
         Route::Chat => relay::answer(app, call, record, |_, body, stamp| chat::decode(body, stamp)),
         Route::Responses => responses::create(app, call, record),
+        Route::Compaction => responses::compact(app, call, record),
         Route::ResponseTokens => respond(call, record, |call| responses::input_tokens(app, call)),
         Route::Response(id) if deletes => respond(call, record, |call| responses::forget(app, call, &id)),
         Route::Response(id) => respond(call, record, |call| responses::one(app, call, &id)),

@@ -132,7 +132,8 @@ pub fn call_prefix(named: &Named) -> &'static str {
     if named.is_custom { "ctc" } else { "fc" }
 }
 
-fn usage(usage: TokenUsage) -> Value {
+/// OpenAI's `usage`.
+pub fn usage(usage: TokenUsage) -> Value {
     json!({
         "input_tokens": usage.prompt,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},

@@ -8,6 +8,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
+use super::compaction;
 use super::tools::Names;
 use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
 use crate::dialect::{custom, json};
@@ -136,6 +137,10 @@ impl<'a> Conversation<'a> {
             }
             "function_call_output" | "custom_tool_call_output" => {
                 self.output(path, json::read_value(path, item)?)
+            }
+            "compaction" | "compaction_summary" => {
+                self.messages.extend(compaction::opened(item));
+                Ok(())
             }
             // bots do not take their thoughts back; tools are read with the others
             "reasoning" | "additional_tools" => Ok(()),

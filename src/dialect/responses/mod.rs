@@ -1,6 +1,7 @@
 //! OpenAI's Responses.
 
 mod answer;
+mod compaction;
 mod items;
 mod request;
 mod stream;
@@ -15,6 +16,7 @@ pub use tools::Names;
 
 use super::{Question, Stamp};
 use crate::error::Result;
+use compaction::{Compacting, Door};
 use stream::Keep;
 
 /// What this dialect needs from the side: what was kept of earlier responses, and where to keep this one.
@@ -65,6 +67,21 @@ impl Meta {
 /// Reads a request's body. Errors name the field, as a path such as `input[0].content[1].image_url`.
 pub fn decode(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Question> {
     let request = read(body, shelf.find)?;
+    let door = request.compacts.then_some(Door::Item);
+    Ok(question(request, stamp, shelf, door))
+}
+
+/// Reads the body of a request to `/responses/compact`.
+pub fn compact(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Question> {
+    let mut request = read(body, shelf.find)?;
+    (request.stream, request.stores) = (false, false);
+    let is_users = |item: &&Value| items::kind(item) == "message" && item["role"] == "user";
+    let users = request.input.iter().filter(is_users).cloned();
+    let users = users.map(|item| items::numbered(item, stamp.make_id)).collect();
+    Ok(question(request, stamp, shelf, Some(Door::Path(users))))
+}
+
+fn question(request: Request, stamp: &Stamp<'_>, shelf: Shelf<'_>, door: Option<Door>) -> Question {
     let meta = Meta {
         id: (stamp.make_id)("resp_"),
         created: stamp.now,
@@ -80,5 +97,14 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Questi
         let keep: Keep = Box::new(move |response| keep(Kept { response, ..kept }));
         keep
     });
-    Ok(Question { ask: request.ask, stream: request.stream, encoder: Box::new(Encoder::new(meta, keep)) })
+    let mut ask = request.ask;
+    let encoder = Encoder::new(meta, keep);
+    let encoder: Box<dyn super::Encoder> = match door {
+        Some(door) => {
+            compaction::ask_for_summary(&mut ask);
+            Box::new(Compacting::new(encoder, door))
+        }
+        None => Box::new(encoder),
+    };
+    Question { ask, stream: request.stream, encoder }
 }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::compaction;
 use super::items::{Conversation, id_of_response, kind};
 use super::tools::{Names, Tools, echoed};
 use crate::dialect::json;
@@ -27,6 +28,8 @@ pub struct Request {
     pub previous: Option<String>,
     /// The response shall be kept.
     pub stores: bool,
+    /// The last item asks for a compaction.
+    pub compacts: bool,
     /// `include` has `reasoning.encrypted_content`.
     pub includes_encrypted: bool,
 }
@@ -176,6 +179,7 @@ impl Raw {
             includes_usage: self.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
             names: tools.names,
             echo,
+            compacts: input.last().is_some_and(|item| kind(item) == compaction::TRIGGER),
             input,
             previous,
             stores: self.store.unwrap_or(true),
