@@ -435,6 +435,28 @@ fn room_for_responses_is_a_setting() {
 }
 
 #[test]
+fn clients_with_keys_of_the_proxys_own_do_not_see_each_others_responses() {
+    let tested = open(&[("POE_API_KEY", "poe"), ("PROXY_API_KEYS", "one,other")]);
+    let ask = |key: &str, request: &Value| {
+        let json = [("Content-Type", "application/json")];
+        tested.house.post("/v1/responses", key, &json, request.to_string().as_bytes())
+    };
+    let first = ask("one", &json!({"model": "demo-echo", "input": "x"}));
+    let id = serde_json::from_str::<Value>(&first.body).expect("JSON")["id"].clone();
+    let next = json!({"model": "demo-echo", "input": "y", "previous_response_id": id});
+    assert_eq!(["one", "other", "nobody"].map(|key| ask(key, &next).status), [200, 400, 401]);
+}
+
+#[test]
+fn faults_found_on_the_way_down_name_the_input() {
+    let tested = open(&[]);
+    let picture = json!({"type": "input_image", "image_url": "https://cats.invalid/cat.png"});
+    let reply = tested.ask(&json!({"model": "demo-echo", "input": [{"role": "user", "content": [picture]}]}));
+    let error = serde_json::from_str::<Value>(&reply.body).expect("JSON")["error"].clone();
+    assert_eq!((reply.status, &error["param"]), (400, &json!("input")), "{error}");
+}
+
+#[test]
 fn cursor_is_answered_in_the_dialect_of_the_door_that_it_knocked_at() {
     let tested = open(&[]);
     let patch = json!({"type": "custom", "name": "ApplyPatch", "format": {"type": "text"}});

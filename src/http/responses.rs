@@ -98,7 +98,9 @@ pub fn cancel(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
 /// What a response was an answer to: all items of the conversation before it, page by page.
 pub fn input_items(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
     let owner = owner(app, call)?;
-    let chain = app.responses.conversation(owner, id).ok_or_else(|| not_found(id))?;
+    let own = app.responses.get(owner, id).ok_or_else(|| not_found(id))?;
+    // what it went on from may be gone
+    let chain = app.responses.conversation(owner, id).unwrap_or_else(|| vec![own]);
     let mut items = Vec::new();
     for (at, response) in chain.iter().enumerate() {
         items.extend(parsed(&response.input));

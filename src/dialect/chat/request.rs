@@ -98,6 +98,10 @@ enum OneOrMany {
 struct RawTool {
     r#type: Option<String>,
     function: Option<RawFunction>,
+    // the way of Responses, which some editors keep to here too
+    name: Option<String>,
+    description: Option<String>,
+    parameters: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -334,7 +338,9 @@ impl Request {
     fn tools(&mut self) -> Result<Vec<Tool>> {
         let mut tools = Vec::new();
         for (position, tool) in self.tools.take().into_iter().flatten().enumerate() {
-            match (tool.r#type.as_deref().unwrap_or("function"), tool.function) {
+            let RawTool { r#type, function, name, description, parameters } = tool;
+            let function = function.or(name.map(|name| RawFunction { name, description, parameters }));
+            match (r#type.as_deref().unwrap_or("function"), function) {
                 ("function", Some(function)) => tools.push(function),
                 ("function", None) => {
                     let param = format!("tools[{position}].function");
@@ -671,10 +677,10 @@ mod tests {
         let chat = with(
             "tools",
             json!([{"type": "function", "function": {"name": "a", "strict": true}},
-                                        {"type": "web_search"}]),
+                                        {"type": "function", "name": "flat", "parameters": {}}, {"type": "web_search"}]),
         )
         .unwrap();
-        assert_eq!(chat.ask.tools.len(), 1);
+        assert_eq!(chat.ask.tools.len(), 2);
         assert!(!chat.has_functions);
         let chat = read_value(json!({"model": "m", "functions": [{"name": "b", "parameters": {}}], "function_call": {"name": "b"},
             "messages": [{"role": "user", "content": "x"},

@@ -145,7 +145,7 @@ pub fn usage(usage: TokenUsage) -> Value {
 
 /// Why a response failed, with the codes by which clients know what to do next.
 fn failure(error: &Error) -> Value {
-    json!({"code": failure_code(error.kind), "message": openai::advised(error)})
+    json!({"code": failure_code(error.kind), "message": openai::for_responses(error).message})
 }
 
 /// The code of a response that failed.

@@ -493,6 +493,25 @@ mod tests {
     }
 
     #[test]
+    fn what_n8n_and_others_send_by_default_is_accepted() {
+        for (field, value) in [
+            ("background", json!(false)),
+            ("truncation", json!("auto")),
+            ("conversation", Value::Null),
+            ("include", json!(["message.output_text.logprobs", "web_search_call.action.sources"])),
+            ("stream_options", json!({"include_obfuscation": false})),
+            ("top_logprobs", json!(0)),
+            ("max_tool_calls", json!(3)),
+            ("context_management", json!([{"type": "compaction", "compact_threshold": 1000}])),
+            ("text", json!({"format": {"type": "text"}})),
+            ("reasoning", json!({"summary": "auto"})),
+            ("metadata", json!({"a": "b"})),
+        ] {
+            assert!(with(field, value).is_ok(), "{field}");
+        }
+    }
+
+    #[test]
     fn formats_and_limits() {
         let format = |format: Value| with("text", json!({ "format": format })).unwrap().ask.format;
         assert!(matches!(format(json!({"type": "text"})), Format::Text));

@@ -400,9 +400,8 @@ impl dialect::Encoder for Encoder {
     /// The end of a stream that failed. A call that is open stays open: nobody shall take it for complete.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.begin(out);
-        let fields = json!({
-            "code": failure_code(error.kind), "message": openai::advised(error), "param": error.param,
-        });
+        let Error { kind, message, param, .. } = openai::for_responses(error);
+        let fields = json!({"code": failure_code(kind), "message": message, "param": param});
         self.tell("error", fields, out);
         let output = std::mem::take(&mut self.output);
         let response = response(&self.meta, &State::Failed(error), output);
