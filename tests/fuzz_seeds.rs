@@ -59,6 +59,11 @@ fn ollama_request() {
     run("ollama_request", checks::ollama_request);
 }
 
+#[test]
+fn responses_request() {
+    run("responses_request", checks::responses_request);
+}
+
 fn run(target: &str, check: fn(&[u8])) {
     let seeds = seeds(target);
     for (name, seed) in &seeds {

@@ -7,7 +7,8 @@ mod thinking;
 mod tool_xml;
 
 pub use request::{
-    chat_request, completions_request, images_request, messages_request, ollama_request, speech_request,
+    chat_request, completions_request, images_request, messages_request, ollama_request, responses_request,
+    speech_request,
 };
 pub use sse::sse;
 pub use thinking::thinking;

@@ -1,20 +1,24 @@
 //! A request in any dialect: any bytes are refused in so many words or become a query for Poe, whichever way the tools go.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use poe2openai::attach::to_user_turns;
+use poe2openai::dialect::responses::{self, Kept, Shelf};
 use poe2openai::dialect::{
     Dialect, Question, Stamp, chat, completions, form, images, messages, ollama, speech,
 };
 use poe2openai::error::{Error, Kind, Result};
 use poe2openai::exchange::{
-    Ask, Attachment, Event, FileSource, Finish, Part, Reply, ToolXml, carry_in_prompt, carry_pictures,
-    check_tool_turns, firmer, json_format,
+    Ask, Attachment, Event, FileSource, Finish, Part, Reply, ToolCall, ToolXml, carry_in_prompt,
+    carry_pictures, check_tool_turns, firmer, json_format,
 };
 use poe2openai::poe::{Entry, encode_query, fit_parameters, parse_catalog};
 use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 
 use super::replay::{Answer, fold};
 
@@ -79,6 +83,49 @@ pub fn speech_request(body: &[u8]) {
         Ok(ask) => asked(&[ask], body),
         Err(error) => refusal(&error, body),
     }
+}
+
+/// Checks one input as a request for a response, and what is kept of it as the beginning of the next.
+pub fn responses_request(body: &[u8]) {
+    request(body, |body, stamp| {
+        responses::decode(body, stamp, Shelf { find: &earlier, keep: Box::new(drop), clock: || 0 })
+    });
+    let stamp = Stamp { now: 0, make_id: &|prefix| format!("{prefix}2") };
+    let kept = Rc::new(RefCell::new(None));
+    let shelf = Rc::clone(&kept);
+    let keep = Box::new(move |done: Kept| drop(shelf.borrow_mut().replace(done)));
+    let Ok(mut question) = responses::decode(body, &stamp, Shelf { find: &earlier, keep, clock: || 0 })
+    else {
+        return;
+    };
+    let names = question.asks.iter().flat_map(|ask| &ask.tools).map(|tool| tool.name.clone());
+    let call = |name| ToolCall { id: "c".into(), name, arguments: "{\"input\":\"x\"}".into() };
+    let reply = Reply { text: "text".into(), tool_calls: names.map(call).collect(), ..Reply::default() };
+    let answer: Value = serde_json::from_slice(&question.encoder.whole(&[reply])).expect("an answer is JSON");
+    let Some(kept) = kept.take() else { return };
+    assert!(kept.input.iter().all(|item| item["id"].is_string()), "every item has an id");
+    if answer["instructions"].is_array() {
+        return; // they are not kept, and a call may stand in them
+    }
+    let mut items = kept.previous.and_then(|id| earlier(&id)).unwrap_or_default();
+    items.extend(kept.input);
+    items.extend(answer["output"].as_array().expect("output").iter().cloned());
+    let tools = &answer["tools"];
+    let next =
+        json!({"model": "m", "input": "more", "previous_response_id": "resp_2", "tools": tools}).to_string();
+    let find = |_: &str| Some(items.clone());
+    let shelf = Shelf { find: &find, keep: Box::new(drop), clock: || 0 };
+    if let Err(error) = responses::decode(next.as_bytes(), &stamp, shelf) {
+        panic!("what was kept cannot be gone on from: {error}");
+    }
+}
+
+/// What was kept of an earlier response.
+fn earlier(id: &str) -> Option<Vec<Value>> {
+    let question = json!({"id": "msg_1", "type": "message", "role": "user", "content": "one"});
+    let call =
+        json!({"id": "fc_1_0", "type": "function_call", "call_id": "c0", "name": "a", "arguments": "{}"});
+    (id == "resp_1").then(|| vec![question, call])
 }
 
 /// Checks one input of a dialect.
@@ -155,7 +202,9 @@ fn prepare(mut ask: Ask, entry: Option<&Entry>, body: &[u8]) {
 const VALUES: [&str; 4] = ["{}", r#"{"a":{"a":[1,"x",null]},"b":-0.5}"#, "[[],1e300]", "\"a\""];
 
 fn refusal(error: &Error, body: &[u8]) {
-    assert!(matches!(error.kind, Kind::InvalidRequest | Kind::ThreadUnsupported), "{error}");
+    let is_clients =
+        matches!(error.kind, Kind::InvalidRequest | Kind::ThreadUnsupported | Kind::PreviousNotFound);
+    assert!(is_clients, "{error}");
     for dialect in [Dialect::OpenAi, Dialect::Responses, Dialect::Anthropic, Dialect::Ollama] {
         let answer = dialect.error_answer(error);
         serde_json::from_slice::<IgnoredAny>(&answer).expect("an error is JSON");

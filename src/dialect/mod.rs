@@ -26,7 +26,7 @@ pub enum Dialect {
     /// OpenAI's.
     #[default]
     OpenAi,
-    /// OpenAI's as clients of Responses read them: a rate limit says in its message when to try again.
+    /// OpenAI's as clients of Responses read them.
     Responses,
     /// Anthropic's.
     Anthropic,
@@ -39,9 +39,7 @@ impl Dialect {
     pub fn error_answer(self, error: &Error) -> Vec<u8> {
         match self {
             Dialect::OpenAi => openai::error_answer(error),
-            Dialect::Responses => {
-                openai::error_answer(&Error { message: openai::advised(error), ..error.clone() })
-            }
+            Dialect::Responses => openai::error_answer(&openai::for_responses(error)),
             Dialect::Anthropic => anthropic::error_answer(error),
             Dialect::Ollama => ollama::error_answer(error),
         }

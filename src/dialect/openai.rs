@@ -29,15 +29,20 @@ pub fn message(error: &Error) -> Cow<'_, str> {
     Cow::Owned(format!("{said}. This model's maximum context length is {length}."))
 }
 
-/// What the error says, and in so many words when to try again: clients read it there.
-pub fn advised(error: &Error) -> String {
-    match (error.kind, error.retry_after) {
+/// The error as clients of Responses read it: it says in so many words when to try again, and calls the conversation
+/// by its name there.
+pub fn for_responses(error: &Error) -> Error {
+    let message = match (error.kind, error.retry_after) {
         (Kind::RateLimited, Some(wait)) => {
             let seconds = wait.as_secs_f64().ceil().max(1.0);
             format!("{}. Please try again in {seconds}s.", error.message.trim_end_matches('.'))
         }
-        _ => error.message.clone(),
-    }
+        _ => message(error).into_owned(),
+    };
+    // turns and items are not numbered alike
+    let is_turn = error.param.as_deref().is_some_and(|param| param.starts_with("messages"));
+    let param = if is_turn { Some("input".to_owned()) } else { error.param.clone() };
+    Error { message, param, ..error.clone() }
 }
 
 /// OpenAI's `type` and `code`.

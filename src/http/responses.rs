@@ -12,8 +12,8 @@ use super::record::Record;
 use super::relay;
 use super::router::{client_key, poe_key};
 use crate::app::App;
-use crate::dialect::Stamp;
 use crate::dialect::responses::{self, Kept, Shelf};
+use crate::dialect::{Question, Stamp};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::prompt_tokens;
 use crate::ids::id;
@@ -26,6 +26,20 @@ const MOST_PAGE: usize = 100;
 
 /// Answers a request for a response.
 pub fn create(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
+    ask(app, call, record, responses::decode)
+}
+
+/// Answers a request to sum a conversation up.
+pub fn compact(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
+    ask(app, call, record, responses::compact)
+}
+
+fn ask(
+    app: &App,
+    call: &mut Call<'_>,
+    record: &mut Record,
+    decode: fn(&[u8], &Stamp<'_>, Shelf<'_>) -> Result<Question>,
+) -> io::Result<()> {
     let shown = client_key(app, call.head());
     relay::answer(app, call, record, |_, body, stamp| {
         let owner = Owner::of(&shown?);
@@ -36,7 +50,7 @@ pub fn create(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result
             let input = Value::from(input).to_string().into_bytes();
             kept.keep(owner, &id, Response { previous, input, response });
         });
-        responses::decode(body, stamp, Shelf { find: &find, keep, clock: relay::now })
+        decode(body, stamp, Shelf { find: &find, keep, clock: relay::now })
     })
 }
 
@@ -84,7 +98,9 @@ pub fn cancel(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
 /// What a response was an answer to: all items of the conversation before it, page by page.
 pub fn input_items(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
     let owner = owner(app, call)?;
-    let chain = app.responses.conversation(owner, id).ok_or_else(|| not_found(id))?;
+    let own = app.responses.get(owner, id).ok_or_else(|| not_found(id))?;
+    // what it went on from may be gone
+    let chain = app.responses.conversation(owner, id).unwrap_or_else(|| vec![own]);
     let mut items = Vec::new();
     for (at, response) in chain.iter().enumerate() {
         items.extend(parsed(&response.input));

@@ -29,6 +29,7 @@ enum Route {
     Speech,
     Responses,
     ResponseTokens,
+    Compaction,
     Response(String),
     ResponseItems(String),
     ResponseCancel(String),
@@ -74,6 +75,7 @@ impl Route {
             (["audio", "speech"], _) => Some(Route::Speech),
             (["responses"], _) => Some(Route::Responses),
             (["responses", "input_tokens"], _) => Some(Route::ResponseTokens),
+            (["responses", "compact"], _) => Some(Route::Compaction),
             (["responses", id], _) => Some(Route::Response(decoded(id))),
             (["responses", id, "input_items"], _) => Some(Route::ResponseItems(decoded(id))),
             (["responses", id, "cancel"], _) => Some(Route::ResponseCancel(decoded(id))),
@@ -121,7 +123,7 @@ impl Route {
     /// In whose words it answers a request that speaks `dialect` by its head.
     fn dialect(&self, dialect: Dialect) -> Dialect {
         match self {
-            Route::Responses | Route::ResponseTokens => Dialect::Responses,
+            Route::Responses | Route::ResponseTokens | Route::Compaction => Dialect::Responses,
             Route::Messages | Route::CountTokens | Route::Events => Dialect::Anthropic,
             Route::Ollama(_) => Dialect::Ollama,
             Route::Unserved(route) => route.dialect,
@@ -146,6 +148,7 @@ impl Route {
             Route::Speech => "/v1/audio/speech",
             Route::Responses => "/v1/responses",
             Route::ResponseTokens => "/v1/responses/input_tokens",
+            Route::Compaction => "/v1/responses/compact",
             Route::Response(_) => "/v1/responses/{id}",
             Route::ResponseItems(_) => "/v1/responses/{id}/input_items",
             Route::ResponseCancel(_) => "/v1/responses/{id}/cancel",
@@ -291,6 +294,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::ImageEdits => works::edit(app, call, record),
         Route::Speech => works::speech(app, call, record),
         Route::Responses => responses::create(app, call, record),
+        Route::Compaction => responses::compact(app, call, record),
         Route::ResponseTokens => respond(call, record, |call| responses::input_tokens(app, call)),
         Route::Response(id) if deletes => respond(call, record, |call| responses::forget(app, call, &id)),
         Route::Response(id) => respond(call, record, |call| responses::one(app, call, &id)),

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the client checks against `poe2openai --demo` and prints one line for each.
 
-    run.py SERVER PYTHON AIDER NODE_MODULES [GROUP…]
+    run.py SERVER PYTHON AIDER AGENTS NODE_MODULES [GROUP…]
 
-SERVER is the program to try, PYTHON and AIDER are virtual environments, NODE_MODULES is what `npm ci` made. A group is the
+SERVER is the program to try, PYTHON, AIDER and AGENTS are virtual environments, NODE_MODULES is what `npm ci` made. A group is the
 name of a script in this directory without its suffix; without any, all run. A check that stands in pending.txt has to fail;
 any other has to pass.
 """
@@ -30,6 +30,9 @@ GROUPS = {
     "ollama_client": 120,
     "anthropic_python": 120,
     "anthropic_node": 120,
+    "responses_python": 120,
+    "responses_node": 120,
+    "agents_client": 120,
     "poe_peer": 120,
     "langchain_client": 120,
     "litellm_client": 120,
@@ -85,11 +88,12 @@ def pending():
     return [line for line in lines if line]
 
 
-def interpreter(group, python, aider, scratch):
+def interpreter(group, environments, scratch):
     """The command that runs a group."""
     script = next(path for path in (HERE / f"{group}.py", HERE / f"{group}.mjs") if path.exists())
     if script.suffix == ".py":
-        return [str((aider if group.startswith("aider") else python) / "bin/python"), str(script)]
+        environment = environments.get(group.split("_")[0], environments["python"])
+        return [str(environment / "bin/python"), str(script)]
     # modules are looked up beside the script, so it runs from where npm put them
     for file in HERE.glob("*.mjs"):
         shutil.copy(file, scratch)
@@ -114,8 +118,9 @@ def run_group(command, environment, seconds, log, cwd):
 
 
 def main():
-    program, python, aider, modules = (Path(argument).absolute() for argument in sys.argv[1:5])
-    groups = sys.argv[5:] or list(GROUPS)
+    program, python, aider, agents, modules = (Path(argument).absolute() for argument in sys.argv[1:6])
+    environments = {"python": python, "aider": aider, "agents": agents}
+    groups = sys.argv[6:] or list(GROUPS)
     expected = pending()
     passed, late, early, wrong = [], [], [], []
     clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
@@ -141,7 +146,7 @@ def main():
             log = scratch / f"{group}.log"
             place = scratch / f"{group}.work"
             place.mkdir()
-            command = interpreter(group, python, aider, scratch)
+            command = interpreter(group, environments, scratch)
             lines, end = run_group(command, environment, GROUPS[group], log, place)
             outcomes = []
             for line in lines:

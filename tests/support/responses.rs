@@ -200,7 +200,7 @@ impl Stream {
         } else if name.ends_with("part.done") {
             assert_eq!(event["part"]["text"], item.said.as_str());
         }
-        if item.events.last().is_none_or(|last| last != name) {
+        if !name.ends_with(".delta") || item.events.last().is_none_or(|last| last != name) {
             item.events.push(name.to_owned());
         }
     }

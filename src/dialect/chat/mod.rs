@@ -1,6 +1,7 @@
 //! OpenAI's Chat Completions.
 
 mod answer;
+mod cursor;
 mod request;
 mod stream;
 
@@ -8,6 +9,8 @@ use serde_json::{Value, json};
 
 pub(in crate::dialect) use request::{OneOrMany, choices};
 pub use stream::Encoder;
+
+use request::Body;
 
 use super::{Question, Stamp};
 use crate::error::Result;
@@ -28,7 +31,10 @@ pub struct Meta {
 
 /// Reads a request's body. Errors name the field, as a path such as `messages[0].content`.
 pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
-    let chat = request::read(body)?;
+    let chat = match request::read(body)? {
+        Body::Chat(chat) => chat,
+        Body::Responses => return cursor::decode(body, stamp),
+    };
     let meta = Meta {
         id: (stamp.make_id)("chatcmpl-"),
         created: stamp.now,

@@ -28,10 +28,22 @@ pub struct Chat {
     pub has_functions: bool,
 }
 
+/// A body that was posted to Chat Completions.
+#[derive(Debug)]
+pub enum Body {
+    /// A chat.
+    Chat(Box<Chat>),
+    /// One of Responses: it has `input` in place of `messages`.
+    Responses,
+}
+
 /// Reads a request's body. Errors name the field, as a path such as `messages[0].content`.
-pub fn read(body: &[u8]) -> Result<Chat> {
+pub fn read(body: &[u8]) -> Result<Body> {
     let request: Request = json::read(body)?;
-    request.into_chat()
+    if request.messages.is_none() && request.rest.get("input").is_some_and(|input| !input.is_null()) {
+        return Ok(Body::Responses);
+    }
+    request.into_chat().map(|chat| Body::Chat(Box::new(chat)))
 }
 
 #[derive(Deserialize)]
@@ -104,6 +116,10 @@ impl OneOrMany {
 struct RawTool {
     r#type: Option<String>,
     function: Option<RawFunction>,
+    // the way of Responses, which some editors keep to here too
+    name: Option<String>,
+    description: Option<String>,
+    parameters: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -325,7 +341,9 @@ impl Request {
     fn tools(&mut self) -> Result<Vec<Tool>> {
         let mut tools = Vec::new();
         for (position, tool) in self.tools.take().into_iter().flatten().enumerate() {
-            match (tool.r#type.as_deref().unwrap_or("function"), tool.function) {
+            let RawTool { r#type, function, name, description, parameters } = tool;
+            let function = function.or(name.map(|name| RawFunction { name, description, parameters }));
+            match (r#type.as_deref().unwrap_or("function"), function) {
                 ("function", Some(function)) => tools.push(function),
                 ("function", None) => {
                     let param = format!("tools[{position}].function");
@@ -548,11 +566,14 @@ mod tests {
     use crate::error::Kind;
     use serde_json::json;
 
-    fn read_value(value: Value) -> Result<Chat> {
-        read(value.to_string().as_bytes())
+    fn read_value(value: Value) -> Result<Box<Chat>> {
+        match read(value.to_string().as_bytes())? {
+            Body::Chat(chat) => Ok(chat),
+            Body::Responses => panic!("{value}"),
+        }
     }
 
-    fn with(field: &str, value: Value) -> Result<Chat> {
+    fn with(field: &str, value: Value) -> Result<Box<Chat>> {
         let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
         request[field] = value;
         read_value(request)
@@ -668,10 +689,10 @@ mod tests {
         let chat = with(
             "tools",
             json!([{"type": "function", "function": {"name": "a", "strict": true}},
-                                        {"type": "web_search"}]),
+                                        {"type": "function", "name": "flat", "parameters": {}}, {"type": "web_search"}]),
         )
         .unwrap();
-        assert_eq!(chat.ask.tools.len(), 1);
+        assert_eq!(chat.ask.tools.len(), 2);
         assert!(!chat.has_functions);
         let chat = read_value(json!({"model": "m", "functions": [{"name": "b", "parameters": {}}], "function_call": {"name": "b"},
             "messages": [{"role": "user", "content": "x"},

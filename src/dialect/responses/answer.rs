@@ -132,7 +132,8 @@ pub fn call_prefix(named: &Named) -> &'static str {
     if named.is_custom { "ctc" } else { "fc" }
 }
 
-fn usage(usage: TokenUsage) -> Value {
+/// OpenAI's `usage`.
+pub fn usage(usage: TokenUsage) -> Value {
     json!({
         "input_tokens": usage.prompt,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
@@ -144,7 +145,7 @@ fn usage(usage: TokenUsage) -> Value {
 
 /// Why a response failed, with the codes by which clients know what to do next.
 fn failure(error: &Error) -> Value {
-    json!({"code": failure_code(error.kind), "message": openai::advised(error)})
+    json!({"code": failure_code(error.kind), "message": openai::for_responses(error).message})
 }
 
 /// The code of a response that failed.

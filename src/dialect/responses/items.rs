@@ -8,6 +8,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
+use super::compaction;
 use super::tools::Names;
 use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
 use crate::dialect::{custom, json};
@@ -136,6 +137,10 @@ impl<'a> Conversation<'a> {
             }
             "function_call_output" | "custom_tool_call_output" => {
                 self.output(path, json::read_value(path, item)?)
+            }
+            "compaction" | "compaction_summary" => {
+                self.messages.extend(compaction::opened(item));
+                Ok(())
             }
             // bots do not take their thoughts back; tools are read with the others
             "reasoning" | "additional_tools" => Ok(()),
@@ -308,5 +313,149 @@ pub fn id_of_response(item: &str) -> Option<String> {
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(_), Some(random), Some(_), None) => Some(format!("resp_{random}")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(items: Value) -> Result<Vec<Message>> {
+        let names = Names::default();
+        let mut conversation = Conversation::new(&names);
+        for (at, item) in items.as_array().unwrap().iter().enumerate() {
+            conversation.add(&format!("input[{at}]"), item)?;
+        }
+        Ok(conversation.messages)
+    }
+
+    #[test]
+    fn messages_in_every_form() {
+        let turns = turns(json!([
+            {"role": "user", "content": "a"},
+            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "b"}]},
+            {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [
+                {"type": "output_text", "text": "c", "annotations": [], "logprobs": []}]},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "d"}]},
+            {"role": "system", "content": null}
+        ]));
+        let turns: Vec<_> = turns.unwrap().iter().map(|turn| (turn.role, turn.text())).collect();
+        let expected = [
+            (Role::User, "a"),
+            (Role::System, "b"),
+            (Role::Assistant, "c"),
+            (Role::Assistant, "d"),
+            (Role::System, ""),
+        ];
+        assert_eq!(turns, expected.map(|(role, text)| (role, text.to_owned())));
+    }
+
+    #[test]
+    fn one_answer_is_one_turn_with_all_its_calls() {
+        let turns = turns(json!([
+            {"role": "user", "content": "x"},
+            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "rs_1"},
+            {"role": "assistant", "content": "before"},
+            {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}"},
+            {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c2", "name": "patch", "input": "+\"x\""},
+            {"type": "message", "role": "assistant", "content": "after"},
+            {"type": "function_call", "call_id": "c3", "name": "f", "arguments": {"a": 1}},
+            {"type": "function_call_output", "call_id": "c1", "output": "plain"},
+            {"type": "custom_tool_call_output", "call_id": "c2", "output": [
+                {"type": "input_text", "text": "part"}, {"type": "input_image", "image_url": "https://x/y.png"}]},
+            {"type": "function_call_output", "call_id": "c3", "output": {"ok": true}}
+        ]))
+        .unwrap();
+        let roles: Vec<Role> = turns.iter().map(|turn| turn.role).collect();
+        assert_eq!(roles, [Role::User, Role::Assistant, Role::Tool, Role::Tool, Role::Tool]);
+        assert_eq!(turns[1].text(), "before\nafter");
+        let calls: Vec<_> = turns[1].tool_calls.iter().map(|call| call.arguments.as_str()).collect();
+        assert_eq!(calls, ["{}", r#"{"input":"+\"x\""}"#, r#"{"a":1}"#]);
+        assert_eq!((turns[2].text().as_str(), turns[4].text().as_str()), ("plain", r#"{"ok":true}"#));
+        assert_eq!((turns[3].parts.len(), turns[3].tool_call_id.as_deref()), (2, Some("c2")));
+    }
+
+    #[test]
+    fn what_means_nothing_to_bots_is_passed_over() {
+        let turns = turns(json!([
+            {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}},
+            {"type": "invented", "content": 7},
+            {"type": "compaction_trigger"},
+            {"type": "additional_tools", "tools": []},
+            {"role": "user", "content": "x"}
+        ]));
+        assert_eq!(turns.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn faults_name_their_place() {
+        let user = |part: Value| json!([{"role": "user", "content": [part]}]);
+        let cases = [
+            (json!([{"role": "king", "content": "x"}]), "input[0].role"),
+            (json!([{"content": "x"}]), "input[0]"),
+            (json!([{"role": "user", "content": 7}]), "input[0].content"),
+            (json!([7]), "input[0]"),
+            (user(json!({"type": "input_text"})), "input[0].content[0].text"),
+            (user(json!({"type": "input_text", "text": 7})), "input[0].content[0].text"),
+            (user(json!({"type": "hologram"})), "input[0].content[0].type"),
+            (user(json!({"type": "input_image"})), "input[0].content[0].image_url"),
+            (user(json!({"type": "input_image", "file_id": "f"})), "input[0].content[0].file_id"),
+            (user(json!({"type": "input_image", "image_url": "ftp://x"})), "input[0].content[0].image_url"),
+            (user(json!({"type": "input_file"})), "input[0].content[0].file_data"),
+            (user(json!({"type": "input_file", "file_id": "f"})), "input[0].content[0].file_id"),
+            (user(json!({"type": "input_file", "file_data": "%"})), "input[0].content[0].file_data"),
+            (user(json!({"type": "input_file", "file_url": "x"})), "input[0].content[0].file_url"),
+            (user(json!({"type": "input_audio"})), "input[0].content[0].input_audio"),
+            (json!([{"type": "function_call", "name": "f"}]), "input[0].call_id"),
+            (json!([{"type": "function_call", "call_id": "c"}]), "input[0]"),
+            (
+                json!([{"type": "custom_tool_call", "call_id": "c", "name": "f", "input": {}}]),
+                "input[0].input",
+            ),
+            (json!([{"type": "function_call_output", "call_id": "c", "output": "x"}]), "input[0].call_id"),
+            (json!([{"type": "function_call_output", "output": "x"}]), "input[0]"),
+        ];
+        for (items, param) in cases {
+            let error = turns(items.clone()).err().unwrap_or_else(|| panic!("{items}"));
+            assert_eq!(error.param.as_deref(), Some(param), "{items}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_in_every_form() {
+        let parts = json!([
+            {"type": "input_image", "image_url": "https://x/y.png", "detail": "low"},
+            {"type": "input_image", "image_url": {"url": "data:image/png;base64,AAEC"}},
+            {"type": "input_file", "filename": "a.pdf", "file_data": "AAEC"},
+            {"type": "input_file", "filename": "a", "file_data": "data:text/csv;base64,AAEC"},
+            {"type": "input_file", "file_url": "https://x/y.pdf"},
+            {"type": "input_audio", "input_audio": {"data": "AAEC", "format": "mp3"}}
+        ]);
+        let turns = turns(json!([{"role": "user", "content": parts}])).unwrap();
+        let kind = |part: &Part| match part {
+            Part::File(FileSource::Data { content_type, .. }) => content_type.clone(),
+            Part::File(FileSource::Link { url, .. }) => url.clone(),
+            other => panic!("{other:?}"),
+        };
+        let kinds: Vec<_> = turns[0].parts.iter().map(kind).collect();
+        let expected =
+            ["https://x/y.png", "image/png", "application/pdf", "text/csv", "https://x/y.pdf", "audio/mpeg"];
+        assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn items_are_kept_in_their_long_form_with_an_id() {
+        let make_id = |prefix: &str| format!("{prefix}1");
+        let item = numbered(json!({"role": "user", "content": "x"}), &make_id);
+        let expected = json!({"id": "msg_1", "type": "message", "status": "completed", "role": "user",
+                              "content": [{"type": "input_text", "text": "x"}]});
+        assert_eq!(item, expected);
+        let answer = numbered(json!({"role": "assistant", "content": "x"}), &make_id);
+        assert_eq!(answer["content"][0]["type"], "output_text");
+        let output = json!({"type": "function_call_output", "call_id": "c", "output": "x"});
+        assert_eq!(numbered(output, &make_id)["id"], "fco_1");
+        assert_eq!(numbered(json!({"type": "invented", "id": "own"}), &make_id)["id"], "own");
+        assert_eq!(id_of_response("msg_abc_3").as_deref(), Some("resp_abc"));
+        assert_eq!((id_of_response("msg_abc"), id_of_response("")), (None, None));
     }
 }

@@ -1,6 +1,7 @@
 //! OpenAI's Responses.
 
 mod answer;
+mod compaction;
 mod items;
 mod request;
 mod stream;
@@ -11,12 +12,13 @@ use serde_json::{Map, Value};
 use answer::failure_code;
 pub use request::{Request, read};
 pub use stream::Encoder;
+pub use tools::Names;
 
 use super::{Question, Stamp};
 use crate::error::Result;
 use crate::exchange::Door;
+use compaction::{Compacting, Wanted};
 use stream::Keep;
-use tools::Names;
 
 /// What this dialect needs from the side: what was kept of earlier responses, and where to keep this one.
 pub struct Shelf<'a> {
@@ -72,6 +74,21 @@ struct Named {
 /// Reads a request's body. Errors name the field, as a path such as `input[0].content[1].image_url`.
 pub fn decode(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Question> {
     let request = read(body, shelf.find)?;
+    let wanted = request.compacts.then_some(Wanted::Item);
+    Ok(question(request, stamp, shelf, wanted))
+}
+
+/// Reads the body of a request to `/responses/compact`.
+pub fn compact(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Question> {
+    let mut request = read(body, shelf.find)?;
+    (request.stream, request.stores) = (false, false);
+    let is_users = |item: &&Value| items::kind(item) == "message" && item["role"] == "user";
+    let users = request.input.iter().filter(is_users).cloned();
+    let users = users.map(|item| items::numbered(item, stamp.make_id)).collect();
+    Ok(question(request, stamp, shelf, Some(Wanted::List(users))))
+}
+
+fn question(request: Request, stamp: &Stamp<'_>, shelf: Shelf<'_>, wanted: Option<Wanted>) -> Question {
     let meta = Meta {
         id: (stamp.make_id)("resp_"),
         created: stamp.now,
@@ -92,10 +109,15 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Questi
         });
         keep
     });
-    Ok(Question {
-        asks: vec![request.ask],
-        stream: request.stream,
-        door: Some(Door::Responses),
-        encoder: Box::new(Encoder::new(meta, keep)),
-    })
+    let mut ask = request.ask;
+    let encoder = Encoder::new(meta, keep);
+    // what asks for a summary is ours: no door of Poe's knows it
+    let (encoder, door): (Box<dyn super::Encoder>, _) = match wanted {
+        Some(wanted) => {
+            compaction::ask_for_summary(&mut ask);
+            (Box::new(Compacting::new(encoder, wanted)), None)
+        }
+        None => (Box::new(encoder), Some(Door::Responses)),
+    };
+    Question { asks: vec![ask], stream: request.stream, door, encoder }
 }

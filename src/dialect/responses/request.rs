@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::compaction;
 use super::items::{Conversation, id_of_response, kind};
 use super::tools::{Names, Tools, echoed};
 use crate::dialect::json;
@@ -27,6 +28,8 @@ pub struct Request {
     pub previous: Option<String>,
     /// The response shall be kept.
     pub stores: bool,
+    /// The last item asks for a compaction.
+    pub compacts: bool,
     /// `include` has `reasoning.encrypted_content`.
     pub includes_encrypted: bool,
 }
@@ -176,6 +179,7 @@ impl Raw {
             includes_usage: self.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
             names: tools.names,
             echo,
+            compacts: input.last().is_some_and(|item| kind(item) == compaction::TRIGGER),
             input,
             previous,
             stores: self.store.unwrap_or(true),
@@ -361,4 +365,201 @@ impl Raw {
 fn not_found(id: &str) -> Error {
     let message = format!("Previous response with id '{id}' not found.");
     Error::new(Kind::PreviousNotFound, message).about("previous_response_id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::ToolChoice;
+
+    fn read_value(request: Value) -> Result<Request> {
+        read(request.to_string().as_bytes(), &|_| None)
+    }
+
+    fn with(field: &str, value: Value) -> Result<Request> {
+        let mut request = json!({"model": "m", "input": "x"});
+        request[field] = value;
+        read_value(request)
+    }
+
+    #[test]
+    fn input_as_text_and_as_items_with_instructions_before_it() {
+        let request =
+            read_value(json!({"model": " m ", "input": "x", "instructions": "be brief", "stream": true}));
+        let Request { ask, stream, stores, .. } = request.unwrap();
+        let turns: Vec<_> = ask.messages.iter().map(|turn| (turn.role, turn.text())).collect();
+        assert_eq!(turns, [(Role::System, "be brief".into()), (Role::User, "x".into())]);
+        assert!(stream && stores && ask.model == "m" && ask.choices == 1);
+        let items = json!([{"role": "user", "content": "x"}, {"role": "developer", "content": "y"}]);
+        assert_eq!(with("input", items).unwrap().ask.messages.len(), 2);
+        assert!(!with("store", json!(false)).unwrap().stores);
+    }
+
+    #[test]
+    fn faults_name_the_field() {
+        let cases = [
+            ("model", Value::Null, "model"),
+            ("model", json!(" "), "model"),
+            ("input", Value::Null, "input"),
+            ("input", json!([]), "input"),
+            ("input", json!(7), "input"),
+            ("input", json!([{"type": "reasoning", "summary": []}]), "input"),
+            ("stream", json!("yes"), "stream"),
+            ("temperature", json!(3), "temperature"),
+            ("top_p", json!(-1), "top_p"),
+            ("max_output_tokens", json!(0), "max_output_tokens"),
+            ("max_output_tokens", json!("x"), "max_output_tokens"),
+            ("background", json!(true), "background"),
+            ("conversation", json!("conv_1"), "conversation"),
+            ("conversation", json!({"id": "conv_1"}), "conversation"),
+            ("prompt", json!({"id": "p"}), "prompt"),
+            ("top_logprobs", json!(1), "top_logprobs"),
+            ("tools", json!([{"type": "function"}]), "tools[0]"),
+            ("tool_choice", json!("maybe"), "tool_choice"),
+            ("text", json!({"format": {"type": "xml"}}), "text.format.type"),
+            ("text", json!({"format": {"type": "json_schema", "name": "x"}}), "text.format.schema"),
+            ("text", json!({"format": {}}), "text.format"),
+            ("metadata", json!(7), "metadata"),
+        ];
+        for (field, value, param) in cases {
+            let error = with(field, value.clone()).err().unwrap_or_else(|| panic!("{field}: {value}"));
+            assert_eq!(error.param.as_deref(), Some(param), "{field}: {value}: {error}");
+            assert_eq!(error.kind, Kind::InvalidRequest);
+        }
+        for body in ["", "{", "[]", "7", "{\"model\":\"m\",\"input\":\"x\"} x"] {
+            assert_eq!(read(body.as_bytes(), &|_| None).err().unwrap().kind, Kind::InvalidRequest, "{body}");
+        }
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        for field in [
+            "instructions",
+            "previous_response_id",
+            "conversation",
+            "background",
+            "prompt",
+            "stream",
+            "stream_options",
+            "store",
+            "include",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+            "text",
+            "reasoning",
+            "max_output_tokens",
+            "temperature",
+            "top_p",
+            "top_logprobs",
+            "metadata",
+            "truncation",
+            "user",
+            "service_tier",
+        ] {
+            assert!(with(field, Value::Null).is_ok(), "{field}");
+        }
+    }
+
+    #[test]
+    fn what_codex_sends_is_understood() {
+        let request = read_value(json!({
+            "model": "m", "instructions": "you are Codex", "stream": true, "store": false, "tool_choice": "auto",
+            "parallel_tool_calls": true, "include": ["reasoning.encrypted_content"], "prompt_cache_key": "k",
+            "client_metadata": {"x": "y"}, "reasoning": {"effort": "high", "summary": "auto"},
+            "text": {"verbosity": "low"},
+            "input": [{"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "d"}]},
+                      {"type": "additional_tools", "role": "developer", "tools": [{"type": "function", "name": "late"}]},
+                      {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "u"}]}],
+            "tools": [{"type": "function", "name": "shell", "strict": false, "parameters": {}},
+                      {"type": "custom", "name": "apply_patch", "description": "d", "format": {"type": "grammar",
+                       "syntax": "lark", "definition": "start: x"}},
+                      {"type": "namespace", "name": "n", "description": "", "tools": []}, {"type": "web_search"},
+                      {"type": "image_generation", "output_format": "png"}]
+        }));
+        let request = request.unwrap();
+        let names: Vec<_> = request.ask.tools.iter().map(|tool| tool.name.as_str()).collect();
+        assert_eq!(names, ["shell", "apply_patch", "late"]);
+        assert!(request.includes_encrypted && !request.stores);
+        assert_eq!(request.ask.reasoning.unwrap().effort.as_deref(), Some("high"));
+        assert_eq!(request.ask.tool_choice, ToolChoice::Auto);
+        for hint in ["verbosity", "web_search_options", "client_metadata"] {
+            assert!(request.ask.hints.contains_key(hint), "{hint}");
+        }
+        assert_eq!(request.echo["tools"].as_array().map(Vec::len), Some(5));
+        assert_eq!(request.echo["text"], json!({"format": {"type": "text"}, "verbosity": "low"}));
+        assert_eq!(request.echo["reasoning"], json!({"effort": "high", "summary": "auto"}));
+        assert_eq!(request.echo["prompt_cache_key"], "k");
+    }
+
+    #[test]
+    fn what_n8n_and_others_send_by_default_is_accepted() {
+        for (field, value) in [
+            ("background", json!(false)),
+            ("truncation", json!("auto")),
+            ("conversation", Value::Null),
+            ("include", json!(["message.output_text.logprobs", "web_search_call.action.sources"])),
+            ("stream_options", json!({"include_obfuscation": false})),
+            ("top_logprobs", json!(0)),
+            ("max_tool_calls", json!(3)),
+            ("context_management", json!([{"type": "compaction", "compact_threshold": 1000}])),
+            ("text", json!({"format": {"type": "text"}})),
+            ("reasoning", json!({"summary": "auto"})),
+            ("metadata", json!({"a": "b"})),
+        ] {
+            assert!(with(field, value).is_ok(), "{field}");
+        }
+    }
+
+    #[test]
+    fn formats_and_limits() {
+        let format = |format: Value| with("text", json!({ "format": format })).unwrap().ask.format;
+        assert!(matches!(format(json!({"type": "text"})), Format::Text));
+        assert!(matches!(format(json!({"type": "json_object"})), Format::JsonObject));
+        let schema =
+            json!({"type": "json_schema", "name": "person", "schema": {"type": "object"}, "strict": true});
+        assert!(matches!(format(schema), Format::JsonSchema { name, .. } if name == "person"));
+        let sampling = with("max_output_tokens", json!(16)).unwrap().ask.sampling;
+        assert_eq!(sampling.max_tokens, Some(16));
+    }
+
+    #[test]
+    fn a_request_goes_on_from_an_earlier_response() {
+        let find = |id: &str| {
+            let item =
+                |id: &str, role: &str| json!({"id": id, "type": "message", "role": role, "content": id});
+            (id == "resp_1").then(|| vec![item("msg_x", "user"), item("msg_1_0", "assistant")])
+        };
+        let read = |request: Value| read(request.to_string().as_bytes(), &find);
+        let said = |request: Value| {
+            let messages = read(request).unwrap().ask.messages;
+            messages.iter().map(Message::text).collect::<Vec<_>>()
+        };
+        let next =
+            json!({"model": "m", "input": "two", "instructions": "new", "previous_response_id": "resp_1"});
+        assert_eq!(said(next), ["new", "msg_x", "msg_1_0", "two"]);
+        assert_eq!(said(json!({"model": "m", "previous_response_id": "resp_1"})), ["msg_x", "msg_1_0"]);
+        let items = json!([{"type": "item_reference", "id": "msg_1_0"}, {"type": "item_reference", "id": "rs_gone_0"},
+                           {"role": "user", "content": "two"}]);
+        assert_eq!(said(json!({"model": "m", "input": items})), ["msg_1_0", "two"]);
+        let both = json!({"model": "m", "input": items, "previous_response_id": "resp_1"});
+        assert_eq!(said(both), ["msg_x", "msg_1_0", "two"], "nothing is said twice");
+        let error =
+            read(json!({"model": "m", "input": "x", "previous_response_id": "resp_2"})).err().unwrap();
+        assert_eq!(
+            (error.kind, error.param.as_deref()),
+            (Kind::PreviousNotFound, Some("previous_response_id"))
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_hints_and_poe_parameters_are_parameters() {
+        let request = read_value(json!({"model": "m", "input": "x", "aspect_ratio": "1:1", "user": "u",
+            "poe": {"parameters": {"web_search": true}}, "extra_body": {"quality": "high"}}));
+        let request = request.unwrap();
+        assert_eq!(request.ask.hints, *json!({"aspect_ratio": "1:1", "user": "u"}).as_object().unwrap());
+        let parameters = json!({"quality": "high", "web_search": true});
+        assert_eq!(request.ask.parameters, *parameters.as_object().unwrap());
+        assert_eq!(request.echo["user"], "u");
+    }
 }

@@ -102,6 +102,28 @@ impl Encoder {
         let _ = write!(out, "event: {name}\ndata: {event}\n\n");
     }
 
+    /// What all pieces have in common.
+    pub(super) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Hands the finished response over, if it is to be kept.
+    pub(super) fn keep(&mut self, response: &Value) {
+        if let Some(keep) = self.keep.take() {
+            keep(response.to_string().into_bytes());
+        }
+    }
+
+    /// Tells an item that is complete.
+    pub(super) fn whole_item(&mut self, item: Value, out: &mut Vec<u8>) {
+        self.begin(out);
+        let index = self.output.len();
+        for name in ["response.output_item.added", "response.output_item.done"] {
+            self.tell(name, json!({"output_index": index, "item": item}), out);
+        }
+        self.output.push(item);
+    }
+
     fn begin(&mut self, out: &mut Vec<u8>) {
         if self.sequence == 0 {
             self.snapshot("response.created", out);
@@ -338,11 +360,8 @@ impl dialect::Encoder for Encoder {
         let nothing = Reply::default();
         let reply = replies.first().unwrap_or(&nothing);
         let response = response(&self.meta, &State::Ended(&reply.finish), output(&self.meta, reply));
-        let body = response.to_string().into_bytes();
-        if let Some(keep) = self.keep.take() {
-            keep(body.clone());
-        }
-        body
+        self.keep(&response);
+        response.to_string().into_bytes()
     }
 
     fn event(&mut self, _: usize, event: &Event, out: &mut Vec<u8>) {
@@ -373,9 +392,7 @@ impl dialect::Encoder for Encoder {
         }
         let output = std::mem::take(&mut self.output);
         let response = response(&self.meta, &State::Ended(&finish), output);
-        if let Some(keep) = self.keep.take() {
-            keep(response.to_string().into_bytes());
-        }
+        self.keep(&response);
         let name = if status == "completed" { "response.completed" } else { "response.incomplete" };
         self.tell(name, json!({ "response": response }), out);
     }
@@ -383,9 +400,8 @@ impl dialect::Encoder for Encoder {
     /// The end of a stream that failed. A call that is open stays open: nobody shall take it for complete.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.begin(out);
-        let fields = json!({
-            "code": failure_code(error.kind), "message": openai::advised(error), "param": error.param,
-        });
+        let Error { kind, message, param, .. } = openai::for_responses(error);
+        let fields = json!({"code": failure_code(kind), "message": message, "param": param});
         self.tell("error", fields, out);
         let output = std::mem::take(&mut self.output);
         let response = response(&self.meta, &State::Failed(error), output);
@@ -394,9 +410,8 @@ impl dialect::Encoder for Encoder {
 
     /// What others began has an id that is not ours, so nothing but the error is told.
     fn break_off(&mut self, error: &Error, out: &mut Vec<u8>) {
-        let fields = json!({
-            "code": failure_code(error.kind), "message": openai::advised(error), "param": error.param,
-        });
+        let Error { kind, message, param, .. } = openai::for_responses(error);
+        let fields = json!({"code": failure_code(kind), "message": message, "param": param});
         self.tell("error", fields, out);
     }
 
