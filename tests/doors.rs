@@ -254,6 +254,10 @@ fn native_says_clearly_what_cannot_be() {
     assert_eq!((answer.status, answer.error("code").as_str()), (400, "unknown_parameter"));
     assert_eq!(answer.error("param"), "temperature");
     assert_eq!(poe.queries(), 0);
+    // a dialect that Poe has no door for
+    let body = question("demo-door", "hi").to_string();
+    assert_eq!(house.ask(&raw("/api/chat", &body)).status, 200);
+    assert_eq!(poe.queries(), 1);
 }
 
 #[test]
@@ -617,7 +621,8 @@ fn what_claude_code_sends_beside_the_body_reaches_the_door() {
     let mut program = binary();
     program.envs([("POE_API_KEY", SECRET), ("PROXY_API_KEYS", "alpha")]);
     let house = House::start(program, &["--poe-base-url", &poe.at.base_url, "--poe-route", "auto"]);
-    let headers = ["x-api-key: alpha", "anthropic-version: 2024-01-01", "anthropic-beta: one,two"];
+    let headers =
+        ["x-api-key: alpha", "anthropic-version: 2024-01-01", "anthropic-beta: one", "anthropic-beta: two"];
     let body = questions("demo-door", "hi", true)[2].1.clone();
     let answer = house.ask(&post("/v1/messages?beta=true", &headers, &body));
     assert_eq!(answer.status, 200, "{}", answer.text());

@@ -38,6 +38,13 @@ impl Head {
         self.values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
+    /// All values of the header `name`, as the one list that several lines of it mean.
+    pub fn list(&self, name: &str) -> Option<String> {
+        let values: Vec<&str> =
+            self.values(name).filter_map(|value| std::str::from_utf8(value).ok()).collect();
+        (!values.is_empty()).then(|| values.join(","))
+    }
+
     fn values<'h, 'n>(&'h self, name: &'n str) -> impl Iterator<Item = &'h [u8]> + use<'h, 'n> {
         let same = move |field: &&(String, Vec<u8>)| field.0.eq_ignore_ascii_case(name);
         self.headers.iter().filter(same).map(|field| field.1.as_slice())

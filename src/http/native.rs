@@ -229,7 +229,7 @@ fn sign(door: Door) -> Vec<u8> {
 
 /// Headers of the client's that mean something to the door.
 fn headers(call: &Call<'_>, door: Door) -> Vec<(&'static str, String)> {
-    let given = |name: &str| call.head().header(name).map(str::to_owned);
+    let given = |name: &str| call.head().list(name);
     let mut headers = Vec::new();
     headers.extend(given("poe-feature").map(|value| ("poe-feature", value)));
     if door == Door::Messages {
