@@ -22,6 +22,8 @@ const QUEUE: usize = 1024;
 const LAST_LINES: Duration = Duration::from_millis(500);
 /// What the message of a request's line says already.
 const IN_MESSAGE: [&str; 2] = ["method", "path"];
+/// What is no word of ours and may hold anything.
+const QUOTED: [&str; 3] = ["model", "bot", "error"];
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 
@@ -126,7 +128,7 @@ impl<'kvs> VisitSource<'kvs> for Words<'_> {
             return Ok(());
         }
         *self.0 += &match value.to_borrowed_str() {
-            Some(text) if is_plain(text) => format!(" {key}={text}"),
+            Some(text) if is_plain(text) && !QUOTED.contains(&key.as_str()) => format!(" {key}={text}"),
             Some(text) => format!(" {key}={text:?}"),
             None => format!(" {key}={value}"),
         };

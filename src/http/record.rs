@@ -217,13 +217,9 @@ impl Record {
 
     /// Writes the line.
     fn log(&self, duration: Duration) {
-        let mut pairs: Vec<(&str, Value<'_>)> = vec![
-            ("id", Value::from(self.id.as_str())),
-            ("client", Value::from(self.client.as_str())),
-            ("method", Value::from(self.method.as_str())),
-            ("path", Value::from(self.path.as_str())),
-        ];
-        let texts = [("model", self.model.as_deref()), ("bot", self.bot.as_deref()), ("route", self.route)];
+        let mut pairs: Vec<(&str, Value<'_>)> =
+            vec![("method", Value::from(self.method.as_str())), ("path", Value::from(self.path.as_str()))];
+        let texts = [("model", self.model.as_deref()), ("route", self.route)];
         pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text?)))));
         pairs.push(("status", Value::from(self.status)));
         pairs.push(("first_ms", Value::from(millis(self.first_byte.unwrap_or(duration)))));
@@ -238,9 +234,13 @@ impl Record {
         if self.model.is_some() {
             pairs.push(("stream", Value::from(self.stream)));
         }
-        if let Some(fault) = &self.fault {
-            pairs.push(("error", Value::from(fault.as_str())));
-        }
+        let texts = [
+            ("error", self.fault.as_deref()),
+            ("bot", self.bot.as_deref()),
+            ("id", Some(self.id.as_str())),
+            ("client", Some(self.client.as_str())),
+        ];
+        pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text?)))));
         let level = match self.is_routine && self.status < 400 {
             true => log::Level::Debug,
             false => log::Level::Info,
