@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{ExitCode, exit};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::{io, panic, thread};
 
 use poe2openai::app::App;
@@ -10,7 +10,7 @@ use poe2openai::demo;
 use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
 use poe2openai::settings::{self, Command, Settings};
 use poe2openai::store::models;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use simplelog::{ConfigBuilder, WriteLogger};
 
@@ -53,13 +53,16 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     })?;
     // before anybody is told that the server runs: from here on a signal ends it in good order
     let stop = Stop::new().map_err(|error| error.to_string())?;
-    stop_on_signals(&stop).map_err(|error| format!("signals cannot be received: {error}"))?;
+    let opened = Arc::new(OnceLock::new());
+    heed_signals(&stop, &opened).map_err(|error| format!("signals cannot be received: {error}"))?;
     let port = server.local_addr().map_err(|error| error.to_string())?.port();
     if settings.demo {
         open_demo(&mut settings)?;
     }
     let app = Arc::new(App::open(settings)?);
-    keep_catalog(&app);
+    // a signal that came before this changes nothing: the file has only just been read
+    let _ = opened.set(Arc::clone(&app));
+    keep_fresh(&app);
     welcome(&app.settings, port);
     server.serve(Arc::new(Door::new(app)), &stop);
     Ok(())
@@ -118,9 +121,11 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-fn keep_catalog(app: &Arc<App>) {
-    let app = Arc::clone(app);
-    thread::spawn(move || app.refresh_catalog());
+/// Looks after what comes from outside: Poe's list of models, and models.yaml.
+fn keep_fresh(app: &Arc<App>) {
+    let (catalog, config) = (Arc::clone(app), Arc::clone(app));
+    thread::spawn(move || catalog.refresh_catalog());
+    thread::spawn(move || config.watch_config());
 }
 
 /// Our own lines only: libraries may log what must stay secret.
@@ -137,12 +142,16 @@ fn log_to_stdout(settings: &Settings) {
     panic::set_hook(Box::new(|info| log::error!("a fault in the program: {info}")));
 }
 
-/// The first SIGTERM or SIGINT drains, the second ends at once.
-fn stop_on_signals(stop: &Stop) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let stop = stop.clone();
+/// The first SIGTERM or SIGINT drains, the second ends at once; SIGHUP has models.yaml read again.
+fn heed_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (stop, app) = (stop.clone(), Arc::clone(app));
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
+            if signal == SIGHUP {
+                app.get().into_iter().for_each(|app| app.config.reload());
+                continue;
+            }
             if stop.going() != Going::On {
                 exit(128 + signal);
             }

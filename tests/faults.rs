@@ -197,7 +197,9 @@ fn a_poe_that_cannot_be_reached_is_a_bad_gateway() {
         assert_eq!((answer.status, answer.error("code").as_str()), (502, "upstream_error"));
         assert!(took < SOON, "{took:?}");
     }
-    assert_eq!(house.ask(&common::get("/v1/models")).status, 502);
+    let list = house.ask(&common::get("/v1/models"));
+    assert_eq!((list.status, list.error("code").as_str()), (503, "overloaded"));
+    assert!(list.header("retry-after").is_some());
     assert_eq!(house.ask(&common::get("/health")).status, 200);
 }
 

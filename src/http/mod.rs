@@ -3,6 +3,7 @@
 //! `relay` is one request's life: start reading there. `listener` accepts and seats connections, `connection` lives
 //! one connection's life, `head` and `body` read with limits and deadlines, `answer` and `event_stream` write.
 
+mod admin;
 mod answer;
 mod body;
 mod catalog;

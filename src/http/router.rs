@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
 use super::record::Record;
-use super::{catalog, relay};
+use super::{admin, catalog, relay};
 use crate::app::App;
 use crate::dialect::{Dialect, chat};
 use crate::error::{Error, Kind, Result};
@@ -25,6 +25,9 @@ enum Route {
     Chat,
     Models,
     Model(String),
+    AllModels,
+    /// Below `/admin` or `/api/admin`, with all parts of its path.
+    Admin(Vec<String>),
 }
 
 impl Route {
@@ -37,8 +40,12 @@ impl Route {
         let plain = parts.strip_prefix(&["v1"]).unwrap_or(&parts);
         match (plain, parts.as_slice()) {
             (_, [] | ["v1"]) => Some(Route::Home),
+            (_, ["admin", ..] | ["api", "admin", ..]) => {
+                Some(Route::Admin(parts.iter().map(|part| decoded(part)).collect()))
+            }
             (_, ["health"]) => Some(Route::Health),
             (["chat", "completions"], _) => Some(Route::Chat),
+            (["api", "models"], _) => Some(Route::AllModels),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -66,7 +73,8 @@ impl Route {
     }
 }
 
-fn decoded(part: &str) -> String {
+/// A part of a path or a query as it was meant.
+pub fn decoded(part: &str) -> String {
     percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
@@ -112,6 +120,10 @@ impl Drop for Note<'_> {
 }
 
 fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
+    if let Some(Route::Admin(path)) = Route::find(&call.head().path) {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        return admin::answer(app, call, record, &path); // it has locks of its own
+    }
     let head = call.head();
     if app.is_keyless() && !is_local(head) {
         let message = "this server spends its own Poe key, so only programs on its machine may ask it, and no web \
@@ -137,7 +149,9 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Health => send(call, record, health(app)),
         Route::Chat => relay::answer(app, call, record, |_, body, stamp| chat::decode(body, stamp)),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
+        Route::AllModels => respond(call, record, |call| catalog::unfiltered(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
+        Route::Admin(_) => unreachable!("answered above"),
     }
 }
 
@@ -154,7 +168,10 @@ fn health(app: &App) -> Answer {
         "hits": count(&counters.hits), "misses": count(&counters.misses), "joined": count(&counters.joined),
         "evictions": count(&counters.evictions), "dead": count(&counters.dead),
     });
-    let body = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "uploads": uploads});
+    let current = app.config.current();
+    let config = json!({"state": current.status.state.name(), "error": current.status.error});
+    let body =
+        json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "uploads": uploads, "config": config});
     Answer::json(200, body.to_string().into_bytes())
 }
 
@@ -176,7 +193,7 @@ fn preflight(head: &Head) -> Answer {
 
 /// Whether a request speaks of this machine alone. A browser tells which page asks (`Origin`) and by which name it
 /// found the server (`Host`), which a page of somebody else's cannot forge.
-fn is_local(head: &Head) -> bool {
+pub fn is_local(head: &Head) -> bool {
     let host = head.header("host").map_or("localhost", |host| host);
     let origin =
         head.header("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
@@ -273,6 +290,9 @@ mod tests {
             ("/v1/v1/chat/completions", Some(Route::Chat)),
             ("//v1//models", Some(Route::Models)),
             ("/models/a%20b", Some(Route::Model("a b".into()))),
+            ("/api/models", Some(Route::AllModels)),
+            ("/v1/api/models/", Some(Route::AllModels)),
+            ("/api/admin/config", Some(Route::Admin(vec!["api".into(), "admin".into(), "config".into()]))),
             ("/v1/models/openai/gpt", Some(Route::Model("openai/gpt".into()))),
             ("/v1/chat", None),
             ("/v2/models", None),

@@ -162,7 +162,7 @@ fn what_is_wrong_is_named_by_line_and_field() {
         ),
     ];
     for (text, expected) in cases {
-        assert_eq!(ModelsFile::parse(text).unwrap_err(), expected, "{text}");
+        assert_eq!(ModelsFile::parse(text).unwrap_err().to_string(), expected, "{text}");
     }
 }
 
@@ -171,7 +171,7 @@ fn broken_yaml_is_refused_in_one_line_that_tells_where() {
     for text in
         ["models: {a: ", "a: b: c", "enable: true\n\tmodels: {}", "x: *nowhere", "enable: true\nenable: true"]
     {
-        let error = ModelsFile::parse(text).unwrap_err();
+        let error = ModelsFile::parse(text).unwrap_err().to_string();
         assert!(error.contains("line "), "{error}");
         assert!(!error.contains('\n'), "{error}");
     }
