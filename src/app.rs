@@ -120,14 +120,17 @@ impl App {
 
     /// Saves models.yaml, see [`Config::save`]: a name of Poe's list may not be given to another bot.
     pub fn save_config(&self, posted: Posted<'_>, expected: &[String]) -> Result<Saved> {
-        let catalog = self.peek_catalog();
-        self.config.save(posted, expected, &|name| catalog.as_ref().is_some_and(|catalog| catalog.has(name)))
+        let bots = self.peek_catalog().map(|catalog| catalog.names()).unwrap_or_default();
+        self.config.save(posted, expected, &|name| bots.contains(&name.to_lowercase()))
     }
 
     /// The names that models.yaml gives to bots although others have them in Poe's list, a sentence each.
     pub fn shadows(&self) -> Vec<String> {
-        let Some(catalog) = self.peek_catalog() else { return Vec::new() };
-        self.models().shadows(&|name| catalog.has(name)).map(|shadow| shadow.to_string()).collect()
+        let bots = self.peek_catalog().map(|catalog| catalog.names()).unwrap_or_default();
+        self.models()
+            .shadows(&|name| bots.contains(&name.to_lowercase()))
+            .map(|shadow| shadow.to_string())
+            .collect()
     }
 
     fn warn_of_shadows(&self) {

@@ -501,6 +501,23 @@ fn a_read_only_directory_changes_nothing() {
     fs::set_permissions(&place.0, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// A file that is mounted by itself, as `docker run -v …/models.yaml:/data/models.yaml` does it, cannot be replaced.
+#[test]
+fn a_file_mounted_by_itself_is_refused_with_advice() {
+    let (place, elsewhere) = (Place::with(ONE), Place::with(ONE));
+    let file = place.file("models.yaml");
+    let mount = Command::new("mount").arg("--bind").arg(elsewhere.file("models.yaml")).arg(&file).status();
+    if !mount.is_ok_and(|status| status.success()) {
+        println!("nothing may be mounted here");
+        return;
+    }
+    let _mounted = Disk(file);
+    let house = demo(&place);
+    assert!(is_listed(&house, "one"));
+    let body = json!({"models": {"demo-echo": {"mapping": "two"}}});
+    cannot_save(&house, &place, &body, &["mount the directory it lies in"]);
+}
+
 #[test]
 fn a_directory_that_is_gone_is_said() {
     let place = Place::with(ONE);

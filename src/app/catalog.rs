@@ -1,5 +1,6 @@
 //! Poe's list of models: fetched now and then, kept on the disk, and served on while Poe is away.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -58,10 +59,9 @@ impl Catalog {
         self.fetched.elapsed().unwrap_or_default()
     }
 
-    /// Whether a bot is listed under `name`, in any case.
-    pub fn has(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        self.entries.iter().any(|entry| entry.id.to_lowercase() == name)
+    /// The bots' names in lower case.
+    pub fn names(&self) -> HashSet<String> {
+        self.entries.iter().map(|entry| entry.id.to_lowercase()).collect()
     }
 
     /// The entries as Poe wrote them.

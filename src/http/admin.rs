@@ -1,6 +1,7 @@
 //! The admin API, for programs of this machine alone.
 
 mod config;
+mod models;
 
 use std::io;
 

@@ -13,12 +13,12 @@ use std::time::{Duration, SystemTime};
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
-use super::dir::{Dir, Staged};
+use super::dir::{Dir, Staged, is_mounted_alone};
 use super::models::{FILE_NAME, Fault, ModelsFile, as_text, edit, read_bytes};
 use crate::error::{Error, Kind, Result};
 
-/// How often somebody looks whether the file has changed: an edit counts within twice that, a bad one within three times.
-const TICK: Duration = Duration::from_millis(500);
+/// How often somebody looks whether the file has changed; what two looks find alike counts.
+const TICK: Duration = Duration::from_millis(400);
 /// A file that has just changed may change again without a new time on it.
 const RACY: Duration = Duration::from_secs(3);
 /// The version of a file that is not there.
@@ -102,8 +102,8 @@ pub struct Saved {
 #[derive(Debug, Default)]
 struct Seen {
     stamp: Option<Stamp>,
-    /// It looked bad, or was gone, at the last look: perhaps somebody is just writing it.
-    in_doubt: bool,
+    /// The version at the last look, while it does not count yet: perhaps somebody is just writing it.
+    candidate: Option<String>,
 }
 
 /// Changes when the file does.
@@ -182,7 +182,7 @@ impl Config {
 
     /// Whether the file can be saved, as far as one can tell without trying.
     pub fn is_writable(&self) -> bool {
-        self.dir.is_writable()
+        self.dir.is_writable() && !is_mounted_alone(&self.path())
     }
 
     /// Whether there is a copy of the file as it was before the last save.
@@ -238,25 +238,26 @@ impl Config {
         is_called.notify_all();
     }
 
-    /// Reads the file again if it has changed. One that turned bad gets a second look first, unless somebody `called`.
+    /// Reads the file again if it has changed. What has changed counts when it is still the same at the next look, for
+    /// half a file may make sense too; unless somebody `called`.
     fn look_again(&self, called: bool) {
         let mut seen = lock(&self.seen);
         let stamp = self.stamp();
-        if !called && !seen.in_doubt && stamp == seen.stamp && !stamp.is_some_and(Stamp::is_fresh) {
+        let is_settled =
+            seen.candidate.is_none() && stamp == seen.stamp && !stamp.is_some_and(Stamp::is_fresh);
+        if is_settled && !called {
             return;
         }
         let found = self.look();
         seen.stamp = stamp;
+        let before = seen.candidate.take();
         if found.version == self.current().status.version && !called {
-            seen.in_doubt = false;
             return;
         }
-        let looks_bad = !matches!(found.read, Ok(Some(_)));
-        if looks_bad && !seen.in_doubt && !called {
-            seen.in_doubt = true;
+        if before.as_ref() != Some(&found.version) && !called {
+            seen.candidate = Some(found.version);
             return;
         }
-        seen.in_doubt = false;
         self.take(found);
     }
 
@@ -318,7 +319,7 @@ impl Config {
         }
         drop(dir_lock);
         seen.stamp = self.stamp();
-        seen.in_doubt = false;
+        seen.candidate = None;
         self.keep_good(&text);
         log::info!("{} was saved: {}", self.path().display(), models.summary());
         let version = version(text.as_bytes());
@@ -365,6 +366,10 @@ impl Config {
         if found.bytes.is_none() && like.is_some() {
             // no copy could be kept of it
             return Err(format!("{} cannot be read and is not overwritten", path.display()));
+        }
+        if is_mounted_alone(&path) {
+            let advice = "it is mounted by itself; mount the directory it lies in";
+            return Err(format!("{} cannot be written: {advice}", path.display()));
         }
         let new = Staged::new(&path, text.as_bytes(), like.as_ref())?;
         if let Some(bytes) = &found.bytes {
@@ -468,4 +473,82 @@ fn refused(posted: Posted<'_>, fault: Fault) -> Error {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn directory(name: &str) -> PathBuf {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("config-test-{name}"));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn mapped(config: &Config) -> Option<String> {
+        let models = Arc::clone(&config.current().models);
+        models.listed_name("a").filter(|name| *name != "a").map(str::to_owned)
+    }
+
+    #[test]
+    fn half_a_file_never_counts() {
+        let path = directory("half");
+        let text = |name: &str| format!("enable: true\nmodels:\n  b: {{}}\n  a: {{mapping: {name}}}\n");
+        let write = |text: &str| fs::write(path.join(FILE_NAME), text).unwrap();
+        write(&text("one"));
+        let config = Config::open(Arc::new(Dir::new(&path)));
+        let new = text("two");
+        // emptied and written bit by bit, at any speed
+        for end in [0, 13, 20, 30, new.len() - 2] {
+            write(&new[..end]);
+            config.look_again(false);
+            assert_eq!(mapped(&config).as_deref(), Some("one"), "{end}");
+        }
+        write(&new);
+        config.look_again(false);
+        assert_eq!(mapped(&config).as_deref(), Some("one"), "perhaps there is more to come");
+        config.look_again(false);
+        assert_eq!(mapped(&config).as_deref(), Some("two"));
+        // gone for a moment, as some editors do it
+        fs::remove_file(path.join(FILE_NAME)).unwrap();
+        config.look_again(false);
+        assert_eq!(mapped(&config).as_deref(), Some("two"));
+        write(&new);
+        config.look_again(false);
+        config.look_again(false);
+        assert_eq!((mapped(&config).as_deref(), config.current().status.state), (Some("two"), State::Good));
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn the_last_good_file_is_the_last_that_counted() {
+        let path = directory("good");
+        fs::write(path.join(FILE_NAME), "enable: true\nmodels: {a: {mapping: one}}\n").unwrap();
+        drop(Config::open(Arc::new(Dir::new(&path))));
+        fs::write(path.join(FILE_NAME), "enable: [").unwrap();
+        let config = Config::open(Arc::new(Dir::new(&path)));
+        assert_eq!((mapped(&config).as_deref(), config.current().status.state), (Some("one"), State::Broken));
+        // without it, the copy of before the last save is better than nothing
+        fs::rename(path.join(beside("good")), path.join(beside("bak"))).unwrap();
+        let config = Config::open(Arc::new(Dir::new(&path)));
+        assert_eq!(mapped(&config).as_deref(), Some("one"));
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_replaced() {
+        let path = directory("unread");
+        fs::create_dir(path.join(FILE_NAME)).unwrap();
+        let config = Config::open(Arc::new(Dir::new(&path)));
+        assert_eq!(
+            config.current().status.error.as_deref(),
+            Some("models.yaml: cannot be read: it is a directory")
+        );
+        let error = config.save(Posted::Yaml("enable: true"), &[], &|_| false).unwrap_err();
+        assert!(error.message.ends_with("cannot be read and is not overwritten"), "{error}");
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        fs::remove_dir_all(&path).unwrap();
+    }
 }

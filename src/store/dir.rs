@@ -121,13 +121,7 @@ impl Staged {
     /// # Errors
     /// As [`Staged::new`].
     pub fn put(self) -> Result<(), String> {
-        fs::rename(&self.temporary, &self.path).map_err(|error| match error.kind() {
-            ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => format!(
-                "{}; the file seems to be mounted by itself: mount the directory it lies in",
-                unwritten(&self.path, &error)
-            ),
-            _ => unwritten(&self.path, &error),
-        })?;
+        fs::rename(&self.temporary, &self.path).map_err(|error| unwritten(&self.path, &error))?;
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // the file is in its place; that a directory cannot be synced here and there does not undo it
         if let Err(error) = File::open(dir).and_then(|dir| dir.sync_all()) {
@@ -141,6 +135,20 @@ impl Drop for Staged {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.temporary); // gone already once it was put
     }
+}
+
+/// Whether the file at `path` is mounted by itself, so that no other can be put in its place.
+#[cfg(target_os = "linux")]
+pub fn is_mounted_alone(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let about = statx(CWD, path, AtFlags::empty(), StatxFlags::empty());
+    about.is_ok_and(|about| about.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// Elsewhere one cannot tell.
+#[cfg(not(target_os = "linux"))]
+pub fn is_mounted_alone(_: &Path) -> bool {
+    false
 }
 
 fn unwritten(path: &Path, error: &io::Error) -> String {

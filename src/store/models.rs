@@ -251,6 +251,11 @@ impl ModelsFile {
         self.content.custom_models.iter().filter(listed)
     }
 
+    /// The same as the file has them, listed or not.
+    pub fn all_custom_models(&self) -> &[CustomModel] {
+        &self.content.custom_models
+    }
+
     /// The reference's key for reading Poe's list. Accepted, and not needed: the list is public.
     pub fn api_token(&self) -> Option<&str> {
         self.content.api_token.as_ref().map(|token| token.0.as_str()).filter(|token| !token.is_empty())

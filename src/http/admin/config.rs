@@ -23,7 +23,8 @@ pub fn answer(app: &App, call: &mut Call<'_>, parts: &[&str]) -> Result<Answer> 
         (["config"], _) if is_read => shown(app),
         (["config", "file"], _) if is_read => shown_file(app),
         (["config", "state"], _) if is_read => Ok(state(app)),
-        (["config"] | ["config", "file" | "state"], method) => {
+        (["models"], _) if is_read => super::models::list(app),
+        (["models"] | ["config"] | ["config", "file" | "state"], method) => {
             Err(Error::new(Kind::MethodNotAllowed, format!("{method} is not allowed here")))
         }
         _ => Err(Error::new(Kind::NotFound, "the admin API has no such path")),
