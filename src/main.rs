@@ -1,5 +1,6 @@
 //! poe2openai: any Poe bot for any program that speaks OpenAI's API.
 
+use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{ExitCode, exit};
 use std::sync::{Arc, OnceLock};
@@ -142,13 +143,15 @@ fn log_to_stdout(settings: &Settings) {
     panic::set_hook(Box::new(|info| log::error!("a fault in the program: {info}")));
 }
 
-/// The first SIGTERM or SIGINT drains, the second ends at once; SIGHUP has models.yaml read again.
+/// The first SIGTERM or SIGINT drains, the second ends at once; SIGHUP has models.yaml read again, unless it comes because
+/// the terminal is gone that the server was started in.
 fn heed_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (stop, app) = (stop.clone(), Arc::clone(app));
+    let had_terminal = io::stdin().is_terminal();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            if signal == SIGHUP {
+            if signal == SIGHUP && had_terminal == io::stdin().is_terminal() {
                 app.get().into_iter().for_each(|app| app.config.reload());
                 continue;
             }

@@ -28,6 +28,15 @@ fn the_example_covers_every_key_and_parses_without_warnings() {
 }
 
 #[test]
+fn the_example_of_the_readme_is_a_good_one() {
+    let readme = include_str!("../../../README.md");
+    let section = readme.split_once("\n## models.yaml\n").unwrap().1;
+    let yaml = section.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+    let file = parse(yaml);
+    assert!(matches!(file.bot_for("claude"), Lookup::Bot { name: "Claude-Sonnet-4.5", .. }), "{yaml}");
+}
+
+#[test]
 fn every_key_of_ours_is_read() {
     let file = parse(
         "enable: true\nmodels: {A: {tools: prompt, reasoning: false, description: d, replace_response: true}}",
