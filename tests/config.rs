@@ -382,6 +382,16 @@ fn savers_at_the_same_moment_do_not_mix() {
     assert_eq!(place.read("models.yaml.bak"), ONE);
 }
 
+#[test]
+fn two_servers_share_one_file() {
+    let place = Place::with(ONE);
+    let (here, there) = (demo(&place), demo(&place));
+    let stale = admin(&there, "config").json();
+    assert_eq!(save(&here, &json!({"models": {"demo-echo": {"mapping": "two"}}})).status, 200);
+    assert_eq!(save(&there, &stale).status, 409, "before it has looked");
+    eventually(SOON, "the other sees it", || is_listed(&there, "two").then_some(()));
+}
+
 /// Saves two contents in turn until it is killed.
 fn save_for_ever(port: u16, sizes: [usize; 2]) {
     thread::spawn(move || {

@@ -149,20 +149,16 @@ impl<'a> Model<'a> {
     fn anthropic(&self) -> Value {
         let known = self.known();
         let display = known.metadata.and_then(|metadata| metadata.display_name).filter(|_| !self.is_renamed);
-        let mut model = json!({
+        let window = known.context_window.unwrap_or_default();
+        json!({
             "type": "model",
             "id": self.id,
             "display_name": display.as_deref().unwrap_or(self.id),
             "created_at": rfc3339(self.created),
-        });
-        let window = known.context_window.unwrap_or_default();
-        if let Some(tokens) = window.context_length {
-            model["max_input_tokens"] = tokens.into();
-        }
-        if let Some(tokens) = window.max_output_tokens {
-            model["max_tokens"] = tokens.into();
-        }
-        model
+            "lifecycle": "active",
+            "max_input_tokens": window.context_length,
+            "max_tokens": window.max_output_tokens,
+        })
     }
 }
 
@@ -337,7 +333,7 @@ mod tests {
         let model = Model { id: "gpt", created: 1_765_227_300, entry: Some(&entry), ..Model::default() };
         assert_eq!(
             value(&anthropic_one(&model)),
-            json!({"type": "model", "id": "gpt", "display_name": "GPT-5.2", "created_at": "2025-12-08T20:55:00Z",
+            json!({"type": "model", "id": "gpt", "display_name": "GPT-5.2", "created_at": "2025-12-08T20:55:00Z", "lifecycle": "active",
                 "max_input_tokens": 400_000, "max_tokens": 128_000})
         );
         assert_eq!(value(&anthropic_one(&Model { is_renamed: true, ..model }))["display_name"], "gpt");

@@ -154,3 +154,47 @@ pub fn is_mounted_alone(_: &Path) -> bool {
 fn unwritten(path: &Path, error: &io::Error) -> String {
     format!("{} cannot be written: {error}", path.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_what_was_left_lying_is_in_nobodys_way() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/dir-test");
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        let (dir, file) = (Dir::new(&path), path.join("a"));
+        let names =
+            || fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        fs::write(path.join(".a.tmp"), "half of someth").unwrap();
+        dir.keep("a", b"one", None);
+        assert_eq!((fs::read(&file).unwrap(), names()), (b"one".to_vec(), vec!["a".into()]));
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, NEW_MODE, "it may hold a secret");
+        let staged = Staged::new(&file, b"two", None).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"one", "until it is put");
+        drop(staged);
+        assert_eq!(names(), ["a"], "and nothing is left of what was not");
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let like = fs::metadata(&file).unwrap();
+        Staged::new(&file, b"three", Some(&like)).unwrap().put().unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o644);
+        assert!(dir.is_writable() && !Dir::new(path.join("nowhere")).is_writable());
+        let error = Staged::new(Path::new("/nowhere/a"), b"", None).unwrap_err();
+        assert_eq!(error, "/nowhere/a cannot be written: No such file or directory (os error 2)");
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn one_writes_at_a_time() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/dir-lock-test");
+        fs::create_dir_all(&path).unwrap();
+        let held = Dir::new(&path).lock().unwrap();
+        let other = File::open(&path).unwrap();
+        let attempt = || flock(&other, FlockOperation::NonBlockingLockExclusive);
+        assert_eq!(attempt(), Err(Errno::WOULDBLOCK));
+        drop(held);
+        assert_eq!(attempt(), Ok(()));
+        fs::remove_dir_all(&path).unwrap();
+    }
+}

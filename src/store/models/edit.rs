@@ -279,6 +279,7 @@ fn end_of_block(text: &str, start: usize, indent: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn object(value: Value) -> Map<String, Value> {
@@ -376,5 +377,33 @@ mod tests {
             "line 2, column 1: api_token: ******** stands for a secret, and the file holds none"
         );
         assert_eq!(unmasked("api_token: new", Some("old")).unwrap(), "api_token: new");
+    }
+
+    proptest! {
+        /// However it is written, broken or not: nothing panics, and a secret that the file has is not seen.
+        #[test]
+        fn no_text_shows_its_secret(text in r##"(api_token|geheim-geheim|"|'|:|: | |\n|\n  |\\|é|#|\||-|,|\{|\}|\[){0,40}"##) {
+            let token = tree(&text).ok().and_then(|tree| Some(tree.get(TOKEN)?.as_str()?.to_owned()));
+            let known: Vec<&str> = token.as_deref().into_iter().collect();
+            let shown = masked(&text, &known);
+            if let Some(token) = token.as_deref().filter(|token| token.contains("geheim-geheim") && !token.contains('\n')) {
+                prop_assert!(!shown.contains(token), "{shown}");
+            }
+            let _ = unmasked(&shown, token.as_deref());
+        }
+
+        #[test]
+        fn any_words_survive_the_way_through_yaml(words in prop::collection::vec(any::<String>(), 3)) {
+            let [bot, name, about] = <[String; 3]>::try_from(words).unwrap();
+            let posted = object(json!({"models": {bot.clone(): {"mapping": name, "description": about}}}));
+            match merged("", &posted) {
+                Ok(text) => {
+                    let json = to_json(&text).unwrap();
+                    prop_assert_eq!(&json["models"][&bot]["mapping"], &json!(name), "{}", text);
+                    prop_assert_eq!(&json["models"][&bot]["description"], &json!(about), "{}", text);
+                }
+                Err(fault) => prop_assert!(fault.message.contains("without a loss"), "{}", fault),
+            }
+        }
     }
 }
