@@ -13,7 +13,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
 
-pub use catalog::{Catalog, Source};
+pub use catalog::{Catalog, ListSource};
 
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Attachment;

@@ -31,24 +31,24 @@ pub struct Catalog {
     /// When Poe gave them.
     pub fetched: SystemTime,
     /// Where they come from.
-    pub source: Source,
+    pub source: ListSource,
 }
 
 /// Where a list comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum ListSource {
     /// From Poe, since this start.
     Poe,
     /// From the disk.
     Cache,
 }
 
-impl Source {
+impl ListSource {
     /// Its name in headers and in the admin API.
     pub fn name(self) -> &'static str {
         match self {
-            Source::Poe => "poe",
-            Source::Cache => "cache",
+            ListSource::Poe => "poe",
+            ListSource::Cache => "cache",
         }
     }
 }
@@ -76,7 +76,7 @@ impl Catalog {
         }
         let kept = kept_list::read(dir, &settings.poe_base_url)?;
         let entries = poe::parse_catalog(&kept.body).ok().filter(|entries| !entries.is_empty())?;
-        Some(Catalog { entries, fetched: kept.fetched, source: Source::Cache })
+        Some(Catalog { entries, fetched: kept.fetched, source: ListSource::Cache })
     }
 }
 
@@ -138,7 +138,7 @@ impl App {
         if entries.is_empty() {
             return Err(Error::new(Kind::Upstream, "Poe's list of models is empty"));
         }
-        let catalog = Catalog { entries, fetched: SystemTime::now(), source: Source::Poe };
+        let catalog = Catalog { entries, fetched: SystemTime::now(), source: ListSource::Poe };
         if !self.settings.demo {
             self.keep_catalog(&catalog);
         }
