@@ -1,8 +1,11 @@
 //! The cellar: what outlives a request.
 
 pub mod activity;
+pub mod config;
+pub mod dir;
 pub mod files;
 pub mod inspection;
+pub mod kept_list;
 pub mod limiter;
 pub mod metrics;
 pub mod models;
