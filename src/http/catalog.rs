@@ -44,9 +44,10 @@ pub fn unfiltered(app: &App, call: &Call<'_>) -> Result<Answer> {
     Ok(listing.labelled(Answer::json(200, catalog::list(&models))))
 }
 
-/// Who says which version of Anthropic's API it speaks wants its shapes.
+/// Who says which version of Anthropic's API it speaks wants its shapes, and so does who asks below its name.
 fn is_anthropic(head: &Head) -> bool {
-    head.header("anthropic-version").is_some()
+    let is_below = head.path.trim_start_matches('/').starts_with("anthropic/");
+    head.header("anthropic-version").is_some() || is_below
 }
 
 fn pairs(head: &Head) -> impl Iterator<Item = (String, String)> {
