@@ -168,8 +168,8 @@ fn heed_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>) -> io::Result<()> {
                 log::logger().flush();
                 exit(128 + signal);
             }
-            log::info!("stopping: running answers may finish");
             stop.go(Going::Draining);
+            log::info!("stopping: running answers may finish");
         }
     })?;
     Ok(())

@@ -39,6 +39,26 @@ fn messages_request() {
     run("messages_request", checks::messages_request);
 }
 
+#[test]
+fn completions_request() {
+    run("completions_request", checks::completions_request);
+}
+
+#[test]
+fn images_request() {
+    run("images_request", checks::images_request);
+}
+
+#[test]
+fn speech_request() {
+    run("speech_request", checks::speech_request);
+}
+
+#[test]
+fn ollama_request() {
+    run("ollama_request", checks::ollama_request);
+}
+
 fn run(target: &str, check: fn(&[u8])) {
     let seeds = seeds(target);
     for (name, seed) in &seeds {

@@ -6,7 +6,9 @@ mod sse;
 mod thinking;
 mod tool_xml;
 
-pub use request::{chat_request, messages_request};
+pub use request::{
+    chat_request, completions_request, images_request, messages_request, ollama_request, speech_request,
+};
 pub use sse::sse;
 pub use thinking::thinking;
 pub use tool_xml::tool_xml;

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use poe2openai::attach::to_user_turns;
-use poe2openai::dialect::{Dialect, Question, Stamp, chat, messages};
+use poe2openai::dialect::{
+    Dialect, Question, Stamp, chat, completions, form, images, messages, ollama, speech,
+};
 use poe2openai::error::{Error, Kind, Result};
 use poe2openai::exchange::{
-    Ask, Attachment, FileSource, Part, ToolXml, carry_in_prompt, carry_pictures, check_tool_turns, firmer,
-    json_format,
+    Ask, Attachment, Event, FileSource, Finish, Part, Reply, ToolXml, carry_in_prompt, carry_pictures,
+    check_tool_turns, firmer, json_format,
 };
 use poe2openai::poe::{Entry, encode_query, fit_parameters, parse_catalog};
 use serde::de::IgnoredAny;
@@ -17,50 +20,112 @@ use super::replay::{Answer, fold};
 
 /// Checks one input as a chat request.
 pub fn chat_request(body: &[u8]) {
-    request(body, Dialect::OpenAi, chat::decode);
+    request(body, chat::decode);
 }
 
 /// Checks one input as a request of Anthropic's Messages, to be answered and to be counted.
 pub fn messages_request(body: &[u8]) {
-    request(body, Dialect::Anthropic, messages::decode);
+    request(body, messages::decode);
+    // Anthropic's dialect looks at the turns itself, to speak of them in its own words
+    let stamp = Stamp { now: 0, make_id: &str::to_owned };
+    if let Ok(question) = messages::decode(body, &stamp) {
+        question.asks.iter().for_each(|ask| check_tool_turns(&ask.messages).expect("turns in order"));
+    }
     match messages::count(body, |text| text.len()) {
         Ok(counted) => {
             let counted: BTreeMap<String, u64> = serde_json::from_slice(&counted).expect("one number");
             assert!(counted["input_tokens"] > 0, "nothing costs nothing");
         }
-        Err(error) => refusal(&error, Dialect::Anthropic, body),
+        Err(error) => refusal(&error, body),
+    }
+}
+
+/// Checks one input as a request for legacy completions.
+pub fn completions_request(body: &[u8]) {
+    request(body, completions::decode);
+}
+
+/// Checks one input as a request of either kind to Ollama.
+pub fn ollama_request(body: &[u8]) {
+    request(body, |body, stamp| ollama::decode_chat(body, stamp, Instant::now));
+    request(body, |body, stamp| ollama::decode_generate(body, stamp, Instant::now));
+    if let Err(error) = ollama::decode_show(body) {
+        refusal(&error, body);
+    }
+}
+
+/// Checks one input as a request for pictures: in JSON and as a form.
+pub fn images_request(body: &[u8]) {
+    let form = |body: &[u8]| images::decode_edit("multipart/form-data; boundary=b", body);
+    for painting in
+        [images::decode_generation(body), images::decode_edit("application/json", body), form(body)]
+    {
+        match painting {
+            Ok(painting) => asked(&[painting.ask], body),
+            Err(error) => refusal(&error, body),
+        }
+    }
+    // the boundary may be anything too
+    if let (Ok(content_type), rest) = (std::str::from_utf8(&body[..body.len() / 2]), &body[body.len() / 2..])
+        && let Some(Ok(fields)) = form::read(content_type, rest)
+    {
+        assert!(fields.iter().map(|field| field.content.len()).sum::<usize>() <= rest.len());
+    }
+}
+
+/// Checks one input as a request for speech.
+pub fn speech_request(body: &[u8]) {
+    match speech::decode(body) {
+        Ok(ask) => asked(&[ask], body),
+        Err(error) => refusal(&error, body),
     }
 }
 
 /// Checks one input of a dialect.
-fn request(body: &[u8], dialect: Dialect, decode: fn(&[u8], &Stamp<'_>) -> Result<Question>) {
+fn request(body: &[u8], decode: fn(&[u8], &Stamp<'_>) -> Result<Question>) {
     let stamp = Stamp { now: 0, make_id: &|prefix| format!("{prefix}1") };
     match decode(body, &stamp) {
-        Ok(question) => asked(&question.asks, dialect, body),
-        Err(error) => refusal(&error, dialect, body),
+        Ok(question) => {
+            asked(&question.asks, body);
+            told(question);
+        }
+        Err(error) => refusal(&error, body),
     }
 }
 
+/// An answer can be told to every question, whole and as a stream.
+fn told(mut question: Question) {
+    let choices: usize = question.asks.iter().map(|ask| ask.choices).sum();
+    let reply = Reply { text: "a".into(), ..Reply::default() };
+    let whole = question.encoder.whole(&vec![reply; choices]);
+    serde_json::from_slice::<IgnoredAny>(&whole).expect("an answer is JSON");
+    let mut out = Vec::new();
+    for index in (0..choices).rev() {
+        question.encoder.event(index, &Event::Text("a\n".into()), &mut out);
+        question.encoder.event(index, &Event::Finish(Finish::default()), &mut out);
+    }
+    question.encoder.end(&mut out);
+    assert!(out.ends_with(b"\n"));
+}
+
 /// What must hold for the asks of one request.
-fn asked(asks: &[Ask], dialect: Dialect, body: &[u8]) {
+fn asked(asks: &[Ask], body: &[u8]) {
     assert!(asks.iter().map(|ask| ask.choices).sum::<usize>() <= 8);
     for ask in asks {
         assert!(!ask.messages.is_empty() && !ask.model.is_empty() && ask.model.trim() == ask.model);
         assert!((1..=8).contains(&ask.choices) && ask.sampling.stop.len() <= 64);
         for entry in [None, Some(entry())] {
-            prepare(ask.clone(), entry, dialect, body);
+            prepare(ask.clone(), entry, body);
         }
     }
 }
 
 /// What happens to a request on its way down.
-fn prepare(mut ask: Ask, entry: Option<&Entry>, dialect: Dialect, body: &[u8]) {
+fn prepare(mut ask: Ask, entry: Option<&Entry>, body: &[u8]) {
     fit_parameters(&mut ask, entry);
     assert!(ask.reasoning.is_none() && ask.hints.is_empty());
     if let Err(error) = check_tool_turns(&ask.messages) {
-        // Anthropic's dialect has looked at them itself, in its own words
-        assert_eq!(dialect, Dialect::OpenAi, "{error}");
-        return refusal(&error, dialect, body);
+        return refusal(&error, body);
     }
     ask.messages.iter_mut().flat_map(|message| &mut message.parts).for_each(upload);
     to_user_turns(&mut ask.messages);
@@ -89,11 +154,13 @@ fn prepare(mut ask: Ask, entry: Option<&Entry>, dialect: Dialect, body: &[u8]) {
 /// Values to be judged by whatever schema the client gives.
 const VALUES: [&str; 4] = ["{}", r#"{"a":{"a":[1,"x",null]},"b":-0.5}"#, "[[],1e300]", "\"a\""];
 
-fn refusal(error: &Error, dialect: Dialect, body: &[u8]) {
+fn refusal(error: &Error, body: &[u8]) {
     assert!(matches!(error.kind, Kind::InvalidRequest | Kind::ThreadUnsupported), "{error}");
-    let answer = dialect.error_answer(error);
-    serde_json::from_slice::<IgnoredAny>(&answer).expect("an error is JSON");
-    proportionate(answer.len(), body);
+    for dialect in [Dialect::OpenAi, Dialect::Responses, Dialect::Anthropic, Dialect::Ollama] {
+        let answer = dialect.error_answer(error);
+        serde_json::from_slice::<IgnoredAny>(&answer).expect("an error is JSON");
+        proportionate(answer.len(), body);
+    }
 }
 
 /// What is not at Poe is uploaded: stands for `attach`.
@@ -140,4 +207,10 @@ const LIST: &[u8] = br#"{"data": [{"id": "m", "parameters": [
         {"name": "web_search", "schema": {"type": "boolean"}},
         {"name": "aspect_ratio", "schema": {"enum": ["1:1", 2, null]}},
         {"name": "quality", "schema": {"type": "string"}},
+        {"name": "size", "schema": {"enum": ["512*512", "1024x1536", "x", 7]}},
+        {"name": "width", "schema": {"type": "number", "maximum": -1}},
+        {"name": "height", "schema": {"type": "string", "minimum": 1e300}},
+        {"name": "image_size", "schema": {"enum": ["1K", "4K"]}},
+        {"name": "voice_id", "schema": {"enum": ["Ada", null]}},
+        {"name": "speed", "schema": {"enum": ["0.5", "x"]}},
         {"name": "seed", "schema": {}}]}]}"#;

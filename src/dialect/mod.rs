@@ -12,6 +12,7 @@ pub mod form;
 pub mod images;
 mod json;
 pub mod messages;
+pub mod ollama;
 pub mod openai;
 pub mod responses;
 pub mod speech;
@@ -29,6 +30,8 @@ pub enum Dialect {
     Responses,
     /// Anthropic's.
     Anthropic,
+    /// Ollama's.
+    Ollama,
 }
 
 impl Dialect {
@@ -40,14 +43,15 @@ impl Dialect {
                 openai::error_answer(&Error { message: openai::advised(error), ..error.clone() })
             }
             Dialect::Anthropic => anthropic::error_answer(error),
+            Dialect::Ollama => ollama::error_answer(error),
         }
     }
 
     /// The HTTP status of that answer.
     pub fn status(self, kind: Kind) -> u16 {
         match self {
-            Dialect::OpenAi | Dialect::Responses => kind.status(),
             Dialect::Anthropic => anthropic::status(kind),
+            Dialect::OpenAi | Dialect::Responses | Dialect::Ollama => kind.status(),
         }
     }
 }

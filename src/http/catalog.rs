@@ -56,14 +56,15 @@ fn pairs(head: &Head) -> impl Iterator<Item = (String, String)> {
 }
 
 /// Poe's models and those of models.yaml, at one moment.
-struct Listing {
+pub struct Listing {
     file: Arc<ModelsFile>,
     /// None while Poe's list cannot be had: why.
     catalog: Result<Arc<Catalog>>,
 }
 
 impl Listing {
-    fn new(app: &App, call: &Call<'_>) -> Result<Listing> {
+    /// What this client may see.
+    pub fn new(app: &App, call: &Call<'_>) -> Result<Listing> {
         // the list is public at Poe, but with keys of its own the proxy shows it only to those who have one
         if !app.settings.proxy_api_keys.is_empty() {
             poe_key(app, call.head())?;
@@ -84,7 +85,8 @@ impl Listing {
         self.catalog.as_ref().map_or(&[], |catalog| &catalog.entries)
     }
 
-    fn models(&self) -> Vec<Model<'_>> {
+    /// Every model that is served, under the name it is served by.
+    pub fn models(&self) -> Vec<Model<'_>> {
         let of_poe = self.entries().iter();
         let mut models: Vec<Model<'_>> = of_poe
             .filter_map(|entry| Some(self.described(entry, self.file.listed_name(&entry.id)?)))
@@ -99,7 +101,7 @@ impl Listing {
     }
 
     /// The model that a client means by `name`; it is shown under the name that was asked for.
-    fn find<'a>(&'a self, name: &'a str) -> Option<Model<'a>> {
+    pub fn find<'a>(&'a self, name: &'a str) -> Option<Model<'a>> {
         if let Some(model) = self.models().into_iter().find(|model| model.id.eq_ignore_ascii_case(name)) {
             return Some(model);
         }

@@ -12,6 +12,7 @@ mod event_stream;
 mod head;
 mod listener;
 mod metrics;
+mod ollama;
 mod order;
 mod outlet;
 mod pages;
@@ -23,6 +24,7 @@ mod responses;
 mod router;
 mod seats;
 mod state;
+mod unserved;
 mod works;
 
 pub use answer::Answer;

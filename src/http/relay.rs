@@ -37,19 +37,7 @@ pub fn answer(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let key = poe_key(app, call.head());
-    answer_for(key, app, call, record, decode)
-}
-
-/// The same for the owner of `key`, wherever that comes from.
-pub fn answer_for(
-    key: Result<String>,
-    app: &App,
-    call: &mut Call<'_>,
-    record: &mut Record,
-    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
-) -> io::Result<()> {
-    let (key, question) = match question(key, app, call, record, decode) {
+    let (key, question) = match question(app, call, record, decode) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
@@ -64,13 +52,12 @@ pub fn answer_for(
 
 /// Who asks, and what.
 pub fn question<Q>(
-    key: Result<String>,
     app: &App,
     call: &mut Call<'_>,
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Q>,
 ) -> Result<(String, Q)> {
-    let key = key?;
+    let key = poe_key(app, call.head())?;
     let body = body(app, call)?;
     record.hear_request(app, &key, &body);
     let question = decode(&key, &body, &Stamp { now: now(), make_id: &id })?;
@@ -112,7 +99,11 @@ fn whole(
 ) -> io::Result<()> {
     let Question { asks, mut encoder, .. } = question;
     match replies(app, record, key, asks, &watch_client(call)) {
-        Ok(replies) => send(call, record, Answer::json(200, encoder.whole(&replies))),
+        Ok(replies) => {
+            let body = encoder.whole(&replies);
+            record.hear_body(&body);
+            send(call, record, Answer::json(200, body))
+        }
         Err(error) => refuse(call, record, &error),
     }
 }
@@ -131,7 +122,6 @@ pub fn replies(
     let replies: Vec<Reply> = replies.into_iter().collect::<Result<_>>()?;
     for (choice, reply) in choices.iter().zip(&replies) {
         record.add_usage(reply.finish.usage, choice.is_first);
-        record.hear_reply(reply);
     }
     Ok(replies)
 }

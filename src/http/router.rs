@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
 use super::record::{NO_ENDPOINT, Record};
-use super::{admin, catalog, metrics, relay, responses, state, works};
+use super::{admin, catalog, metrics, ollama, relay, responses, state, unserved, works};
 use crate::app::App;
 use crate::dialect::{Dialect, chat, completions, messages};
 use crate::error::{Error, Kind, Result};
@@ -38,6 +38,7 @@ enum Route {
     Hello,
     /// What Claude Code tells of its use; nobody here wants to know.
     Events,
+    Ollama(ollama::Door),
     Models,
     Model(String),
     AllModels,
@@ -45,6 +46,7 @@ enum Route {
     Metrics,
     /// The admin page and its calls, by the parts of the path. It has locks of its own.
     Admin(Vec<String>),
+    Unserved(unserved::Unserved),
 }
 
 impl Route {
@@ -84,12 +86,17 @@ impl Route {
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
-            _ => None,
+            (_, ["api", name]) => {
+                let unserved = || unserved::find(plain).map(Route::Unserved);
+                ollama::Door::find(name).map(Route::Ollama).or_else(unserved)
+            }
+            _ => unserved::find(plain).map(Route::Unserved),
         }
     }
 
     fn method(&self) -> &'static str {
         match self {
+            Route::Ollama(door) => door.method(),
             Route::Home
             | Route::Health
             | Route::Ready
@@ -107,7 +114,11 @@ impl Route {
     /// Whether it can be asked with `method`.
     fn takes(&self, method: &str) -> bool {
         let asked = if method == "HEAD" { "GET" } else { method };
-        asked == self.method() || asked == "DELETE" && matches!(self, Route::Response(_))
+        match self {
+            Route::Unserved(_) => true, // is refused by whatever method
+            Route::Response(_) => matches!(asked, "GET" | "DELETE"),
+            _ => asked == self.method(),
+        }
     }
 
     /// In whose words it answers a request that speaks `dialect` by its head.
@@ -115,6 +126,8 @@ impl Route {
         match self {
             Route::Responses | Route::ResponseTokens => Dialect::Responses,
             Route::Messages | Route::CountTokens | Route::Events => Dialect::Anthropic,
+            Route::Ollama(_) => Dialect::Ollama,
+            Route::Unserved(route) => route.dialect,
             Route::Models | Route::Model(_) => dialect,
             _ => Dialect::OpenAi,
         }
@@ -139,6 +152,8 @@ impl Route {
             Route::Response(_) => "/v1/responses/{id}",
             Route::ResponseItems(_) => "/v1/responses/{id}/input_items",
             Route::ResponseCancel(_) => "/v1/responses/{id}/cancel",
+            Route::Ollama(door) => door.path(),
+            Route::Unserved(_) => NO_ENDPOINT,
             Route::Messages => "/v1/messages",
             Route::CountTokens => "/v1/messages/count_tokens",
             Route::Models => "/v1/models",
@@ -290,6 +305,8 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::CountTokens => respond(call, record, |call| relay::count_tokens(app, call)),
         Route::Hello => send(call, record, Answer::json(200, br#"{"message":"hello"}"#.to_vec())),
         Route::Events => send(call, record, Answer::json(200, b"{}".to_vec())),
+        Route::Ollama(door) => ollama::answer(app, call, record, door),
+        Route::Unserved(route) => refuse(call, record, &route.error()),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::AllModels => respond(call, record, |call| catalog::unfiltered(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
@@ -304,7 +321,8 @@ fn behind_locks(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[Str
 const HOME: &str = concat!(
     "poe2openai ",
     env!("CARGO_PKG_VERSION"),
-    ": Poe's bots for programs that speak OpenAI's or Anthropic's API.\n\nPOST /v1/chat/completions\nPOST /v1/responses\nPOST /v1/messages\nGET  /v1/models\nGET  /health\nGET  /admin\n"
+    ": Poe's bots for programs that speak OpenAI's or Anthropic's API.\n\nPOST /v1/chat/completions\nPOST /v1/responses\nPOST /v1/messages\nGET  /v1/models\nGET  /health\nGET  /admin\n\n\
+      For programs that look for it: Ollama is running\n"
 );
 
 /// Whose words a request speaks, by its head: Anthropic's programs all name the version of its API.
@@ -359,6 +377,9 @@ fn is_local_host(host: &str) -> bool {
 
 /// The key to ask Poe with for this request. Where none has to be shown, it does not matter what is.
 pub fn poe_key(app: &App, head: &Head) -> Result<String> {
+    if let Some(key) = head.granted_key() {
+        return Ok(key.to_owned());
+    }
     match app.is_keyless() {
         true => app.poe_key(None),
         false => app.poe_key(shown_key(head)?.as_deref()),
@@ -418,7 +439,8 @@ pub fn refuse(call: &mut Call<'_>, record: &mut Record, error: &Error) -> io::Re
     }
 }
 
-fn respond(
+/// Sends what `make` gives, or its error.
+pub fn respond(
     call: &mut Call<'_>,
     record: &mut Record,
     make: impl FnOnce(&mut Call<'_>) -> Result<Answer>,
@@ -470,6 +492,11 @@ mod tests {
             ("/api/event_logging/batch", Some(Route::Events)),
             ("/api/event_logging/v2/batch", Some(Route::Events)),
             ("/v1/messages/msg_1", None),
+            ("/v1/completions", Some(Route::Completions)),
+            ("/images/edits", Some(Route::ImageEdits)),
+            ("/api/chat", Some(Route::Ollama(ollama::Door::Chat))),
+            ("/api/tags/", Some(Route::Ollama(ollama::Door::Tags))),
+            ("/api/chats", None),
             ("/v1/chat", None),
             ("/v2/models", None),
         ];

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::connection::Call;
 use super::record::Record;
 use super::relay::{self, watch_client};
-use super::router::{poe_key, refuse, send};
+use super::router::{refuse, send};
 use crate::app::App;
 use crate::dialect::images::{self, Painting, Picture, Wanted};
 use crate::dialect::speech;
@@ -22,18 +22,14 @@ const MOST_WORDS: usize = 1000;
 
 /// `POST /v1/images/generations`
 pub fn generation(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    let painting = relay::question(poe_key(app, call.head()), app, call, record, |_, body, _| {
-        images::decode_generation(body)
-    });
+    let painting = relay::question(app, call, record, |_, body, _| images::decode_generation(body));
     pictures(app, call, record, painting)
 }
 
 /// `POST /v1/images/edits`
 pub fn edit(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
     let content_type = call.head().header("content-type").unwrap_or_default().to_owned();
-    let painting = relay::question(poe_key(app, call.head()), app, call, record, |_, body, _| {
-        images::decode_edit(&content_type, body)
-    });
+    let painting = relay::question(app, call, record, |_, body, _| images::decode_edit(&content_type, body));
     pictures(app, call, record, painting)
 }
 
@@ -47,7 +43,12 @@ fn pictures(
         record.model = Some(painting.ask.model.clone());
         record.show();
         let watch = watch_client(call);
-        let replies = relay::replies(app, record, &key, vec![painting.ask], &watch)?;
+        let replies = relay::replies(app, record, &key, vec![painting.ask], &watch);
+        let replies = replies.map_err(|error| match error.param.as_deref() {
+            // the only files of the question are the client's pictures
+            Some(param) if param.starts_with("messages[") => error.about("image"),
+            _ => error,
+        })?;
         let mut found = Vec::new();
         for reply in &replies {
             found.extend(made(reply, Work::Picture, "picture")?);
@@ -71,8 +72,7 @@ fn pictures(
 
 /// `POST /v1/audio/speech`
 pub fn speech(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    let ask =
-        relay::question(poe_key(app, call.head()), app, call, record, |_, body, _| speech::decode(body));
+    let ask = relay::question(app, call, record, |_, body, _| speech::decode(body));
     let sound = ask.and_then(|(key, ask)| {
         record.model = Some(ask.model.clone());
         record.show();

@@ -99,7 +99,7 @@ impl Poe {
         }
         let whole = |points: f64| points.round() as i64;
         let mut top: Vec<_> = bots.into_iter().map(|(bot, points)| (bot, whole(points))).collect();
-        top.sort_by_key(|one| std::cmp::Reverse(one.1));
+        top.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
         top.truncate(TOP);
         Ok(Account {
             balance: balance.current_point_balance.map(whole),

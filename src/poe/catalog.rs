@@ -21,6 +21,8 @@ pub struct Entry {
     pub context_length: Option<u64>,
     /// What it can do: `tools`, `web_search`.
     pub features: Vec<String>,
+    /// What it reads: `text`, `image`, `video`, …
+    pub inputs: Vec<String>,
     /// The parameters it declares, with their JSON Schemas.
     pub parameters: Vec<Parameter>,
     /// The entry as Poe wrote it.
@@ -44,6 +46,11 @@ impl Entry {
     /// Whether the model declares that it can call tools.
     pub fn has_tools(&self) -> bool {
         self.features.iter().any(|feature| feature == "tools")
+    }
+
+    /// Whether the model declares that it reads files of this kind, such as `image`.
+    pub fn reads(&self, kind: &str) -> bool {
+        self.inputs.iter().any(|input| input == kind)
     }
 
     /// The parameter of that name, if the model declares it.
@@ -70,7 +77,15 @@ struct Raw {
     #[serde(default)]
     supported_features: Option<Vec<String>>,
     #[serde(default)]
+    architecture: Option<Architecture>,
+    #[serde(default)]
     parameters: Option<Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+struct Architecture {
+    #[serde(default)]
+    input_modalities: Option<Vec<String>>,
 }
 
 /// From here on a time can only be in milliseconds: as seconds it would lie beyond the year 5000.
@@ -102,6 +117,10 @@ impl From<Raw> for Entry {
             owned_by: raw.owned_by.unwrap_or_else(|| "Poe".to_owned()),
             context_length: raw.context_length,
             features: raw.supported_features.unwrap_or_default(),
+            inputs: raw
+                .architecture
+                .and_then(|architecture| architecture.input_modalities)
+                .unwrap_or_default(),
             parameters: parameters
                 .into_iter()
                 .filter_map(|value| serde_json::from_value(value).ok())
@@ -119,7 +138,7 @@ mod tests {
     fn entries_are_read_as_poe_writes_them() {
         let body = br#"{"object":"list","data":[
             {"id":"gpt-5.2","object":"model","created":1765227300074,"owned_by":"OpenAI","context_length":400000,
-             "supported_features":["web_search","tools"],"pricing":null,
+             "supported_features":["web_search","tools"],"pricing":null,"architecture":{"input_modalities":["text","image"]},
              "parameters":[{"name":"web_search","schema":{"type":"boolean"},"default_value":false}]},
             {"id":"old","created":1700000000,"owned_by":null,"parameters":null},
             {"object":"model without a name"}]}"#;
@@ -127,6 +146,7 @@ mod tests {
         assert_eq!(entries.len(), 2);
         let (gpt, old) = (&entries[0], &entries[1]);
         assert_eq!((gpt.created, gpt.context_length, gpt.has_tools()), (1_765_227_300, Some(400_000), true));
+        assert!(gpt.reads("image") && !gpt.reads("video") && !gpt.thinks() && !old.reads("text"));
         assert_eq!(gpt.parameter("web_search").unwrap().schema["type"], "boolean");
         assert!(gpt.raw.as_ref().unwrap().get().contains(r#""pricing":null"#), "as Poe wrote it");
         assert_eq!((old.created, old.owned_by.as_str(), old.has_tools()), (1_700_000_000, "Poe", false));

@@ -17,6 +17,13 @@ const BUDGETS: &[u64] = &[0, 1_024, 4_096, 12_288, 24_576, 49_152, u64::MAX];
 /// Parameters that search the web.
 const SEARCH_NAMES: &[&str] = &["web_search", "enable_web_search"];
 
+impl Entry {
+    /// Whether the model can be told how hard to think.
+    pub fn thinks(&self) -> bool {
+        [EFFORT_NAMES, BUDGET_NAMES, SWITCH_NAMES].concat().iter().any(|name| self.parameter(name).is_some())
+    }
+}
+
 /// Adds to `ask.parameters` what else the client wished and the model declares. `entry` is the model's in Poe's list;
 /// of a model without one nothing is known, and only the wish to think is passed on, under its common names.
 pub fn fit(ask: &mut Ask, entry: Option<&Entry>) {

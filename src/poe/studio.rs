@@ -20,17 +20,17 @@ const QUALITIES: &[(&str, &[&str])] = &[
 ];
 
 /// The parameters by which the model is told `name` of a request for pictures or sound, each with its value; `None`
-/// if the name is none of those known here, an empty list if the model has no parameter for it.
+/// if this is nothing known here, an empty list if the model has no parameter for it.
 pub fn fit(name: &str, value: &Value, entry: &Entry) -> Option<Vec<(String, Value)>> {
     match name {
-        "size" => Some(size(value.as_str().unwrap_or_default(), entry)),
-        "quality" => Some(word(value, entry, &["quality"], |text| {
+        "size" => size(value.as_str()?, entry),
+        "quality" => Some(word(value.as_str()?, entry, &["quality"], |text| {
             let known = QUALITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(text));
             known.map_or(&[], |(_, words)| words)
         })),
-        "voice" => Some(word(value, entry, &["voice", "voice_id", "voice_1"], |_| &[])),
-        "output_format" => Some(word(value, entry, &["output_format", "format"], |_| &[])),
-        "instructions" => Some(word(value, entry, &["instructions", "style_prompt"], |_| &[])),
+        "voice" => Some(word(value.as_str()?, entry, &["voice", "voice_id", "voice_1"], |_| &[])),
+        "output_format" => Some(word(value.as_str()?, entry, &["output_format", "format"], |_| &[])),
+        "instructions" => Some(word(value.as_str()?, entry, &["instructions", "style_prompt"], |_| &[])),
         "speed" => Some(number(value, entry, "speed")),
         _ => None,
     }
@@ -46,13 +46,13 @@ fn options(parameter: &Parameter) -> Option<&Vec<Value>> {
 
 /// A word as the model's list spells it, or another that means the same; any word where there is no list.
 fn word(
-    value: &Value,
+    text: &str,
     entry: &Entry,
     names: &[&str],
     others: impl Fn(&str) -> &'static [&'static str],
 ) -> Vec<(String, Value)> {
-    let (Some(parameter), Some(text)) = (declared(entry, names), value.as_str()) else { return Vec::new() };
-    let Some(options) = options(parameter) else { return vec![(parameter.name.clone(), value.clone())] };
+    let Some(parameter) = declared(entry, names) else { return Vec::new() };
+    let Some(options) = options(parameter) else { return vec![(parameter.name.clone(), text.into())] };
     let find = |text: &str| {
         let same = |option: &&Value| option.as_str().is_some_and(|option| option.eq_ignore_ascii_case(text));
         options.iter().find(same)
@@ -86,9 +86,10 @@ fn pair(text: &str) -> Option<(f64, f64)> {
     Some((side(one)?, side(other)?))
 }
 
-/// `1024x1536`, or a shape such as `2:3`, by every parameter that the model has for it. `auto` is the model's own choice.
-fn size(text: &str, entry: &Entry) -> Vec<(String, Value)> {
-    let Some((width, height)) = pair(text) else { return Vec::new() };
+/// `1024x1536`, or a shape such as `2:3`, by every parameter that the model has for it; `None` for words such as
+/// `auto`.
+fn size(text: &str, entry: &Entry) -> Option<Vec<(String, Value)>> {
+    let (width, height) = pair(text)?;
     let is_shape = text.contains(':');
     let mut fitted = Vec::new();
     let mut add = |parameter: &Parameter, value: Value| fitted.push((parameter.name.clone(), value));
@@ -101,12 +102,11 @@ fn size(text: &str, entry: &Entry) -> Vec<(String, Value)> {
         // the shape counts more than the number of pixels
         let area = |(w, h): (f64, f64)| if is_shape { 0.0 } else { apart(w * h, width * height) };
         let far = |(w, h): (f64, f64)| 100.0 * apart(w / h, width / height) + area((w, h));
-        if let Some(size) = nearest(parameter, far) {
-            add(parameter, size);
-        }
+        let size = if options(parameter).is_some() { nearest(parameter, far) } else { Some(text.into()) };
+        size.into_iter().for_each(|size| add(parameter, size));
     }
     if is_shape {
-        return fitted;
+        return Some(fitted);
     }
     if let Some(parameter) = declared(entry, RESOLUTION_NAMES) {
         let longer = width.max(height);
@@ -124,7 +124,7 @@ fn size(text: &str, entry: &Entry) -> Vec<(String, Value)> {
             add(high, side(high, height));
         }
     }
-    fitted
+    Some(fitted)
 }
 
 /// How far two sizes are from each other: 0 is the same, twice as large as far as half as large.
@@ -176,9 +176,11 @@ mod tests {
             ("16:9", sides.clone(), json!({})),
             ("1536x1024", banana.clone(), json!({"aspect_ratio": "3:2", "image_size": "2K"})),
             ("1024x1024", banana, json!({"aspect_ratio": "1:1", "image_size": "1K"})),
-            ("auto", stars.clone(), json!({})),
-            ("0x5", stars.clone(), json!({})),
-            ("infxNaN", stars, json!({})),
+            (
+                "1536x1024",
+                json!([{"name": "size", "schema": {"type": "string"}}]),
+                json!({"size": "1536x1024"}),
+            ),
             ("1024x1024", json!([]), json!({})),
         ] {
             assert_eq!(fitted("size", size.into(), parameters), expected, "{size}");
@@ -220,10 +222,17 @@ mod tests {
                 json!({"speed": 2.0}),
             ),
             ("speed", json!("fast"), list("speed", &["1.0"]), json!({})),
+            ("size", json!("2x2"), list("size", &["small"]), json!({})),
             ("speed", json!(1), json!([]), json!({})),
         ] {
             assert_eq!(fitted(name, value.clone(), parameters), expected, "{name} {value}");
         }
-        assert_eq!(fit("seed", &json!(1), &Entry::default()), None);
+        // what is no word or size of OpenAI's goes the way of all parameters
+        let others =
+            [("seed", json!(1)), ("quality", json!(7)), ("size", json!("auto")), ("size", json!("0x5"))];
+        for (name, value) in others.into_iter().chain([("size", json!("infxNaN")), ("size", json!("large"))])
+        {
+            assert_eq!(fit(name, &value, &Entry::default()), None, "{name} {value}");
+        }
     }
 }

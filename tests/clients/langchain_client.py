@@ -3,7 +3,7 @@
 from checks import URL, Arrivals, check, checks, run, same
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel
 
 
@@ -81,6 +81,14 @@ def with_structured_output(row):
     bot, method = row
     structured = chat(bot).with_structured_output(Person, method=method)
     same(structured.invoke("name=Ada age=36"), Person(name="Ada", age=36))
+
+
+@check
+def completions():
+    llm = OpenAI(model="demo-echo", base_url=URL, api_key="demo", max_retries=0, timeout=30)
+    same(llm.invoke("Once upon"), "Once upon")
+    same([row[0].text for row in llm.generate(["a", "b"]).generations], ["a", "b"])
+    same("".join(llm.stream("Once upon a time")), "Once upon a time")
 
 
 run()

@@ -25,6 +25,9 @@ HERE = Path(__file__).resolve().parent
 GROUPS = {
     "openai_python": 120,
     "openai_node": 120,
+    "small_python": 120,
+    "small_node": 120,
+    "ollama_client": 120,
     "poe_peer": 120,
     "langchain_client": 120,
     "litellm_client": 120,
@@ -32,6 +35,7 @@ GROUPS = {
     "instructor_client": 120,
     "pydantic_ai_client": 120,
     "llm_client": 120,
+    "metrics": 120,
     "aider_agent": 240,
     "opencode_agent": 250,
 }

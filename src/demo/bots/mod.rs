@@ -99,6 +99,7 @@ use catalog::{AUDIO, CLAUDE, DOORS, GEMINI, GPT, IMAGE, TEXT, TOOLS};
 const WORKING: &[Bot] = &[
     plays("demo-echo", &TEXT, talk::echo, "Repeats what you say and lists your attachments."),
     plays("demo-story", &TEXT, talk::story, "Tells a short story, word by word."),
+    plays("demo-coder", &TEXT, talk::coder, "Completes your code, in a Markdown fence."),
     plays("demo-fast", &TEXT, talk::fast, "Sends as many text events as you name, without a pause."),
     plays("demo-long", &TEXT, talk::long, "Gives a very long answer."),
     plays("demo-stop", &TEXT, talk::count, "Counts from one to twenty and heeds no stop text."),

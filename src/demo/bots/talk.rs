@@ -41,6 +41,11 @@ It kept none for itself, and when the last word had come it said so, once, and c
 And since nobody counted the points, it did.
 ";
 
+/// Whatever it is asked to complete, in a fence and with a remark, though it was told to leave them out.
+pub fn coder(_: &Turn) -> Script {
+    whole(pieces("```python\n    return a + b\n```\n\nThis adds the two.", AWKWARD))
+}
+
 /// One word each 30 ms; about five seconds in all.
 pub fn story(_: &Turn) -> Script {
     let words = STORY.split_inclusive([' ', '\n']).collect::<Vec<_>>();
