@@ -1,22 +1,27 @@
 //! What all requests share.
 
+mod catalog;
+
 use std::fs;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use lru::LruCache;
 
 use ring::digest::{Digest, SHA256, digest};
+use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
+
+pub use catalog::{Catalog, ListSource};
 
 use crate::error::{Error, Excess, Kind, Result};
 use crate::exchange::Attachment;
 use crate::poe::{self, Entry, Poe, Watch};
 use crate::settings::{Secret, Settings, Source};
 use crate::store::activity::Activity;
+use crate::store::config::{Config, Posted, Saved};
+use crate::store::dir::Dir;
 use crate::store::doors::Refusals;
 use crate::store::files::Files;
 use crate::store::limiter::Limiter;
@@ -28,11 +33,6 @@ use crate::store::tries::Tries;
 
 pub use crate::settings::Row as SettingRow;
 
-/// How long Poe's list of models is as good as new, and how soon a failed fetch is tried again.
-const CATALOG_LIFETIME: Duration = Duration::from_secs(600);
-const CATALOG_RETRY: Duration = Duration::from_secs(30);
-/// How long after the start requests wait for the very first list.
-const FIRST_CATALOG: Duration = Duration::from_secs(3);
 /// How many bots are remembered to have refused tools, against their entry in the list.
 const MAX_TOOLLESS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
@@ -51,14 +51,19 @@ pub struct App {
     /// Responses that clients may come back to; shared, because they are kept at the very end of an answer.
     pub responses: Arc<Responses>,
     /// models.yaml
-    pub models: ModelsFile,
+    pub config: Config,
     /// Wrong passwords for the admin page.
     pub tries: Tries,
     /// What requests did.
     pub activity: Activity,
     /// How many there were.
     pub metrics: Metrics,
-    catalog: Refreshed<Vec<Entry>>,
+    dir: Arc<Dir>,
+    catalog: Refreshed<Catalog>,
+    /// The list that lies on the disk, and when Poe gave it.
+    written: Mutex<Option<(Vec<Arc<RawValue>>, SystemTime)>>,
+    /// What was warned of already.
+    shadows: Mutex<Vec<String>>,
     opened: Instant,
     toolless: Mutex<LruCache<String, ()>>,
 }
@@ -105,17 +110,8 @@ impl App {
             root_certificates,
             is_local: settings.demo,
         });
-        let models = match ModelsFile::read(&settings.config_dir) {
-            Ok(read) => read.map_or_else(ModelsFile::default, |(file, warnings)| {
-                warnings.iter().for_each(|warning| log::warn!("models.yaml: {warning}"));
-                file
-            }),
-            Err(error) => {
-                // people's access must not hang on a typing error; `check` is strict
-                log::error!("models.yaml is not applied: {error}");
-                ModelsFile::default()
-            }
-        };
+        let dir = Arc::new(Dir::new(&settings.config_dir));
+        let catalog = Catalog::kept(&dir, &settings);
         let cache_bytes = usize::try_from(settings.url_cache_size).unwrap_or(usize::MAX);
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
@@ -124,10 +120,11 @@ impl App {
                 settings.responses_ttl,
                 usize::try_from(settings.responses_max).unwrap_or(usize::MAX),
             )),
-            models,
             tries: Tries::default(),
             activity: Activity::default(),
             metrics: Metrics::default(),
+            config: Config::open(Arc::clone(&dir)),
+            dir,
             opened: Instant::now(),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
@@ -136,42 +133,55 @@ impl App {
                 settings.rate_limit_burst,
                 settings.rate_limit_max_wait,
             ),
-            catalog: Refreshed::default(),
+            written: Mutex::new(catalog.as_ref().map(|kept| (kept.raw().cloned().collect(), kept.fetched))),
+            catalog: catalog.map_or_else(Refreshed::default, Refreshed::holding),
+            shadows: Mutex::default(),
             settings,
         })
     }
 
-    /// Poe's models. The list is public, so no key is spent on it.
-    pub fn catalog(&self, watch: &Watch) -> Result<Arc<Vec<Entry>>> {
-        self.catalog.get(&**watch, || self.poe.models(None, watch))
+    /// models.yaml as it is in force now.
+    pub fn models(&self) -> Arc<ModelsFile> {
+        Arc::clone(&self.config.current().models)
     }
 
-    /// What is known of Poe's models now. Only right after the start is there something to wait for.
-    fn known_catalog(&self, watch: &Watch) -> Result<Arc<Vec<Entry>>> {
-        let known = self.catalog.first(self.opened + FIRST_CATALOG, &**watch)?;
-        Ok(known.unwrap_or_default())
-    }
-
-    /// Keeps the list of models fresh, for ever.
-    pub fn refresh_catalog(&self) {
-        let nobody: Watch = Rc::new(|| Ok(()));
+    /// Looks after models.yaml, for ever.
+    pub fn watch_config(&self) {
         loop {
-            let outcome = self.catalog.refresh(|| self.poe.models(None, &nobody));
-            thread::sleep(match outcome {
-                Ok(_) => CATALOG_LIFETIME,
-                Err(error) => {
-                    log::warn!("Poe's list of models could not be fetched: {error}");
-                    CATALOG_RETRY
-                }
-            });
+            if self.config.wait_and_look() {
+                self.warn_of_shadows();
+            }
         }
+    }
+
+    /// Saves models.yaml, see [`Config::save`]: a name of Poe's list may not be given to another bot.
+    pub fn save_config(&self, posted: Posted<'_>, expected: &[String]) -> Result<Saved> {
+        let bots = self.peek_catalog().map(|catalog| catalog.names()).unwrap_or_default();
+        self.config.save(posted, expected, &|name| bots.contains(&name.to_lowercase()))
+    }
+
+    /// The names that models.yaml gives to bots although others have them in Poe's list, a sentence each.
+    pub fn shadows(&self) -> Vec<String> {
+        let bots = self.peek_catalog().map(|catalog| catalog.names()).unwrap_or_default();
+        self.models()
+            .shadows(&|name| bots.contains(&name.to_lowercase()))
+            .map(|shadow| shadow.to_string())
+            .collect()
+    }
+
+    fn warn_of_shadows(&self) {
+        let mut told = lock(&self.shadows);
+        let now = self.shadows();
+        now.iter().filter(|one| !told.contains(*one)).for_each(|one| log::warn!("models.yaml: {one}"));
+        *told = now;
     }
 
     /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
     pub fn model(&self, name: &str, watch: &Watch) -> Result<Model> {
-        let catalog = self.known_catalog(watch)?;
+        let (catalog, models) = (self.known_catalog(watch)?, self.models());
+        let entries = catalog.as_ref().map_or(&[][..], |catalog| &catalog.entries);
         for (reading, effort) in poe::readings(name) {
-            if let Some(model) = self.known_model(&catalog, reading, effort) {
+            if let Some(model) = known_model(&models, entries, reading, effort) {
                 let is_served =
                     model.config.enable && (model.effort.is_none() || model.config.reasoning != Some(false));
                 return if is_served { Ok(model) } else { Err(no_model(name)) };
@@ -185,30 +195,16 @@ impl App {
         model.config.route.unwrap_or(self.settings.poe_route)
     }
 
-    /// What models.yaml or Poe's list has under this name, an effort behind it aside.
-    fn known_model(&self, catalog: &[Entry], name: &str, effort: Option<&'static str>) -> Option<Model> {
-        let (name, config) = match self.models.bot_for(name) {
-            Lookup::Bot { name, config } => (name, config.clone()),
-            Lookup::Disabled => (name, ModelConfig { enable: false, ..ModelConfig::default() }),
-            Lookup::Unlisted => (poe::listed(catalog, name)?.id.as_str(), ModelConfig::default()),
-        };
-        let found = poe::find_model(catalog, name);
-        let bot = found.as_ref().map_or(name, |found| found.entry.id.as_str()).to_owned();
-        // the file may speak of the bot by the name that Poe lists
-        let config = self.models.config_of(&bot).cloned().unwrap_or(config);
-        let effort = effort.or(found.as_ref().and_then(|found| found.effort));
-        Some(Model { bot, entry: found.map(|found| found.entry.clone()), config, effort })
-    }
-
     /// The same error, with what the client can do about it: the names it may have meant, or by how much its
     /// conversation of so many `tokens` is longer than the model takes.
     pub fn explain(&self, error: Error, model: &Model, name: &str, tokens: impl FnOnce() -> u64) -> Error {
         let said = error.message.trim_end_matches(['.', '!']);
         match error.kind {
             Kind::ModelNotFound => {
-                let catalog = self.catalog.peek().unwrap_or_default();
+                let catalog = self.peek_catalog();
+                let entries = catalog.as_ref().map_or(&[][..], |catalog| &catalog.entries);
                 // a listed name that Poe refuses all the same is no suggestion
-                let mut alike = poe::suggestions(&catalog, name);
+                let mut alike = poe::suggestions(entries, name);
                 alike.retain(|other| !other.eq_ignore_ascii_case(name));
                 let message = match alike.is_empty() {
                     false => format!("{said}. Did you mean {}?", alike.join(", ")),
@@ -291,16 +287,16 @@ impl App {
 
     /// The name that Poe's list or models.yaml has for a model, if it is one that exists.
     pub fn listed_name(&self, name: &str) -> Option<String> {
-        let catalog = self.catalog.peek().unwrap_or_default();
-        match poe::listed(&catalog, name) {
+        let catalog = self.peek_catalog();
+        match catalog.as_ref().and_then(|catalog| poe::listed(&catalog.entries, name)) {
             Some(entry) => Some(entry.id.clone()),
-            None => self.models.config_of(name).map(|_| name.to_ascii_lowercase()),
+            None => self.models().config_of(name).map(|_| name.to_ascii_lowercase()),
         }
     }
 
     /// What is wrong with models.yaml, if it is not the file's own words that are in force.
     pub fn config_fault(&self) -> Option<String> {
-        None
+        self.config.current().status.error.clone()
     }
 
     /// How long the house has been open.
@@ -311,6 +307,26 @@ impl App {
 
 fn hash(text: &str) -> Digest {
     digest(&SHA256, text.as_bytes())
+}
+
+/// What models.yaml or Poe's list has under this name, an effort behind it aside.
+fn known_model(
+    models: &ModelsFile,
+    catalog: &[Entry],
+    name: &str,
+    effort: Option<&'static str>,
+) -> Option<Model> {
+    let (name, config) = match models.bot_for(name) {
+        Lookup::Bot { name, config } => (name, config.clone()),
+        Lookup::Disabled => (name, ModelConfig { enable: false, ..ModelConfig::default() }),
+        Lookup::Unlisted => (poe::listed(catalog, name)?.id.as_str(), ModelConfig::default()),
+    };
+    let found = poe::find_model(catalog, name);
+    let bot = found.as_ref().map_or(name, |found| found.entry.id.as_str()).to_owned();
+    // the file may speak of the bot by the name that Poe lists
+    let config = models.config_of(&bot).cloned().unwrap_or(config);
+    let effort = effort.or(found.as_ref().and_then(|found| found.effort));
+    Some(Model { bot, entry: found.map(|found| found.entry.clone()), config, effort })
 }
 
 fn no_model(name: &str) -> Error {

@@ -39,6 +39,8 @@ pub enum Kind {
     RequestTimeout,
     /// The model did not start in time, in Poe's words: 408.
     ModelTimeout,
+    /// What was to be changed has changed meanwhile: 409.
+    Conflict,
     /// The request is larger than the limit: 413.
     TooLarge,
     /// A body in an encoding we do not read: 415.
@@ -71,6 +73,7 @@ impl Kind {
             Kind::NotFound | Kind::ModelNotFound => 404,
             Kind::MethodNotAllowed => 405,
             Kind::RequestTimeout | Kind::ModelTimeout => 408,
+            Kind::Conflict => 409,
             Kind::TooLarge => 413,
             Kind::UnsupportedEncoding => 415,
             Kind::RateLimited => 429,

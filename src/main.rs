@@ -1,8 +1,9 @@
 //! poe2openai: any Poe bot for any program that speaks OpenAI's API.
 
+use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{ExitCode, exit};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::{io, panic, thread};
 
 use poe2openai::app::{App, Lock};
@@ -11,7 +12,7 @@ use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, 
 use poe2openai::journal;
 use poe2openai::settings::{self, Command, Settings};
 use poe2openai::store::models;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
@@ -53,13 +54,16 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     })?;
     // before anybody is told that the server runs: from here on a signal ends it in good order
     let stop = Stop::new().map_err(|error| error.to_string())?;
-    stop_on_signals(&stop).map_err(|error| format!("signals cannot be received: {error}"))?;
+    let opened = Arc::new(OnceLock::new());
+    heed_signals(&stop, &opened).map_err(|error| format!("signals cannot be received: {error}"))?;
     let port = server.local_addr().map_err(|error| error.to_string())?.port();
     if settings.demo {
         open_demo(&mut settings)?;
     }
     let app = Arc::new(App::open(settings)?);
-    keep_catalog(&app);
+    // a signal that came before this changes nothing: the file has only just been read
+    let _ = opened.set(Arc::clone(&app));
+    keep_fresh(&app);
     welcome(&app.settings, port);
     warn_of_password(&app);
     server.serve(Arc::new(Door::new(app)), &stop);
@@ -120,9 +124,11 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-fn keep_catalog(app: &Arc<App>) {
-    let app = Arc::clone(app);
-    thread::spawn(move || app.refresh_catalog());
+/// Looks after what comes from outside: Poe's list of models, and models.yaml.
+fn keep_fresh(app: &Arc<App>) {
+    let (catalog, config) = (Arc::clone(app), Arc::clone(app));
+    thread::spawn(move || catalog.refresh_catalog());
+    thread::spawn(move || config.watch_config());
 }
 
 fn write_log(settings: &Settings) {
@@ -146,12 +152,18 @@ fn warn_of_password(app: &App) {
     }
 }
 
-/// The first SIGTERM or SIGINT drains, the second ends at once.
-fn stop_on_signals(stop: &Stop) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let stop = stop.clone();
+/// The first SIGTERM or SIGINT drains, the second ends at once; SIGHUP has models.yaml read again, unless it comes because
+/// the terminal is gone that the server was started in.
+fn heed_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (stop, app) = (stop.clone(), Arc::clone(app));
+    let had_terminal = io::stdin().is_terminal();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
+            if signal == SIGHUP && had_terminal == io::stdin().is_terminal() {
+                app.get().into_iter().for_each(|app| app.config.reload());
+                continue;
+            }
             if stop.going() != Going::On {
                 log::logger().flush();
                 exit(128 + signal);

@@ -69,7 +69,7 @@ macro_rules! settings {
 settings! {
     "HOST" host: Host as HostName = "0.0.0.0", "address or host name to listen on; IPv6 with or without brackets";
     "PORT" port: u16 as Port = "8080", "port to listen on; 0 picks a free one and prints it";
-    "CONFIG_DIR" config_dir: PathBuf as Directory = "./", "directory that holds models.yaml";
+    "CONFIG_DIR" config_dir: PathBuf as Directory = "./", "directory that holds models.yaml and what is kept for the next start";
     "LOG_LEVEL" log_level: LevelFilter as Level = "info", "how much is logged: error, warn, info, debug or trace";
     "LOG_FORMAT" log_format: LogFormat as Format = "text", "text, or json: one JSON object for each line";
     "METRICS" metrics: bool as Switch = "true", "answer /metrics, which shows names of models and counts, but no text and no key";
@@ -81,6 +81,7 @@ settings! {
     "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "where Poe's API is";
     "POE_FILE_UPLOAD_URL" poe_file_upload_url: String as Url = "https://www.quora.com/poe_api/file_upload_3RD_PARTY_POST", "where files are uploaded to";
     "POE_ROUTE" poe_route: Route as RouteName = "bot", "by which of Poe's doors bots are asked: bot (the bot protocol), native (Poe's own door for the client's dialect) or auto (native where there is one)";
+    "MODELS_REFRESH_SECONDS" models_refresh: Duration as Seconds<0> = "600", "interval at which Poe's list of models is fetched again, in seconds; 0 fetches it only when there is none";
     "SSL_CERT_FILE" ssl_cert_file: Option<PathBuf> as File = "", "PEM file of trusted root certificates, in place of the built-in ones";
     "RATE_LIMIT_MS" rate_limit: Duration as Millis<0> = "100", "one request to Poe per so many milliseconds, for the whole server; 0 is off";
     "RATE_LIMIT_BURST" rate_limit_burst: u32 as Count<1, 1_000_000> = "1", "requests that may start at once after a pause";

@@ -33,6 +33,7 @@ fn kind(kind: Kind) -> &'static str {
         | Kind::FileUnavailable
         | Kind::PreviousNotFound
         | Kind::MethodNotAllowed
+        | Kind::Conflict
         | Kind::UnsupportedEncoding
         | Kind::NotImplemented => "invalid_request_error",
         Kind::Unauthorized => "authentication_error",

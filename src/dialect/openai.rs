@@ -64,6 +64,7 @@ pub fn kind_and_code(kind: Kind) -> (&'static str, Option<&'static str>) {
         Kind::MethodNotAllowed => (INVALID, Some("method_not_allowed")),
         Kind::RequestTimeout => (INVALID, Some("request_timeout")),
         Kind::ModelTimeout => ("timeout_error", Some("model_timeout")),
+        Kind::Conflict => (INVALID, Some("conflict")),
         Kind::TooLarge => (INVALID, Some("request_too_large")),
         Kind::UnsupportedEncoding => (INVALID, Some("unsupported_encoding")),
         Kind::RateLimited => ("rate_limit_error", Some("rate_limit_exceeded")),

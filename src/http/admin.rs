@@ -6,6 +6,7 @@
 mod account;
 mod activity;
 mod config;
+mod models;
 mod settings;
 
 pub use activity::uploads;

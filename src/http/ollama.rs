@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use super::answer::Answer;
-use super::catalog;
+use super::catalog::Listing;
 use super::connection::Call;
 use super::record::Record;
 use super::relay::{self, watch_client};
@@ -83,29 +83,29 @@ pub fn answer(app: &App, call: &mut Call<'_>, record: &mut Record, door: Door) -
 }
 
 fn tags(app: &App, call: &Call<'_>) -> Result<Answer> {
-    let models = catalog::models(app, call)?;
-    let model = |listed: Listed| Model {
-        name: listed.id,
+    let listing = Listing::new(app, call)?;
+    let model = |listed: Listed<'_>| Model {
+        name: listed.id.to_owned(),
         created: listed.created,
-        owned_by: listed.owned_by,
+        owned_by: listed.owned_by.to_owned(),
         ..Model::default()
     };
-    let models: Vec<Model> = models.into_iter().map(model).collect();
+    let models: Vec<Model> = listing.models().into_iter().map(model).collect();
     Ok(Answer::json(200, ollama::tags(&models)))
 }
 
 fn show(app: &App, call: &mut Call<'_>) -> Result<Answer> {
     let name = ollama::decode_show(&relay::body(app, call)?)?;
     let wanted = model_name(&name);
-    let listed = catalog::models(app, call)?.into_iter().find(|model| model.id.eq_ignore_ascii_case(wanted));
-    let Some(listed) = listed else {
+    let listing = Listing::new(app, call)?;
+    let Some(listed) = listing.find(wanted) else {
         return Err(Error::new(Kind::ModelNotFound, format!("model '{name}' not found")).about("model"));
     };
-    let entry = app.model(&listed.id, &watch_client(call))?.entry;
+    let entry = app.model(listed.id, &watch_client(call))?.entry;
     let model = Model {
-        name: listed.id,
+        name: listed.id.to_owned(),
         created: listed.created,
-        owned_by: listed.owned_by,
+        owned_by: listed.owned_by.to_owned(),
         context_length: entry.as_ref().and_then(|entry| entry.context_length),
         sees: entry.as_ref().is_some_and(|entry| entry.reads("image")),
         thinks: entry.as_ref().is_some_and(|entry| entry.thinks()),

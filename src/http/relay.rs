@@ -92,11 +92,16 @@ pub fn count_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
 
 /// The request's body, as it was sent.
 pub fn body(app: &App, call: &mut Call<'_>) -> Result<Vec<u8>> {
+    limited_body(call, app.settings.max_request_size)
+}
+
+/// The request's body, as it was sent, of at most `limit` bytes.
+pub fn limited_body(call: &mut Call<'_>, limit: u64) -> Result<Vec<u8>> {
     if let Some(encoding) = call.head().header("content-encoding").filter(|name| *name != "identity") {
         let message = format!("a body with Content-Encoding {encoding} is not read here: send it plain");
         return Err(Error::new(Kind::UnsupportedEncoding, message));
     }
-    call.body(app.settings.max_request_size)
+    call.body(limit)
 }
 
 /// The answer as one piece.

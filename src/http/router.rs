@@ -42,6 +42,7 @@ enum Route {
     Ollama(ollama::Door),
     Models,
     Model(String),
+    AllModels,
     Ready,
     Metrics,
     /// The admin page and its calls, by the parts of the path. It has locks of its own.
@@ -83,6 +84,7 @@ impl Route {
             (["messages", "count_tokens"], _) => Some(Route::CountTokens),
             (_, ["api", "hello"]) => Some(Route::Hello),
             (_, ["api", "event_logging", ..]) => Some(Route::Events),
+            (["api", "models"], _) => Some(Route::AllModels),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
             (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
@@ -103,6 +105,7 @@ impl Route {
             | Route::Metrics
             | Route::Hello
             | Route::Models
+            | Route::AllModels
             | Route::Model(_)
             | Route::Response(_)
             | Route::ResponseItems(_) => "GET",
@@ -158,6 +161,7 @@ impl Route {
             Route::CountTokens => "/v1/messages/count_tokens",
             Route::Models => "/v1/models",
             Route::Model(_) => "/v1/models/{id}",
+            Route::AllModels => "/api/models",
             Route::Admin(_) => "/admin",
         }
     }
@@ -185,7 +189,8 @@ impl Route {
     }
 }
 
-fn decoded(part: &str) -> String {
+/// A part of a path or a query as it was meant.
+pub fn decoded(part: &str) -> String {
     percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
@@ -307,6 +312,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Ollama(door) => ollama::answer(app, call, record, door),
         Route::Unserved(route) => refuse(call, record, &route.error()),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
+        Route::AllModels => respond(call, record, |call| catalog::unfiltered(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
 }
@@ -331,9 +337,11 @@ fn dialect(head: &Head) -> Dialect {
 }
 
 fn health(app: &App) -> Answer {
+    let current = app.config.current();
     let body = json!({
         "status": "ok", "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": app.uptime().as_secs(),
         "uploads": admin::uploads(app),
+        "config": {"state": current.status.state.name(), "error": current.status.error},
     });
     Answer::json(200, body.to_string().into_bytes())
 }
@@ -466,6 +474,9 @@ mod tests {
             ("/ready", Some(Route::Ready)),
             ("/admin/", Some(Route::Admin(vec!["admin".into()]))),
             ("/api/admin/try", Some(Route::Admin(vec!["api".into(), "admin".into(), "try".into()]))),
+            ("/api/models", Some(Route::AllModels)),
+            ("/v1/api/models/", Some(Route::AllModels)),
+            ("/api/admin/config", Some(Route::Admin(vec!["api".into(), "admin".into(), "config".into()]))),
             ("/v1/models/openai/gpt", Some(Route::Model("openai/gpt".into()))),
             ("/v1/responses/", Some(Route::Responses)),
             ("/responses/input_tokens", Some(Route::ResponseTokens)),

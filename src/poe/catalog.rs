@@ -1,7 +1,10 @@
 //! Poe's list of models, read leniently: what an entry leaves out is absent, not wrong.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Door;
@@ -25,6 +28,8 @@ pub struct Entry {
     pub parameters: Vec<Parameter>,
     /// The doors of Poe's that it declares, by their paths: `/v1/chat/completions`. Three of four declare none.
     pub endpoints: Vec<String>,
+    /// The entry as Poe wrote it.
+    pub raw: Option<Arc<RawValue>>,
 }
 
 /// A parameter that a model declares.
@@ -63,8 +68,9 @@ impl Entry {
 }
 
 #[derive(Deserialize)]
-struct List {
-    data: Vec<Value>,
+struct List<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -99,9 +105,9 @@ const FIRST_MILLISECONDS: f64 = 100_000_000_000.0;
 pub fn parse(body: &[u8]) -> Result<Vec<Entry>> {
     let nonsense =
         |error| Error::new(Kind::Upstream, format!("Poe's list of models makes no sense: {error}"));
-    let list: List = serde_json::from_slice(body).map_err(nonsense)?;
-    let entry = |value: Value| match serde_json::from_value::<Raw>(value) {
-        Ok(raw) => Some(Entry::from(raw)),
+    let list: List<'_> = serde_json::from_slice(body).map_err(nonsense)?;
+    let entry = |value: &RawValue| match serde_json::from_str::<Raw>(value.get()) {
+        Ok(raw) => Some(Entry { raw: Some(Arc::from(value.to_owned())), ..Entry::from(raw) }),
         Err(error) => {
             log::debug!("an entry of Poe's list of models was left out: {error}");
             None
@@ -130,6 +136,7 @@ impl From<Raw> for Entry {
                 .into_iter()
                 .filter_map(|value| serde_json::from_value(value).ok())
                 .collect(),
+            raw: None,
         }
     }
 }
@@ -154,6 +161,7 @@ mod tests {
         assert!(gpt.reads("image") && !gpt.reads("video") && !gpt.thinks() && !old.reads("text"));
         assert_eq!(gpt.parameter("web_search").unwrap().schema["type"], "boolean");
         assert!(gpt.has_door(Door::Responses) && !gpt.has_door(Door::Chat) && !old.has_door(Door::Responses));
+        assert!(gpt.raw.as_ref().unwrap().get().contains(r#""pricing":null"#), "as Poe wrote it");
         assert_eq!((old.created, old.owned_by.as_str(), old.has_tools()), (1_700_000_000, "Poe", false));
         assert_eq!(parse(b"<html>").unwrap_err().kind, Kind::Upstream);
     }

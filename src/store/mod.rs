@@ -1,9 +1,12 @@
 //! The cellar: what outlives a request.
 
 pub mod activity;
+pub mod config;
+pub mod dir;
 pub mod doors;
 pub mod files;
 pub mod inspection;
+pub mod kept_list;
 pub mod limiter;
 pub mod metrics;
 pub mod models;

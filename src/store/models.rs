@@ -2,6 +2,7 @@
 //!
 //! A wrong type ends the reading with line and field; an unknown key only warns, for files carry foreign keys.
 
+pub mod edit;
 mod locate;
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,13 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_yaml::Value as Yaml;
 
+pub use locate::Place;
+
 /// The file's name inside the configuration directory.
 pub const FILE_NAME: &str = "models.yaml";
+
+/// The largest file that is read: far more than all of Poe's bots need.
+pub const MAX_BYTES: u64 = 4 << 20;
 
 const KEYS: &[&str] = &["enable", "models", "custom_models", "api_token", "use_v1_api"];
 const MODEL_KEYS: &[&str] = &[
@@ -152,6 +158,52 @@ pub struct CustomModel {
     pub owned_by: Option<String>,
 }
 
+/// What is wrong with a text: "line 3, column 5: models.gpt-4o.enable: …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it stands, if that is known.
+    pub place: Option<Place>,
+    /// Which field it is; empty for a text that is no YAML.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Place { line, column }) = self.place {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        match self.field.is_empty() {
+            true => f.write_str(&self.message),
+            false => write!(f, "{}: {}", self.field, self.message),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A name given to one bot that is the own name of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shadow<'a> {
+    /// The bot it was given to.
+    pub bot: &'a str,
+    /// The field that gives it, such as `models.gpt-4o.mapping`.
+    pub field: String,
+    /// The name.
+    pub name: &'a str,
+}
+
+impl fmt::Display for Shadow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shadow { bot, field, name } = self;
+        write!(
+            f,
+            "{field}: {name} is the name of a bot of Poe's; it reaches {bot} now, and that bot is hidden"
+        )
+    }
+}
+
 impl ModelsFile {
     /// Reads `models.yaml` in `dir`: the file and its warnings, `None` if there is none.
     ///
@@ -160,22 +212,17 @@ impl ModelsFile {
     pub fn read(dir: &Path) -> Result<Option<(ModelsFile, Vec<String>)>, String> {
         let path = dir.join(FILE_NAME);
         let named = |problem: String| format!("{}: {problem}", path.display());
-        match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(named(format!("cannot be read: {error}"))),
-            Ok(bytes) => {
-                let text = String::from_utf8(bytes).map_err(|_| named("expected UTF-8 text".into()))?;
-                let (file, warnings) = ModelsFile::parse(&text).map_err(named)?;
-                Ok(Some((file, warnings.into_iter().map(named).collect())))
-            }
-        }
+        let Some(bytes) = read_bytes(&path).map_err(named)? else { return Ok(None) };
+        let text = as_text(&bytes).map_err(|fault| named(fault.to_string()))?;
+        let (file, warnings) = ModelsFile::parse(text).map_err(|fault| named(fault.to_string()))?;
+        Ok(Some((file, warnings.into_iter().map(named).collect())))
     }
 
     /// Reads the text of a models.yaml: the file and its warnings.
     ///
     /// # Errors
-    /// One line that names line and field.
-    pub fn parse(text: &str) -> Result<(ModelsFile, Vec<String>), String> {
+    /// What is wrong, with line and field.
+    pub fn parse(text: &str) -> Result<(ModelsFile, Vec<String>), Fault> {
         let deserializer = serde_yaml::Deserializer::from_str(text);
         // An empty file, or one of comments only, is a file that says nothing.
         let content: Option<Content> = match serde_path_to_error::deserialize(deserializer) {
@@ -229,6 +276,11 @@ impl ModelsFile {
         self.content.custom_models.iter().filter(listed)
     }
 
+    /// The same as the file has them, listed or not.
+    pub fn all_custom_models(&self) -> &[CustomModel] {
+        &self.content.custom_models
+    }
+
     /// The reference's key for reading Poe's list. Accepted, and not needed: the list is public.
     pub fn api_token(&self) -> Option<&str> {
         self.content.api_token.as_ref().map(|token| token.0.as_str()).filter(|token| !token.is_empty())
@@ -257,12 +309,22 @@ impl ModelsFile {
         self.content.models.get(*place).map(|(name, config)| (name.as_str(), config))
     }
 
-    fn warnings(&self, text: &str) -> Result<Vec<String>, String> {
-        let tree: Yaml = match serde_yaml::from_str(text) {
-            Ok(tree) => tree,
-            Err(error) if error.location().is_none() => Yaml::Null,
-            Err(error) => return Err(error.to_string()),
-        };
+    /// The names that the file gives to bots although they are the own names of others: `is_bot` knows those of Poe's
+    /// list. A bot that the file itself names is judged when the file is read.
+    pub fn shadows<'a>(&'a self, is_bot: &'a dyn Fn(&str) -> bool) -> impl Iterator<Item = Shadow<'a>> + 'a {
+        let models = self.content.models.iter().filter(|(_, config)| self.is_applied() && config.enable);
+        let given = models.flat_map(|(bot, config)| {
+            config.given_names().map(move |(field, name)| Shadow {
+                bot,
+                field: format!("models.{bot}.{field}"),
+                name,
+            })
+        });
+        given.filter(move |given| !self.bots.contains_key(&given.name.to_lowercase()) && is_bot(given.name))
+    }
+
+    fn warnings(&self, text: &str) -> Result<Vec<String>, Fault> {
+        let tree = edit::tree(text)?;
         let mut warnings = unknown_keys(text, &tree);
         if !self.content.models.is_empty() && tree.get("enable").is_none() {
             warnings.push("enable: missing, so the file is not applied; expected enable: true".into());
@@ -367,26 +429,28 @@ fn models<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, ModelConfig
 type Index = HashMap<String, usize>;
 
 /// Where each bot and each name given to one is found; two bots of one name are refused.
-fn index(text: &str, content: &Content) -> Result<(Index, Index), String> {
+fn index(text: &str, content: &Content) -> Result<(Index, Index), Fault> {
     let mut bots = Index::new();
     for (place, (bot, _)) in content.models.iter().enumerate() {
         if let Some(first) = bots.insert(bot.to_lowercase(), place) {
-            let line = locate::line(text, &["models".into(), bot.as_str().into()]);
             let first = &content.models[first].0;
-            return Err(format!(
-                "{line}models.{bot}: the same model as models.{first}, for case does not matter"
-            ));
+            return Err(Fault {
+                place: locate::place(text, &["models".into(), bot.as_str().into()]),
+                field: format!("models.{bot}"),
+                message: format!("the same model as models.{first}, for case does not matter"),
+            });
         }
     }
     let mut names = Index::new();
     for (place, (bot, config)) in content.models.iter().enumerate() {
         for (field, name) in config.given_names() {
             if let Some(owner) = owner(content, &bots, &names, name).filter(|owner| *owner != place) {
-                let line = locate::line(text, &locate::steps(bot, &field));
                 let owner = &content.models[owner].0;
-                return Err(format!(
-                    "{line}models.{bot}.{field}: {name} is the name of models.{owner} already"
-                ));
+                return Err(Fault {
+                    place: locate::place(text, &locate::steps(bot, &field)),
+                    field: format!("models.{bot}.{field}"),
+                    message: format!("{name} is the name of models.{owner} already"),
+                });
             }
             names.insert(name.to_lowercase(), place);
         }
@@ -404,20 +468,64 @@ fn owner(content: &Content, bots: &Index, names: &Index, name: &str) -> Option<u
     names.get(&name).or_else(|| bots.get(&name).filter(keeps_own_name)).copied()
 }
 
-/// The parser's error as "line 3, column 5: field: what is wrong".
-fn describe(error: serde_path_to_error::Error<serde_yaml::Error>) -> String {
+/// The parser's error, with its words and the place taken apart.
+fn describe(error: serde_path_to_error::Error<serde_yaml::Error>) -> Fault {
     let field = error.path().to_string();
-    let inner = error.into_inner();
-    let message = inner.to_string();
-    let Some(location) = inner.location() else { return message };
-    let (line, column) = (location.line(), location.column());
-    // The parser's own words carry place and path too, in another order.
-    let message = message.replace(&format!(" at line {line} column {column}"), "");
-    if field == "." {
-        return format!("line {line}, column {column}: {message}");
+    let field = if field == "." || field == "?" { String::new() } else { field };
+    let mut fault = Fault { field, ..yaml_fault(&error.into_inner()) };
+    // the parser's own words carry the path too
+    if let Some(rest) = fault.message.strip_prefix(&format!("{}: ", fault.field)) {
+        fault.message = rest.to_owned();
     }
-    let message = message.strip_prefix(&format!("{field}: ")).unwrap_or(&message);
-    format!("line {line}, column {column}: {field}: {message}")
+    if fault.field == "api_token" {
+        fault.message = "expected a string".to_owned(); // the parser would repeat the secret
+    }
+    fault
+}
+
+fn yaml_fault(error: &serde_yaml::Error) -> Fault {
+    let place = error.location().map(Place::from);
+    let message = error.to_string();
+    let message = match place {
+        Some(Place { line, column }) => message.replace(&format!(" at line {line} column {column}"), ""),
+        None => message,
+    };
+    Fault { place, field: String::new(), message }
+}
+
+/// The bytes of the file at `path`, `None` if there is none.
+///
+/// # Errors
+/// In words that follow the file's name.
+pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let failed = |error: io::Error| format!("cannot be read: {error}");
+    let about = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        about => about.map_err(failed)?,
+    };
+    // opening a pipe would wait for somebody to write
+    if !about.is_file() {
+        return Err(format!(
+            "cannot be read: {}",
+            if about.is_dir() { "it is a directory" } else { "it is no file" }
+        ));
+    }
+    if about.len() > MAX_BYTES {
+        return Err(format!("cannot be read: it has more than {MAX_BYTES} bytes"));
+    }
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(failed),
+    }
+}
+
+/// The bytes of a file as text.
+///
+/// # Errors
+/// When they are none.
+pub fn as_text(bytes: &[u8]) -> Result<&str, Fault> {
+    let fault = |_| Fault { place: None, field: String::new(), message: "expected UTF-8 text".to_owned() };
+    std::str::from_utf8(bytes).map_err(fault)
 }
 
 /// A warning for each key that nobody reads, at whatever depth.

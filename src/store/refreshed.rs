@@ -37,6 +37,12 @@ impl<T> Default for Refreshed<T> {
 }
 
 impl<T> Refreshed<T> {
+    /// With a value from elsewhere, which a fetch will replace.
+    pub fn holding(value: T) -> Refreshed<T> {
+        let state = State { kept: Some(Arc::new(value)), fetch: Fetch::Never };
+        Refreshed { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
     /// What is kept, however old.
     pub fn peek(&self) -> Option<Arc<T>> {
         self.lock().kept.clone()

@@ -1,7 +1,10 @@
 //! Starts the program as a user would, and stops it with the test.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -93,6 +96,16 @@ pub struct House {
     child: Child,
     pub port: u16,
     output: Arc<Lines>,
+    /// Its configuration directory, if the test did not choose one.
+    directory: PathBuf,
+}
+
+/// A path that no other test has.
+pub fn fresh_path(name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{name}-{}-{number}", std::process::id());
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 impl Drop for House {
@@ -100,6 +113,7 @@ impl Drop for House {
         // it may have ended by itself
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory); // mostly there is none
     }
 }
 
@@ -121,15 +135,27 @@ impl House {
                 program.args(usual);
             }
         }
+        // what a server keeps for its next start is nobody else's
+        let directory = fresh_path("house");
+        if !args.contains(&"--config-dir") {
+            fs::create_dir_all(&directory).expect("a directory");
+            program.arg("--config-dir").arg(&directory);
+        }
         program.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = program.spawn().expect("the program starts");
         let output = Arc::new(Lines::default());
         output.follow(child.stdout.take().expect("piped"));
         output.follow(child.stderr.take().expect("piped"));
-        let mut house = House { child, port: 0, output };
+        let mut house = House { child, port: 0, output, directory };
         let line = house.wait_for_line("listens on http://");
         house.port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
         house
+    }
+
+    /// Kills it as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server runs");
+        self.child.wait().expect("a child");
     }
 
     pub fn wire(&self) -> Wire {

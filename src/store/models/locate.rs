@@ -63,13 +63,31 @@ pub(super) fn join(path: &[Step]) -> String {
     text
 }
 
+/// A place in a text, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its line.
+    pub line: usize,
+    /// Its column.
+    pub column: usize,
+}
+
+impl From<serde_yaml::Location> for Place {
+    fn from(location: serde_yaml::Location) -> Place {
+        Place { line: location.line(), column: location.column() }
+    }
+}
+
+/// Where the key or the element at `path` begins.
+pub(super) fn place(text: &str, path: &[Step]) -> Option<Place> {
+    let error = Probe(path).deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
+    error.location().map(Place::from)
+}
+
 /// `line 3, column 5: ` for the key or the element at `path`; empty if there is none.
 pub(super) fn line(text: &str, path: &[Step]) -> String {
-    let location = Probe(path).deserialize(serde_yaml::Deserializer::from_str(text)).err();
-    match location.and_then(|error| error.location()) {
-        Some(location) => format!("line {}, column {}: ", location.line(), location.column()),
-        None => String::new(),
-    }
+    place(text, path)
+        .map_or_else(String::new, |Place { line, column }| format!("line {line}, column {column}: "))
 }
 
 /// Walks down its path and fails at the end of it.

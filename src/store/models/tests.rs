@@ -28,6 +28,15 @@ fn the_example_covers_every_key_and_parses_without_warnings() {
 }
 
 #[test]
+fn the_example_of_the_readme_is_a_good_one() {
+    let readme = include_str!("../../../README.md");
+    let section = readme.split_once("\n## models.yaml\n").unwrap().1;
+    let yaml = section.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+    let file = parse(yaml);
+    assert!(matches!(file.bot_for("claude"), Lookup::Bot { name: "Claude-Sonnet-4.5", .. }), "{yaml}");
+}
+
+#[test]
 fn every_key_of_ours_is_read() {
     let file = parse(
         "enable: true\nmodels: {A: {tools: prompt, route: native, reasoning: false, description: d, replace_response: true}}",
@@ -163,7 +172,7 @@ fn what_is_wrong_is_named_by_line_and_field() {
         ),
     ];
     for (text, expected) in cases {
-        assert_eq!(ModelsFile::parse(text).unwrap_err(), expected, "{text}");
+        assert_eq!(ModelsFile::parse(text).unwrap_err().to_string(), expected, "{text}");
     }
 }
 
@@ -172,7 +181,7 @@ fn broken_yaml_is_refused_in_one_line_that_tells_where() {
     for text in
         ["models: {a: ", "a: b: c", "enable: true\n\tmodels: {}", "x: *nowhere", "enable: true\nenable: true"]
     {
-        let error = ModelsFile::parse(text).unwrap_err();
+        let error = ModelsFile::parse(text).unwrap_err().to_string();
         assert!(error.contains("line "), "{error}");
         assert!(!error.contains('\n'), "{error}");
     }

@@ -1,0 +1,341 @@
+//! The lists of models: what stands in them, in whose shape, and where they come from when Poe is away.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::thread;
+
+use common::{Answer, House, PATIENCE, Poe, binary, content, eventually, fresh_path, get, question};
+use serde_json::{Value, json};
+
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:9";
+const CACHE: &str = "models-cache.json";
+
+/// A configuration directory that is gone after the test.
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Place {
+    fn new(models: Option<&str>) -> Place {
+        let place = Place(fresh_path("catalog"));
+        fs::create_dir_all(&place.0).expect("a directory");
+        if let Some(models) = models {
+            fs::write(place.0.join("models.yaml"), models).expect("a file");
+        }
+        place
+    }
+
+    fn arg(&self) -> &str {
+        self.0.to_str().expect("UTF-8")
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.0.join(CACHE)
+    }
+
+    fn start(&self, poe: &str, more: &[&str]) -> House {
+        House::start(binary(), &[&["--poe-base-url", poe, "--config-dir", self.arg()], more].concat())
+    }
+}
+
+fn ids(answer: &Answer) -> Vec<String> {
+    let list = answer.json();
+    let data = list["data"].as_array().unwrap_or_else(|| panic!("a list: {answer:?}"));
+    data.iter().map(|model| model["id"].as_str().expect("a name").to_owned()).collect()
+}
+
+fn anthropic(house: &House, target: &str) -> Answer {
+    house.ask(&format!(
+        "GET {target} HTTP/1.1\r\nHost: h\r\nx-api-key: k\r\nanthropic-version: 2023-06-01\r\n\r\n"
+    ))
+}
+
+/// Asks until the answer comes from `source`.
+fn from(house: &House, source: &str) -> Answer {
+    eventually(PATIENCE, source, || {
+        let list = house.ask(&get("/v1/models"));
+        (list.header("x-models-source") == Some(source)).then_some(list)
+    })
+}
+
+#[test]
+fn a_model_is_shown_with_all_that_poe_tells() {
+    let house = House::demo(&[]);
+    let model = house.ask(&get("/v1/models/demo-claude")).json();
+    for (field, expected) in [
+        ("object", json!("model")),
+        ("context_length", json!(200_000)),
+        ("max_output_tokens", json!(64_000)),
+        ("input_modalities", json!(["text", "image"])),
+        ("output_modalities", json!(["text"])),
+        ("supported_features", json!(["web_search", "tools"])),
+    ] {
+        assert_eq!(model[field], expected, "{field} of {model}");
+    }
+    assert_eq!(model["pricing"]["prompt"], "0.0000016");
+    assert_eq!(model["architecture"]["modality"], "text,image->text");
+    assert_eq!(model["parameters"][2]["schema"], json!({"type": "number", "minimum": 0, "maximum": 63999}));
+    assert!(model["description"].is_string() && model["supported_endpoints"].is_array(), "{model}");
+    assert!(house.ask(&get("/v1/models/demo-echo")).json().get("pricing").is_none(), "null is left out");
+}
+
+#[test]
+fn every_path_has_its_list_and_one_of_them_is_unfiltered() {
+    let place = Place::new(Some(
+        "enable: true\nmodels:\n  demo-echo: {mapping: parrot, description: says it again}\n  demo-story: {enable: false}\n  \
+         hidden: {enable: false}\n  other: {mapping: renamed}\ncustom_models: [{id: mine}, {id: hidden}, {id: other}]\n",
+    ));
+    let house = House::demo(&["--config-dir", place.arg()]);
+    let list = house.ask(&get("/v1/models"));
+    assert_eq!(ids(&list), ids(&house.ask(&get("/models"))));
+    assert_eq!((list.header("x-models-source"), list.header("warning")), (Some("poe"), None));
+    assert!(list.header("age").unwrap().parse::<u64>().unwrap() < 60);
+    let served = ids(&list);
+    for (name, is_served) in [
+        ("parrot", true),
+        ("mine", true),
+        ("renamed", true),
+        ("demo-echo", false),
+        ("demo-story", false),
+        ("hidden", false),
+        ("other", false),
+    ] {
+        assert_eq!(served.iter().any(|id| id == name), is_served, "{name}");
+    }
+    let all = ids(&house.ask(&get("/api/models")));
+    for (name, is_there) in [("demo-echo", true), ("demo-story", true), ("parrot", false), ("mine", false)] {
+        assert_eq!(all.iter().any(|id| id == name), is_there, "{name}");
+    }
+    assert_eq!(house.ask(&get("/v1/models/parrot")).json()["description"], "says it again");
+    assert_eq!(house.ask(&get("/v1/models/mine")).json()["owned_by"], "custom");
+    assert_eq!(house.ask(&get("/v1/models/demo-gpt-high")).status, 200, "with an effort behind");
+    assert_eq!(house.ask(&get("/v1/models/hidden")).status, 404);
+}
+
+#[test]
+fn anthropics_clients_get_anthropics_shape() {
+    let house = House::demo(&[]);
+    let all = ids(&house.ask(&get("/v1/models")));
+    let first = anthropic(&house, "/v1/models").json();
+    assert_eq!(first["data"].as_array().unwrap().len(), 20);
+    assert_eq!((&first["has_more"], &first["first_id"]), (&json!(true), &json!(all[0])));
+    let model = &first["data"][0];
+    assert_eq!((&model["type"], &model["id"]), (&json!("model"), &json!(all[0])));
+    assert!(model["display_name"].is_string());
+    let created = model["created_at"].as_str().unwrap();
+    assert!(created.len() == 20 && created.starts_with("20") && created.ends_with('Z'), "{created}");
+    // page by page, everything comes once
+    let mut seen: Vec<String> = Vec::new();
+    loop {
+        let after = seen.last().map_or_else(String::new, |id| format!("&after_id={id}"));
+        let page = anthropic(&house, &format!("/v1/models?limit=7{after}"));
+        seen.extend(ids(&page));
+        assert_eq!(page.json()["last_id"].as_str(), seen.last().map(String::as_str));
+        if page.json()["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(seen, all);
+    let whole = anthropic(&house, "/v1/models?limit=1000");
+    assert_eq!((ids(&whole), &whole.json()["has_more"]), (all, &json!(false)));
+    assert_eq!(anthropic(&house, "/v1/models/demo-gpt").json()["display_name"], "Demo Gpt");
+    assert_eq!(anthropic(&house, "/v1/models?limit=0").status, 400);
+    assert_eq!(anthropic(&house, "/v1/models/nobody").status, 404);
+}
+
+#[test]
+fn a_restart_without_network_lists_what_was_kept() {
+    let place = Place::new(Some("enable: true\nmodels:\n  demo-echo: {mapping: parrot}\n"));
+    let poe = Poe::start();
+    let address = poe.at.base_url.clone();
+    let before = ids(&from(&place.start(&address, &[]), "poe"));
+    eventually(PATIENCE, "the list is kept", || place.cache().exists().then_some(()));
+    drop(poe);
+    let house = place.start(&address, &[]);
+    let list = from(&house, "cache");
+    assert_eq!(ids(&list), before);
+    assert!(list.header("age").unwrap().parse::<u64>().unwrap() < 600);
+    assert_eq!(house.ask(&get("/v1/models/parrot")).json()["context_length"], Value::Null);
+    assert_eq!(
+        house.ask(&get("/v1/models/demo-claude")).json()["context_length"],
+        200_000,
+        "with all its details"
+    );
+    // another Poe's list is not taken for this one's
+    let other = place.start(NOWHERE, &[]);
+    assert_eq!(other.ask(&get("/v1/models")).status, 503);
+    assert!(place.cache().exists(), "and not overwritten");
+}
+
+#[test]
+fn a_list_that_makes_no_sense_is_ignored() {
+    for nonsense in ["", "{", "[1]", "{\"format\":1,\"poe\":\"x\",\"fetched\":1}", "\u{0}\u{1}"] {
+        let place = Place::new(None);
+        fs::write(place.cache(), nonsense).unwrap();
+        let poe = Poe::start();
+        let house = place.start(&poe.at.base_url, &[]);
+        assert!(ids(&from(&house, "poe")).len() > 60, "{nonsense:?}");
+        eventually(PATIENCE, "a good one is kept", || {
+            (fs::read(place.cache()).ok()?.len() > 10_000).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_first_start_without_network_lists_what_the_file_has() {
+    let place = Place::new(Some("enable: true\ncustom_models: [{id: mine, owned_by: me}]\n"));
+    let house = place.start(NOWHERE, &[]);
+    let list = house.ask(&get("/v1/models"));
+    assert_eq!((list.status, ids(&list)), (200, vec!["mine".to_owned()]));
+    assert!(list.header("warning").is_some_and(|text| text.starts_with("199 - \"Poe's list")), "{list:?}");
+    assert_eq!(list.header("x-models-source"), Some("none"));
+    assert_eq!(house.ask(&get("/v1/models/mine")).status, 200);
+    let house = Place::new(None).start(NOWHERE, &[]);
+    for path in ["/v1/models", "/models", "/api/models", "/v1/models/x"] {
+        let refused = house.ask(&get(path));
+        assert_eq!((refused.status, refused.error("code").as_str()), (503, "overloaded"), "{path}");
+        assert!(
+            refused.header("retry-after").is_some() && refused.error("message").contains("list of models")
+        );
+    }
+}
+
+#[test]
+fn where_nothing_can_be_kept_one_warning_says_so() {
+    let place = Place::new(None);
+    // a directory in the file's place: neither read nor replaced
+    fs::create_dir(place.cache()).unwrap();
+    let poe = Poe::start();
+    let house = place.start(&poe.at.base_url, &["--models-refresh-seconds", "1"]);
+    from(&house, "poe");
+    house.wait_for_line("nothing is kept");
+    assert_eq!(content(&house.chat(&question("demo-echo", "served all the same"))), "served all the same");
+}
+
+/// A Poe that has one model, named by how often the list was asked for.
+fn counting_poe() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    thread::spawn(move || {
+        for (count, socket) in listener.incoming().flatten().enumerate() {
+            let mut socket = socket;
+            let mut head = [0; 4096];
+            let _ = socket.read(&mut head);
+            let body = json!({"data": [{"id": format!("asked-{}", count + 1)}]}).to_string();
+            let length = body.len();
+            let _ = write!(
+                socket,
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+        }
+    });
+    url
+}
+
+#[test]
+fn the_list_is_fetched_again_in_its_time_and_only_then() {
+    let url = counting_poe();
+    let place = Place::new(None);
+    let house = place.start(&url, &["--models-refresh-seconds", "1"]);
+    eventually(PATIENCE, "a third list", || {
+        let list = ids(&house.ask(&get("/v1/models")));
+        (list == ["asked-3"]).then_some(())
+    });
+    drop(house);
+    // with 0 the list that was kept is good enough for ever
+    let once = place.start(&counting_poe(), &["--models-refresh-seconds", "0"]);
+    assert_eq!(ids(&from(&once, "poe")), ["asked-1"], "of another Poe there is none: it is fetched");
+    let kept = fs::read_to_string(place.cache()).unwrap();
+    drop(once);
+    assert!(kept.contains("asked-1"), "{kept}");
+}
+
+#[test]
+fn kept_for_ever_means_that_poe_is_not_asked() {
+    let (url, place) = (counting_poe(), Place::new(None));
+    let first = place.start(&url, &["--models-refresh-seconds", "0"]);
+    assert_eq!(ids(&from(&first, "poe")), ["asked-1"]);
+    drop(first);
+    let second = place.start(&url, &["--models-refresh-seconds", "0"]);
+    assert_eq!(ids(&second.ask(&get("/v1/models"))), ["asked-1"]);
+    assert_eq!(
+        second.chat(&question("asked-1", "x")).status,
+        502,
+        "it is no bot, and this was the second question"
+    );
+    drop(second);
+    let third = place.start(&url, &["--models-refresh-seconds", "1"]);
+    eventually(PATIENCE, "a new list", || (ids(&third.ask(&get("/v1/models"))) != ["asked-1"]).then_some(()));
+}
+
+#[test]
+fn many_who_ask_at_once_cost_one_question() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let house = House::start(binary(), &["--poe-base-url", &url]);
+    // the question of the start is held until everybody has asked
+    let (mut asked, _) = listener.accept().expect("the question");
+    let mut wires: Vec<_> = (0..6).map(|_| house.wire()).collect();
+    for wire in &mut wires {
+        wire.send(get("/v1/models"));
+    }
+    let body = json!({"data": [{"id": "one"}]}).to_string();
+    write!(asked, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("sent");
+    for wire in &mut wires {
+        assert_eq!(ids(&wire.answer()), ["one"]);
+    }
+    listener.set_nonblocking(true).expect("an option");
+    assert!(listener.accept().is_err(), "a second question");
+}
+
+#[test]
+fn the_admin_page_sees_every_model_as_it_is() {
+    let place = Place::new(Some(
+        "enable: true\nmodels:\n  Demo-Claude: {mapping: sonnet, colour: red}\n  demo-story: {enable: false}\n  \
+         private: {mapping: p}\ncustom_models: [{id: mine, owned_by: me, created: 7}]\n",
+    ));
+    let house = House::demo(&["--config-dir", place.arg()]);
+    house.ask(&get("/v1/models"));
+    let login = "Authorization: Basic YWRtaW46MTIzNDU2";
+    let shown =
+        house.ask(&format!("GET /api/admin/models HTTP/1.1\r\nHost: localhost\r\n{login}\r\n\r\n")).json();
+    assert_eq!(shown["source"], "poe");
+    assert!(shown["age_seconds"].is_u64());
+    let model = |id: &str| {
+        let models = shown["models"].as_array().unwrap();
+        models.iter().find(|model| model["id"] == id).unwrap_or_else(|| panic!("{id}")).clone()
+    };
+    let claude = model("demo-claude");
+    assert_eq!(
+        (&claude["name"], &claude["enabled"], &claude["custom"], &claude["tools"]),
+        (&json!("sonnet"), &json!(true), &json!(false), &json!(true))
+    );
+    assert_eq!((&claude["context_length"], &claude["max_output_tokens"]), (&json!(200_000), &json!(64_000)));
+    assert_eq!(claude["parameters"][0]["description"], "Search the web");
+    assert_eq!(
+        claude["config"],
+        json!({"mapping": "sonnet", "colour": "red", "enable": true, "replace_response": false})
+    );
+    let story = model("demo-story");
+    assert_eq!(
+        (&story["name"], &story["enabled"], &story["parameters"]),
+        (&json!(null), &json!(false), &json!([]))
+    );
+    let mine = model("mine");
+    assert_eq!(
+        (&mine["name"], &mine["custom"], &mine["owned_by"], &mine["created"], &mine["config"]),
+        (&json!("mine"), &json!(true), &json!("me"), &json!(7), &json!(null))
+    );
+    assert_eq!((&model("private")["name"], &model("private")["custom"]), (&json!(null), &json!(false)));
+    assert_eq!(model("demo-echo")["config"], json!(null));
+}

@@ -1,0 +1,565 @@
+//! models.yaml as a living file: edits count without a restart, a broken one takes nobody's access, and no save leaves
+//! half a file behind, whatever happens meanwhile.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use common::{
+    Answer, House, PATIENCE, Poe, Wire, binary, content, eventually, fresh_path, get, post, question,
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// What an edit by hand may take to count.
+const SOON: Duration = Duration::from_secs(2);
+const LOGIN: &str = "Authorization: Basic YWRtaW46MTIzNDU2";
+
+/// A configuration directory that is gone after the test.
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Place {
+    fn new() -> Place {
+        let place = Place(fresh_path("config"));
+        fs::create_dir_all(&place.0).expect("a directory");
+        place
+    }
+
+    fn with(text: &str) -> Place {
+        let place = Place::new();
+        place.write(text);
+        place
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.file("models.yaml"), text).expect("the test directory is writable");
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn arg(&self) -> &str {
+        self.0.to_str().expect("UTF-8")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(&self.0)
+            .expect("the directory")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn demo(place: &Place) -> House {
+    House::demo(&["--config-dir", place.arg()])
+}
+
+fn admin(house: &House, path: &str) -> Answer {
+    house.ask(&format!("GET /api/admin/{path} HTTP/1.1\r\nHost: localhost\r\n{LOGIN}\r\n\r\n"))
+}
+
+fn save_with(house: &House, path: &str, headers: &[&str], body: &Value) -> Answer {
+    let headers = [&[LOGIN], headers].concat();
+    house.ask(&post(&format!("/api/admin/{path}"), &headers, &body.to_string()))
+}
+
+fn save(house: &House, body: &Value) -> Answer {
+    save_with(house, "config", &[], body)
+}
+
+fn state(house: &House) -> Value {
+    admin(house, "config/state").json()
+}
+
+fn is_listed(house: &House, name: &str) -> bool {
+    let list = house.ask(&get("/v1/models")).json();
+    list["data"].as_array().expect("a list").iter().any(|model| model["id"] == name)
+}
+
+fn health(house: &House) -> Value {
+    let answer = house.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("ok")), "it lives");
+    answer.json()["config"].clone()
+}
+
+const ONE: &str = "enable: true\nmodels:\n  demo-echo:\n    mapping: one # mine\n";
+const TWO: &str = "enable: true\nmodels:\n  demo-echo:\n    mapping: two\n";
+const BROKEN: &str = "enable: true\nmodels:\n  demo-echo:\n    enable: 3\n";
+
+#[test]
+fn names_are_mapped_disabled_and_kept_in_answers() {
+    let place = Place::with(
+        "enable: true\nmodels:\n  Demo-Echo:\n    mapping: My-Parrot\n    aliases: [polly, claude-3-5-sonnet-latest]\n  \
+         demo-story: {enable: false}\n",
+    );
+    let poe = Poe::start();
+    let house = House::before(&poe, &["--config-dir", place.arg()]);
+    assert!(
+        is_listed(&house, "My-Parrot") && !is_listed(&house, "demo-echo") && !is_listed(&house, "demo-story")
+    );
+    for name in
+        ["My-Parrot", "MY-PARROT", "polly", "Claude-3-5-Sonnet-Latest", "demo-echo", "openai/my-parrot"]
+    {
+        poe.reset();
+        let answer = house.chat(&question(name, "hello"));
+        assert_eq!((content(&answer).as_str(), &answer.json()["model"]), ("hello", &json!(name)));
+        assert_eq!(poe.queries(), 1, "{name} reaches the original bot");
+        assert_eq!(house.ask(&get(&format!("/v1/models/{name}"))).status, 200, "{name}");
+    }
+    let queries = poe.queries();
+    for name in ["demo-story", "DEMO-STORY"] {
+        let answer = house.chat(&question(name, "x"));
+        assert_eq!((answer.status, answer.error("code").as_str()), (404, "model_not_found"));
+        assert_eq!(house.ask(&get(&format!("/v1/models/{name}"))).status, 404);
+    }
+    assert_eq!(poe.queries(), queries, "Poe is not asked for what is disabled");
+}
+
+#[test]
+fn an_edit_by_hand_counts_without_a_restart() {
+    let place = Place::new();
+    let house = demo(&place);
+    assert_eq!(
+        (state(&house)["state"].clone(), health(&house)["state"].clone()),
+        (json!("none"), json!("none"))
+    );
+    place.write(ONE);
+    eventually(SOON, "a new file counts", || is_listed(&house, "one").then_some(()));
+    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    // as editors do it: beside it and over it
+    fs::write(place.file("new"), TWO).unwrap();
+    fs::rename(place.file("new"), place.file("models.yaml")).unwrap();
+    eventually(SOON, "a replaced file counts", || is_listed(&house, "two").then_some(()));
+    fs::remove_file(place.file("models.yaml")).unwrap();
+    eventually(SOON, "a file that is gone does not", || is_listed(&house, "demo-echo").then_some(()));
+    assert_eq!(state(&house)["state"], "none");
+}
+
+#[test]
+fn a_signal_reads_the_file_at_once() {
+    let place = Place::with(ONE);
+    let house = demo(&place);
+    place.write(BROKEN);
+    house.signal(Signal::HUP);
+    // a bad file has its second look only when nobody called
+    house.wait_for_line("models.demo-echo.enable");
+    place.write(TWO);
+    house.signal(Signal::HUP);
+    eventually(SOON, "the signal is heard", || is_listed(&house, "two").then_some(()));
+    assert_eq!(house.ask(&get("/health")).status, 200, "SIGHUP ends nothing");
+}
+
+#[test]
+fn a_bad_edit_keeps_what_was_good_and_says_so() {
+    let place = Place::with(ONE);
+    let house = demo(&place);
+    place.write(BROKEN);
+    let told = eventually(SOON, "the fault is told", || health(&house)["error"].as_str().map(str::to_owned));
+    for part in ["models.yaml: line 4, column 13", "models.demo-echo.enable"] {
+        assert!(told.contains(part), "{told}");
+    }
+    house.wait_for_line("models.demo-echo.enable");
+    let state = state(&house);
+    assert_eq!((&state["state"], state["error"].as_str()), (&json!("broken"), Some(told.as_str())));
+    assert!(is_listed(&house, "one"));
+    assert_eq!(content(&house.chat(&question("one", "still here"))), "still here");
+    place.write(TWO);
+    eventually(SOON, "a mended file counts", || is_listed(&house, "two").then_some(()));
+    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+}
+
+#[test]
+fn a_start_with_a_broken_file_takes_the_last_good_one() {
+    let place = Place::with(ONE);
+    drop(demo(&place));
+    place.write(BROKEN);
+    let house = demo(&place);
+    house.wait_for_line("models.demo-echo.enable");
+    assert!(is_listed(&house, "one"));
+    assert_eq!(health(&house)["state"], "broken");
+    assert_eq!(place.read("models.yaml"), BROKEN, "the server leaves it as it is");
+    // saved from the page, the broken one is kept beside
+    let mut shown = admin(&house, "config").json();
+    assert_eq!(shown["models"]["demo-echo"]["mapping"], "one");
+    shown["models"]["demo-echo"]["mapping"] = "three".into();
+    let saved = save(&house, &shown);
+    assert_eq!(saved.status, 200, "{saved:?}");
+    assert_eq!(place.read("models.yaml.broken"), BROKEN);
+    assert!(is_listed(&house, "three"));
+    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+}
+
+#[test]
+fn a_start_with_a_broken_file_and_no_good_one_serves_every_bot() {
+    let place = Place::with(BROKEN);
+    let house = demo(&place);
+    house.wait_for_line("models.demo-echo.enable");
+    assert_eq!(content(&house.chat(&question("demo-echo", "open"))), "open");
+    assert_eq!(health(&house)["state"], "broken");
+    assert_eq!(place.names(), ["models.yaml"]);
+}
+
+#[test]
+fn the_page_saves_and_the_list_changes() {
+    let place = Place::with(
+        "# mine\nenable: true\nport: 80\nmodels:\n  demo-echo: {mapping: one, colour: red, 7: x}\napi_token: sk-geheim\n",
+    );
+    let poe = Poe::start();
+    let house = House::before(&poe, &["--config-dir", place.arg()]);
+    assert!(is_listed(&house, "one"));
+    fs::set_permissions(place.file("models.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
+    let before = place.read("models.yaml");
+    let shown = admin(&house, "config");
+    let etag = shown.header("etag").unwrap().to_owned();
+    let mut config = shown.json();
+    assert_eq!(etag, format!("\"{}\"", config["version"].as_str().unwrap()));
+    assert_eq!(config["api_token"], "********");
+    config["models"]["demo-echo"] =
+        json!({"mapping": "two", "enable": true, "replace_response": false, "description": "says it again"});
+    config["models"]["demo-story"] = json!({"enable": false});
+    config["custom_models"] = json!([{"id": "my-own", "owned_by": "me"}]);
+    let saved = save_with(&house, "config", &[&format!("If-Match: {etag}")], &config);
+    assert_eq!((saved.status, &saved.json()["status"]), (200, &json!("success")), "{saved:?}");
+    assert_eq!(saved.json()["version"], admin(&house, "config").json()["version"]);
+    assert!(is_listed(&house, "two") && is_listed(&house, "my-own"));
+    assert!(!is_listed(&house, "one") && !is_listed(&house, "demo-story"));
+    assert_eq!(content(&house.chat(&question("two", "to the original"))), "to the original");
+    assert_eq!(poe.stats()["bots"]["demo-echo"]["total"], 1);
+    let file = place.read("models.yaml");
+    for kept in ["port: 80", "colour: red", "7: x", "api_token: sk-geheim", "description: says it again"] {
+        assert!(file.contains(kept), "{kept} in {file}");
+    }
+    assert_eq!(place.read("models.yaml.bak"), before, "with its comments");
+    let mode = |name: &str| fs::metadata(place.file(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode("models.yaml"), mode("models.yaml.bak"), mode("models.yaml.good")),
+        (0o640, 0o640, 0o640)
+    );
+    assert!(!place.names().iter().any(|name| name.ends_with(".tmp")), "{:?}", place.names());
+    for secret in [admin(&house, "config").text(), admin(&house, "config/file").text(), house.output()] {
+        assert!(!secret.contains("sk-geheim"), "{secret}");
+    }
+}
+
+#[test]
+fn the_file_itself_can_be_edited_with_its_comments() {
+    let place = Place::with(
+        "# top\nenable: true\napi_token: 'sk-geheim' # theirs\nmodels: {demo-echo: {mapping: one}}\n",
+    );
+    let house = demo(&place);
+    let shown = admin(&house, "config/file").json();
+    assert_eq!(shown["backup"], false);
+    let yaml = shown["yaml"].as_str().unwrap();
+    assert!(yaml.contains("# top") && yaml.contains("********") && !yaml.contains("geheim"), "{yaml}");
+    let edited = yaml.replace("mapping: one", "mapping: two");
+    let saved = save_with(&house, "config/file", &[], &json!({"yaml": edited, "version": shown["version"]}));
+    assert_eq!(saved.status, 200, "{saved:?}");
+    let file = place.read("models.yaml");
+    assert!(file.contains("# top") && file.contains("# theirs") && file.contains("\"sk-geheim\""), "{file}");
+    assert!(is_listed(&house, "two"));
+    assert_eq!(admin(&house, "config/file").json()["backup"], true);
+    let wrong = json!({"yaml": "enable: true\nmodels:\n  a: {enable: 3}\n"});
+    let refused = save_with(&house, "config/file", &[], &wrong);
+    assert_eq!((refused.status, refused.error("param").as_str()), (400, "models.a.enable"));
+    assert!(refused.error("message").contains("line 3, column 15"), "{refused:?}");
+    let no_yaml = save_with(&house, "config/file", &[], &json!({"yaml": "a: b: c"}));
+    assert_eq!((no_yaml.status, no_yaml.error("param").as_str()), (400, "yaml"));
+    assert_eq!(place.read("models.yaml"), file);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_field_and_changes_nothing() {
+    let place = Place::with(ONE);
+    let house = demo(&place);
+    assert!(is_listed(&house, "one"));
+    let cases = [
+        (json!({"models": {"a": {"enable": "maybe"}}}), "models.a.enable"),
+        (json!({"models": []}), "models"),
+        (json!({"models": {"a": {"mapping": "x"}, "b": {"mapping": "X"}}}), "models.b.mapping"),
+        (json!({"models": {"a": {}, "A": {}}}), "models.A"),
+        (json!({"models": {"a": {"tools": "often"}}}), "models.a.tools"),
+        (json!({"custom_models": [{"owned_by": "me"}]}), "custom_models[0]"),
+        (json!({"enable": 1}), "enable"),
+        (json!({"api_token": ["12345678"]}), "api_token"),
+        // Poe's list has a bot of that name
+        (json!({"models": {"demo-echo": {"mapping": "Demo-Story"}}}), "models.demo-echo.mapping"),
+        (json!({"models": {"demo-echo": {"aliases": ["x", "demo-story"]}}}), "models.demo-echo.aliases[1]"),
+        (json!({"version": 7}), "version"),
+    ];
+    for (body, field) in cases {
+        let refused = save(&house, &body);
+        assert_eq!((refused.status, refused.error("param").as_str()), (400, field), "{body}: {refused:?}");
+        assert!(!refused.text().contains("12345678"), "a secret is not repeated");
+    }
+    assert_eq!(save_with(&house, "config", &[], &json!([])).status, 400);
+    let plain = format!(
+        "POST /api/admin/config HTTP/1.1\r\nHost: localhost\r\n{LOGIN}\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    assert_eq!(house.ask(&plain).status, 415, "a form of another page cannot be posted");
+    assert_eq!(place.read("models.yaml"), ONE);
+    assert!(is_listed(&house, "one"));
+    // the name of a bot that the file itself renames or disables is free
+    let free = json!({"models": {"demo-echo": {"mapping": "demo-story"}, "demo-story": {"enable": false}}});
+    assert_eq!(save(&house, &free).status, 200);
+    assert_eq!(content(&house.chat(&question("demo-story", "parrot"))), "parrot");
+}
+
+#[test]
+fn a_name_that_hides_a_bot_is_warned_of_where_it_was_before() {
+    let place = Place::with("enable: true\nmodels:\n  demo-echo: {mapping: demo-story}\n");
+    let house = demo(&place);
+    assert!(is_listed(&house, "demo-story"));
+    let warned = state(&house)["warnings"].to_string();
+    assert!(warned.contains("models.demo-echo.mapping"), "{warned}");
+    house.wait_for_line("models.demo-echo.mapping");
+    let saved = save(&house, &json!({"use_v1_api": true}));
+    assert_eq!(saved.status, 200, "{saved:?}");
+    assert!(saved.json()["warnings"].to_string().contains("models.demo-echo.mapping"), "{saved:?}");
+}
+
+#[test]
+fn of_two_savers_the_second_is_told() {
+    let place = Place::with(ONE);
+    let house = demo(&place);
+    let first = admin(&house, "config").json();
+    let mut second = first.clone();
+    second["models"]["demo-echo"]["mapping"] = "theirs".into();
+    assert_eq!(save(&house, &second).status, 200);
+    let saved = place.read("models.yaml");
+    let late = save(&house, &first);
+    assert_eq!((late.status, late.error("code").as_str()), (409, "conflict"));
+    let tag = format!("If-Match: \"{}\"", first["version"].as_str().unwrap());
+    assert_eq!(save_with(&house, "config", &[&tag], &json!({})).status, 409);
+    let file = json!({"yaml": TWO, "version": first["version"]});
+    assert_eq!(save_with(&house, "config/file", &[], &file).status, 409);
+    assert_eq!(place.read("models.yaml"), saved);
+    // an edit by hand that nobody has looked at yet counts too
+    let current = admin(&house, "config").json();
+    place.write(TWO);
+    assert_eq!(save(&house, &current).status, 409);
+    assert_eq!(place.read("models.yaml"), TWO);
+}
+
+#[test]
+fn savers_at_the_same_moment_do_not_mix() {
+    let place = Place::with(ONE);
+    let house = demo(&place);
+    let from = admin(&house, "config").json();
+    let answers: Vec<u16> = thread::scope(|scope| {
+        let savers: Vec<_> = (0..8)
+            .map(|number| {
+                let (house, mut config) = (&house, from.clone());
+                config["models"]["demo-echo"]["mapping"] = format!("saver-{number}").into();
+                scope.spawn(move || save(house, &config).status)
+            })
+            .collect();
+        savers.into_iter().map(|saver| saver.join().expect("an answer")).collect()
+    });
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|status| **status == 409).count(), 7, "{answers:?}");
+    let winner = answers.iter().position(|status| *status == 200).unwrap();
+    assert!(is_listed(&house, &format!("saver-{winner}")));
+    assert_eq!(place.read("models.yaml.bak"), ONE);
+}
+
+#[test]
+fn two_servers_share_one_file() {
+    let place = Place::with(ONE);
+    let (here, there) = (demo(&place), demo(&place));
+    let stale = admin(&there, "config").json();
+    assert_eq!(save(&here, &json!({"models": {"demo-echo": {"mapping": "two"}}})).status, 200);
+    assert_eq!(save(&there, &stale).status, 409, "before it has looked");
+    eventually(SOON, "the other sees it", || is_listed(&there, "two").then_some(()));
+}
+
+/// Saves two contents in turn until it is killed.
+fn save_for_ever(port: u16, sizes: [usize; 2]) {
+    thread::spawn(move || {
+        let bodies = sizes.map(|size| {
+            let models: serde_json::Map<String, Value> =
+                (0..size).map(|at| (format!("bot-{at}"), json!({"mapping": format!("name-{at}")}))).collect();
+            json!({"enable": true, "models": models}).to_string()
+        });
+        for body in bodies.iter().cycle() {
+            let request = post("/api/admin/config", &[LOGIN], body);
+            let saved = std::panic::catch_unwind(|| Wire::open(port).ask(&request).status);
+            if saved.ok() != Some(200) {
+                return;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_server_killed_while_saving_leaves_the_old_file_or_the_new() {
+    let place = Place::with("enable: true\nmodels: {}\n");
+    let sizes = [3, 400];
+    let mut seen = [false; 2];
+    for round in 0..100_u32 {
+        let mut house = demo(&place);
+        save_for_ever(house.port, sizes);
+        // at another moment of a save each time
+        let saves = 1 + round % 3;
+        let saved = || house.output().matches("was saved").count() as u32;
+        eventually(PATIENCE, "it saves", || (saved() >= saves).then_some(()));
+        thread::sleep(Duration::from_micros(u64::from(round) * 173 % 7000));
+        house.kill();
+        for name in ["models.yaml", "models.yaml.bak", "models.yaml.good"] {
+            let (file, _) = poe2openai::store::models::ModelsFile::parse(&place.read(name))
+                .unwrap_or_else(|fault| panic!("round {round}, {name}: {fault}"));
+            let count = file.models().len();
+            assert!([0, sizes[0], sizes[1]].contains(&count), "round {round}, {name}: {count}");
+            if name == "models.yaml" {
+                sizes.iter().zip(&mut seen).for_each(|(size, seen)| *seen |= *size == count);
+            }
+        }
+    }
+    assert_eq!(seen, [true; 2], "both were found: the kills came at different moments");
+    let house = demo(&place);
+    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    assert_eq!(
+        save(&house, &json!({"enable": false})).status,
+        200,
+        "what the killed left is in nobody's way"
+    );
+}
+
+/// A small file system of its own, where one may be mounted.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(path: &Path) -> Option<Disk> {
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(path).status();
+        mount.is_ok_and(|status| status.success()).then(|| Disk(path.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The server fails to save, says why in the system's words, and serves on as before.
+fn cannot_save(house: &House, place: &Place, body: &Value, words: &[&str]) {
+    let (before, names) = (place.read("models.yaml"), place.names());
+    let failed = save(house, body);
+    let said = failed.error("message");
+    assert_eq!(failed.status, 500, "{failed:?}");
+    assert!(words.iter().any(|word| said.contains(word)) && said.contains(place.arg()), "{said}");
+    assert_eq!((place.read("models.yaml"), place.names()), (before, names), "nothing is left behind");
+    assert!(is_listed(house, "one"));
+    assert_eq!(content(&house.chat(&question("one", "as before"))), "as before");
+}
+
+#[test]
+fn a_full_disk_changes_nothing() {
+    let place = Place::new();
+    let disk = Disk::mount(&place.0);
+    place.write(ONE);
+    let mut program = binary();
+    if disk.is_none() {
+        // without the right to mount, files of more than 16 KiB are the disk's end
+        program = Command::new("sh");
+        let limited = "trap '' XFSZ; ulimit -f 32; exec \"$0\" \"$@\"";
+        program.env_clear().args(["-c", limited, env!("CARGO_BIN_EXE_poe2openai")]);
+    }
+    let house = House::start(program, &["--demo", "--config-dir", place.arg()]);
+    assert!(is_listed(&house, "one"));
+    let huge = json!({"models": {"demo-echo": {"mapping": "one", "description": "x".repeat(100 << 10)}}});
+    cannot_save(&house, &place, &huge, &["No space left on device", "File too large"]);
+    let small = json!({"models": {"demo-echo": {"mapping": "two"}}});
+    assert_eq!(save(&house, &small).status, 200, "what fits is saved");
+    assert!(is_listed(&house, "two"));
+    drop(house);
+    drop(disk);
+}
+
+#[test]
+fn a_read_only_directory_changes_nothing() {
+    let place = Place::with(ONE);
+    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o555)).unwrap();
+    let mut program = binary();
+    if rustix::process::geteuid().is_root() {
+        program.uid(65534).gid(65534); // root may write everywhere
+    }
+    let house = House::start(program, &["--demo", "--config-dir", place.arg()]);
+    assert_eq!(state(&house)["writable"], false);
+    let body = json!({"models": {"demo-echo": {"mapping": "two"}}});
+    cannot_save(&house, &place, &body, &["Permission denied"]);
+    assert_eq!(house.output().matches("nothing is kept").count(), 1, "one warning is enough");
+    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A file that is mounted by itself, as `docker run -v …/models.yaml:/data/models.yaml` does it, cannot be replaced.
+#[test]
+fn a_file_mounted_by_itself_is_refused_with_advice() {
+    let (place, elsewhere) = (Place::with(ONE), Place::with(ONE));
+    let file = place.file("models.yaml");
+    let mount = Command::new("mount").arg("--bind").arg(elsewhere.file("models.yaml")).arg(&file).status();
+    if !mount.is_ok_and(|status| status.success()) {
+        println!("nothing may be mounted here");
+        return;
+    }
+    let _mounted = Disk(file);
+    let house = demo(&place);
+    assert!(is_listed(&house, "one"));
+    let body = json!({"models": {"demo-echo": {"mapping": "two"}}});
+    cannot_save(&house, &place, &body, &["mount the directory it lies in"]);
+}
+
+#[test]
+fn a_directory_that_is_gone_is_said() {
+    let place = Place::with(ONE);
+    let house = demo(&place);
+    fs::rename(&place.0, place.0.with_extension("moved")).unwrap();
+    let failed = save(&house, &json!({"enable": true}));
+    assert_eq!(failed.status, 500);
+    assert!(failed.error("message").contains("No such file or directory"), "{failed:?}");
+    assert!(is_listed(&house, "one"), "for now");
+    fs::rename(place.0.with_extension("moved"), &place.0).unwrap();
+    assert_eq!(save(&house, &json!({"enable": true})).status, 200);
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let (place, elsewhere) = (Place::new(), Place::with(ONE));
+    symlink(elsewhere.file("models.yaml"), place.file("models.yaml")).unwrap();
+    let house = demo(&place);
+    assert_eq!(save(&house, &json!({"models": {"demo-echo": {"mapping": "two"}}})).status, 200);
+    assert!(fs::symlink_metadata(place.file("models.yaml")).unwrap().is_symlink());
+    assert!(elsewhere.read("models.yaml").contains("two"));
+    assert_eq!(
+        (place.read("models.yaml.bak"), elsewhere.names()),
+        (ONE.to_owned(), vec!["models.yaml".to_owned()])
+    );
+    // as Kubernetes does it: the link is turned to another directory
+    let third = Place::with("enable: true\nmodels:\n  demo-echo: {mapping: three}\n");
+    symlink(third.file("models.yaml"), place.file("new")).unwrap();
+    fs::rename(place.file("new"), place.file("models.yaml")).unwrap();
+    eventually(SOON, "the new target counts", || is_listed(&house, "three").then_some(()));
+    fs::remove_file(place.file("models.yaml")).unwrap();
+    symlink("/nowhere/models.yaml", place.file("models.yaml")).unwrap();
+    let failed = save(&house, &json!({}));
+    assert!(failed.status == 500 && failed.error("message").contains("a link to nowhere"), "{failed:?}");
+}
