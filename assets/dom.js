@@ -1,0 +1,110 @@
+// Elements, dialogs and notices. Everything that is shown goes in as text or as a property, never as markup.
+import { t } from './i18n.js';
+
+const SVG = 'http://www.w3.org/2000/svg';
+const PROPERTIES = new Set(['value', 'checked', 'disabled', 'selected', 'open', 'indeterminate', 'hidden']);
+
+function fill(make, what, first, rest) {
+  const [name, ...classes] = what.split('.');
+  const element = make(name);
+  if (classes.length) element.setAttribute('class', classes.join(' '));
+  const plain = first?.constructor === Object;
+  for (const [key, value] of Object.entries(plain ? first : {})) {
+    if (key === 'on') for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+    else if (PROPERTIES.has(key)) element[key] = value ?? '';
+    else if (value === true) element.setAttribute(key, '');
+    else if (value !== false && value != null) element.setAttribute(key, value);
+  }
+  element.append(...(plain ? rest : [first, ...rest]).flat(9).filter((child) => child != null && child !== false));
+  return element;
+}
+
+/** An HTML element: `h('p.hint', {attributes}, children…)`, the attributes optional. Strings among the children become text. */
+export const h = (what, first, ...rest) => fill((name) => document.createElement(name), what, first, rest);
+/** The same for SVG. */
+export const svg = (what, first, ...rest) => fill((name) => document.createElementNS(SVG, name), what, first, rest);
+
+export const button = (label, click, attributes = {}) => h('button', { type: 'button', ...attributes, on: { click } }, label);
+
+/** A labelled control; the hint is part of its description. */
+let serial = 0;
+export function field(label, control, hint) {
+  const id = `f${++serial}`;
+  control.id = id;
+  if (hint) control.setAttribute('aria-describedby', `${id}h`);
+  return h('div.field', h('label', { for: id }, label), control,
+    hint && h('small', { id: `${id}h`, class: 'hint' }, hint));
+}
+
+export const select = (options, value, change, attributes = {}) =>
+  h('select', { ...attributes, on: { change: (event) => change(event.target.value) } },
+    options.map(([key, label]) => h('option', { value: key, selected: key === value }, label)));
+
+/** A switch that can be flicked with the keyboard. */
+export const toggle = (label, on, flick, attributes = {}) =>
+  h('button', { type: 'button', role: 'switch', class: 'switch', 'aria-checked': String(on), 'aria-label': label, ...attributes,
+    on: { click: (event) => {
+      const now = event.currentTarget.getAttribute('aria-checked') !== 'true';
+      event.currentTarget.setAttribute('aria-checked', String(now));
+      flick(now, event);
+    } } });
+
+/** A short notice at the edge; faults stay until they are closed. */
+export function toast(text, kind = 'good', details = []) {
+  const notice = h('div', { class: `toast ${kind}`, role: kind === 'bad' ? 'alert' : null },
+    h('div', h('p', text), details.map((line) => h('p.hint', line))),
+    button('✕', () => notice.remove(), { class: 'plain', 'aria-label': t('close') }));
+  const notices = document.getElementById('toasts');
+  while (notices.children.length > 3) notices.firstChild.remove();
+  notices.append(notice);
+  if (kind === 'good' && !details.length) setTimeout(() => notice.remove(), 5000);
+}
+
+/** What went wrong, in the server's words. */
+export const complain = (error) => {
+  if (error.name === 'AbortError') return;
+  toast(error.param && !error.message.includes(error.param) ? `${error.param}: ${error.message}` : error.message, 'bad');
+};
+
+/** A modal dialog: resolves to the value of the button that closed it, null for Esc. `actions` are [value, label, class]. */
+export function ask(title, content, actions) {
+  return new Promise((resolve) => {
+    const close = (value) => { dialog.close(); dialog.remove(); resolve(value); };
+    const dialog = h('dialog', { 'aria-label': title, on: { cancel: (event) => { event.preventDefault(); close(null); } } },
+      h('header', h('h2', title), button('✕', () => close(null), { class: 'plain', 'aria-label': t('close') })),
+      h('div.body', content),
+      h('footer', actions.map(([value, label, kind]) => button(label, () => close(value), { class: kind || '' }))));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** Puts text on the clipboard, also on plain http where the browser's own way is closed. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = h('textarea.sr', { value: text, 'aria-hidden': 'true' });
+    (document.querySelector('dialog[open]') || document.body).append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
+  toast(t('copied'));
+}
+
+/** Hands a text to the browser as a file. */
+export function download(name, text) {
+  const link = h('a', { href: URL.createObjectURL(new Blob([text], { type: 'text/yaml' })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+const language = () => document.documentElement.lang;
+export const number = (value) => (value == null ? '–' : new Intl.NumberFormat(language()).format(value));
+export const short = (value) =>
+  value == null ? '–' : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value).toLowerCase();
+export const seconds = (ms) => (ms == null ? '–' : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+export const clock = (ms) => new Date(ms).toLocaleTimeString(language(), { hour12: false });
+export const month = (when) =>
+  when ? new Date(when * 1000).toLocaleDateString(language(), { year: 'numeric', month: 'short' }) : '–';
