@@ -9,17 +9,20 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{Digest, SHA256, digest};
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Attachment;
 use crate::poe::{self, Entry, Poe, Watch};
-use crate::settings::{Secret, Settings};
+use crate::settings::{Secret, Settings, Source};
 use crate::store::files::Files;
 use crate::store::limiter::Limiter;
 use crate::store::models::{Lookup, ModelConfig, ModelsFile};
 use crate::store::refreshed::Refreshed;
+use crate::store::tries::Tries;
+
+pub use crate::settings::Row as SettingRow;
 
 /// How long Poe's list of models is as good as new, and how soon a failed fetch is tried again.
 const CATALOG_LIFETIME: Duration = Duration::from_secs(600);
@@ -41,9 +44,22 @@ pub struct App {
     pub files: Files<Attachment>,
     /// models.yaml
     pub models: ModelsFile,
+    /// Wrong passwords for the admin page.
+    pub tries: Tries,
     catalog: Refreshed<Vec<Entry>>,
     opened: Instant,
     toolless: Mutex<LruCache<String, ()>>,
+}
+
+/// Who may open the admin page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Nobody: its password is empty.
+    Closed,
+    /// Whoever sits at this machine and knows the password that everybody knows.
+    ThisMachine,
+    /// Whoever knows the password.
+    Password,
 }
 
 /// A bot, and all that is known of it.
@@ -92,6 +108,7 @@ impl App {
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
             models,
+            tries: Tries::default(),
             opened: Instant::now(),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
@@ -215,6 +232,47 @@ impl App {
             (None, _) => shown.map(str::to_owned).ok_or_else(no_key),
         }
     }
+
+    /// Who may open the admin page.
+    pub fn lock(&self) -> Lock {
+        match (self.settings.admin_password.is_empty(), self.settings.source("ADMIN_PASSWORD")) {
+            (true, _) => Lock::Closed,
+            (false, Source::Default) => Lock::ThisMachine,
+            (false, _) => Lock::Password,
+        }
+    }
+
+    /// Whether the admin page's password is the one that everybody knows.
+    pub fn has_default_password(&self) -> bool {
+        self.settings.admin_password == Settings::default().admin_password
+    }
+
+    /// Whether user name and password open the admin page. Both are always compared, and in constant time.
+    pub fn opens(&self, user: &str, password: &str) -> bool {
+        let same = |shown: &str, known: &str| hash(shown).as_ref().ct_eq(hash(known).as_ref());
+        let user = same(user, &self.settings.admin_username);
+        (user & same(password, self.settings.admin_password.expose())).into()
+    }
+
+    /// The key that the operator spends: the server's own. The embedded Poe takes any.
+    pub fn own_poe_key(&self) -> Option<&str> {
+        let own = self.settings.poe_api_key.as_ref().map(Secret::expose);
+        own.or(self.settings.demo.then_some("demo"))
+    }
+
+    /// What is wrong with models.yaml, if it is not the file's own words that are in force.
+    pub fn config_fault(&self) -> Option<String> {
+        None
+    }
+
+    /// How long the house has been open.
+    pub fn uptime(&self) -> Duration {
+        self.opened.elapsed()
+    }
+}
+
+fn hash(text: &str) -> Digest {
+    digest(&SHA256, text.as_bytes())
 }
 
 fn no_model(name: &str) -> Error {
@@ -232,7 +290,6 @@ fn no_key() -> Error {
 
 /// Compares hashes of equal length in constant time, and all of them: the time tells nothing of any key.
 fn is_one_of(shown: &str, known: &[Secret]) -> bool {
-    let hash = |text: &str| digest(&SHA256, text.as_bytes());
     let shown = hash(shown);
     let same = |key: &Secret| shown.as_ref().ct_eq(hash(key.expose()).as_ref());
     known.iter().map(same).fold(subtle::Choice::from(0), |found, same| found | same).into()

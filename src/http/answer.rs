@@ -15,12 +15,60 @@ pub struct Answer {
     body: Vec<u8>,
 }
 
-/// What every answer carries, streams included: any web page may call, none gets credentials.
-pub const COMMON_HEADERS: &[(&str, &str)] = &[
-    ("Server", concat!("poe2openai/", env!("CARGO_PKG_VERSION"))),
-    ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Expose-Headers", "*"),
+/// What every answer to one request carries, streams included.
+#[derive(Debug, Clone, Default)]
+pub struct Common {
+    /// The request's id: OpenAI's clients look for it in `x-request-id`, Anthropic's in `request-id`.
+    pub id: String,
+    /// Who may read the answers.
+    pub audience: Audience,
+}
+
+/// Who may read an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// Any program, and any web page: keys travel in headers, so a page has only what its user gave it.
+    #[default]
+    Anyone,
+    /// The operator and the operator's own page. Browsers add the password by themselves, so other pages must see nothing.
+    Operator,
+}
+
+const SERVER: (&str, &str) = ("Server", concat!("poe2openai/", env!("CARGO_PKG_VERSION")));
+
+const FOR_ANYONE: &[(&str, &str)] =
+    &[("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*")];
+
+/// Pictures may come from elsewhere because Poe's do; the page asks its user before it shows one.
+const FOR_OPERATOR: &[(&str, &str)] = &[
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob: https:; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Frame-Options", "DENY"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
 ];
+
+impl Common {
+    /// The headers of the answers to the request `id`, for anyone.
+    pub fn of(id: impl Into<String>) -> Common {
+        Common { id: id.into(), audience: Audience::Anyone }
+    }
+
+    /// The headers themselves.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let by_audience = match self.audience {
+            Audience::Anyone => FOR_ANYONE,
+            Audience::Operator => FOR_OPERATOR,
+        };
+        let ids = ["x-request-id", "request-id"].into_iter().map(|name| (name, self.id.as_str()));
+        let ids = ids.filter(|(_, id)| !id.is_empty());
+        [SERVER].into_iter().chain(by_audience.iter().copied()).chain(ids)
+    }
+}
 
 impl Answer {
     /// An answer without a body.
@@ -53,16 +101,16 @@ impl Answer {
     }
 
     /// The answer on the wire, for the request `head` if one could be read; `close` announces the connection's end.
-    pub fn print(self, head: Option<&Head>, close: bool) -> io::Result<Vec<u8>> {
+    pub fn print(self, head: Option<&Head>, common: &Common, close: bool) -> io::Result<Vec<u8>> {
         let version = match head.is_some_and(|head| !head.is_http11) {
             true => HTTPVersion(1, 0),
             false => HTTPVersion(1, 1),
         };
         let without_body = head.is_some_and(|head| head.method == "HEAD");
         let length = self.body.len();
-        let headers = COMMON_HEADERS
-            .iter()
-            .map(|&(name, value)| (name, value.to_owned()))
+        let headers = common
+            .headers()
+            .map(|(name, value)| (name, value.to_owned()))
             .chain(self.headers)
             .filter_map(|(name, value)| Header::from_bytes(name, value).ok())
             .collect();
@@ -98,7 +146,7 @@ mod tests {
 
     fn printed(answer: Answer, request: &str, close: bool) -> String {
         let head = head::parse(request.as_bytes()).unwrap();
-        String::from_utf8(answer.print(Some(&head), close).unwrap()).unwrap()
+        String::from_utf8(answer.print(Some(&head), &Common::of("req_1"), close).unwrap()).unwrap()
     }
 
     #[test]
@@ -108,8 +156,17 @@ mod tests {
         assert!(wire.contains("\r\nContent-Length: 5\r\n"), "{wire}");
         assert!(wire.contains("\r\nAccess-Control-Allow-Origin: *\r\n"), "{wire}");
         assert!(wire.contains("\r\nDate: "), "{wire}");
+        assert!(wire.contains("\r\nx-request-id: req_1\r\nrequest-id: req_1\r\n"), "{wire}");
         assert!(!wire.contains("Connection:"), "{wire}");
         assert!(wire.ends_with("\r\n\r\nhello"), "{wire}");
+    }
+
+    #[test]
+    fn what_is_for_the_operator_is_for_no_other_page() {
+        let common = Common { audience: Audience::Operator, ..Common::default() };
+        let headers: Vec<_> = common.headers().map(|(name, _)| name).collect();
+        assert!(headers.contains(&"Content-Security-Policy") && headers.contains(&"Cache-Control"));
+        assert!(headers.iter().all(|name| !name.starts_with("Access-Control")), "{headers:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::answer::Answer;
+use super::answer::{Answer, Audience, Common};
 use super::body::{self, Decoder};
 use super::event_stream::{EventStream, Sent};
 use super::head::{self, Framing, Head};
@@ -18,6 +18,7 @@ use super::listener::Limits;
 use super::seats::{Going, Phase, Seat, Stop};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
+use crate::ids::id;
 
 /// What is read from the socket at once. It lies on the stack, which each held stream keeps.
 const READ_BYTES: usize = 4 << 10;
@@ -60,6 +61,7 @@ pub struct Call<'c> {
     body: Body,
     sent: Rc<Cell<Sent>>,
     close: bool,
+    common: Common,
 }
 
 /// How much of a request's body has been taken from the wire.
@@ -74,6 +76,16 @@ impl Call<'_> {
     /// The request's head.
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// Every answer to this request carries `id`, a text that can stand in a header.
+    pub fn name(&mut self, id: &str) {
+        id.clone_into(&mut self.common.id);
+    }
+
+    /// What is answered from here on is for the operator, and for no other web page.
+    pub fn for_operator(&mut self) {
+        self.common.audience = Audience::Operator;
     }
 
     /// The client, to be watched while waiting.
@@ -120,7 +132,7 @@ impl Call<'_> {
     /// Sends a whole answer.
     pub fn send(&mut self, answer: Answer) -> io::Result<()> {
         self.close |= self.ends_connection();
-        let bytes = answer.print(Some(&self.head), self.close)?;
+        let bytes = answer.print(Some(&self.head), &self.common, self.close)?;
         self.sent.set(Sent::Open);
         self.wire.socket().write_all(&bytes)?;
         self.sent.set(Sent::All);
@@ -138,7 +150,8 @@ impl Call<'_> {
     pub fn stream(&mut self, content_type: &str) -> EventStream {
         self.close |= self.ends_connection();
         let seat = Arc::clone(&self.wire.seat);
-        EventStream::new(seat, Rc::clone(&self.sent), self.head.is_http11, self.close, content_type)
+        let sent = Rc::clone(&self.sent);
+        EventStream::new(seat, sent, self.head.is_http11, self.close, content_type, &self.common)
     }
 
     /// Whether no other request can follow: the rest of this one is in the way, or the server began to stop meanwhile.
@@ -177,9 +190,10 @@ pub fn live(seat: Arc<Seat>, limits: Limits, stop: Stop, handler: &dyn Handler) 
             Ok(Some(head)) => head,
             Ok(None) => return,
             Err(error) => {
-                log::debug!("a request was refused unread: {error}");
+                let common = Common::of(id("req_"));
+                log::debug!("a request was refused unread: id={} {error}", common.id);
                 let answer = Dialect::default().error_answer(&error);
-                let refusal = Answer::json(error.kind.status(), answer).print(None, true);
+                let refusal = Answer::json(error.kind.status(), answer).print(None, &common, true);
                 if refusal.is_ok_and(|bytes| wire.socket().write_all(&bytes).is_ok()) {
                     wire.linger();
                 }
@@ -284,7 +298,8 @@ impl Wire {
     fn answer(&mut self, head: Head, handler: &dyn Handler) -> After {
         let sent = Rc::new(Cell::new(Sent::Nothing));
         let close = !head.keeps_alive() || self.stop.going() != Going::On;
-        let mut call = Call { head, wire: self, body: Body::Unread, sent: Rc::clone(&sent), close };
+        let (wire, common) = (self, Common::default());
+        let mut call = Call { head, wire, body: Body::Unread, sent: Rc::clone(&sent), close, common };
         // a handler that panics leaves nothing behind but this connection, which is closed
         let outcome = catch_unwind(AssertUnwindSafe(|| handler.answer(&mut call)));
         if sent.get() == Sent::Nothing && !matches!(outcome, Ok(Err(_))) {

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::answer::COMMON_HEADERS;
+use super::answer::{Audience, Common};
 use super::seats::{Phase, Seat};
 
 /// How far the answer to one request has come.
@@ -47,11 +47,15 @@ impl EventStream {
         is_http11: bool,
         close: bool,
         content_type: &str,
+        common: &Common,
     ) -> EventStream {
         let framing = if is_http11 { Framing::Chunked } else { Framing::UntilClose };
         let mut head = format!("HTTP/1.{} 200 OK\r\nContent-Type: {content_type}\r\n", u8::from(is_http11));
-        head += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
-        for (name, value) in COMMON_HEADERS {
+        head += "X-Accel-Buffering: no\r\n";
+        if common.audience == Audience::Anyone {
+            head += "Cache-Control: no-cache\r\n"; // the operator's answers say more
+        }
+        for (name, value) in common.headers() {
             head += &format!("{name}: {value}\r\n");
         }
         if framing == Framing::Chunked {

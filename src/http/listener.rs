@@ -11,12 +11,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use super::answer::Answer;
+use super::answer::{Answer, Common};
 use super::connection::{self, Handler};
 use super::pool::Pool;
 use super::seats::{Going, Seats, Stop};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind};
+use crate::ids::id;
 
 const BACKLOG: i32 = 1024;
 /// A client that takes nothing for so long is given up.
@@ -186,7 +187,7 @@ impl Farewells {
         let error = Error::new(Kind::Overloaded, "the server has no free connection; try again in a second");
         let body = Dialect::default().error_answer(&error);
         let answer = Answer::json(error.kind.status(), body).header("Retry-After", "1");
-        let Ok(bytes) = answer.print(None, true) else { return };
+        let Ok(bytes) = answer.print(None, &Common::of(id("req_")), true) else { return };
         // a fresh socket has room for one small answer: this never blocks
         let _ = socket.set_nonblocking(true);
         let _ = socket.write_all(&bytes);

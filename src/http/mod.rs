@@ -3,6 +3,7 @@
 //! `relay` is one request's life: start reading there. `listener` accepts and seats connections, `connection` lives
 //! one connection's life, `head` and `body` read with limits and deadlines, `answer` and `event_stream` write.
 
+mod admin;
 mod answer;
 mod body;
 mod catalog;
@@ -12,12 +13,14 @@ mod head;
 mod listener;
 mod order;
 mod outlet;
+mod pages;
 mod pool;
 mod probe;
 mod record;
 mod relay;
 mod router;
 mod seats;
+mod state;
 
 pub use answer::Answer;
 pub use connection::{Call, Client, Handler};

@@ -9,6 +9,8 @@ use crate::exchange::TokenUsage;
 #[derive(Debug)]
 pub struct Record {
     start: Instant,
+    /// The request's id.
+    pub id: String,
     /// In whose words errors are told.
     pub dialect: Dialect,
     /// The model asked for, once known.
@@ -24,10 +26,11 @@ pub struct Record {
 
 impl Record {
     /// A request that begins now.
-    pub fn new() -> Record {
+    pub fn new(id: String) -> Record {
         let start = Instant::now();
         Record {
             start,
+            id,
             dialect: Dialect::default(),
             model: None,
             status: 0,
@@ -55,7 +58,7 @@ impl Record {
     pub fn log(&self, method: &str, path: &str) {
         let total = self.start.elapsed();
         let first = self.first_byte.unwrap_or(total).as_millis();
-        let mut line = format!("{method} {path} ");
+        let mut line = format!("{method} {path} id={} ", self.id);
         if let Some(model) = &self.model {
             line += &format!("model={model:?} ");
         }

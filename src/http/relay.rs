@@ -35,7 +35,19 @@ pub fn answer(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let (key, question) = match question(app, call, decode) {
+    let key = poe_key(app, call.head());
+    answer_for(key, app, call, record, decode)
+}
+
+/// The same for the owner of `key`, wherever that comes from.
+pub fn answer_for(
+    key: Result<String>,
+    app: &App,
+    call: &mut Call<'_>,
+    record: &mut Record,
+    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
+) -> io::Result<()> {
+    let (key, question) = match key.and_then(|key| question(key, app, call, decode)) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
@@ -48,11 +60,11 @@ pub fn answer(
 
 /// Who asks, and what.
 fn question(
+    key: String,
     app: &App,
     call: &mut Call<'_>,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> Result<(String, Question)> {
-    let key = poe_key(app, call.head())?;
     let body = body(app, call)?;
     let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
     let question = decode(&key, &body, &Stamp { now, make_id: &id })?;

@@ -12,10 +12,11 @@ use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
 use super::record::Record;
-use super::{catalog, relay};
+use super::{admin, catalog, relay, state};
 use crate::app::App;
 use crate::dialect::{Dialect, chat};
 use crate::error::{Error, Kind, Result};
+use crate::ids::id;
 
 /// What answers a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,9 @@ enum Route {
     Chat,
     Models,
     Model(String),
+    Ready,
+    /// The admin page and its calls, by the parts of the path. It has locks of its own.
+    Admin(Vec<String>),
 }
 
 impl Route {
@@ -38,6 +42,10 @@ impl Route {
         match (plain, parts.as_slice()) {
             (_, [] | ["v1"]) => Some(Route::Home),
             (_, ["health"]) => Some(Route::Health),
+            (_, ["ready"]) => Some(Route::Ready),
+            (_, ["admin", ..] | ["api", "admin", ..]) => {
+                Some(Route::Admin(parts.iter().map(|part| decoded(part)).collect()))
+            }
             (["chat", "completions"], _) => Some(Route::Chat),
             (["models"], _) => Some(Route::Models),
             // a name may hold slashes of its own
@@ -84,12 +92,23 @@ impl Door {
 
 impl Handler for Door {
     fn answer(&self, call: &mut Call<'_>) -> io::Result<()> {
-        let mut record = Record::new();
+        let id = request_id(call.head());
+        call.name(&id);
+        let mut record = Record::new(id);
         let (method, path) = (call.head().method.clone(), call.head().path.clone());
         // written down even if the answer panics
         let mut note = Note { record: &mut record, method: &method, path: &path };
         answer(&self.app, call, note.record())
     }
+}
+
+/// The most letters that an id from outside may have.
+const MAX_ID: usize = 128;
+
+/// The id that the client has given its request, else a new one.
+fn request_id(head: &Head) -> String {
+    let fits = |id: &&str| (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    head.header("x-request-id").filter(fits).map_or_else(|| id("req_"), str::to_owned)
 }
 
 /// Writes the record when the request is over, however it ends.
@@ -113,6 +132,10 @@ impl Drop for Note<'_> {
 
 fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
     let head = call.head();
+    let route = Route::find(&head.path);
+    if let Some(Route::Admin(path)) = &route {
+        return behind_locks(app, call, record, path);
+    }
     if app.is_keyless() && !is_local(head) {
         let message = "this server spends its own Poe key, so only programs on its machine may ask it, and no web \
                        pages; set PROXY_API_KEYS to let others in";
@@ -121,7 +144,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
     if head.method == "OPTIONS" {
         return send(call, record, preflight(head));
     }
-    let Some(route) = Route::find(&head.path) else {
+    let Some(route) = route else {
         let error = Error::new(Kind::NotFound, format!("there is nothing at {} {}", head.method, head.path));
         return refuse(call, record, &error);
     };
@@ -136,9 +159,19 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Home => send(call, record, Answer::text(200, HOME)),
         Route::Health => send(call, record, health(app)),
         Route::Chat => relay::answer(app, call, record, |_, body, stamp| chat::decode(body, stamp)),
+        Route::Ready => {
+            let answer = state::ready(app, call);
+            send(call, record, answer)
+        }
+        Route::Admin(path) => behind_locks(app, call, record, &path),
         Route::Models => respond(call, record, |call| catalog::list(app, call)),
         Route::Model(name) => respond(call, record, |call| catalog::one(app, call, &name)),
     }
+}
+
+fn behind_locks(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[String]) -> io::Result<()> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    admin::answer(app, call, record, &path)
 }
 
 const HOME: &str = concat!(
@@ -176,7 +209,7 @@ fn preflight(head: &Head) -> Answer {
 
 /// Whether a request speaks of this machine alone. A browser tells which page asks (`Origin`) and by which name it
 /// found the server (`Host`), which a page of somebody else's cannot forge.
-fn is_local(head: &Head) -> bool {
+pub fn is_local(head: &Head) -> bool {
     let host = head.header("host").map_or("localhost", |host| host);
     let origin =
         head.header("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
@@ -273,6 +306,9 @@ mod tests {
             ("/v1/v1/chat/completions", Some(Route::Chat)),
             ("//v1//models", Some(Route::Models)),
             ("/models/a%20b", Some(Route::Model("a b".into()))),
+            ("/ready", Some(Route::Ready)),
+            ("/admin/", Some(Route::Admin(vec!["admin".into()]))),
+            ("/api/admin/try", Some(Route::Admin(vec!["api".into(), "admin".into(), "try".into()]))),
             ("/v1/models/openai/gpt", Some(Route::Model("openai/gpt".into()))),
             ("/v1/chat", None),
             ("/v2/models", None),

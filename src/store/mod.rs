@@ -5,3 +5,4 @@ pub mod limiter;
 pub mod models;
 pub mod refreshed;
 pub mod tokens;
+pub mod tries;
