@@ -1,9 +1,9 @@
 // Points: how many are left, and where they went.
 import { get, poeKey } from './api.js';
-import { button, complain, field, h, number, svg } from './dom.js';
+import { button, field, h, number, svg, table } from './dom.js';
 import { t } from './i18n.js';
 
-const [WIDE, HIGH, GAP] = [720, 180, 6];
+const [WIDE, HIGH, GAP] = [720, 150, 6];
 
 /** Bars, one for each day. */
 function chart(days) {
@@ -14,15 +14,15 @@ function chart(days) {
     const x = at * step;
     return svg('g', svg('title', `${day.date}: ${number(day.points)}`),
       svg('rect', { x, y: 0, width: step, height: HIGH, fill: 'transparent' }),
-      svg('rect.bar-mark', { x: x + GAP / 2, y: HIGH - 20 - height, width: Math.max(1, step - GAP), height, rx: 3 }),
+      svg('rect.mark', { x: x + GAP / 2, y: HIGH - 20 - height, width: Math.max(1, step - GAP), height, rx: 3 }),
       days.length <= 14 || at % 5 === 0 ? svg('text', { x: x + step / 2, y: HIGH - 5, 'text-anchor': 'middle' }, day.date.slice(5)) : null);
   });
   return svg('svg.chart', { viewBox: `0 0 ${WIDE} ${HIGH}`, role: 'img', 'aria-label': t('chart', { n: number(days.length), most: number(most) }) },
     svg('line', { x1: 0, x2: WIDE, y1: HIGH - 20, y2: HIGH - 20 }), bars);
 }
 
-const table = (heading, rows) => h('table', h('thead', h('tr', h('th', { scope: 'col' }, heading), h('th.num', { scope: 'col' }, t('points')))),
-  h('tbody', rows.map(([name, points]) => h('tr', h('th', { scope: 'row' }, name), h('td.num', number(points))))));
+const points = (label, heading, rows) => table(null, label, [heading, '#points'],
+  h('tbody', rows.map(([name, value]) => h('tr', h('th', { scope: 'row' }, name), h('td.num', number(value))))));
 
 function report({ balance, days, top }) {
   const spent = days.reduce((sum, day) => sum + day.points, 0);
@@ -30,9 +30,9 @@ function report({ balance, days, top }) {
     h('div.tiles',
       h('div.tile', h('h2', t('balance')), h('p.figure', { id: 'balance' }, number(balance))),
       h('div.tile', h('h2', t('spent', { n: number(days.length) })), h('p.figure', number(spent)))),
-    h('section.card', h('h2', t('usage')), days.length ? [chart(days), h('details', h('summary', t('asTable')), table(t('day'), days.map((day) => [day.date, day.points])))]
+    h('section.card', h('h2', t('usage')), days.length ? [chart(days), h('details', h('summary', t('asTable')), points(t('usage'), 'day', days.map((day) => [day.date, day.points])))]
       : h('p.wait', t('noUsage'))),
-    top?.length > 0 && h('section.card', h('h2', t('topBots')), table(t('bot'), top.map((one) => [one.bot, one.points]))),
+    top?.length > 0 && h('section.card', h('h2', t('topBots')), points(t('topBots'), 'bot', top.map((one) => [one.bot, one.points]))),
   ].filter(Boolean);
 }
 
@@ -44,7 +44,6 @@ export async function mount(root, app) {
       out.replaceChildren(...report(await get('/api/admin/account', { key: poeKey.get() })));
     } catch (error) {
       out.replaceChildren(h('p.notice.bad', error.message));
-      if (error.status !== 401) complain(error);
     }
   };
   const key = h('input', { type: 'password', id: 'key', value: poeKey.get(), autocomplete: 'off', placeholder: t(app.settings?.has_poe_key ? 'serverKey' : 'noKey') });

@@ -1,6 +1,6 @@
 // What goes through the server right now, and what went.
 import { get, post } from './api.js';
-import { ask, button, clock, complain, h, number, seconds, toggle } from './dom.js';
+import { ask, button, clock, complain, facts, h, number, seconds, table, toggle } from './dom.js';
 import { t } from './i18n.js';
 
 const PERIOD = 1500;
@@ -57,7 +57,7 @@ function line(request) {
   return h('tr', { 'data-id': request.id },
     cell(t('time'), clock(request.time)),
     cell(t('status'), status),
-    h('th', { scope: 'row', 'data-label': t('model') }, ...arrow(request)),
+    h('th', { scope: 'row', 'data-label': t('model') }, h('span', ...arrow(request), request.error ? h('small.fault', request.error) : null)),
     cell(t('endpoint'), request.endpoint || '–', request.stream ? h('span.badge', t('stream')) : null),
     cell(t('client'), h('span', { title: request.agent || '' }, request.client || '–', request.agent ? h('small.hint', ` ${request.agent.split(/[ /]/)[0]}`) : null)),
     h('td.num', { 'data-label': t('firstByte') }, seconds(request.first_byte_ms)),
@@ -71,10 +71,9 @@ function details(request) {
   const { inspection } = request;
   const block = (title, text) => [h('h3', title), h('pre', { tabindex: '0' }, text)];
   ask(request.id, [
-    h('dl.facts', [[t('client'), `${request.client} ${request.agent || ''}`], [t('endpoint'), `${request.method || ''} ${request.endpoint}`],
-      [t('model'), request.model], [t('bot'), request.bot], [t('route'), request.route]].filter(([, value]) => value)
-      .map(([name, value]) => [h('dt', name), h('dd', value)])),
-    request.error ? block(t('error'), request.error) : null,
+    facts([[t('client'), `${request.client} ${request.agent || ''}`], [t('endpoint'), `${request.method || ''} ${request.endpoint}`],
+      [t('model'), request.model], [t('bot'), request.bot], [t('route'), request.route]]),
+    request.error ? block(t('errors'), request.error) : null,
     inspection ? [block(t('request'), inspection.request || ''), block(t('answer'), inspection.answer || '')] : null], []);
 }
 
@@ -97,7 +96,7 @@ function draw(news) {
   page.totals.replaceChildren(...[...totals].sort((one, other) => other.requests - one.requests).map((total) => h('tr', h('th', { scope: 'row' }, total.model),
     ...[total.requests, total.errors, total.prompt_tokens, total.completion_tokens].map((value) => h('td.num', number(value))))));
   page.counters.replaceChildren(...Object.entries(counters || {}).map(([name, values]) => h('div.tile', h('h3', t(`counter.${name}`)),
-    h('dl.facts', Object.entries(values).map(([key, value]) => [h('dt', t(`counter.${name}.${key}`)), h('dd', number(value))])))));
+    facts(Object.entries(values).map(([key, value]) => [t(`counter.${key}`), number(value)])))));
   page.inspection.setAttribute('aria-checked', String(latest.inspection));
   page.warning.hidden = !latest.inspection;
 }
@@ -117,22 +116,20 @@ async function inspect(on) {
   }
 }
 
-const heads = (keys) => h('thead', h('tr', keys.map(([key, kind]) => h('th', { scope: 'col', class: kind || null }, key ? t(key) : h('span.sr', t('actions'))))));
-
 export async function mount(root) {
   page = { running: h('b', { id: 'running' }), live: h('tbody', { id: 'running-rows' }), done: h('tbody', { id: 'done-rows' }), totals: h('tbody'), counters: h('div.tiles'),
     fault: h('div', { role: 'status' }), empty: h('p.wait', { hidden: true }, t('noRequests')), warning: h('p.notice', { hidden: true }, t('inspectionOn')) };
   page.inspection = toggle(t('inspection'), false, inspect, { id: 'inspection' });
-  page.body = h('table', { id: 'requests' }, h('caption.sr', t('activity')), heads([['time'], ['status'], ['model'], ['endpoint'], ['client'], ['firstByte', 'num'], ['duration', 'num'], ['tokensShort', 'num'], [null]]), page.live, page.done);
+  page.body = table('requests', t('activity'), ['time', 'status', 'model', 'endpoint', 'client', '#firstByte', '#duration', '#tokensShort', 'actions'], page.live, page.done);
   const search = h('input', { type: 'search', id: 'search', value: words, placeholder: t('searchRequests'), 'aria-label': t('searchRequests'), on: { input: () => { words = search.value.toLowerCase(); draw(null); } } });
   root.replaceChildren(h('h1.sr', t('activity')), page.fault, page.warning,
     h('section.card',
       h('div.bar', page.running, search,
         h('label.check', h('input', { type: 'checkbox', checked: faultsOnly, on: { change: ({ target }) => { faultsOnly = target.checked; draw(null); } } }), t('faultsOnly')),
         h('span.gap'), h('span.check', t('inspection'), page.inspection)),
-      h('div.wide', { tabindex: '0', role: 'region', 'aria-label': t('activity') }, page.body), page.empty),
+      page.body, page.empty),
     h('div.columns',
-      h('section.card', h('h2', t('totals')), h('div.wide', { tabindex: '0', role: 'region', 'aria-label': t('totals') }, h('table', heads([['model'], ['requestCount', 'num'], ['errors', 'num'], ['tokensIn', 'num'], ['tokensOut', 'num']]), page.totals))),
+      h('section.card', h('h2', t('totals')), table('totals', t('totals'), ['model', '#requests', '#errors', '#tokensIn', '#tokensOut'], page.totals)),
       h('section.card', h('h2', t('counters')), page.counters)));
   if (latest) draw(null);
   await poll();

@@ -90,7 +90,7 @@ async function draw() {
     await TABS[to].mount(place, app, rest.length ? decodeURIComponent(rest.join('/')) : null);
   } catch (error) {
     complain(error);
-    if (mine === turn) root.replaceChildren(h('p.notice.bad', error.message), h('button', { type: 'button', on: { click: draw } }, t('retry')));
+    if (mine === turn) root.replaceChildren(h('p.notice.bad', error.message), h('button', { on: { click: draw } }, t('retry')));
   }
 }
 

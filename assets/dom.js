@@ -9,6 +9,7 @@ function fill(make, what, first, rest) {
   const element = make(name);
   if (classes.length) element.setAttribute('class', classes.join(' '));
   const plain = first?.constructor === Object;
+  if (name === 'button') element.type = 'button';
   for (const [key, value] of Object.entries(plain ? first : {})) {
     if (key === 'on') for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
     else if (PROPERTIES.has(key)) element[key] = value ?? '';
@@ -24,9 +25,9 @@ export const h = (what, first, ...rest) => fill((name) => document.createElement
 /** The same for SVG. */
 export const svg = (what, first, ...rest) => fill((name) => document.createElementNS(SVG, name), what, first, rest);
 
-export const button = (label, click, attributes = {}) => h('button', { type: 'button', ...attributes, on: { click } }, label);
+export const button = (label, click, attributes = {}) => h('button', { ...attributes, on: { click } }, label);
 
-/** A labelled control; the hint is part of its description. */
+/** A labelled control with a hint. */
 let serial = 0;
 export function field(label, control, hint) {
   const id = `f${++serial}`;
@@ -42,7 +43,7 @@ export const select = (options, value, change, attributes = {}) =>
 
 /** A switch that can be flicked with the keyboard. */
 export const toggle = (label, on, flick, attributes = {}) =>
-  h('button', { type: 'button', role: 'switch', class: 'switch', 'aria-checked': String(on), 'aria-label': label, ...attributes,
+  h('button.switch', { role: 'switch', 'aria-checked': String(on), 'aria-label': label, ...attributes,
     on: { click: (event) => {
       const now = event.currentTarget.getAttribute('aria-checked') !== 'true';
       event.currentTarget.setAttribute('aria-checked', String(now));
@@ -99,6 +100,18 @@ export function download(name, text) {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
+
+/** A table that scrolls sideways in a narrow window. `heads` are keys of words, those of numbers with a `#` in front. */
+export const table = (id, label, heads, ...bodies) => h('div.wide', { tabindex: '0', role: 'region', 'aria-label': label }, h('table', { id },
+  h('thead', h('tr', heads.map((key) => h('th', { scope: 'col', class: key[0] === '#' ? 'num' : null }, t(key.replace('#', '')))))), bodies));
+
+/** Pairs of a name and a value; those without a value are left out. */
+export const facts = (pairs) => h('dl.facts', pairs.filter(([, value]) => value != null && value !== '' && value !== '–')
+  .map(([name, value]) => [h('dt', name), h('dd', value)]));
+
+/** A row of small buttons of which some are pressed; `press` gets the key. */
+export const chips = (label, pairs, press) => h('div.chips', { role: 'group', 'aria-label': label },
+  pairs.map(([key, ...text]) => h('button.chip', { 'data-key': key, 'aria-pressed': 'false', on: { click: () => press(key) } }, text)));
 
 const language = () => document.documentElement.lang;
 export const number = (value) => (value == null ? '–' : new Intl.NumberFormat(language()).format(value));

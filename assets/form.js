@@ -61,8 +61,8 @@ export function parameterForm(declared, values, change) {
       field(name, h('input', { type: 'text', value: shown(now[name]), on: { change: ({ target }) => put(name, read(target.value)) } })),
       button('✕', () => { put(name, undefined); list(); }, { class: 'plain', 'aria-label': t('removeOne', { name }) }))));
   list();
-  const name = h('input', { type: 'text', 'aria-label': t('parameterName'), placeholder: t('parameterName') });
-  const value = h('input', { type: 'text', 'aria-label': t('parameterValue'), placeholder: t('parameterValue') });
+  const name = h('input', { type: 'text', 'aria-label': t('name'), placeholder: t('name') });
+  const value = h('input', { type: 'text', 'aria-label': t('value'), placeholder: t('value') });
   const add = () => {
     if (!name.value.trim()) return name.focus();
     put(name.value.trim(), read(value.value));

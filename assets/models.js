@@ -1,6 +1,6 @@
 // The list of models: search, filter, rename, switch, save.
 import { get, post } from './api.js';
-import { ask, button, complain, download, h, month, number, seconds, select, short, toast, toggle } from './dom.js';
+import { ask, button, chips, complain, download, h, month, number, seconds, select, short, toast, toggle } from './dom.js';
 import { Draft } from './draft.js';
 import { t } from './i18n.js';
 import { customForm, panel } from './panel.js';
@@ -27,9 +27,7 @@ async function load(merge) {
   else draft.load(config);
 }
 
-/* one row */
-
-const badge = (kind) => h('span', { class: `badge ${kind}` }, t(`badge.${kind}`));
+const badge = (kind) => h('span', { class: `badge ${kind}` }, t(`is.${kind}`));
 
 function cell(row) {
   const marks = [row.custom && 'custom', row.tools && 'tools', row.search && 'web', row.inputs.includes('image') && 'sees',
@@ -40,12 +38,12 @@ function cell(row) {
   const kept = cells.get(row.bot);
   if (kept?.look === look) return kept.element;
   const at = (...content) => h('span', { role: 'gridcell' }, ...content);
-  const element = h('div', { role: 'row', class: `row${row.changed ? ' changed' : ''}${row.enabled ? '' : ' off'}${row.removed ? ' removed' : ''}${opened === row.bot ? ' opened' : ''}`, 'data-bot': row.bot },
+  const element = h('div', { role: 'row', class: ['row', row.changed && 'changed', !row.enabled && 'off', row.removed && 'removed', opened === row.bot && 'opened'].filter(Boolean).join(' '), 'data-bot': row.bot },
     at(h('input', { type: 'checkbox', tabindex: '-1', checked: selected.has(row.bot), 'aria-label': t('selectOne', { name: row.name }), 'data-act': 'select' })),
-    at(h('button', { type: 'button', class: 'open', tabindex: '-1', 'data-act': 'open' },
+    at(h('button', { class: 'open', tabindex: '-1', 'data-act': 'open' },
       h('b', row.name), row.mapped && h('span.from', ` ← ${row.bot}`),
       row.aliases.length > 0 && h('span.from', ` + ${row.aliases.join(', ')}`),
-      row.changed && h('span.dot', { title: t('filter.changed') }, h('span.sr', t('filter.changed'))))),
+      row.changed && h('span.dot', { role: 'img', 'aria-label': t('is.changed') }))),
     h('span.badges', { role: 'gridcell' }, row.removed ? h('span.badge.bad', t('removed')) : marks.map(badge)),
     h('span.num', { role: 'gridcell' }, short(row.context)),
     h('span.num.price', { role: 'gridcell' }, priceText(row.price)),
@@ -54,8 +52,6 @@ function cell(row) {
   cells.set(row.bot, { look, element });
   return element;
 }
-
-/* the list */
 
 function group(owner, members) {
   const title = h('div.group', { role: 'row' }, h('span.owner', { role: 'gridcell' }, h('b', owner), ` ${number(members.length)}`));
@@ -98,7 +94,7 @@ function keys(event) {
   const row = event.target.closest('.row');
   if (!row?.dataset.bot) return;
   const here = shown.findIndex((one) => one.bot === row.dataset.bot);
-  const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: shown.length - 1, PageDown: here + 10, PageUp: here - 10 }[event.key];
+  const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: shown.length - 1 }[event.key];
   if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   const next = shown[Math.max(0, Math.min(shown.length - 1, to))];
@@ -123,8 +119,6 @@ function clicks(event) {
     open(bot);
   }
 }
-
-/* the panel */
 
 function open(bot) {
   const last = opened;
@@ -156,24 +150,21 @@ function change(bot, name, value) {
   if (undo) undo.disabled = !row?.changed;
 }
 
-/* the bars */
-
 function bars() {
   const count = unsaved();
   page.save.hidden = count === 0;
   page.unsaved.textContent = t('unsaved', { n: number(count) });
   document.title = count ? `• poe2openai` : 'poe2openai';
   const chosen = selected.size;
-  const number_ = number(chosen || shown.length);
-  page.on.textContent = t(chosen ? 'enableSelected' : 'enableShown', { n: number_ });
-  page.off.textContent = t(chosen ? 'disableSelected' : 'disableShown', { n: number_ });
+  const which = { n: number(chosen || shown.length) };
+  page.on.textContent = t(chosen ? 'enableSelected' : 'enableShown', which);
+  page.off.textContent = t(chosen ? 'disableSelected' : 'disableShown', which);
   page.clear.hidden = chosen === 0;
   page.applied.replaceChildren(toggle(t('applied'), draft.now.enable, (on) => { draft.setApplied(on); notes(); bars(); }));
   for (const chip of page.chips.children) {
-    const name = chip.dataset.filter;
-    const pressed = view.filters.includes(name);
-    chip.setAttribute('aria-pressed', String(pressed));
-    chip.querySelector('small').textContent = number(rows.filter(FILTERS[name]).length);
+    const { key } = chip.dataset;
+    chip.setAttribute('aria-pressed', String(view.filters.includes(key)));
+    chip.lastChild.textContent = number(rows.filter(FILTERS[key]).length);
   }
 }
 
@@ -198,7 +189,10 @@ function redraw() {
   side();
 }
 
-/* saving */
+function filter(name) {
+  view.filters = view.filters.includes(name) ? view.filters.filter((one) => one !== name) : [...view.filters, name];
+  list();
+}
 
 async function save() {
   try {
@@ -226,12 +220,6 @@ async function conflict() {
   } catch (error) { complain(error); }
 }
 
-async function undoAll() {
-  draft.undoAll();
-  selected.clear();
-  redraw();
-}
-
 async function add() {
   const { form, read } = customForm();
   if (await ask(t('addCustom'), form, [[null, t('cancel')], ['add', t('add'), 'primary']]) !== 'add') return;
@@ -253,7 +241,7 @@ async function file() {
     on: { change: async () => { if (upload.files[0]) area.value = await upload.files[0].text(); } } });
   for (;;) {
     const choice = await ask('models.yaml', [h('p.hint', t('fileHint')), unsaved() ? h('p.notice', t('fileUnsaved')) : null,
-      h('div.actions', button(t('download'), () => download('models.yaml', area.value)), h('label.upload', t('upload'), upload)), area, fault],
+      h('div.actions', button(t('download'), () => download('models.yaml', area.value)), upload), area, fault],
     [[null, t('cancel')], ['save', t('replaceFile'), 'primary']]);
     if (choice !== 'save') return;
     try {
@@ -269,8 +257,6 @@ async function file() {
   }
 }
 
-/* the page */
-
 export async function mount(root, app) {
   context = app;
   cells.clear();
@@ -279,21 +265,18 @@ export async function mount(root, app) {
   const search = h('input', { type: 'search', id: 'search', value: view.words, placeholder: t('searchModels'), 'aria-label': t('searchModels'),
     on: { input: () => { view.words = search.value; list(); } } });
   page = { list: h('div', { role: 'grid', id: 'list', 'aria-label': t('models'), on: { click: clicks, keydown: keys } }),
-    side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: h('div.chips', { role: 'group', 'aria-label': t('filters') }),
+    side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: chips(t('filters'), Object.keys(FILTERS).map((name) => [name, t(`is.${name}`), ' ', h('small')]), filter),
     notes: h('div'), applied: h('span'), unsaved: h('b', { id: 'unsaved' }), empty: h('p.wait', t('nothing')),
     on: button('', () => bulk(true), { id: 'bulk-on' }), off: button('', () => bulk(false), { id: 'bulk-off' }),
     clear: button(t('clearSelection'), () => { selected.clear(); list(); }) };
-  page.chips.append(...Object.keys(FILTERS).map((name) => h('button', { type: 'button', class: 'chip', 'data-filter': name, 'aria-pressed': 'false',
-    on: { click: () => { view.filters = view.filters.includes(name) ? view.filters.filter((one) => one !== name) : [...view.filters, name]; list(); } } },
-  t(`filter.${name}`), ' ', h('small'))));
   page.save = h('section.savebar', { 'aria-label': t('changes'), hidden: true }, page.unsaved,
     button(t('showChanges'), () => { view.filters = ['changed']; view.words = search.value = ''; list(); }),
-    button(t('undoAll'), undoAll, { id: 'undo-all' }), button(t('save'), save, { class: 'primary', id: 'save' }));
+    button(t('undoAll'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('save'), save, { class: 'primary', id: 'save' }));
   page.scroll = h('div.scroll', page.list, page.empty);
   page.frame = h('div.frame',
     h('section.card.list', { 'aria-label': t('models') },
       h('div.bar', search,
-        select(Object.keys(ORDERS).map((name) => [name, t(`order.${name}`)]), view.order, (name) => { view.order = name; list(); }, { 'aria-label': t('sort'), id: 'order' }),
+        select(Object.keys(ORDERS).map((name) => [name, t(name === 'owner' ? name : `order.${name}`)]), view.order, (name) => { view.order = name; list(); }, { 'aria-label': t('sort'), id: 'order' }),
         h('label.check', h('input', { type: 'checkbox', checked: view.group, on: { change: ({ target }) => { view.group = target.checked; list(); } } }), t('byOwner')),
         h('span.gap'), button(t('addCustom'), add, { id: 'add-custom' }), button('models.yaml', file, { id: 'file' })),
       page.chips,

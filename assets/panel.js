@@ -1,22 +1,14 @@
 // Everything about one model, beside the list.
-import { button, copy, field, h, month, number, select, toggle } from './dom.js';
+import { button, copy, facts, field, h, month, number, select, toggle } from './dom.js';
 import { parameterForm } from './form.js';
 import { t } from './i18n.js';
 import { priceText } from './rows.js';
 
-const line = (label, value) => value && value !== '–' && [h('dt', label), h('dd', value)];
-
-function facts({ model, row }) {
-  return h('dl.facts',
-    line(t('bot'), row.bot),
-    line(t('owner'), row.owner),
-    line(t('context'), model.context_length && number(model.context_length)),
-    line(t('maxOutput'), model.max_output_tokens && number(model.max_output_tokens)),
-    line(t('modalities'), row.inputs.length > 0 && `${row.inputs.join(', ')} → ${row.outputs.join(', ')}`),
-    line(t('price'), priceText(row.price)),
-    line(t('nativeDoors'), model.supported_endpoints?.join(' ')),
-    line(t('added'), row.created ? month(row.created) : ''));
-}
+const about = ({ bot, owner, model, inputs, outputs, price, created }) => facts([
+  [t('bot'), bot], [t('owner'), owner], [t('context'), model.context_length && number(model.context_length)],
+  [t('maxOutput'), model.max_output_tokens && number(model.max_output_tokens)],
+  [t('modalities'), inputs.length > 0 ? `${inputs.join(', ')} → ${outputs.join(', ')}` : null], [t('price'), priceText(price)],
+  [t('nativeDoors'), model.supported_endpoints?.join(' ')], [t('added'), created ? month(created) : null]]);
 
 /**
  * The panel for a row. `set(name, value)` changes the draft; `act` has undo, close, attempt (try it) and drop (a custom model).
@@ -30,7 +22,7 @@ export function panel(row, draft, set, act) {
     h('header', title, button('✕', act.close, { class: 'plain', 'aria-label': t('close') })),
     model.description && h('p.hint', model.description),
     h('div.actions',
-      button(t('tryIt'), act.attempt, { disabled: !row.enabled || row.removed }),
+      button(t('try'), act.attempt, { disabled: !row.enabled || row.removed }),
       button(t('copyName'), () => copy(row.name)),
       button(t('undoModel'), act.undo, { id: 'undo-one', disabled: !row.changed }),
       row.custom && button(t('removeCustom'), act.drop, { class: 'danger' })),
@@ -50,7 +42,7 @@ export function panel(row, draft, set, act) {
     h('p.hint', t(model.parameters?.length ? 'presetsHint' : 'presetsNone')),
     parameterForm(model.parameters, get('parameters'), (values) => set('parameters', values)),
     h('h3', t('facts')),
-    facts({ model, row }));
+    about(row));
 }
 
 /** A form for a model that Poe's list does not name. */

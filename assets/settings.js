@@ -1,6 +1,6 @@
 // What the server runs with, and how it feels.
 import { get } from './api.js';
-import { h, seconds } from './dom.js';
+import { h, seconds, table } from './dom.js';
 import { t } from './i18n.js';
 
 function span(total) {
@@ -22,11 +22,10 @@ export async function mount(root, app) {
       health.memory_bytes ? tile(t('memory'), `${(health.memory_bytes / 1048576).toFixed(1)} MB`) : null,
       tile('models.yaml', t(`state.${state.state}`), state.error || [state.path, state.writable === false && t('readOnly')].filter(Boolean).join(' · '))),
     h('section.card', h('h2', t('settings')), h('p.hint', t('settingsHint')),
-      h('div.wide', { tabindex: '0', role: 'region', 'aria-label': t('settings') }, h('table', { id: 'settings' },
-        h('thead', h('tr', ['name', 'value', 'source', 'meaning'].map((key) => h('th', { scope: 'col' }, t(key))))),
+      table('settings', t('settings'), ['name', 'value', 'source', 'meaning'],
         h('tbody', rows.map((row) => h('tr',
           h('th', { scope: 'row', 'data-label': t('name') }, h('code', row.name), h('small.hint', ` ${row.flag}`)),
           h('td', { 'data-label': t('value') }, h('code', row.value === '' || row.value == null ? '–' : String(row.value))),
           h('td', { 'data-label': t('source') }, h('span', { class: `badge ${row.source === 'default' ? '' : 'preset'}` }, t(`source.${row.source}`))),
-          h('td', { 'data-label': t('meaning') }, row.meaning, row.source !== 'default' && row.default ? h('small.hint', ` (${t('source.default')}: ${row.default})`) : null))))))));
+          h('td', { 'data-label': t('meaning') }, row.meaning, row.source !== 'default' && row.default ? h('small.hint', ` (${t('source.default')}: ${row.default})`) : null)))))));
 }

@@ -1,6 +1,6 @@
 // A conversation with any model, streamed through this server.
 import { get, lines, poeKey, send } from './api.js';
-import { ask, button, complain, copy, field, h, number, seconds, toast } from './dom.js';
+import { ask, button, chips, complain, copy, field, h, number, seconds, toast } from './dom.js';
 import { parameterForm } from './form.js';
 import { t } from './i18n.js';
 import { snippets } from './snippets.js';
@@ -24,8 +24,6 @@ function request() {
 
 const part = ({ name, type, data }) => (type.startsWith('image/')
   ? { type: 'image_url', image_url: { url: data } } : { type: 'file', file: { filename: name, file_data: data } });
-
-/* the conversation */
 
 const PICTURE = /!\[([^\]\n]*)\]\((https?:\/\/[^\s)]+|data:image\/[^\s)]+)\)/g;
 
@@ -54,7 +52,6 @@ function figures({ first, total, usage, model }) {
     parts.push(t('tokens', { in: number(usage.prompt_tokens), out: number(usage.completion_tokens) }));
     const thought = usage.completion_tokens_details?.reasoning_tokens;
     if (thought) parts.push(t('thoughtTokens', { n: number(thought) }));
-    if (total - first > 200 && usage.completion_tokens) parts.push(`${(usage.completion_tokens / ((total - first) / 1000)).toFixed(1)} t/s`);
   }
   return parts.filter(Boolean).join(' · ');
 }
@@ -70,20 +67,17 @@ function shown(turn) {
   const element = h('article', { class: `turn ${turn.role}`, 'aria-label': t(turn.role === 'user' ? 'you' : 'answer') },
     h('header', h('b', t(turn.role === 'user' ? 'you' : 'answer')), h('span.gap'),
       turn.text && button(t('copy'), () => copy(turn.text), { class: 'plain' }),
-      button('✕', () => { if (!running) { talk.turns = talk.turns.filter((other) => other !== turn); conversation(); } }, { class: 'plain', 'aria-label': t('removeTurn') })),
+      button('✕', () => { if (!running) { talk.turns = talk.turns.filter((other) => other !== turn); conversation(); } }, { class: 'plain', 'aria-label': t('removeOne', { name: '' }) })),
     thinking, h('p.said', text), turn.files?.length ? attached(turn.files) : null, extras, fault, note);
   return { element, text, thought, thinking, note };
 }
 
 function conversation() {
-  const blank = h('p.wait', t('tryHint'));
-  const last = talk.turns.map(shown);
-  page.log.replaceChildren(...(last.length ? last.map((one) => one.element) : [blank]));
+  const views = talk.turns.map(shown);
+  page.log.replaceChildren(...(views.length ? views.map((one) => one.element) : [h('p.wait', t('tryHint'))]));
   page.log.scrollTop = page.log.scrollHeight;
-  return last.at(-1);
+  return views.at(-1);
 }
-
-/* asking */
 
 async function say() {
   if (running) return;
@@ -158,8 +152,6 @@ function working() {
   page.log.setAttribute('aria-busy', String(!!running));
 }
 
-/* attachments */
-
 const read = (file) => new Promise((resolve, reject) => {
   const reader = new FileReader();
   reader.onload = () => resolve({ name: file.name || 'picture', type: file.type || 'application/octet-stream', data: reader.result });
@@ -175,8 +167,6 @@ async function attach(files) {
 }
 
 const pending = () => page.files.replaceChildren(attached(talk.files, (index) => { talk.files.splice(index, 1); pending(); }));
-
-/* the side */
 
 function parameters() {
   const model = entry();
@@ -200,14 +190,14 @@ async function clients() {
   const all = snippets(location.origin, request(), entry());
   const text = h('pre', { tabindex: '0', id: 'snippet' });
   const where = h('p.hint');
-  const show = (one) => {
+  const show = (id) => {
+    const one = all.find((other) => other.id === id);
     text.textContent = one.text;
     where.textContent = [one.where, t('keyHint')].filter(Boolean).join(' — ');
-    for (const tab of tabs.children) tab.setAttribute('aria-pressed', String(tab.dataset.id === one.id));
+    for (const tab of tabs.children) tab.setAttribute('aria-pressed', String(tab.dataset.key === id));
   };
-  const tabs = h('div.chips', { role: 'group', 'aria-label': t('useElsewhere') },
-    all.map((one) => h('button', { type: 'button', class: 'chip', 'data-id': one.id, on: { click: () => show(one) } }, one.label)));
-  show(all[0]);
+  const tabs = chips(t('useElsewhere'), all.map(({ id, label }) => [id, label]), show);
+  show('curl');
   await ask(t('useElsewhere'), [tabs, where, text, h('div.actions', button(t('copy'), () => copy(text.textContent), { class: 'primary', id: 'copy-snippet' }))], []);
 }
 
@@ -234,9 +224,7 @@ export async function mount(root, app, argument) {
     on: { change: () => { attach(picker.files); picker.value = ''; } } });
   const keyed = h('input', { type: 'password', value: poeKey.get(), autocomplete: 'off', on: { input: () => poeKey.set(keyed.value.trim()) } });
   root.replaceChildren(h('h1.sr', t('try')), h('div.frame.talk',
-    h('section.card.chat', { 'aria-label': t('conversation'), on: {
-      dragover: (event) => event.preventDefault(),
-      drop: (event) => { event.preventDefault(); attach(event.dataTransfer.files); } } },
+    h('section.card.chat', { 'aria-label': t('conversation') },
     page.log, page.live,
     h('div.composer', page.files, page.input, h('div.actions',
       button(t('attach'), () => picker.click()), picker,
