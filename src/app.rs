@@ -16,8 +16,10 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::Attachment;
 use crate::poe::{self, Entry, Poe, Watch};
 use crate::settings::{Secret, Settings, Source};
+use crate::store::activity::Activity;
 use crate::store::files::Files;
 use crate::store::limiter::Limiter;
+use crate::store::metrics::Metrics;
 use crate::store::models::{Lookup, ModelConfig, ModelsFile};
 use crate::store::refreshed::Refreshed;
 use crate::store::tries::Tries;
@@ -46,6 +48,10 @@ pub struct App {
     pub models: ModelsFile,
     /// Wrong passwords for the admin page.
     pub tries: Tries,
+    /// What requests did.
+    pub activity: Activity,
+    /// How many there were.
+    pub metrics: Metrics,
     catalog: Refreshed<Vec<Entry>>,
     opened: Instant,
     toolless: Mutex<LruCache<String, ()>>,
@@ -109,6 +115,8 @@ impl App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
             models,
             tries: Tries::default(),
+            activity: Activity::default(),
+            metrics: Metrics::default(),
             opened: Instant::now(),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
@@ -258,6 +266,22 @@ impl App {
     pub fn own_poe_key(&self) -> Option<&str> {
         let own = self.settings.poe_api_key.as_ref().map(Secret::expose);
         own.or(self.settings.demo.then_some("demo"))
+    }
+
+    /// The keys and passwords of this server, which nobody may see anywhere.
+    pub fn secrets(&self) -> Vec<&str> {
+        let settings = &self.settings;
+        let keys = settings.poe_api_key.iter().chain(&settings.proxy_api_keys);
+        keys.chain([&settings.admin_password]).map(Secret::expose).collect()
+    }
+
+    /// The name that Poe's list or models.yaml has for a model, if it is one that exists.
+    pub fn listed_name(&self, name: &str) -> Option<String> {
+        let catalog = self.catalog.peek().unwrap_or_default();
+        match poe::listed(&catalog, name) {
+            Some(entry) => Some(entry.id.clone()),
+            None => self.models.config_of(name).map(|_| name.to_ascii_lowercase()),
+        }
     }
 
     /// What is wrong with models.yaml, if it is not the file's own words that are in force.

@@ -23,6 +23,8 @@ pub enum Kind {
     InsufficientQuota,
     /// The key may not do this, or the content was refused: 403.
     Forbidden,
+    /// The operator of this server stopped the request: 403, which no client sends again by itself.
+    Stopped,
     /// No route or object of that name: 404.
     NotFound,
     /// No bot of that name: 404 `model_not_found`.
@@ -60,7 +62,7 @@ impl Kind {
             Kind::InvalidRequest | Kind::ContextTooLong | Kind::Unsupported | Kind::FileUnavailable => 400,
             Kind::Unauthorized => 401,
             Kind::InsufficientQuota => 402,
-            Kind::Forbidden => 403,
+            Kind::Forbidden | Kind::Stopped => 403,
             Kind::NotFound | Kind::ModelNotFound => 404,
             Kind::MethodNotAllowed => 405,
             Kind::RequestTimeout | Kind::ModelTimeout => 408,
@@ -101,6 +103,11 @@ impl Error {
     /// A request at fault in the field `param`.
     pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Error {
         Error { param: Some(param.into()), ..Error::new(Kind::InvalidRequest, message) }
+    }
+
+    /// Whoever asked does not wait for the answer any more, so this says nothing about Poe.
+    pub fn is_withdrawn(&self) -> bool {
+        matches!(self.kind, Kind::ClientGone | Kind::Stopped)
     }
 
     /// The same error, about the field `param`.

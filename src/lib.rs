@@ -15,12 +15,14 @@
 
 pub mod app;
 pub mod attach;
+pub mod clock;
 pub mod demo;
 pub mod dialect;
 pub mod error;
 pub mod exchange;
 pub mod http;
 pub mod ids;
+pub mod journal;
 pub mod poe;
 pub mod settings;
 pub mod store;

@@ -5,14 +5,14 @@ use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::{io, panic, thread};
 
-use poe2openai::app::App;
+use poe2openai::app::{App, Lock};
 use poe2openai::demo;
 use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
+use poe2openai::journal;
 use poe2openai::settings::{self, Command, Settings};
 use poe2openai::store::models;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use simplelog::{ConfigBuilder, WriteLogger};
 
 fn main() -> ExitCode {
     let command = match settings::from_process() {
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(mut settings: Settings) -> Result<(), String> {
-    log_to_stdout(&settings);
+    write_log(&settings);
     let limits = limits(&settings);
     let server = Server::bind(address(&settings)?, limits).map_err(|error| {
         let address = settings.host.with_port(settings.port);
@@ -61,7 +61,9 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     let app = Arc::new(App::open(settings)?);
     keep_catalog(&app);
     welcome(&app.settings, port);
+    warn_of_password(&app);
     server.serve(Arc::new(Door::new(app)), &stop);
+    log::logger().flush();
     Ok(())
 }
 
@@ -123,18 +125,25 @@ fn keep_catalog(app: &Arc<App>) {
     thread::spawn(move || app.refresh_catalog());
 }
 
-/// Our own lines only: libraries may log what must stay secret.
-fn log_to_stdout(settings: &Settings) {
-    let config = ConfigBuilder::new()
-        .add_filter_allow_str("poe2openai")
-        .set_time_format_rfc3339()
-        .set_thread_level(log::LevelFilter::Off)
-        .set_target_level(log::LevelFilter::Off)
-        .set_location_level(log::LevelFilter::Off)
-        .build();
+fn write_log(settings: &Settings) {
     // a second logger in one process would be a fault of ours, and the first goes on
-    let _ = WriteLogger::init(settings.log_level, config, io::stdout());
+    let _ = journal::open(settings.log_level, settings.log_format);
     panic::set_hook(Box::new(|info| log::error!("a fault in the program: {info}")));
+}
+
+/// Says who may open the admin page, where that may surprise.
+fn warn_of_password(app: &App) {
+    match app.lock() {
+        Lock::Password if app.has_default_password() => {
+            log::warn!(
+                "ADMIN_PASSWORD is the one that everybody knows, and the admin page is open to all who reach it"
+            );
+        }
+        Lock::ThisMachine if !app.settings.host.is_loopback() => {
+            log::info!("the admin page opens on this machine only; set ADMIN_PASSWORD to open it elsewhere");
+        }
+        Lock::Closed | Lock::ThisMachine | Lock::Password => {}
+    }
 }
 
 /// The first SIGTERM or SIGINT drains, the second ends at once.
@@ -144,6 +153,7 @@ fn stop_on_signals(stop: &Stop) -> io::Result<()> {
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
             if stop.going() != Going::On {
+                log::logger().flush();
                 exit(128 + signal);
             }
             log::info!("stopping: running answers may finish");

@@ -16,7 +16,7 @@ use log::LevelFilter;
 
 use kinds::*;
 use line::{Action, Flags, Line};
-pub use values::{Host, Secret};
+pub use values::{Host, LogFormat, Secret};
 
 /// A default as the documentation of its field shows it.
 macro_rules! shown_default {
@@ -70,6 +70,8 @@ settings! {
     "PORT" port: u16 as Port = "8080", "port to listen on; 0 picks a free one and prints it";
     "CONFIG_DIR" config_dir: PathBuf as Directory = "./", "directory that holds models.yaml";
     "LOG_LEVEL" log_level: LevelFilter as Level = "info", "how much is logged: error, warn, info, debug or trace";
+    "LOG_FORMAT" log_format: LogFormat as Format = "text", "text, or json: one JSON object for each line";
+    "METRICS" metrics: bool as Switch = "true", "answer /metrics, which shows names of models and counts, but no text and no key";
     "DEMO" demo: bool as Switch = "false", "answer from a small Poe inside this program: no account, no network";
     "POE_API_KEY" poe_api_key: Option<Secret> as ApiKey = "", "Poe key used for every client; needs PROXY_API_KEYS unless only this machine can connect";
     "PROXY_API_KEYS" proxy_api_keys: Vec<Secret> as ApiKeys = "", "keys that clients show instead of a Poe key, separated by commas";

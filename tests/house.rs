@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 const IMPORTS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("ids", &[]),
+    ("clock", &[]),
+    ("journal", &["clock", "settings"]),
     ("exchange", &["error"]),
     ("dialect", &["exchange", "error"]),
     ("store", &["error"]),
@@ -22,7 +24,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // the cache of files, which all requests share, holds what the hall calls an attachment
     ("app", &["settings", "exchange", "poe", "store", "error"]),
     // settings reach the door only as values of `app`
-    ("http", &["app", "attach", "dialect", "exchange", "poe", "store", "ids", "error"]),
+    ("http", &["app", "attach", "dialect", "exchange", "poe", "store", "ids", "clock", "error"]),
     // the embedded Poe is a guest: it stands on the door's connection loop and shares no code with the well
     ("demo", &["http", "error"]),
 ];

@@ -68,7 +68,8 @@ fn every_setting_has_a_variable_and_a_flag_and_flags_win() {
         let (one, two) = match setting.name {
             "HOST" => ("127.0.0.1", "::1"),
             "LOG_LEVEL" => ("warn", "debug"),
-            "DEMO" => ("true", "false"),
+            "DEMO" | "METRICS" => ("true", "false"),
+            "LOG_FORMAT" => ("text", "json"),
             name if name.starts_with("POE_") && name.ends_with("_URL") => ("http://a", "https://b"),
             _ => ("11", "12"),
         };

@@ -26,6 +26,7 @@ pub fn kind_and_code(kind: Kind) -> (&'static str, Option<&'static str>) {
         Kind::Unauthorized => (INVALID, Some("invalid_api_key")),
         Kind::InsufficientQuota => ("insufficient_quota", Some("insufficient_quota")),
         Kind::Forbidden => ("permission_error", Some("forbidden")),
+        Kind::Stopped => ("permission_error", Some("stopped")),
         Kind::NotFound => (INVALID, Some("not_found")),
         Kind::ModelNotFound => (INVALID, Some("model_not_found")),
         Kind::MethodNotAllowed => (INVALID, Some("method_not_allowed")),

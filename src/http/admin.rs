@@ -3,8 +3,12 @@
 //! In this order: is there a page at all, may this address see it, does the password fit, and does a call that
 //! changes something come from the page itself.
 
+mod account;
+mod activity;
 mod config;
 mod settings;
+
+pub use activity::uploads;
 
 use std::io;
 use std::net::IpAddr;
@@ -33,6 +37,7 @@ const TYPED_KEY: &str = "x-poe-key";
 /// Answers everything below `/admin` and `/api/admin`; `path` is split at its slashes.
 pub fn answer(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[&str]) -> io::Result<()> {
     call.for_operator();
+    record.is_routine = call.head().method != "POST";
     if let Err(error) = enter(app, call) {
         record.fault = Some(error.message.clone());
         let answer = error_answer(record.dialect, &error);
@@ -46,10 +51,18 @@ pub fn answer(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[&str]
     let is_post = call.head().method == "POST";
     let answer = match (is_post, path) {
         (true, ["api", "admin", "try"]) => {
+            record.endpoint = "/api/admin/try";
+            record.begin(app, call);
             let key = key(app, call.head());
             return relay::answer_for(key, app, call, record, |_, body, stamp| chat::decode(body, stamp));
         }
         (false, ["admin", name @ ..]) => pages::page(&name.join("/")).ok_or_else(|| nothing(path)),
+        (false, ["api", "admin", "activity"]) => activity::report(app, call),
+        (true, ["api", "admin", "activity", "stop"]) => activity::stop(app, call),
+        (true, ["api", "admin", "inspection"]) => activity::inspection(app, call),
+        (false, ["api", "admin", "account"]) => {
+            key(app, call.head()).and_then(|key| account::answer(app, call, &key))
+        }
         (false, ["api", "admin", "settings"]) => settings::answer(app, call),
         (_, ["api", "admin", "config", ..] | ["api", "admin", "models"]) => {
             config::answer(app, call, &path[2..])

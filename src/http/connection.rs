@@ -6,6 +6,7 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,7 +16,7 @@ use super::body::{self, Decoder};
 use super::event_stream::{EventStream, Sent};
 use super::head::{self, Framing, Head};
 use super::listener::Limits;
-use super::seats::{Going, Phase, Seat, Stop};
+use super::seats::{Going, Phase, Seat, Seats, Stop};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
@@ -62,6 +63,7 @@ pub struct Call<'c> {
     sent: Rc<Cell<Sent>>,
     close: bool,
     common: Common,
+    halt: Arc<AtomicBool>,
 }
 
 /// How much of a request's body has been taken from the wire.
@@ -86,6 +88,16 @@ impl Call<'_> {
     /// What is answered from here on is for the operator, and for no other web page.
     pub fn for_operator(&mut self) {
         self.common.audience = Audience::Operator;
+    }
+
+    /// Ends the answer when set, by any thread: whoever waits for something should look at it.
+    pub fn halt(&self) -> &Arc<AtomicBool> {
+        &self.halt
+    }
+
+    /// All connections of the server.
+    pub fn seats(&self) -> &Seats {
+        self.wire.seat.seats()
     }
 
     /// The client, to be watched while waiting.
@@ -298,8 +310,15 @@ impl Wire {
     fn answer(&mut self, head: Head, handler: &dyn Handler) -> After {
         let sent = Rc::new(Cell::new(Sent::Nothing));
         let close = !head.keeps_alive() || self.stop.going() != Going::On;
-        let (wire, common) = (self, Common::default());
-        let mut call = Call { head, wire, body: Body::Unread, sent: Rc::clone(&sent), close, common };
+        let mut call = Call {
+            head,
+            wire: self,
+            body: Body::Unread,
+            sent: Rc::clone(&sent),
+            close,
+            common: Common::default(),
+            halt: Arc::default(),
+        };
         // a handler that panics leaves nothing behind but this connection, which is closed
         let outcome = catch_unwind(AssertUnwindSafe(|| handler.answer(&mut call)));
         if sent.get() == Sent::Nothing && !matches!(outcome, Ok(Err(_))) {

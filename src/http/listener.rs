@@ -149,13 +149,17 @@ impl Server {
     ) {
         let seat = match seats.take(socket) {
             Ok(seat) => seat,
-            Err(socket) => return farewells.refuse(socket),
+            Err(socket) => {
+                seats.count_refused();
+                return farewells.refuse(socket);
+            }
         };
         let (handler, limits, stop) = (Arc::clone(handler), self.limits.clone(), stop.clone());
         let socket = Arc::clone(seat.socket());
         let life = move || connection::live(Arc::clone(&seat), limits, stop, &*handler);
         if let Err(error) = pool.run(Box::new(life)) {
             log::warn!("no thread for a connection: {error}");
+            seats.count_refused();
             if let Ok(socket) = socket.try_clone() {
                 farewells.refuse(socket);
             }

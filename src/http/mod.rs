@@ -11,6 +11,7 @@ mod connection;
 mod event_stream;
 mod head;
 mod listener;
+mod metrics;
 mod order;
 mod outlet;
 mod pages;

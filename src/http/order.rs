@@ -100,6 +100,11 @@ impl<'a> Order<'a> {
         Ok(Order { app, key, model, choices, format, state, files })
     }
 
+    /// The bot that is asked.
+    pub fn bot(&self) -> &str {
+        &self.model.bot
+    }
+
     /// How many choices are wanted.
     pub fn choices(&self) -> usize {
         self.choices
@@ -304,7 +309,10 @@ fn wait_turn(app: &App, watch: &Watch) -> Result<()> {
     })?;
     match wait.is_zero() {
         true => Ok(()),
-        false => poe::pause(wait, watch),
+        false => {
+            let _waiting = app.limiter.wait();
+            poe::pause(wait, watch)
+        }
     }
 }
 

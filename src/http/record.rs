@@ -1,48 +1,126 @@
-//! What is written down of one request: one line in the log, never a key.
+//! What is written down of one request: a line in the log, a row of the admin page, a count; never a key.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::kv::Value;
+
+use super::connection::Call;
+use crate::app::App;
+use crate::clock;
 use crate::dialect::Dialect;
-use crate::exchange::TokenUsage;
+use crate::exchange::{Event, Reply, TokenUsage};
+use crate::store::activity::{Notes, Running};
+use crate::store::inspection::Heard;
+use crate::store::metrics::Done;
+
+/// Where a request went that no route answers.
+pub const NO_ENDPOINT: &str = "other";
+/// The most letters that are kept of what a client calls itself, its path or its model.
+const MAX_NAME: usize = 200;
 
 /// The notes on one request.
-#[derive(Debug)]
 pub struct Record {
     start: Instant,
     /// The request's id.
     pub id: String,
     /// In whose words errors are told.
     pub dialect: Dialect,
+    /// Which route: a path without anything that clients make up.
+    pub endpoint: &'static str,
     /// The model asked for, once known.
     pub model: Option<String>,
+    /// The bot behind it, once known.
+    pub bot: Option<String>,
+    /// By which of Poe's doors: `bot` or `native`.
+    pub route: Option<&'static str>,
+    /// Whether the answer is wanted as a stream.
+    pub stream: bool,
     /// The HTTP status; 0 while nothing has been answered.
     pub status: u16,
     /// What it took, once counted.
     pub usage: Option<TokenUsage>,
     /// Why it failed, if it did.
     pub fault: Option<String>,
+    /// Nobody needs to read that this went well: it comes every few seconds.
+    pub is_routine: bool,
     first_byte: Option<Duration>,
+    client: String,
+    method: String,
+    path: String,
+    running: Option<Arc<Running>>,
+    /// What was said, while the operator looks, and the key that must not be seen in it.
+    heard: Option<(Heard, String)>,
 }
 
 impl Record {
     /// A request that begins now.
-    pub fn new(id: String) -> Record {
-        let start = Instant::now();
+    pub fn new(call: &Call<'_>, id: String) -> Record {
         Record {
-            start,
+            start: Instant::now(),
             id,
             dialect: Dialect::default(),
+            endpoint: NO_ENDPOINT,
             model: None,
+            bot: None,
+            route: None,
+            stream: false,
             status: 0,
             usage: None,
             fault: None,
+            is_routine: false,
             first_byte: None,
+            client: call
+                .client()
+                .address()
+                .map(|address| address.to_canonical().to_string())
+                .unwrap_or_default(),
+            method: call.head().method.clone(),
+            path: call.head().path.clone(),
+            running: None,
+            heard: None,
         }
+    }
+
+    /// From here on the operator sees the request, and can stop it.
+    pub fn begin(&mut self, app: &App, call: &Call<'_>) {
+        let time = clock::now().as_millis();
+        let mut notes = Notes {
+            id: self.id.clone(),
+            time: u64::try_from(time).unwrap_or(u64::MAX),
+            client: self.client.clone(),
+            agent: cut(call.head().header("user-agent").unwrap_or_default()),
+            endpoint: match self.endpoint {
+                NO_ENDPOINT => cut(&self.path),
+                known => known.to_owned(),
+            },
+            method: cut(&self.method),
+            ..Notes::default()
+        };
+        self.tell(&mut notes);
+        self.running = Some(app.activity.begin(notes, Arc::clone(call.halt())));
+    }
+
+    /// What is known by now is there to be seen.
+    pub fn show(&self) {
+        if let Some(running) = &self.running {
+            running.change(|notes| self.tell(notes));
+        }
+    }
+
+    /// The bot that is asked.
+    pub fn asks(&mut self, bot: &str) {
+        self.bot = Some(bot.to_owned());
+        self.route.get_or_insert("bot");
+        self.show();
     }
 
     /// The first byte of the answer leaves now.
     pub fn first_byte(&mut self) {
-        self.first_byte.get_or_insert(self.start.elapsed());
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.start.elapsed());
+            self.show();
+        }
     }
 
     /// Adds what one choice took. All choices answer one question, so that counts once.
@@ -54,21 +132,120 @@ impl Record {
         sum.reasoning += usage.reasoning;
     }
 
-    /// Writes the line.
-    pub fn log(&self, method: &str, path: &str) {
-        let total = self.start.elapsed();
-        let first = self.first_byte.unwrap_or(total).as_millis();
-        let mut line = format!("{method} {path} id={} ", self.id);
-        if let Some(model) = &self.model {
-            line += &format!("model={model:?} ");
+    /// Keeps the request's body, if the operator looks; `key` will not be seen in it.
+    pub fn hear_request(&mut self, app: &App, key: &str, body: &[u8]) {
+        if app.activity.inspects() && self.running.is_some() {
+            let mut heard = Heard::default();
+            heard.request(body);
+            self.heard = Some((heard, key.to_owned()));
         }
-        line += &format!("status={} first={first}ms total={}ms", self.status, total.as_millis());
+    }
+
+    /// Keeps a piece of the answer, if the operator looks.
+    pub fn hear(&mut self, event: &Event) {
+        let Some((heard, _)) = &mut self.heard else { return };
+        match event {
+            Event::Text(text) | Event::Thinking(text) => heard.answer(text),
+            Event::ToolCall(delta) => {
+                if let Some(name) = &delta.name {
+                    heard.answer("\n");
+                    heard.answer(name);
+                    heard.answer(" ");
+                }
+                heard.answer(&delta.arguments);
+            }
+            Event::File(file) => heard.answer(&format!("\n[{}]\n", file.name)),
+            Event::Retract => heard.retract(),
+            Event::Suggestion(_) | Event::Metadata(_) | Event::Finish(_) => {}
+        }
+    }
+
+    /// Keeps a whole answer, if the operator looks.
+    pub fn hear_reply(&mut self, reply: &Reply) {
+        let Some((heard, _)) = &mut self.heard else { return };
+        heard.answer(&reply.thinking);
+        heard.answer(&reply.text);
+        for call in &reply.tool_calls {
+            heard.answer(&format!("\n{} {}", call.name, call.arguments));
+        }
+    }
+
+    /// The request is over: it is logged, counted, and no longer one of those that run.
+    pub fn end(&mut self, app: &App) {
+        let duration = self.start.elapsed();
+        self.log(duration);
+        let name = self.bot.as_deref().or(self.model.as_deref());
+        let listed = name.and_then(|name| app.listed_name(name));
+        app.metrics.count(&Done {
+            endpoint: self.endpoint,
+            model: listed.as_deref(),
+            status: self.status,
+            first_byte: self.first_byte,
+            duration,
+            tokens: self.usage.map(|usage| [usage.prompt, usage.completion, usage.reasoning]),
+        });
+        let Some(running) = self.running.take() else { return };
+        let mut notes = running.notes();
+        self.tell(&mut notes);
+        notes.status = self.status;
+        notes.duration_ms = millis(duration);
+        if let Some((mut heard, key)) = self.heard.take() {
+            let mut secrets = app.secrets();
+            secrets.push(&key);
+            notes.inspection = Some(heard.keep(&secrets));
+        }
+        app.activity.end(&running, notes);
+    }
+
+    fn tell(&self, notes: &mut Notes) {
+        notes.model = self.model.as_deref().map(cut);
+        notes.bot = self.bot.as_deref().map(cut);
+        notes.route = self.route;
+        notes.stream = self.stream;
+        notes.first_byte_ms = self.first_byte.map(millis);
+        notes.prompt_tokens = self.usage.map(|usage| usage.prompt);
+        notes.completion_tokens = self.usage.map(|usage| usage.completion);
+        notes.reasoning_tokens = self.usage.map(|usage| usage.reasoning);
+        notes.error.clone_from(&self.fault);
+    }
+
+    /// Writes the line.
+    fn log(&self, duration: Duration) {
+        let mut pairs: Vec<(&str, Value<'_>)> = vec![
+            ("id", Value::from(self.id.as_str())),
+            ("client", Value::from(self.client.as_str())),
+            ("method", Value::from(self.method.as_str())),
+            ("path", Value::from(self.path.as_str())),
+        ];
+        let texts = [("model", self.model.as_deref()), ("bot", self.bot.as_deref()), ("route", self.route)];
+        pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text?)))));
+        pairs.push(("status", Value::from(self.status)));
+        pairs.push(("first_ms", Value::from(millis(self.first_byte.unwrap_or(duration)))));
+        pairs.push(("total_ms", Value::from(millis(duration))));
         if let Some(usage) = self.usage {
-            line += &format!(" tokens={}+{}", usage.prompt, usage.completion);
+            pairs.push(("prompt_tokens", Value::from(usage.prompt)));
+            pairs.push(("completion_tokens", Value::from(usage.completion)));
+        }
+        if self.model.is_some() {
+            pairs.push(("stream", Value::from(self.stream)));
         }
         if let Some(fault) = &self.fault {
-            line += &format!(" error={fault:?}");
+            pairs.push(("error", Value::from(fault.as_str())));
         }
-        log::info!("{line}");
+        let level = match self.is_routine && self.status < 400 {
+            true => log::Level::Debug,
+            false => log::Level::Info,
+        };
+        let mut record = log::Record::builder();
+        let record = record.level(level).target(module_path!()).key_values(&pairs);
+        log::logger().log(&record.args(format_args!("{} {}", self.method, self.path)).build());
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_NAME).collect()
 }

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, UNIX_EPOCH};
@@ -47,11 +48,13 @@ pub fn answer_for(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let (key, question) = match key.and_then(|key| question(key, app, call, decode)) {
+    let (key, question) = match key.and_then(|key| question(key, app, call, record, decode)) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
     record.model = Some(question.ask.model.clone());
+    record.stream = question.stream;
+    record.show();
     match question.stream {
         true => stream(app, call, record, &key, question),
         false => whole(app, call, record, &key, question),
@@ -63,9 +66,11 @@ fn question(
     key: String,
     app: &App,
     call: &mut Call<'_>,
+    record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> Result<(String, Question)> {
     let body = body(app, call)?;
+    record.hear_request(app, &key, &body);
     let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
     let question = decode(&key, &body, &Stamp { now, make_id: &id })?;
     Ok((key, question))
@@ -91,6 +96,7 @@ fn whole(
     let Question { ask, mut encoder, .. } = question;
     let watch = watch_client(call);
     let replies = Order::prepare(app, key, ask, &watch).and_then(|order| {
+        record.asks(order.bot());
         let choices = vec![(); order.choices()];
         poe::aside(choices, MAX_CHOICES, &watch, |(), watch| order.reply(watch)).into_iter().collect()
     });
@@ -98,7 +104,10 @@ fn whole(
         Ok(replies) => replies,
         Err(error) => return refuse(call, record, &error),
     };
-    replies.iter().for_each(|reply| record.add_usage(reply.finish.usage));
+    for reply in &replies {
+        record.add_usage(reply.finish.usage);
+        record.hear_reply(reply);
+    }
     send(call, record, Answer::json(200, encoder.whole(&replies)))
 }
 
@@ -113,11 +122,13 @@ fn stream(
     let Question { ask, encoder, .. } = question;
     let outlet = Outlet::shared(call.event_stream(), encoder, app.settings.keep_alive);
     let watch = watch_stream(call, &outlet);
-    let told =
-        Order::prepare(app, key, ask, &watch).map_err(Fault::from).and_then(|order| match order.choices() {
+    let told = Order::prepare(app, key, ask, &watch).map_err(Fault::from).and_then(|order| {
+        record.asks(order.bot());
+        match order.choices() {
             1 => one_choice(&order, &outlet, record, &watch),
             _ => several_choices(&order, &outlet, record, &watch),
-        });
+        }
+    });
     match told {
         Ok(()) => Ok(()),
         Err(Fault::Answer(error)) if !outlet.borrow().has_begun() => refuse(call, record, &error),
@@ -194,6 +205,7 @@ fn pass(outlet: &RefCell<Outlet>, record: &mut Record, index: usize, event: &Eve
     outlet.borrow_mut().send(index, event).map_err(Fault::Client)?;
     record.status = 200;
     record.first_byte();
+    record.hear(event);
     if let Event::Finish(finish) = event {
         record.add_usage(finish.usage);
     }
@@ -231,13 +243,20 @@ impl From<Error> for Fault {
     }
 }
 
-/// Ends a wait when the client has left or the server must stop.
+/// Ends a wait when the client has left, the operator wants it to, or the server must stop.
 pub fn watch_client(call: &Call<'_>) -> Watch {
-    let (client, stop) = (call.client(), call.stop().clone());
-    Rc::new(move || match (client.is_gone(), stop.going()) {
-        (true, _) => Err(Error::new(Kind::ClientGone, "the client has left")),
-        (false, Going::Ending) => Err(Error::new(Kind::Overloaded, "the server is shutting down")),
-        (false, _) => Ok(()),
+    let (client, stop, halt) = (call.client(), call.stop().clone(), Arc::clone(call.halt()));
+    Rc::new(move || {
+        if client.is_gone() {
+            return Err(Error::new(Kind::ClientGone, "the client has left"));
+        }
+        if halt.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::Stopped, "the operator of this server stopped the request"));
+        }
+        match stop.going() {
+            Going::Ending => Err(Error::new(Kind::Overloaded, "the server is shutting down")),
+            Going::On | Going::Draining => Ok(()),
+        }
     })
 }
 

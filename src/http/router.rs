@@ -3,7 +3,6 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -11,8 +10,8 @@ use serde_json::json;
 use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::head::Head;
-use super::record::Record;
-use super::{admin, catalog, relay, state};
+use super::record::{NO_ENDPOINT, Record};
+use super::{admin, catalog, metrics, relay, state};
 use crate::app::App;
 use crate::dialect::{Dialect, chat};
 use crate::error::{Error, Kind, Result};
@@ -27,6 +26,7 @@ enum Route {
     Models,
     Model(String),
     Ready,
+    Metrics,
     /// The admin page and its calls, by the parts of the path. It has locks of its own.
     Admin(Vec<String>),
 }
@@ -43,6 +43,7 @@ impl Route {
             (_, [] | ["v1"]) => Some(Route::Home),
             (_, ["health"]) => Some(Route::Health),
             (_, ["ready"]) => Some(Route::Ready),
+            (_, ["metrics"]) => Some(Route::Metrics),
             (_, ["admin", ..] | ["api", "admin", ..]) => {
                 Some(Route::Admin(parts.iter().map(|part| decoded(part)).collect()))
             }
@@ -64,6 +65,25 @@ impl Route {
     /// In whose words it answers.
     fn dialect(&self) -> Dialect {
         Dialect::OpenAi
+    }
+
+    /// Its name in metrics and on the admin page.
+    fn endpoint(&self) -> &'static str {
+        match self {
+            Route::Home => "/",
+            Route::Health => "/health",
+            Route::Ready => "/ready",
+            Route::Metrics => "/metrics",
+            Route::Chat => "/v1/chat/completions",
+            Route::Models => "/v1/models",
+            Route::Model(_) => "/v1/models/{id}",
+            Route::Admin(_) => "/admin",
+        }
+    }
+
+    /// Whether the operator sees its requests one by one.
+    fn is_watched(&self) -> bool {
+        !matches!(self, Route::Home | Route::Health | Route::Ready | Route::Metrics | Route::Admin(_))
     }
 
     fn allow(&self) -> &'static str {
@@ -94,11 +114,9 @@ impl Handler for Door {
     fn answer(&self, call: &mut Call<'_>) -> io::Result<()> {
         let id = request_id(call.head());
         call.name(&id);
-        let mut record = Record::new(id);
-        let (method, path) = (call.head().method.clone(), call.head().path.clone());
         // written down even if the answer panics
-        let mut note = Note { record: &mut record, method: &method, path: &path };
-        answer(&self.app, call, note.record())
+        let mut note = Note { app: &self.app, record: Record::new(call, id) };
+        answer(&self.app, call, &mut note.record)
     }
 }
 
@@ -113,26 +131,28 @@ fn request_id(head: &Head) -> String {
 
 /// Writes the record when the request is over, however it ends.
 struct Note<'a> {
-    record: &'a mut Record,
-    method: &'a str,
-    path: &'a str,
-}
-
-impl Note<'_> {
-    fn record(&mut self) -> &mut Record {
-        self.record
-    }
+    app: &'a App,
+    record: Record,
 }
 
 impl Drop for Note<'_> {
     fn drop(&mut self) {
-        self.record.log(self.method, self.path);
+        if std::thread::panicking() {
+            self.record.status = Kind::Internal.status();
+            self.record.fault.get_or_insert_with(|| "a fault in this program".to_owned());
+        }
+        self.record.end(self.app);
     }
 }
 
 fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
     let head = call.head();
     let route = Route::find(&head.path);
+    record.endpoint = route.as_ref().map_or(NO_ENDPOINT, Route::endpoint);
+    // a client that asks for what is not here wants to be seen, a crawler does not
+    if route.as_ref().map_or(head.method == "POST", Route::is_watched) && head.method != "OPTIONS" {
+        record.begin(app, call);
+    }
     if let Some(Route::Admin(path)) = &route {
         return behind_locks(app, call, record, path);
     }
@@ -160,7 +180,18 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
         Route::Health => send(call, record, health(app)),
         Route::Chat => relay::answer(app, call, record, |_, body, stamp| chat::decode(body, stamp)),
         Route::Ready => {
+            record.is_routine = true;
             let answer = state::ready(app, call);
+            send(call, record, answer)
+        }
+        Route::Metrics if !app.settings.metrics => {
+            let error = Error::new(Kind::NotFound, "METRICS is off");
+            refuse(call, record, &error)
+        }
+        Route::Metrics => {
+            record.is_routine = true;
+            call.for_operator(); // no web page reads along
+            let answer = metrics::answer(app, call);
             send(call, record, answer)
         }
         Route::Admin(path) => behind_locks(app, call, record, &path),
@@ -177,17 +208,14 @@ fn behind_locks(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[Str
 const HOME: &str = concat!(
     "poe2openai ",
     env!("CARGO_PKG_VERSION"),
-    ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nGET  /v1/models\nGET  /health\n"
+    ": Poe's bots for programs that speak OpenAI's API.\n\nPOST /v1/chat/completions\nGET  /v1/models\nGET  /health\nGET  /admin\n"
 );
 
 fn health(app: &App) -> Answer {
-    let counters = app.files.counters();
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let uploads = json!({
-        "hits": count(&counters.hits), "misses": count(&counters.misses), "joined": count(&counters.joined),
-        "evictions": count(&counters.evictions), "dead": count(&counters.dead),
+    let body = json!({
+        "status": "ok", "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": app.uptime().as_secs(),
+        "uploads": admin::uploads(app),
     });
-    let body = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "uploads": uploads});
     Answer::json(200, body.to_string().into_bytes())
 }
 

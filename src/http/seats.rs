@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,11 @@ impl Seat {
         true
     }
 
+    /// All places of the house.
+    pub fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
     /// Whether the connection has been told to leave.
     pub fn is_evicted(&self) -> bool {
         lock(&self.phase).0 == Phase::Evicted
@@ -92,6 +97,7 @@ pub struct Seats {
     limit: usize,
     inner: Mutex<Inner>,
     vacated: Condvar,
+    refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +111,12 @@ struct Inner {
 impl Seats {
     /// `limit` places.
     pub fn new(limit: usize) -> Arc<Seats> {
-        Arc::new(Seats { limit, inner: Mutex::default(), vacated: Condvar::new() })
+        Arc::new(Seats {
+            limit,
+            inner: Mutex::default(),
+            vacated: Condvar::new(),
+            refused: AtomicU64::new(0),
+        })
     }
 
     /// A place for `socket`. When none is free the connection that has idled longest leaves, or else one whose
@@ -124,6 +135,21 @@ impl Seats {
         });
         inner.seated.insert(seat.number, Arc::clone(&seat));
         Ok(Taken(seat))
+    }
+
+    /// How many connections there are.
+    pub fn seated(&self) -> usize {
+        lock(&self.inner).seated.len()
+    }
+
+    /// How many were turned away so far.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// One more was turned away.
+    pub fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Lets the connection that has idled longest leave, to free its descriptor.

@@ -1,6 +1,7 @@
 //! Calls to Poe: one question, with one retry, and the list of models.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use ureq::Body;
 use ureq::http::Response;
 
 use super::catalog::{self, Entry};
+use super::counters::Counters;
 use super::live::Live;
 use super::transport::{self, Watch, watched};
 use super::words;
@@ -49,12 +51,18 @@ pub struct Settings {
 pub struct Poe {
     agent: Agent,
     settings: Settings,
+    counters: Arc<Counters>,
 }
 
 impl Poe {
     /// Poe by `settings`. An error says what is wrong with the certificates.
     pub fn new(settings: Settings) -> Result<Poe, String> {
-        Ok(Poe { agent: transport::agent(&settings)?, settings })
+        Ok(Poe { agent: transport::agent(&settings)?, settings, counters: Arc::default() })
+    }
+
+    /// How the calls went so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub(super) fn agent(&self) -> &Agent {
@@ -69,7 +77,9 @@ impl Poe {
     /// faults that a second try may cure have had one.
     pub fn ask(&self, bot: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
         let url = format!("{}/bot/{}", self.settings.base_url, segment(bot)?);
-        with_retry(watch, || self.try_ask(&url, key, query, watch).map_err(|error| hide(error, key)))
+        with_retry(&self.counters, watch, || {
+            self.try_ask(&url, key, query, watch).map_err(|error| hide(error, key))
+        })
     }
 
     fn try_ask(&self, url: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
@@ -85,7 +95,8 @@ impl Poe {
             return Err(self.refusal(response, watch));
         }
         let body = response.into_body().into_reader();
-        let mut live = Live::new(body, key.to_owned(), watch.clone(), self.settings.idle_timeout);
+        let counters = Arc::clone(&self.counters);
+        let mut live = Live::new(body, key.to_owned(), watch.clone(), self.settings.idle_timeout, counters);
         live.await_first()?;
         Ok(live)
     }
@@ -110,7 +121,7 @@ impl Poe {
         let retry_after = retry_after.map(str::to_owned);
         match self.read(response, MAX_ERROR_BYTES, watch) {
             Ok(body) => words::of_status(status, retry_after.as_deref(), &body),
-            Err(error) if error.kind == Kind::ClientGone => error,
+            Err(error) if error.is_withdrawn() => error,
             Err(_) => words::of_status(status, retry_after.as_deref(), b""),
         }
     }
@@ -130,13 +141,14 @@ impl Poe {
 }
 
 /// Calls `call`, and once more after a fault that a second try may cure.
-pub fn with_retry<T>(watch: &Watch, mut call: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn with_retry<T>(counters: &Counters, watch: &Watch, mut call: impl FnMut() -> Result<T>) -> Result<T> {
     let mut tries = 1;
     loop {
         let error = match call() {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
+        counters.add_error(&error);
         let wait = error.retry_after.unwrap_or(BACK_OFF);
         if !error.transient || tries == TRIES || wait > MAX_BACK_OFF {
             return Err(error);
@@ -144,6 +156,7 @@ pub fn with_retry<T>(watch: &Watch, mut call: impl FnMut() -> Result<T>) -> Resu
         log::debug!("trying again in {} ms, for: {error}", wait.as_millis());
         tries += 1;
         pause(wait, watch)?;
+        counters.add_retry();
     }
 }
 

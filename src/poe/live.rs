@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::io::Read;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::BodyReader;
 
 use super::client::hide;
+use super::counters::Counters;
 use super::decode::{Decode, Progress};
 use super::sse;
 use super::transport::{self, TICK, Watch, watched};
@@ -33,6 +35,7 @@ pub struct Live {
     decode: Decode,
     ready: VecDeque<Event>,
     state: State,
+    counters: Arc<Counters>,
     /// Why the answer broke off; given once all events before it are.
     failed: Option<Error>,
 }
@@ -47,7 +50,13 @@ enum State {
 }
 
 impl Live {
-    pub(super) fn new(body: BodyReader<'static>, key: String, watch: Watch, idle_timeout: Duration) -> Live {
+    pub(super) fn new(
+        body: BodyReader<'static>,
+        key: String,
+        watch: Watch,
+        idle_timeout: Duration,
+        counters: Arc<Counters>,
+    ) -> Live {
         Live {
             body,
             key,
@@ -58,6 +67,7 @@ impl Live {
             decode: Decode::default(),
             ready: VecDeque::new(),
             state: State::Reading,
+            counters,
             failed: None,
         }
     }
@@ -141,7 +151,9 @@ impl Iterator for Live {
                 return Some(Ok(event));
             }
             if self.state != State::Reading {
-                return self.failed.take().map(Err);
+                let failed = self.failed.take();
+                failed.iter().for_each(|error| self.counters.add_error(error));
+                return failed.map(Err);
             }
             self.read();
         }

@@ -1,9 +1,11 @@
 //! The well: an [`Ask`](crate::exchange::Ask) becomes a query, Poe's stream becomes [`Event`](crate::exchange::Event)s.
 //! The only floor that knows ureq.
 
+mod account;
 mod aside;
 mod catalog;
 mod client;
+mod counters;
 mod decode;
 mod live;
 mod names;
@@ -14,9 +16,11 @@ mod transport;
 mod upload;
 mod words;
 
+pub use account::Account;
 pub use aside::{aside, listen};
 pub use catalog::{Entry, Parameter, parse as parse_catalog};
 pub use client::{Poe, Settings, pause};
+pub use counters::Counters;
 pub use decode::{Decode, Progress};
 pub use live::Live;
 pub use names::{find as find_model, listed, readings, suggestions};

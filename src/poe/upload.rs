@@ -23,9 +23,13 @@ impl Poe {
     pub fn upload(&self, key: &str, source: &FileSource, watch: &Watch) -> Result<Attachment> {
         match source {
             FileSource::Attached(attachment) => Ok(attachment.clone()),
-            _ => client::with_retry(watch, || {
-                self.try_upload(key, source, watch).map_err(|error| client::hide(error, key))
-            }),
+            _ => {
+                let uploaded = client::with_retry(self.counters(), watch, || {
+                    self.try_upload(key, source, watch).map_err(|error| client::hide(error, key))
+                })?;
+                self.counters().add_upload();
+                Ok(uploaded)
+            }
         }
     }
 

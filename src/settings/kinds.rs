@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{Host, Secret, Shape};
+use super::{Host, LogFormat, Secret, Shape};
 
 /// What a secret looks like wherever a person may see it.
 pub(super) const MASK: &str = "••••";
@@ -156,6 +156,27 @@ impl Kind for Level {
     }
     fn show(value: &LevelFilter) -> String {
         value.as_str().to_ascii_lowercase()
+    }
+}
+
+pub(super) struct Format;
+impl Kind for Format {
+    type Value = LogFormat;
+    fn expected() -> String {
+        "text or json".into()
+    }
+    fn read(text: &str) -> Option<LogFormat> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        }
+    }
+    fn show(value: &LogFormat) -> String {
+        match value {
+            LogFormat::Text => "text".into(),
+            LogFormat::Json => "json".into(),
+        }
     }
 }
 

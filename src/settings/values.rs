@@ -33,6 +33,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What log lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Time, level, message and fields, for people.
+    Text,
+    /// One JSON object, for programs.
+    Json,
+}
+
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {

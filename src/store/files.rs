@@ -126,8 +126,8 @@ impl<V: Kept> Files<V> {
             }
             add_one(&self.counters.joined);
             match turn.wait(watch)? {
-                // whoever uploaded lost interest: somebody who has not must do it
-                Err(error) if error.kind == Kind::ClientGone => {}
+                // whoever uploaded lost interest or was stopped: somebody else must do it
+                Err(error) if error.is_withdrawn() => {}
                 outcome => return outcome.map(|value| Found { value, was_kept: false }),
             }
         }

@@ -1,5 +1,6 @@
 //! One request per interval for the whole server: a token bucket that tells callers how long to wait.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,30 @@ pub struct Limiter {
     max_wait: Duration,
     /// When the slot after the last one given out falls due, at one per interval; `None` before the first.
     next: Mutex<Option<Instant>>,
+    waiting: AtomicU64,
+    waited: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// How the limiter did so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that wait for their slot now.
+    pub waiting: u64,
+    /// Slots that had to be waited for.
+    pub waited: u64,
+    /// Requests that would have had to wait too long.
+    pub refused: u64,
+}
+
+/// Somebody who waits for a slot; until dropped.
+#[derive(Debug)]
+pub struct Waiting<'a>(&'a Limiter);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Limiter {
@@ -19,7 +44,28 @@ impl Limiter {
     /// `max_wait`. An interval of zero switches the limiter off.
     pub fn new(interval: Duration, burst: u32, max_wait: Duration) -> Limiter {
         let credit = interval.saturating_mul(burst.saturating_sub(1));
-        Limiter { interval, credit, max_wait, next: Mutex::new(None) }
+        Limiter {
+            interval,
+            credit,
+            max_wait,
+            next: Mutex::new(None),
+            waiting: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a wait for a slot.
+    pub fn wait(&self) -> Waiting<'_> {
+        self.waited.fetch_add(1, Ordering::Relaxed);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
+    }
+
+    /// How it did so far.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts { waiting: read(&self.waiting), waited: read(&self.waited), refused: read(&self.refused) }
     }
 
     /// Takes the next slot at the time `now`: `Ok` with how long to wait for it. If that would be too long, takes none:
@@ -33,6 +79,7 @@ impl Limiter {
         let due = next.map_or(now, |next| next.max(now));
         let wait = due.duration_since(now).saturating_sub(self.credit);
         if wait > self.max_wait {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(wait);
         }
         // Past the end of the clock there is nothing to wait for; the old slot stays the last.

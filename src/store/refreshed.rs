@@ -51,7 +51,7 @@ impl<T> Refreshed<T> {
             match (&state.kept, &state.fetch) {
                 (Some(value), _) => return Ok(Arc::clone(value)),
                 // nobody waits for the same failure twice
-                (None, Fetch::Failed(error)) if waited && error.kind != Kind::ClientGone => {
+                (None, Fetch::Failed(error)) if waited && !error.is_withdrawn() => {
                     return Err(error.clone());
                 }
                 (None, Fetch::Running) => {

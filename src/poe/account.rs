@@ -1,0 +1,129 @@
+//! What a key has left and what it spent: Poe's usage API.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::client::{self, MAX_ERROR_BYTES, Poe};
+use super::transport::{Watch, watched};
+use crate::error::{Error, Kind, Result};
+
+/// How far back Poe remembers.
+const DAYS: u64 = 30;
+/// The most that one page holds, and that are asked for: an account that spends faster is shown in part.
+const PAGE: usize = 100;
+const MAX_PAGES: usize = 30;
+/// How many bots are named.
+const TOP: usize = 10;
+const MAX_PAGE_BYTES: u64 = 4 << 20;
+const MICROSECONDS_A_DAY: u64 = 86_400_000_000;
+
+/// What a key has left and what it spent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Account {
+    /// Points left, if Poe says so.
+    pub balance: Option<i64>,
+    /// Points by day, the oldest first; days are counted from 1970. The last is today.
+    pub days: Vec<(u64, i64)>,
+    /// Points by bot, the dearest first.
+    pub top: Vec<(String, i64)>,
+    /// Whether there is more than could be read.
+    pub is_partial: bool,
+}
+
+#[derive(Deserialize)]
+struct Balance {
+    #[serde(default)]
+    current_point_balance: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    has_more: bool,
+    data: Vec<Charge>,
+}
+
+#[derive(Deserialize)]
+struct Charge {
+    #[serde(default, alias = "app_name")]
+    bot_name: Option<String>,
+    /// In microseconds since 1970.
+    #[serde(default)]
+    creation_time: f64,
+    #[serde(default)]
+    query_id: Option<String>,
+    #[serde(default)]
+    cost_points: Option<f64>,
+}
+
+impl Poe {
+    /// What `key` has left and what it spent in the 30 days up to `now`, a time since 1970.
+    pub fn account(&self, key: &str, now: Duration, watch: &Watch) -> Result<Account> {
+        let balance: Balance = self.usage("current_balance", key, watch)?;
+        let today = now.as_secs() / 86_400;
+        let first = (today + 1).saturating_sub(DAYS);
+        let mut days: BTreeMap<u64, f64> = (first..=today).map(|day| (day, 0.0)).collect();
+        let mut bots: BTreeMap<String, f64> = BTreeMap::new();
+        let mut after: Option<String> = None;
+        let mut seen = HashSet::new();
+        let mut is_partial = true;
+        for _ in 0..MAX_PAGES {
+            let mut view = format!("points_history?limit={PAGE}");
+            if let Some(after) = &after {
+                view += &format!("&starting_after={}", utf8_percent_encode(after, NON_ALPHANUMERIC));
+            }
+            let page: Page = self.usage(&view, key, watch)?;
+            let mut is_over = !page.has_more || page.data.is_empty();
+            for charge in &page.data {
+                let day = charge.creation_time.max(0.0) as u64 / MICROSECONDS_A_DAY;
+                let points = charge.cost_points.unwrap_or(0.0);
+                match days.get_mut(&day) {
+                    Some(sum) => {
+                        *sum += points;
+                        *bots.entry(charge.bot_name.clone().unwrap_or_default()).or_default() += points;
+                    }
+                    None => is_over |= day < first,
+                }
+            }
+            after = page.data.last().and_then(|charge| charge.query_id.clone());
+            // a Poe that gives the same page again would be asked for ever
+            is_over |= after.as_ref().is_none_or(|after| !seen.insert(after.clone()));
+            if is_over {
+                is_partial = false;
+                break;
+            }
+        }
+        let whole = |points: f64| points.round() as i64;
+        let mut top: Vec<_> = bots.into_iter().map(|(bot, points)| (bot, whole(points))).collect();
+        top.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
+        top.truncate(TOP);
+        Ok(Account {
+            balance: balance.current_point_balance.map(whole),
+            days: days.into_iter().map(|(day, points)| (day, whole(points))).collect(),
+            top,
+            is_partial,
+        })
+    }
+
+    /// One view of the usage API.
+    fn usage<T: DeserializeOwned>(&self, view: &str, key: &str, watch: &Watch) -> Result<T> {
+        let read = || {
+            let url = format!("{}/usage/{view}", self.settings().base_url);
+            let request = self.agent().get(url).header("Authorization", format!("Bearer {key}"));
+            let (response, ended) = watched(watch, self.settings().first_byte_timeout, || request.call());
+            let response = client::finished(response, ended)?;
+            if response.status() != 200 {
+                return Err(self.refusal(response, watch));
+            }
+            let body = self.read(response, MAX_PAGE_BYTES.max(MAX_ERROR_BYTES), watch)?;
+            serde_json::from_slice(&body).map_err(|error| {
+                Error::new(Kind::Upstream, format!("Poe's answer about the account makes no sense: {error}"))
+            })
+        };
+        client::with_retry(self.counters(), watch, || read().map_err(|error| client::hide(error, key)))
+    }
+}
