@@ -2,7 +2,7 @@
 import { t } from './i18n.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
-const PROPERTIES = new Set(['value', 'checked', 'disabled', 'selected', 'open', 'indeterminate', 'hidden']);
+const PROPERTIES = new Set(['value', 'checked', 'disabled', 'selected', 'open', 'hidden']);
 
 function fill(make, what, first, rest) {
   const [name, ...classes] = what.split('.');
@@ -30,8 +30,7 @@ export const button = (label, click, attributes = {}) => h('button', { ...attrib
 /** A labelled control with a hint. */
 let serial = 0;
 export function field(label, control, hint) {
-  const id = `f${++serial}`;
-  control.id = id;
+  const id = (control.id ||= `f${++serial}`);
   if (hint) control.setAttribute('aria-describedby', `${id}h`);
   return h('div.field', h('label', { for: id }, label), control,
     hint && h('small', { id: `${id}h`, class: 'hint' }, hint));
