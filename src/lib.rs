@@ -10,7 +10,7 @@
 //! | [`store`] | the cellar | what outlives a request |
 //! | [`demo`] | beside the house | an embedded Poe, for a first try and for the tests |
 //!
-//! [`settings`] are read once at the start, [`app`] is what all requests share, and every failure is an
+//! [`journal`] writes the log. [`settings`] are read once at the start, [`app`] is what all requests share, and every failure is an
 //! [`error::Error`]. Which module may know which is written down, and enforced, in `tests/house.rs`.
 
 pub mod app;

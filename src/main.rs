@@ -156,8 +156,8 @@ fn stop_on_signals(stop: &Stop) -> io::Result<()> {
                 log::logger().flush();
                 exit(128 + signal);
             }
-            log::info!("stopping: running answers may finish");
             stop.go(Going::Draining);
+            log::info!("stopping: running answers may finish");
         }
     })?;
     Ok(())

@@ -9,6 +9,7 @@ use super::query::Query;
 
 /// Older queries and charges are forgotten, and queries sooner if they are large.
 const MOST_RECORDS: usize = 100;
+const MOST_CHARGES: usize = 1000;
 const MOST_RECORDED_BYTES: usize = 32 << 20;
 const MOST_CONVERSATIONS: usize = 10_000;
 
@@ -91,7 +92,7 @@ impl State {
             "chat_name": null,
             "api_key_name": "demo",
         }));
-        memory.charges.truncate(MOST_RECORDS);
+        memory.charges.truncate(MOST_CHARGES);
     }
 
     /// `GET /usage/current_balance`.

@@ -53,8 +53,11 @@ pub fn answer(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[&str]
         (true, ["api", "admin", "try"]) => {
             record.endpoint = "/api/admin/try";
             record.begin(app, call);
-            let key = key(app, call.head());
-            return relay::answer_for(key, app, call, record, |_, body, stamp| chat::decode(body, stamp));
+            match key(app, call.head()) {
+                Ok(key) => call.grant_key(key),
+                Err(error) => return refuse(call, record, &error),
+            }
+            return relay::answer(app, call, record, |_, body, stamp| chat::decode(body, stamp));
         }
         (false, ["admin", name @ ..]) => pages::page(&name.join("/")).ok_or_else(|| nothing(path)),
         (false, ["api", "admin", "activity"]) => activity::report(app, call),

@@ -9,7 +9,7 @@ use super::connection::Call;
 use crate::app::App;
 use crate::clock;
 use crate::dialect::Dialect;
-use crate::exchange::{Event, Reply, TokenUsage};
+use crate::exchange::{Event, TokenUsage};
 use crate::store::activity::{Notes, Running};
 use crate::store::inspection::Heard;
 use crate::store::metrics::Done;
@@ -160,13 +160,10 @@ impl Record {
         }
     }
 
-    /// Keeps a whole answer, if the operator looks.
-    pub fn hear_reply(&mut self, reply: &Reply) {
-        let Some((heard, _)) = &mut self.heard else { return };
-        heard.answer(&reply.thinking);
-        heard.answer(&reply.text);
-        for call in &reply.tool_calls {
-            heard.answer(&format!("\n{} {}", call.name, call.arguments));
+    /// Keeps what was answered as it leaves, if the operator looks.
+    pub fn hear_body(&mut self, body: &[u8]) {
+        if let Some((heard, _)) = &mut self.heard {
+            heard.answer(&String::from_utf8_lossy(body));
         }
     }
 

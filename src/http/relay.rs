@@ -36,19 +36,11 @@ pub fn answer(
     record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let key = poe_key(app, call.head());
-    answer_for(key, app, call, record, decode)
-}
-
-/// The same for the owner of `key`, wherever that comes from.
-pub fn answer_for(
-    key: Result<String>,
-    app: &App,
-    call: &mut Call<'_>,
-    record: &mut Record,
-    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
-) -> io::Result<()> {
-    let (key, question) = match key.and_then(|key| question(key, app, call, record, decode)) {
+    let heard = |key: &str, body: &[u8], stamp: &Stamp<'_>| {
+        record.hear_request(app, key, body);
+        decode(key, body, stamp)
+    };
+    let (key, question) = match question(app, call, heard) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(call, record, &error),
     };
@@ -63,14 +55,12 @@ pub fn answer_for(
 
 /// Who asks, and what.
 fn question(
-    key: String,
     app: &App,
     call: &mut Call<'_>,
-    record: &mut Record,
     decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
 ) -> Result<(String, Question)> {
+    let key = poe_key(app, call.head())?;
     let body = body(app, call)?;
-    record.hear_request(app, &key, &body);
     let now = UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs());
     let question = decode(&key, &body, &Stamp { now, make_id: &id })?;
     Ok((key, question))
@@ -104,11 +94,10 @@ fn whole(
         Ok(replies) => replies,
         Err(error) => return refuse(call, record, &error),
     };
-    for reply in &replies {
-        record.add_usage(reply.finish.usage);
-        record.hear_reply(reply);
-    }
-    send(call, record, Answer::json(200, encoder.whole(&replies)))
+    replies.iter().for_each(|reply| record.add_usage(reply.finish.usage));
+    let body = encoder.whole(&replies);
+    record.hear_body(&body);
+    send(call, record, Answer::json(200, body))
 }
 
 /// The answer as a stream, one flush per event.

@@ -254,6 +254,9 @@ fn is_local_host(host: &str) -> bool {
 
 /// The key to ask Poe with for this request. Where none has to be shown, it does not matter what is.
 pub fn poe_key(app: &App, head: &Head) -> Result<String> {
+    if let Some(key) = head.granted_key() {
+        return Ok(key.to_owned());
+    }
     match app.is_keyless() {
         true => app.poe_key(None),
         false => app.poe_key(shown_key(head)?.as_deref()),

@@ -32,6 +32,7 @@ GROUPS = {
     "instructor_client": 120,
     "pydantic_ai_client": 120,
     "llm_client": 120,
+    "metrics": 120,
     "aider_agent": 240,
     "opencode_agent": 250,
 }

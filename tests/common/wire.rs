@@ -88,8 +88,14 @@ impl Answer {
 
 impl Wire {
     pub fn open(port: u16) -> Wire {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let socket = TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts");
+        Wire::open_at(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    pub fn open_at(address: SocketAddr) -> Wire {
+        Wire::of(TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts"))
+    }
+
+    pub fn of(socket: TcpStream) -> Wire {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         socket.set_nodelay(true).expect("an option");
         Wire { socket, inbox: Vec::new() }

@@ -1,0 +1,375 @@
+//! The locks of the admin page: who gets in, from where, and what nobody else's page can do.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use common::{
+    Answer, House, PATIENCE, Poe, SECRET, Wire, binary, claims_success, content, eventually, question,
+    streamed, text,
+};
+use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
+
+/// What every answer of the page carries, whatever its status.
+const LOCKED_DOWN: [(&str, &str); 4] = [
+    ("X-Frame-Options", "DENY"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+];
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Authorization: Basic {}\r\n", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+fn known() -> String {
+    basic("admin", "123456")
+}
+
+fn get(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
+}
+
+/// A POST with headers of its own, all but the length.
+fn post(path: &str, headers: &str, body: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A POST as the page sends it.
+fn send(house: &House, path: &str, body: &Value) -> Answer {
+    let headers = format!("Host: localhost\r\nContent-Type: application/json\r\n{}", known());
+    house.ask(&post(path, &headers, &body.to_string()))
+}
+
+fn is_locked_down(answer: &Answer) {
+    for (name, value) in LOCKED_DOWN {
+        assert_eq!(answer.header(name), Some(value), "{name}: {answer:?}");
+    }
+    let policy = answer.header("Content-Security-Policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(answer.header("Access-Control-Allow-Origin"), None, "{answer:?}");
+    assert_eq!(answer.header("Access-Control-Expose-Headers"), None, "{answer:?}");
+}
+
+/// With a password of its own.
+fn guarded(user: &str, password: &str, args: &[&str]) -> House {
+    let mut program = binary();
+    program.env("ADMIN_USERNAME", user).env("ADMIN_PASSWORD", password);
+    House::start(program, &[&["--demo"], args].concat())
+}
+
+/// An address of this machine that is not loopback, if it has one. Nothing is sent to find it.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    socket.connect("192.0.2.200:9").ok()?;
+    let address = socket.local_addr().expect("bound").ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+#[test]
+fn user_name_and_password_open_the_page_and_nothing_else_does() {
+    for (user, password) in [("admin", "s3cret: with ä colon"), ("管理员", "пароль")] {
+        let house = guarded(user, password, &[]);
+        let asked = house.ask(&get("/admin", ""));
+        assert_eq!(asked.status, 401);
+        assert_eq!(asked.header("WWW-Authenticate"), Some("Basic realm=\"poe2openai\", charset=\"UTF-8\""));
+        for path in ["/admin", "/admin/", "/admin/app.js", "/admin/style.css", "/api/admin/settings"] {
+            let answer = house.ask(&get(path, &basic(user, password)));
+            assert_eq!(answer.status, 200, "{path}");
+            is_locked_down(&answer);
+        }
+        let wrong = [
+            basic(user, "other"),
+            basic("other", password),
+            basic("other", "other"),
+            basic(user, ""),
+            "Authorization: Basic !!!\r\n".to_owned(),
+            format!("Authorization: Bearer {SECRET}\r\n"),
+            format!("X-Api-Key: {SECRET}\r\n"),
+        ];
+        for header in wrong {
+            let answer = house.ask(&get("/api/admin/settings", &header));
+            assert_eq!(answer.status, 401, "{header}");
+            is_locked_down(&answer);
+        }
+    }
+}
+
+#[test]
+fn every_answer_is_locked_down() {
+    let house = House::demo(&[]);
+    let json = "Host: localhost\r\nContent-Type: application/json\r\n";
+    let cases = [
+        (200, get("/admin", &known())),
+        (404, get("/admin/../Cargo.toml", &known())),
+        (404, get("/api/admin/nothing", &known())),
+        (401, get("/admin", "")),
+        (401, "OPTIONS /api/admin/settings HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()),
+        (403, get("/admin", "Origin: http://x\r\n").replace("GET", "OPTIONS")),
+        (405, format!("PUT /api/admin/settings HTTP/1.1\r\nHost: localhost\r\n{}\r\n", known())),
+        (403, format!("GET /admin HTTP/1.1\r\nHost: evil.example\r\n{}\r\n", known())),
+        (415, post("/api/admin/inspection", &format!("Host: localhost\r\n{}", known()), "{\"on\":true}")),
+        (400, post("/api/admin/inspection", &format!("{json}{}", known()), "{\"on\":1}")),
+        (401, post("/api/admin/try", &format!("{json}Authorization: Bearer x\r\n"), "{}")),
+    ];
+    for (status, request) in cases {
+        let answer = house.ask(&request);
+        assert_eq!(answer.status, status, "{request}");
+        is_locked_down(&answer);
+        if status != 200 {
+            assert!(!answer.error("message").is_empty(), "{request}");
+        }
+        if status == 405 {
+            assert_eq!(answer.header("Allow"), Some("GET, HEAD, POST"));
+        }
+    }
+}
+
+#[test]
+fn the_built_in_password_works_on_this_machine_only() {
+    let house = House::demo(&["--host", "0.0.0.0"]);
+    house.wait_for_line("set ADMIN_PASSWORD to open it elsewhere");
+    assert_eq!(house.ask(&get("/admin", &known())).status, 200);
+    let warnings = house.ask(&get("/api/admin/settings", &known())).json()["warnings"].clone();
+    assert_eq!(warnings, json!(["default_password"]));
+    let elsewhere = [
+        // a name that leads here is a page's trick
+        format!("GET /admin HTTP/1.1\r\nHost: rebound.example\r\n{}\r\n", known()),
+        get("/admin", &format!("{}Origin: http://evil.example\r\n", known())),
+        // behind a proxy everybody is local
+        get("/admin", &format!("{}X-Forwarded-For: 192.0.2.1\r\n", known())),
+        get("/admin", &format!("{}Forwarded: for=192.0.2.1\r\n", known())),
+    ];
+    for request in elsewhere {
+        let answer = house.ask(&request);
+        assert_eq!(answer.status, 403, "{request}");
+        assert!(answer.error("message").contains("ADMIN_PASSWORD"), "{answer:?}");
+    }
+    match own_address() {
+        Some(address) => {
+            let mut wire = Wire::open_at(SocketAddr::from((address, house.port)));
+            assert_eq!(wire.ask(&get("/admin", &known())).status, 403, "from {address}");
+        }
+        None => println!("this machine has no address but loopback"),
+    }
+}
+
+#[test]
+fn a_password_that_was_set_works_from_everywhere() {
+    let house = guarded("admin", "123456", &["--host", "0.0.0.0"]);
+    house.wait_for_line("ADMIN_PASSWORD is the one that everybody knows");
+    let address = own_address().unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let mut wire = Wire::open_at(SocketAddr::from((address, house.port)));
+    let answer =
+        wire.ask(&format!("GET /admin HTTP/1.1\r\nHost: poe.example\r\nVia: 1.1 proxy\r\n{}\r\n", known()));
+    assert_eq!(answer.status, 200);
+    let settings = wire.ask(&get("/api/admin/settings", &known())).json();
+    assert_eq!(settings["warnings"], json!(["default_password"]));
+
+    let house = guarded("admin", "another", &["--host", "0.0.0.0"]);
+    let settings = house.ask(&get("/api/admin/settings", &basic("admin", "another"))).json();
+    assert_eq!(settings["warnings"], json!([]));
+    assert!(!house.output().contains("ADMIN_PASSWORD"), "nothing to warn of");
+}
+
+#[test]
+fn an_empty_password_closes_the_page() {
+    let house = guarded("admin", "", &[]);
+    for path in ["/admin", "/api/admin/settings", "/api/admin/config"] {
+        for header in [String::new(), basic("admin", ""), known()] {
+            assert_eq!(house.ask(&get(path, &header)).status, 404, "{path} {header}");
+        }
+    }
+    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200, "the rest is open");
+}
+
+#[test]
+fn wrong_passwords_have_to_wait() {
+    let house = guarded("admin", "right", &[]);
+    let mut wire = house.wire();
+    let mut checked = 0;
+    for number in 0..200 {
+        let answer = wire.ask(&get("/admin", &basic("admin", &format!("wrong {number}"))));
+        match answer.status {
+            401 => checked += 1,
+            429 => {
+                let wait = answer.header("Retry-After").and_then(|wait| wait.parse::<u64>().ok());
+                assert!(wait.is_some_and(|wait| (1..=60).contains(&wait)), "{answer:?}");
+                is_locked_down(&answer);
+            }
+            status => panic!("{status}"),
+        }
+    }
+    assert_eq!(checked, 10, "all others wait for the minute to pass");
+    // whether a password is right is not told before that either
+    assert_eq!(house.ask(&get("/admin", &basic("admin", "right"))).status, 429);
+    assert_eq!(house.ask(&get("/admin", "")).status, 401, "to ask without one is no try");
+
+    // another address is not kept waiting
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let other = SocketAddr::from(([127, 0, 0, 2], 0));
+    if socket.bind(&other.into()).is_ok() {
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], house.port)).into()).expect("the server accepts");
+        assert_eq!(Wire::of(socket.into()).ask(&get("/admin", &basic("admin", "right"))).status, 200);
+    }
+    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200, "the rest is open");
+}
+
+#[test]
+fn pages_of_others_change_nothing() {
+    let house = House::demo(&[]);
+    let inspects =
+        || house.ask(&get("/api/admin/activity", &known())).json()["inspection"].as_bool().expect("told");
+    let own = format!("localhost:{}", house.port);
+    let json = "Content-Type: application/json\r\n";
+    let body = "{\"on\":true}";
+    let foreign = [
+        format!("Host: {own}\r\nOrigin: http://localhost:1\r\n{json}"),
+        format!("Host: {own}\r\nOrigin: null\r\n{json}"),
+        format!("Host: {own}\r\nOrigin: http://{own}\r\nSec-Fetch-Site: cross-site\r\n{json}"),
+        format!("Host: {own}\r\nSec-Fetch-Site: same-site\r\n{json}"),
+        format!("Host: {own}\r\nOrigin: http://evil.example\r\nSec-Fetch-Site: cross-site\r\n{json}"),
+        // what a form or a simple fetch of a foreign page can send
+        format!("Host: {own}\r\nOrigin: http://{own}\r\nContent-Type: text/plain\r\n"),
+        format!("Host: {own}\r\nContent-Type: application/x-www-form-urlencoded\r\n"),
+        format!("Host: {own}\r\n"),
+    ];
+    for headers in foreign {
+        for path in
+            ["/api/admin/inspection", "/api/admin/config", "/api/admin/try", "/api/admin/activity/stop"]
+        {
+            let answer = house.ask(&post(path, &format!("{headers}{}", known()), body));
+            assert!([403, 415].contains(&answer.status), "{path} {headers} {answer:?}");
+            is_locked_down(&answer);
+        }
+        assert!(!inspects(), "{headers}");
+    }
+    let ours = [
+        format!("Host: {own}\r\nOrigin: http://{own}\r\nSec-Fetch-Site: same-origin\r\n{json}"),
+        format!("Host: {own}\r\nOrigin: http://{own}\r\nContent-Type: application/json; charset=utf-8\r\n"),
+        format!("Host: {own}\r\n{json}"),
+    ];
+    for headers in ours {
+        let answer = house.ask(&post("/api/admin/inspection", &format!("{headers}{}", known()), body));
+        assert_eq!((answer.status, inspects()), (200, true), "{headers} {answer:?}");
+        send(&house, "/api/admin/inspection", &json!({"on": false}));
+        assert!(!inspects());
+    }
+}
+
+#[test]
+fn keys_of_clients_do_not_open_the_page() {
+    let mut program = binary();
+    program.env("POE_API_KEY", SECRET).env("PROXY_API_KEYS", "a-proxy-key");
+    let house = House::start(program, &["--demo"]);
+    for header in [
+        "Authorization: Bearer a-proxy-key\r\n",
+        &basic("admin", "a-proxy-key"),
+        "X-Api-Key: a-proxy-key\r\n",
+    ] {
+        assert_eq!(house.ask(&get("/api/admin/settings", header)).status, 401, "{header}");
+    }
+    // and where no key is needed at all, the page needs its password still
+    let mut program = binary();
+    program.env("POE_API_KEY", SECRET);
+    let house = House::start(program, &["--demo"]);
+    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200);
+    assert_eq!(house.ask(&get("/api/admin/settings", "")).status, 401);
+    assert_eq!(house.ask(&get("/api/admin/settings", &known())).status, 200);
+}
+
+#[test]
+fn settings_show_where_they_come_from_and_no_secret() {
+    let mut program = binary();
+    program
+        .env("POE_API_KEY", SECRET)
+        .env("PROXY_API_KEYS", "a-proxy-key")
+        .env("ADMIN_PASSWORD", "a-password");
+    let house = House::start(program, &["--demo", "--max-connections", "7"]);
+    let answer = house.ask(&get("/api/admin/settings", &basic("admin", "a-password")));
+    for secret in [SECRET, "a-proxy-key", "a-password", "123456"] {
+        assert!(!answer.text().contains(secret), "{secret}");
+    }
+    let settings = answer.json();
+    let row = |name: &str| {
+        let rows = settings["rows"].as_array().expect("rows");
+        rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no {name}")).clone()
+    };
+    let connections = row("MAX_CONNECTIONS");
+    assert_eq!((&connections["value"], &connections["source"]), (&json!("7"), &json!("flag")));
+    assert_eq!(
+        (&connections["flag"], &connections["default"]),
+        (&json!("--max-connections"), &json!("1024"))
+    );
+    assert_eq!(row("POE_API_KEY")["source"], "environment");
+    assert_eq!(row("LOG_LEVEL")["source"], "default");
+    assert_eq!(settings["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(settings["health"]["status"], "ready");
+    assert!(settings["health"]["uptime_seconds"].is_u64());
+    assert_eq!((&settings["has_poe_key"], &settings["warnings"]), (&json!(true), &json!([])));
+}
+
+#[test]
+fn a_model_can_be_tried() {
+    let house = House::demo(&[]);
+    let answer = send(&house, "/api/admin/try", &question("demo-echo", "said"));
+    assert_eq!((content(&answer).as_str(), answer.status), ("said", 200));
+    is_locked_down(&answer);
+    let headers = format!("Host: localhost\r\nContent-Type: application/json\r\n{}", known());
+    let body = streamed("demo-echo", "streamed").to_string();
+    let mut wire = house.wire();
+    let mut stream = wire.stream(&post("/api/admin/try", &headers, &body));
+    is_locked_down(&stream.answer);
+    let events = stream.rest();
+    assert!(claims_success(&events));
+    assert_eq!(text(&events), "streamed");
+    eventually(PATIENCE, "the operator's own request is seen too", || {
+        let last = &house.ask(&get("/api/admin/activity", &known())).json()["requests"][0];
+        (last["endpoint"] == "/api/admin/try" && last["stream"] == true).then_some(())
+    });
+}
+
+#[test]
+fn without_a_key_of_its_own_the_server_needs_one_typed_in() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &[]);
+    let settings = house.ask(&get("/api/admin/settings", &known())).json();
+    assert_eq!(settings["has_poe_key"], false);
+    let ask = |key: &str| {
+        let headers = format!("Host: localhost\r\nContent-Type: application/json\r\n{}{key}", known());
+        let answer = house.ask(&post("/api/admin/try", &headers, &question("demo-echo", "x").to_string()));
+        let account = house.ask(&get("/api/admin/account", &format!("{}{key}", known())));
+        (answer.status, account.status)
+    };
+    assert_eq!(ask(""), (401, 401));
+    assert_eq!(ask("X-Poe-Key: wrong-key\r\n"), (401, 401));
+    assert_eq!(ask(&format!("X-Poe-Key: {SECRET}\r\n")), (200, 200));
+    // the password of the page is no key of Poe's
+    assert_eq!(poe.queries(), 2, "only what shows a key is asked");
+}
+
+#[test]
+fn the_account_is_told_by_day_and_by_bot() {
+    let house = House::demo(&[]);
+    let account = || house.ask(&get("/api/admin/account", &known())).json();
+    let before = account();
+    for _ in 0..120 {
+        house.chat(&question("demo-echo", "x"));
+    }
+    house.chat(&question("demo-think", "x"));
+    let after = account();
+    let points =
+        |account: &Value| account["days"].as_array().expect("days").last().expect("today")["points"].clone();
+    let (balance, spent) =
+        (after["balance"].as_i64().expect("a number"), points(&after).as_i64().expect("a number"));
+    assert_eq!((points(&before), after["days"].as_array().map(Vec::len)), (json!(0), Some(30)));
+    // all pages of the history were read
+    assert_eq!(before["balance"].as_i64().expect("a number") - balance, spent);
+    assert!(spent >= 121 * 10, "{spent}");
+    assert_eq!((&after["top"][0]["bot"], &after["partial"]), (&json!("demo-echo"), &json!(false)));
+}

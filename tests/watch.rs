@@ -1,0 +1,435 @@
+//! Being watched: ids, what runs and how to stop it, metrics, readiness, the log. Never a text or a key.
+
+#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use common::{
+    Answer, Ending, House, PATIENCE, Poe, SECRET, Wire, binary, claims_success, content, eventually, fault,
+    question, streamed, timed,
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// How soon a request ends that the operator stops.
+const SOON: Duration = Duration::from_secs(2);
+const OPERATOR: &str = "Host: localhost\r\nAuthorization: Basic YWRtaW46MTIzNDU2\r\n";
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\n{OPERATOR}\r\n")
+}
+
+fn post(house: &House, path: &str, body: &Value) -> Value {
+    let body = body.to_string();
+    let head = format!("POST {path} HTTP/1.1\r\n{OPERATOR}Content-Type: application/json\r\n");
+    let answer = house.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+/// A chat request with more headers.
+fn chat(headers: &[&str], body: &Value) -> String {
+    common::post(
+        "/v1/chat/completions",
+        &[&["Authorization: Bearer some-key"], headers].concat(),
+        &body.to_string(),
+    )
+}
+
+fn activity(house: &House, after: u64) -> Value {
+    house.ask(&get(&format!("/api/admin/activity?after={after}"))).json()
+}
+
+/// The request called `id` once it has ended.
+fn ended(house: &House, id: &str) -> Value {
+    eventually(PATIENCE, "the request has ended", || {
+        let requests = activity(house, 0)["requests"].clone();
+        requests.as_array()?.iter().find(|request| request["id"] == id).cloned()
+    })
+}
+
+/// The request called `id` while it runs.
+fn running(house: &House, id: &str) -> Value {
+    eventually(PATIENCE, "the request runs", || {
+        let requests = activity(house, 0)["running"].clone();
+        requests.as_array()?.iter().find(|request| request["id"] == id).cloned()
+    })
+}
+
+fn ids(answer: &Answer) -> (&str, &str) {
+    (answer.header("x-request-id").expect("an id"), answer.header("request-id").expect("an id"))
+}
+
+#[test]
+fn every_answer_and_its_line_in_the_log_carry_the_requests_id() {
+    let house = House::demo(&[]);
+    let given = "given.by-the_client/1";
+    let id = format!("X-Request-Id: {given}");
+    let answers = [
+        house.ask(&chat(&[&id], &question("demo-echo", "x"))),
+        house.ask(&chat(&[&id], &question("demo-error-http-402", "x"))),
+        house.ask(&chat(&[&id], &json!({"nonsense": true}))),
+        house.ask(&common::get("/nowhere").replace("\r\n\r\n", &format!("\r\n{id}\r\n\r\n"))),
+        house.ask(&get("/api/admin/nowhere").replace("\r\n\r\n", &format!("\r\n{id}\r\n\r\n"))),
+        house.wire().stream(&chat(&[&id], &streamed("demo-echo", "x"))).answer.clone(),
+    ];
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200, 402, 400, 404, 404, 200]);
+    for answer in &answers {
+        assert_eq!(ids(answer), (given, given), "{answer:?}");
+    }
+    assert!(house.wait_for_line("status=402").contains(&format!("id={given}")));
+
+    let long = "x".repeat(129);
+    let mut seen = Vec::new();
+    for header in ["", "X-Request-Id: two words", "X-Request-Id: ümlaut", &format!("X-Request-Id: {long}")] {
+        let headers: &[&str] = if header.is_empty() { &[] } else { &[header] };
+        let answer = house.ask(&chat(headers, &question("demo-echo", "x")));
+        let (id, other) = ids(&answer);
+        assert!(id.starts_with("req_") && id == other, "{id}");
+        seen.push(id.to_owned());
+    }
+    // of requests that could not be read, too
+    let answer = house.wire().ask("nonsense\r\n\r\n");
+    assert_eq!(answer.status, 400);
+    seen.push(ids(&answer).0.to_owned());
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 5, "each has its own");
+}
+
+#[test]
+fn what_runs_is_seen_and_can_be_stopped() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &[]);
+    let mut wire = house.wire();
+    let mut stream = wire
+        .stream(&chat(&["X-Request-Id: a-stream", "User-Agent: a-program/1"], &streamed("Demo-Story", "x")));
+    stream.begin();
+    let seen = eventually(PATIENCE, "its first byte is written down", || {
+        Some(running(&house, "a-stream")).filter(|seen| seen["first_byte_ms"].is_u64())
+    });
+    let expected = json!({
+        "seq": 0, "endpoint": "/v1/chat/completions", "method": "POST", "model": "Demo-Story", "bot": "demo-story",
+        "route": "bot", "status": 0, "stream": true, "error": null, "inspection": null, "client": "127.0.0.1",
+        "agent": "a-program/1",
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&seen[name], value, "{name}");
+    }
+    assert!(seen["duration_ms"].is_u64(), "{seen}");
+    let (events, took) = timed(|| {
+        assert_eq!(
+            post(&house, "/api/admin/activity/stop", &json!({"id": "a-stream"})),
+            json!({"stopped": true})
+        );
+        stream.rest()
+    });
+    assert!(took < SOON, "{took:?}");
+    assert_eq!(stream.answer.ending, Ending::Framed);
+    let (code, message) = fault(&events).expect("an error");
+    assert!(code == "stopped" && message.contains("operator"), "{code} {message}");
+    assert!(!claims_success(&events));
+    eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+    let seen = ended(&house, "a-stream");
+    assert_eq!((&seen["status"], &seen["error"]), (&json!(200), &json!(message)));
+
+    // whole answers, also of a Poe that says nothing
+    for bot in ["demo-stall-headers", "demo-stall", "demo-stall-late"] {
+        let mut wire = house.wire();
+        wire.send(chat(&[&format!("X-Request-Id: {bot}")], &question(bot, "x")));
+        eventually(PATIENCE, "Poe is asked", || (poe.open() == 1).then_some(()));
+        assert_eq!(post(&house, "/api/admin/activity/stop", &json!({"id": bot})), json!({"stopped": true}));
+        let (answer, took) = timed(|| wire.answer());
+        assert_eq!((answer.status, answer.error("code").as_str()), (403, "stopped"), "{bot}");
+        assert!(took < SOON, "{bot}: {took:?}");
+        eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+        assert_eq!(wire.ask(&chat(&[], &question("demo-echo", "x"))).status, 200, "the connection lives on");
+    }
+    assert_eq!(post(&house, "/api/admin/activity/stop", &json!({"id": "nobody"})), json!({"stopped": false}));
+}
+
+#[test]
+fn what_has_ended_is_listed_and_summed_up() {
+    let house = House::demo(&[]);
+    // one after the other has ended, for an answer leaves before its request is written down
+    house.ask(&chat(&["X-Request-Id: good"], &question("demo-echo", "hello there")));
+    let good = ended(&house, "good");
+    assert_eq!(
+        (&good["status"], &good["route"], &good["stream"]),
+        (&json!(200), &json!("bot"), &json!(false))
+    );
+    let tokens = ["prompt_tokens", "completion_tokens"].map(|name| good[name].as_u64().expect("counted"));
+    assert!(tokens.iter().all(|count| *count > 0), "{good}");
+    house.ask(&chat(&["X-Request-Id: refused"], &question("DEMO-ECHO", "")).replace("some-key", "wrong-key"));
+    let refused = ended(&house, "refused");
+    assert_eq!(refused["status"], 401);
+    assert!(refused["error"].is_string());
+    house.ask(&common::post("/v1/embeddings/nothing", &["X-Request-Id: nowhere"], "{}"));
+    assert_eq!(ended(&house, "nowhere")["endpoint"], "/v1/embeddings/nothing");
+    house.ask(&common::get("/nowhere"));
+    house.ask(&common::get("/health"));
+    house.ask(&common::get("/v1/models").replace("\r\n\r\n", "\r\nX-Request-Id: models\r\n\r\n"));
+    ended(&house, "models");
+    let list = activity(&house, 0);
+    let endpoints: Vec<_> = list["requests"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|request| request["endpoint"].clone())
+        .collect();
+    assert_eq!(
+        endpoints,
+        ["/v1/models", "/v1/embeddings/nothing", "/v1/chat/completions", "/v1/chat/completions"],
+        "the newest first, and neither polls nor strangers"
+    );
+    let sum = json!({
+        "model": "demo-echo", "requests": 2, "errors": 1, "prompt_tokens": tokens[0], "completion_tokens": tokens[1],
+    });
+    assert_eq!(list["totals"], json!([sum]), "one bot, however its name is written");
+    assert_eq!(list["running"], json!([]));
+    let seq = list["seq"].as_u64().expect("a number");
+    assert_eq!((seq, activity(&house, seq)["requests"].clone()), (4, json!([])));
+    house.ask(&chat(&["X-Request-Id: news"], &question("demo-echo", "x")));
+    ended(&house, "news");
+    assert_eq!(activity(&house, seq)["requests"][0]["id"], "news");
+    assert_eq!(activity(&house, seq)["requests"].as_array().map(Vec::len), Some(1));
+    let counters = &activity(&house, 0)["counters"];
+    assert!(counters["pool"]["connections"].as_u64().is_some_and(|count| count >= 1), "{counters}");
+    assert_eq!(counters["limiter"]["refused"], 0);
+    assert_eq!(house.ask(&get("/api/admin/activity?after=x")).status, 400);
+}
+
+#[test]
+fn what_is_said_is_kept_only_while_the_operator_looks() {
+    let house = House::demo(&[]);
+    let words = format!("my key is {SECRET} and my picture data:image/png;base64,iVBORw0KGgo=");
+    let ask = |id: &str, body: &Value| {
+        let request = chat(&[&format!("X-Request-Id: {id}")], body).replace("some-key", SECRET);
+        assert_eq!(house.ask(&request).status, 200);
+        ended(&house, id)["inspection"].clone()
+    };
+    assert_eq!(ask("unseen", &question("demo-echo", &words)), Value::Null);
+    assert_eq!(post(&house, "/api/admin/inspection", &json!({"on": true})), json!({"on": true}));
+    for body in [question("demo-echo", &words), streamed("demo-echo", &words)] {
+        let kept = ask(if body["stream"] == true { "streamed" } else { "whole" }, &body);
+        for part in ["request", "answer"] {
+            let text = kept[part].as_str().expect("kept");
+            assert!(text.contains("my key is") && text.contains("and my picture"), "{text}");
+            assert!(!text.contains(SECRET) && !text.contains("iVBORw0"), "{text}");
+        }
+    }
+    assert_eq!(post(&house, "/api/admin/inspection", &json!({"on": false})), json!({"on": false}));
+    let list = activity(&house, 0).to_string();
+    assert!(!list.contains("my key is"), "forgotten");
+    assert_eq!(ask("unseen-again", &question("demo-echo", &words)), Value::Null);
+}
+
+/// The value of a series, written as on the page; 0 if it is not there.
+fn metric(house: &House, series: &str) -> f64 {
+    let page = house.ask(&common::get("/metrics")).text();
+    let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or(0.0)
+}
+
+/// Waits for a series to have a value: an answer leaves before its request is counted.
+fn becomes(house: &House, series: &str, value: f64) {
+    eventually(PATIENCE, series, || (metric(house, series) == value).then_some(()));
+}
+
+#[test]
+fn metrics_count_what_happens() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &["--max-connections", "4"]);
+    let page = house.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (200, Some("text/plain; version=0.0.4; charset=utf-8"))
+    );
+    assert_eq!(page.header("Access-Control-Allow-Origin"), None, "no web page reads along");
+
+    house.ask(&chat(&[], &question("Demo-Echo", "hello")));
+    house.ask(&chat(&[], &question("demo-flaky", "again")));
+    for invented in 0..3 {
+        house.ask(&chat(&[], &question(&format!("invented-{invented}"), "x")));
+    }
+    house.ask(&chat(&[], &question("demo-error-http-402", "x")));
+    let endpoint = "endpoint=\"/v1/chat/completions\"";
+    // invented names make no series
+    for (model, status, count) in [
+        ("demo-echo", 200, 1.0),
+        ("demo-flaky", 200, 1.0),
+        ("other", 404, 3.0),
+        ("demo-error-http-402", 402, 1.0),
+    ] {
+        let labels = format!("{endpoint},model=\"{model}\",status=\"{status}\"");
+        becomes(&house, &format!("poe2openai_requests_total{{{labels}}}"), count);
+    }
+    assert_eq!(metric(&house, "poe2openai_upstream_retries_total"), 1.0);
+    assert_eq!(metric(&house, "poe2openai_upstream_errors_total{kind=\"insufficient_quota\"}"), 1.0);
+    assert!(metric(&house, "poe2openai_tokens_total{kind=\"prompt\",model=\"demo-echo\"}") > 0.0);
+    for name in ["first_byte", "request_duration"] {
+        assert_eq!(metric(&house, &format!("poe2openai_{name}_seconds_count{{{endpoint}}}")), 6.0, "{name}");
+    }
+
+    let mut wires: Vec<Wire> = (0..3).map(|_| house.wire()).collect();
+    for wire in &mut wires {
+        wire.send(chat(&[], &streamed("demo-stall-late", "x")));
+    }
+    becomes(&house, "poe2openai_running", 3.0);
+    // a fourth place, and one more client than that
+    let held = eventually(PATIENCE, "the fourth place is free of whoever read the metrics", || {
+        let mut wire = house.wire();
+        wire.send(chat(&[], &streamed("demo-stall-late", "x")));
+        let is_seated = eventually(PATIENCE, "it is seated or turned away", || {
+            (poe.open() == 4 || wire.has_ended()).then(|| poe.open() == 4)
+        });
+        is_seated.then_some(wire)
+    });
+    assert_eq!(house.ask(&common::get("/health")).status, 503);
+    wires.pop().expect("one of them").leave();
+    eventually(PATIENCE, "a place is free", || {
+        (house.ask(&common::get("/health")).status == 200).then_some(())
+    });
+    let refused = || (metric(&house, "poe2openai_connections_refused_total") >= 1.0).then_some(());
+    eventually(PATIENCE, "the one that was turned away is counted", refused);
+    becomes(&house, "poe2openai_connections", 4.0);
+    drop(held);
+}
+
+#[test]
+fn metrics_can_be_switched_off() {
+    let house = House::demo(&["--metrics=false"]);
+    assert_eq!(house.ask(&common::get("/metrics")).status, 404);
+}
+
+#[test]
+fn waiting_for_a_turn_is_counted() {
+    let house = House::demo(&["--rate-limit-ms", "60000", "--rate-limit-max-wait-ms", "100000"]);
+    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200);
+    let mut waiting = house.wire();
+    waiting.send(chat(&["X-Request-Id: patient"], &question("demo-echo", "x")));
+    becomes(&house, "poe2openai_queued", 1.0);
+    let counters = activity(&house, 0)["counters"].clone();
+    assert_eq!((&counters["pool"]["queued"], &counters["limiter"]["waited"]), (&json!(1), &json!(1)));
+    // waiting can be stopped too, and the next would have to wait too long
+    assert_eq!(house.chat(&question("demo-echo", "x")).status, 429);
+    assert_eq!(metric(&house, "poe2openai_limiter_refused_total"), 1.0);
+    post(&house, "/api/admin/activity/stop", &json!({"id": "patient"}));
+    assert_eq!(waiting.answer().error("code"), "stopped");
+    assert_eq!(metric(&house, "poe2openai_queued"), 0.0);
+}
+
+#[test]
+fn keys_are_seen_nowhere() {
+    let mut program = binary();
+    program.env("POE_API_KEY", SECRET).env("PROXY_API_KEYS", "a-key-of-our-own").env("LOG_LEVEL", "debug");
+    let house = House::start(program, &["--demo"]);
+    post(&house, "/api/admin/inspection", &json!({"on": true}));
+    for key in ["a-key-of-our-own", SECRET, "somebody-elses-key"] {
+        for body in [question("demo-echo", key), streamed("demo-error-late", key), json!({"model": 1})] {
+            let id = format!("X-Request-Id: {}", body["model"]);
+            house.ask(&chat(&[&id], &body).replace("some-key", key));
+        }
+    }
+    house.ask(&format!("GET /v1/models?key={SECRET} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    let (seen, _) = (ended(&house, "\"demo-echo\""), house.wait_for_line("/v1/models"));
+    let page = house.ask(&common::get("/metrics")).text();
+    for key in [SECRET, "a-key-of-our-own"] {
+        for shown in [house.output(), page.clone(), activity(&house, 0).to_string(), seen.to_string()] {
+            assert!(!shown.contains(key), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn the_log_can_be_json() {
+    let house = House::demo(&["--log-format", "json", "--log-level", "debug"]);
+    house.ask(&chat(&["X-Request-Id: whole"], &question("demo-echo", "x")));
+    let mut wire = house.wire();
+    wire.stream(&chat(&["X-Request-Id: broken"], &streamed("demo-error-late", "x"))).rest();
+    let line = |id: &str| -> Value {
+        serde_json::from_str(&house.wait_for_line(&format!("\"id\":\"{id}\""))).expect("one JSON object")
+    };
+    let whole = line("whole");
+    let expected = json!({
+        "level": "info", "msg": "POST /v1/chat/completions", "method": "POST", "path": "/v1/chat/completions",
+        "client": "127.0.0.1", "model": "demo-echo", "bot": "demo-echo", "route": "bot", "status": 200, "stream": false,
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&whole[name], value, "{name} in {whole}");
+    }
+    for number in ["first_ms", "total_ms", "prompt_tokens", "completion_tokens"] {
+        assert!(whole[number].is_u64(), "{number} in {whole}");
+    }
+    let time = whole["ts"].as_str().expect("a time");
+    assert!(time.len() == 24 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
+    let broken = line("broken");
+    assert_eq!((&broken["stream"], &broken["status"]), (&json!(true), &json!(200)));
+    assert!(broken["error"].as_str().is_some_and(|error| error.contains("stopped responding")), "{broken}");
+    // all that is logged, not only requests
+    let logged = house.output();
+    let logged: Vec<_> = logged.lines().filter(|line| line.contains("\"level\"")).collect();
+    assert!(logged.len() >= 2);
+    logged.iter().for_each(|line| drop(serde_json::from_str::<Value>(line).expect("JSON")));
+}
+
+#[test]
+fn a_server_on_its_way_out_is_not_ready() {
+    let house = House::demo(&[]);
+    let ready = house.ask("GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((ready.status, ready.json()), (200, json!({"status": "ready"})));
+    let health = house.ask(&common::get("/health")).json();
+    assert!(health["status"] == "ok" && health["uptime_seconds"].is_u64(), "{health}");
+    // somebody keeps the server from ending at once
+    let mut busy = house.wire();
+    busy.stream(&chat(&[], &streamed("demo-story", "x"))).begin();
+    let mut wire = house.wire();
+    wire.send("GET /ready HTTP/1.1\r\nHost: loc");
+    house.signal(Signal::TERM);
+    house.wait_for_line("stopping");
+    let answer = wire.send("alhost\r\n\r\n").answer();
+    assert_eq!(answer.status, 503);
+    let (status, code) = (answer.json()["status"].clone(), answer.json()["error"]["code"].clone());
+    // on a machine so slow that the connection is asked to leave before, the words are others
+    assert!(status == "draining" || code == "overloaded", "{answer:?}");
+    assert_eq!(answer.header("connection"), Some("close"));
+}
+
+/// A server whose output is not read after the line that tells the port.
+fn unread() -> (Child, BufReader<impl Read + use<>>, u16) {
+    let mut program = binary();
+    program.args(["--demo", "--host", "127.0.0.1", "--port", "0"]).stdout(Stdio::piped());
+    let mut child = program.spawn().expect("the program starts");
+    let mut output = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    (child, output, port)
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    let (mut child, output, port) = unread();
+    let mut wire = Wire::open(port);
+    for _ in 0..3000 {
+        assert_eq!(wire.ask(&common::get("/nowhere")).status, 404);
+    }
+    let mut lines = output.lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("log lines were lost")), "what was lost is told");
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+}
+
+#[test]
+fn inspection_does_not_change_an_answer() {
+    let house = House::demo(&[]);
+    let answers =
+        || ["demo-think", "demo-painter", "demo-echo"].map(|bot| content(&house.chat(&question(bot, "x"))));
+    let before = answers();
+    post(&house, "/api/admin/inspection", &json!({"on": true}));
+    assert_eq!(answers(), before);
+}
