@@ -24,12 +24,13 @@ function chart(days) {
 const points = (label, heading, rows) => table(null, label, [heading, '#points'],
   h('tbody', rows.map(([name, value]) => h('tr', h('th', { scope: 'row' }, name), h('td.num', number(value))))));
 
-function report({ balance, days, top }) {
+function report({ balance, days, top, partial }) {
   const spent = days.reduce((sum, day) => sum + day.points, 0);
   return [
     h('div.tiles',
       h('div.tile', h('h2', t('balance')), h('p.figure', { id: 'balance' }, number(balance))),
       h('div.tile', h('h2', t('spent', { n: number(days.length) })), h('p.figure', number(spent)))),
+    partial && h('p.notice', t('partial')),
     h('section.card', h('h2', t('usage')), days.length ? [chart(days), h('details', h('summary', t('asTable')), points(t('usage'), 'day', days.map((day) => [day.date, day.points])))]
       : h('p.wait', t('noUsage'))),
     top?.length > 0 && h('section.card', h('h2', t('topBots')), points(t('topBots'), 'bot', top.map((one) => [one.bot, one.points]))),
@@ -50,6 +51,6 @@ export async function mount(root, app) {
   root.replaceChildren(h('h1.sr', t('account')),
     h('form.card.keyform', { on: { submit: (event) => { event.preventDefault(); poeKey.set(key.value.trim()); load(); } } },
       field(t('poeKey'), key, t('poeKeyHint')),
-      h('div.actions', h('button.primary', t('look')), button(t('forget'), () => { key.value = ''; poeKey.set(''); load(); }))), out);
+      h('div.actions', h('button.primary', { type: 'submit' }, t('look')), button(t('forget'), () => { key.value = ''; poeKey.set(''); load(); }))), out);
   await load();
 }

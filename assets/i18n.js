@@ -122,7 +122,9 @@ order.name|Name|名稱|名称
 order.price|Cheapest|最便宜|最便宜
 owner|Owner|擁有者|所有者
 parameters|Parameters|參數|参数
-picture|picture|圖片|图片
+partial|Poe’s history is longer than what was read: older days are missing.|Poe 的紀錄比讀取的更長：較早的日子未列出。|Poe 的记录比读取的更长：较早的日子未列出。
+picture|partial|Poe’s history is longer than what was read: older days are missing.|Poe 的紀錄比讀取的更長：較早的日子未列出。|Poe 的记录比读取的更长：较早的日子未列出。
+picture|圖片|图片
 poeKey|Poe key|Poe 密鑰|Poe 密钥
 poeKeyHint|Kept in this browser tab only.|僅保存在此瀏覽器分頁。|仅保存在此浏览器标签页。
 points|Points|點數|积分

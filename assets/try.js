@@ -14,9 +14,9 @@ let context = null;
 const entry = () => models.find((model) => (model.name || model.id).toLowerCase() === talk.model.toLowerCase())
   || models.find((model) => model.id.toLowerCase() === talk.model.toLowerCase());
 
-function request() {
+function request(turns = talk.turns) {
   const content = ({ text, files }) => (files?.length ? [...(text ? [{ type: 'text', text }] : []), ...files.map(part)] : text);
-  const messages = talk.turns.filter((turn) => turn.role === 'user' || turn.text).map((turn) => ({ role: turn.role, content: content(turn) }));
+  const messages = turns.filter((turn) => turn.role === 'user' || turn.text).map((turn) => ({ role: turn.role, content: content(turn) }));
   if (talk.system.trim()) messages.unshift({ role: 'system', content: talk.system });
   return { model: talk.model, messages, stream: true, stream_options: { include_usage: true },
     ...(Object.keys(talk.parameters).length ? { poe: { parameters: talk.parameters } } : {}) };
@@ -187,7 +187,9 @@ function choose(name) {
 }
 
 async function clients() {
-  const all = snippets(location.origin, request(), entry());
+  // up to the last question, or a first one
+  const turns = talk.turns.slice(0, talk.turns.findLastIndex((turn) => turn.role === 'user') + 1);
+  const all = snippets(location.origin, request(turns.length ? turns : [{ role: 'user', text: 'Hello' }]), entry());
   const text = h('pre', { tabindex: '0', id: 'snippet' });
   const where = h('p.hint');
   const show = (id) => {
@@ -235,7 +237,7 @@ export async function mount(root, app, argument) {
       field(t('model'), page.model), names, page.about,
       context.settings?.has_poe_key ? null : field(t('poeKey'), keyed, t('poeKeyHint')),
       field(t('system'), h('textarea', { rows: '3', value: talk.system, on: { input: ({ target }) => { talk.system = target.value; } } })),
-      h('h3', t('parameters')), page.parameters,
+      h('h2.sub', t('parameters')), page.parameters,
       h('div.actions', button(t('useElsewhere'), clients, { id: 'elsewhere' })))));
   parameters();
   pending();

@@ -42,9 +42,11 @@ async function saved(page) {
 export const stories = [
   ["the page opens with the password only", async () => {
     const server = await serve();
-    const { page, close } = await open(server, { locked: true });
-    assert.equal((await page.goto(`${server.url}/admin`)).status(), 401);
-    await close();
+    const locked = await open(server, { locked: true });
+    for (const path of ["/admin", "/admin/app.js", "/api/admin/config"]) {
+      assert.equal((await locked.context.request.get(server.url + path)).status(), 401, path);
+    }
+    await locked.close();
     const view = await open(server);
     await view.go();
     await view.page.locator("#list .row[data-bot]").first().waitFor();
@@ -80,7 +82,7 @@ export const stories = [
     await page.getByLabel("reasoning_effort").selectOption({ label: "high" });
     await page.getByLabel("web_search").selectOption({ label: "on" });
     await row(page, "demo-story").getByRole("switch").click();
-    assert.match(await page.locator("#unsaved").textContent(), /5/);
+    assert.match(await page.locator("#unsaved").textContent(), /4/);
     assert.equal(await page.locator("#list .row.changed").count(), 2);
     assert.ok((await listed(server)).includes("demo-gpt"), "nothing is in force before it is saved");
     await saved(page);
@@ -151,7 +153,7 @@ export const stories = [
   }],
 
   ["a name that is markup stays text", async () => {
-    const { server, page, clean } = await start();
+    const { server, page, faults, strangers } = await start();
     assert.ok((await names(page)).includes(NASTY));
     await row(page, NASTY).locator(".open").click();
     assert.equal(await page.locator("#panel-title").textContent(), NASTY);
@@ -160,7 +162,7 @@ export const stories = [
     assert.equal(await page.locator("#model").inputValue(), NASTY);
     await page.locator("#say").fill("<script>document.title=2</script>");
     await page.locator("#send").click();
-    await page.locator(".turn .notice.bad").waitFor();
+    await page.locator(".turn.assistant .notice.bad").waitFor();
     await page.locator("#elsewhere").click();
     await page.locator("#snippet").waitFor();
     await page.keyboard.press("Escape");
@@ -171,11 +173,9 @@ export const stories = [
     assert.equal(await page.title(), "poe2openai");
     assert.ok((await listed(server)).includes(NASTY));
     assert.deepEqual(await page.locator("main b", { hasText: /^me$/ }).count(), 0);
-    // the bot does not exist at Poe: the one complaint is the refusal itself
-    await page.waitForFunction(() => true);
-    const { faults, strangers } = { faults: [], strangers: [] };
-    assert.deepEqual({ faults, strangers }, { faults: [], strangers: [] });
-    void clean;
+    // Poe does not know the bot: Chromium itself logs that 404
+    assert.ok(faults.length === 1 && faults[0].includes("404"), String(faults));
+    assert.deepEqual(strangers, []);
   }],
 
   ["custom models come and go", async () => {
@@ -361,7 +361,7 @@ export const stories = [
     const source = sources.join("\n");
     const used = [...source.matchAll(/\bt\('([\w.]+)'/g)].map(([, key]) => key);
     assert.deepEqual([...new Set(used)].filter((key) => !keys.has(key)), []);
-    const stems = [...source.matchAll(/\bt\((?:[^()`']*\? name : )?`([\w.]+)\$/g)].map(([, stem]) => stem);
+    const stems = [...source.matchAll(/`(\w+\.)\$\{/g)].map(([, stem]) => stem);
     const idle = [...keys].filter((key) => !stems.some((stem) => key.startsWith(stem)) && !new RegExp(`['#]${key.replaceAll(".", "\\.")}'`).test(source));
     assert.deepEqual(idle, []);
     clean();
