@@ -17,7 +17,7 @@ function chart(days) {
       svg('rect.mark', { x: x + GAP / 2, y: HIGH - 20 - height, width: Math.max(1, step - GAP), height, rx: 3 }),
       days.length <= 14 || at % 5 === 0 ? svg('text', { x: x + step / 2, y: HIGH - 5, 'text-anchor': 'middle' }, day.date.slice(5)) : null);
   });
-  return svg('svg.chart', { viewBox: `0 0 ${WIDE} ${HIGH}`, role: 'img', 'aria-label': t('chart', { n: number(days.length), most: number(most) }) },
+  return svg('svg.chart', { viewBox: `0 0 ${WIDE} ${HIGH}`, role: 'img', label: t('chart', { n: number(days.length), most: number(most) }) },
     svg('line', { x1: 0, x2: WIDE, y1: HIGH - 20, y2: HIGH - 20 }), bars);
 }
 
@@ -47,7 +47,7 @@ export async function mount(root, app) {
       out.replaceChildren(h('p.notice.bad', error.message));
     }
   };
-  const key = h('input', { type: 'password', id: 'key', value: poeKey.get(), autocomplete: 'off', placeholder: t(app.settings?.has_poe_key ? 'serverKey' : 'noKey') });
+  const key = h('input', { type: 'password', id: 'key', value: poeKey.get(), placeholder: t(app.settings?.has_poe_key ? 'serverKey' : 'noKey') });
   root.replaceChildren(h('h1.sr', t('account')),
     h('form.card.keyform', { on: { submit: (event) => { event.preventDefault(); poeKey.set(key.value.trim()); load(); } } },
       field(t('poeKey'), key, t('poeKeyHint')),

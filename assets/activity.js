@@ -121,7 +121,7 @@ export async function mount(root) {
     fault: h('div', { role: 'status' }), empty: h('p.wait', { hidden: true }, t('noRequests')), warning: h('p.notice', { hidden: true }, t('inspectionOn')) };
   page.inspection = toggle(t('inspection'), false, inspect, { id: 'inspection' });
   page.body = table('requests', t('activity'), ['time', 'status', 'model', 'endpoint', 'client', '#firstByte', '#duration', '#tokensShort', 'actions'], page.live, page.done);
-  const search = h('input', { type: 'search', id: 'search', value: words, placeholder: t('searchRequests'), 'aria-label': t('searchRequests'), on: { input: () => { words = search.value.toLowerCase(); draw(null); } } });
+  const search = h('input', { type: 'search', id: 'search', value: words, placeholder: t('searchRequests'), label: t('searchRequests'), on: { input: () => { words = search.value.toLowerCase(); draw(null); } } });
   root.replaceChildren(h('h1.sr', t('activity')), page.fault, page.warning,
     h('section.card',
       h('div.bar', page.running, search,

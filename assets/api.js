@@ -10,15 +10,14 @@ export class Refusal extends Error {
   }
 }
 
-/** Asks this server; the whole response. A key that was typed goes along where it is wanted. */
 export async function send(path, { method = 'GET', body, headers = {}, key, signal } = {}) {
-  // built on the origin: a page that was opened with a password in its address may not fetch relative paths
+  // a page opened with the password in its address may not fetch relative paths
   const response = await fetch(location.origin + path, {
     method,
     signal,
     cache: 'no-store',
-    headers: { ...headers, ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...(key ? { 'X-Poe-Key': key } : {}) },
-    body: body === undefined ? undefined : JSON.stringify(body),
+    headers: { ...headers, ...(body && { 'Content-Type': 'application/json' }), ...(key && { 'X-Poe-Key': key }) },
+    body: body && JSON.stringify(body),
   });
   if (response.ok) return response;
   const answer = await response.json().catch(() => null);
@@ -42,7 +41,7 @@ export async function* lines(response) {
   }
 }
 
-/** A Poe key that was typed here: for as long as this browser tab lives, and only in it. */
+/** A Poe key that was typed here: it lives and ends with this browser tab. */
 export const poeKey = {
   get: () => sessionStorage.getItem('poe-key') || '',
   set: (key) => (key ? sessionStorage.setItem('poe-key', key) : sessionStorage.removeItem('poe-key')),

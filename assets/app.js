@@ -13,7 +13,7 @@ const THEMES = ['auto', 'light', 'dark'];
 const root = document.getElementById('main');
 let open = null;
 
-/** What every tab may know: the settings as last told, and who is to hear of news. */
+/** What every tab may know. */
 const app = {
   settings: null,
   told(now, state) {
@@ -30,20 +30,17 @@ const app = {
   },
 };
 
-function remembered(name, allowed) {
+/** What this browser remembers; one that keeps nothing keeps nothing. */
+function memory(name, value) {
   try {
-    const value = localStorage.getItem(name);
-    return allowed.includes(value) ? value : null;
+    if (value) localStorage.setItem(name, value);
+    return localStorage.getItem(name);
   } catch { return null; }
-}
-
-function remember(name, value) {
-  try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing keeps nothing */ }
 }
 
 function theme(name) {
   document.documentElement.dataset.theme = name;
-  remember('theme', name);
+  memory('theme', name);
 }
 
 function frame() {
@@ -52,17 +49,16 @@ function frame() {
   tabs.setAttribute('aria-label', t('sections'));
   tabs.replaceChildren(...Object.keys(TABS).map((name) => h('a', { href: `#${name}`, 'aria-current': name === open ? 'page' : null }, t(name))));
   document.getElementById('tools').replaceChildren(
-    select(THEMES.map((name) => [name, t(`theme.${name}`)]), document.documentElement.dataset.theme, theme, { id: 'theme', 'aria-label': t('theme') }),
-    select(Object.entries(LANGUAGES), document.documentElement.lang, (name) => { speak(name); draw(); }, { id: 'language', 'aria-label': t('language') }));
+    select(THEMES.map((name) => [name, t(`theme.${name}`)]), document.documentElement.dataset.theme, theme, { id: 'theme', label: t('theme') }),
+    select(Object.entries(LANGUAGES), document.documentElement.lang, (name) => { speak(name); draw(); }, { id: 'language', label: t('language') }));
 }
 
 function speak(name) {
   setLanguage(name);
   document.documentElement.lang = name;
-  remember('language', name);
+  memory('language', name);
 }
 
-/** The language that the browser prefers, of those that are here. */
 function preferred() {
   for (const wish of navigator.languages) {
     if (/^zh\b.*(hant|tw|hk|mo)/i.test(wish)) return 'zh-TW';
@@ -84,8 +80,8 @@ async function draw() {
   await (app.settings ? moved && to !== 'settings' && app.refresh() : app.refresh());
   if (mine !== turn) return;
   try {
-    // each tab draws into a place of its own: one that comes late draws where nobody looks
-    const place = h('div', { class: `tab ${to}` });
+    // a place of its own for each: a tab that comes late draws where nobody looks
+    const place = h('div', { class: `tab ${to}` }, h('p.wait', t('loading')));
     root.replaceChildren(place);
     await TABS[to].mount(place, app, rest.length ? decodeURIComponent(rest.join('/')) : null);
   } catch (error) {
@@ -109,6 +105,7 @@ addEventListener('keydown', (event) => {
   } else if (open) TABS[open].shortcut?.(event);
 });
 
-theme(remembered('theme', THEMES) || 'auto');
-speak(remembered('language', Object.keys(LANGUAGES)) || preferred());
+const [kept, spoken] = [memory('theme'), memory('language')];
+theme(THEMES.includes(kept) ? kept : 'auto');
+speak(Object.hasOwn(LANGUAGES, spoken) ? spoken : preferred());
 draw();

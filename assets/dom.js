@@ -10,17 +10,17 @@ function fill(make, what, first, rest) {
   if (classes.length) element.setAttribute('class', classes.join(' '));
   const plain = first?.constructor === Object;
   if (name === 'button') element.type = 'button';
+  if (name === 'input') element.autocomplete = 'off';
   for (const [key, value] of Object.entries(plain ? first : {})) {
     if (key === 'on') for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
     else if (PROPERTIES.has(key)) element[key] = value ?? '';
-    else if (value === true) element.setAttribute(key, '');
-    else if (value !== false && value != null) element.setAttribute(key, value);
+    else if (value !== false && value != null) element.setAttribute(key === 'label' ? 'aria-label' : key, value === true ? '' : value);
   }
   element.append(...(plain ? rest : [first, ...rest]).flat(9).filter((child) => child != null && child !== false));
   return element;
 }
 
-/** An HTML element: `h('p.hint', {attributes}, children…)`, the attributes optional. Strings among the children become text. */
+/** `h('p.hint', {attributes}, children…)`, the attributes optional, `label` the one for screen readers. Strings become text. */
 export const h = (what, first, ...rest) => fill((name) => document.createElement(name), what, first, rest);
 /** The same for SVG. */
 export const svg = (what, first, ...rest) => fill((name) => document.createElementNS(SVG, name), what, first, rest);
@@ -42,7 +42,7 @@ export const select = (options, value, change, attributes = {}) =>
 
 /** A switch that can be flicked with the keyboard. */
 export const toggle = (label, on, flick, attributes = {}) =>
-  h('button.switch', { role: 'switch', 'aria-checked': String(on), 'aria-label': label, ...attributes,
+  h('button.switch', { role: 'switch', 'aria-checked': String(on), label: label, ...attributes,
     on: { click: (event) => {
       const now = event.currentTarget.getAttribute('aria-checked') !== 'true';
       event.currentTarget.setAttribute('aria-checked', String(now));
@@ -53,25 +53,20 @@ export const toggle = (label, on, flick, attributes = {}) =>
 export function toast(text, kind = 'good', details = []) {
   const notice = h('div', { class: `toast ${kind}`, role: kind === 'bad' ? 'alert' : null },
     h('div', h('p', text), details.map((line) => h('p.hint', line))),
-    button('✕', () => notice.remove(), { class: 'plain', 'aria-label': t('close') }));
-  const notices = document.getElementById('toasts');
-  while (notices.children.length > 3) notices.firstChild.remove();
-  notices.append(notice);
+    button('✕', () => notice.remove(), { class: 'plain', label: t('close') }));
+  document.getElementById('toasts').append(notice);
   if (kind === 'good' && !details.length) setTimeout(() => notice.remove(), 5000);
 }
 
 /** What went wrong, in the server's words. */
-export const complain = (error) => {
-  if (error.name === 'AbortError') return;
-  toast(error.param && !error.message.includes(error.param) ? `${error.param}: ${error.message}` : error.message, 'bad');
-};
+export const complain = ({ param, message }) => toast(param && !message.includes(param) ? `${param}: ${message}` : message, 'bad');
 
 /** A modal dialog: resolves to the value of the button that closed it, null for Esc. `actions` are [value, label, class]. */
 export function ask(title, content, actions) {
   return new Promise((resolve) => {
     const close = (value) => { dialog.close(); dialog.remove(); resolve(value); };
-    const dialog = h('dialog', { 'aria-label': title, on: { cancel: (event) => { event.preventDefault(); close(null); } } },
-      h('header', h('h2', title), button('✕', () => close(null), { class: 'plain', 'aria-label': t('close') })),
+    const dialog = h('dialog', { label: title, on: { cancel: (event) => { event.preventDefault(); close(null); } } },
+      h('header', h('h2', title), button('✕', () => close(null), { class: 'plain', label: t('close') })),
       h('div.body', content),
       h('footer', actions.map(([value, label, kind]) => button(label, () => close(value), { class: kind || '' }))));
     document.body.append(dialog);
@@ -95,13 +90,11 @@ export async function copy(text) {
 
 /** Hands a text to the browser as a file. */
 export function download(name, text) {
-  const link = h('a', { href: URL.createObjectURL(new Blob([text], { type: 'text/yaml' })), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  h('a', { href: `data:text/yaml;charset=utf-8,${encodeURIComponent(text)}`, download: name }).click();
 }
 
 /** A table that scrolls sideways in a narrow window. `heads` are keys of words, those of numbers with a `#` in front. */
-export const table = (id, label, heads, ...bodies) => h('div.wide', { tabindex: '0', role: 'region', 'aria-label': label }, h('table', { id },
+export const table = (id, label, heads, ...bodies) => h('div.wide', { tabindex: '0', role: 'region', label: label }, h('table', { id },
   h('thead', h('tr', heads.map((key) => h('th', { scope: 'col', class: key[0] === '#' ? 'num' : null }, t(key.replace('#', '')))))), bodies));
 
 /** Pairs of a name and a value; those without a value are left out. */
@@ -109,7 +102,7 @@ export const facts = (pairs) => h('dl.facts', pairs.filter(([, value]) => value 
   .map(([name, value]) => [h('dt', name), h('dd', value)]));
 
 /** A row of small buttons of which some are pressed; `press` gets the key. */
-export const chips = (label, pairs, press) => h('div.chips', { role: 'group', 'aria-label': label },
+export const chips = (label, pairs, press) => h('div.chips', { role: 'group', label: label },
   pairs.map(([key, ...text]) => h('button.chip', { 'data-key': key, 'aria-pressed': 'false', on: { click: () => press(key) } }, text)));
 
 const language = () => document.documentElement.lang;

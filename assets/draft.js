@@ -7,7 +7,7 @@ export const FIELDS = Object.keys(DEFAULTS);
 
 const clone = (value) => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));
 
-/** Equal as JSON, in whatever order the keys stand. */
+/** Equal as JSON, whatever the order of keys. */
 export function same(one, other) {
   if (one === other) return true;
   if (!one || !other || typeof one !== 'object' || typeof other !== 'object' || Array.isArray(one) !== Array.isArray(other)) return false;
@@ -15,7 +15,7 @@ export function same(one, other) {
   return names.length === Object.keys(other).length && names.every((name) => Object.hasOwn(other, name) && same(one[name], other[name]));
 }
 
-/** The file's names in lower case, remembered as long as no name comes or goes. */
+/** The file's names in lower case, until one comes or goes. */
 const indexes = new WeakMap();
 
 /** The key under which the file names a bot, in whatever case. */
@@ -54,7 +54,6 @@ export class Draft {
     this.load({});
   }
 
-  /** Begins anew with what the server has. */
   load(config) {
     const { version, ...rest } = config;
     this.version = version;
@@ -106,7 +105,7 @@ export class Draft {
     return found;
   }
 
-  /** The names of all bots that something changed about, in lower case. */
+  /** The bots concerned, in lower case. */
   changed() {
     return new Set(this.changes().map((change) => (change.bot ?? change.custom)?.toLowerCase()).filter(Boolean));
   }

@@ -40,10 +40,7 @@ function hintOf({ description, schema }) {
   return [description, range].filter(Boolean).join(' · ');
 }
 
-/**
- * The form: a control for each declared parameter, a line for each value that is set without being declared, and a way to
- * add more of those. `change(values)` is called with all that is set.
- */
+/** A control for each declared parameter, then what is set beyond those. `change` gets all that is set. */
 export function parameterForm(declared, values, change) {
   const now = { ...values };
   const put = (name, value) => {
@@ -59,10 +56,10 @@ export function parameterForm(declared, values, change) {
     .filter((name) => !known.some((one) => one.name === name))
     .map((name) => h('div.pair',
       field(name, h('input', { type: 'text', value: shown(now[name]), on: { change: ({ target }) => put(name, read(target.value)) } })),
-      button('✕', () => { put(name, undefined); list(); }, { class: 'plain', 'aria-label': t('removeOne', { name }) }))));
+      button('✕', () => { put(name, undefined); list(); }, { class: 'plain', label: t('removeOne', { name }) }))));
   list();
-  const name = h('input', { type: 'text', 'aria-label': t('name'), placeholder: t('name') });
-  const value = h('input', { type: 'text', 'aria-label': t('value'), placeholder: t('value') });
+  const name = h('input', { type: 'text', label: t('name'), placeholder: t('name') });
+  const value = h('input', { type: 'text', label: t('value'), placeholder: t('value') });
   const add = () => {
     if (!name.value.trim()) return name.focus();
     put(name.value.trim(), read(value.value));

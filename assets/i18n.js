@@ -31,7 +31,7 @@ clearSelection|Select none|清除選取|清除选择
 client|client|用戶端|客户端
 close|Close|關閉|关闭
 conflict|Somebody else has saved|設定已被他人更改|配置已被他人更改
-conflictText|models.yaml has changed since this page read it. Load it and make your {n} changes to it again? Nothing is saved before you say so.|此頁載入後 models.yaml 已變更。要載入新版並重新套用您的 {n} 項變更嗎?儲存前不會寫入。|此页加载后 models.yaml 已更改。要加载新版并重新应用您的 {n} 项更改吗?保存前不会写入。
+conflictText|models.yaml has changed since this page read it. Load it and make your {n} changes to it again?|此頁載入後 models.yaml 已變更。要載入新版並重新套用您的 {n} 項變更嗎?|此页加载后 models.yaml 已更改。要加载新版并重新应用您的 {n} 项更改吗?
 context|context|上下文|上下文
 conversation|Conversation|對話|对话
 copied|Copied|已複製|已复制
@@ -89,7 +89,7 @@ forget|Forget|清除|清除
 health|Health|狀態|状态
 inspection|Keep texts|記錄內容|记录内容
 inspectionOn|Texts of requests and answers are being kept, redacted and in memory only.|正在記錄請求與回答的內容（已遮蔽，僅存於記憶體）。|正在记录请求与回答的内容（已遮蔽，仅存于内存）。
-inspectionWarning|From now on the texts of requests and answers are kept in memory, redacted, for everybody who can open this page. Switching off forgets them.|此後請求與回答的內容會遮蔽後保存在記憶體，能開啟此頁的人都看得到。關閉即清除。|此后请求与回答的内容会遮蔽后保存在内存，能打开此页的人都看得到。关闭即清除。
+inspectionWarning|Texts of requests and answers will be kept in memory, redacted, for all who can open this page, until it is switched off.|請求與回答的內容將遮蔽後存於記憶體，能開啟此頁的人都看得到；關閉即清除。|请求与回答的内容将遮蔽后存于内存，能打开此页的人都看得到；关闭即清除。
 keyHint|put your own key in place of KEY|請將 KEY 換成您的密鑰|请将 KEY 换成您的密钥
 language|Language|語言|语言
 loading|Loading…|載入中…|加载中…
@@ -101,14 +101,13 @@ modalities|Takes → makes|輸入 → 輸出|输入 → 输出
 model|Model|模型|模型
 models|Models|模型|模型
 name|name|名稱|名称
-nativeDoors|Poe’s endpoints|Poe 端點|Poe 端点
 needsModel|Choose a model first.|請先選擇模型。|请先选择模型。
 needsName|A name is needed.|需要名稱。|需要名称。
 newTalk|New|新對話|新对话
 noKey|No key yet|尚無密鑰|尚无密钥
 noRequests|No requests yet.|尚無請求。|尚无请求。
 noUsage|No usage yet.|尚無用量。|尚无用量。
-notApplied|models.yaml does not count: every bot is served under its own name. The switch “models.yaml counts” changes that.|未套用 models.yaml：所有 bot 皆以原名提供。可用「套用 models.yaml」開關變更。|未应用 models.yaml：所有 bot 均以原名提供。可用“应用 models.yaml”开关更改。
+notApplied|models.yaml does not count: every bot is served under its own name.|未套用 models.yaml：所有 bot 皆以原名提供。|未应用 models.yaml：所有 bot 均以原名提供。
 notSet|not set|未設定|未设置
 notSetBut|not set (Poe: {value})|未設定（Poe：{value}）|未设置（Poe：{value}）
 nothing|Nothing fits.|沒有符合的項目。|没有符合的项目。
@@ -123,12 +122,10 @@ order.price|Cheapest|最便宜|最便宜
 owner|Owner|擁有者|所有者
 parameters|Parameters|參數|参数
 partial|Poe’s history is longer than what was read: older days are missing.|Poe 的紀錄比讀取的更長：較早的日子未列出。|Poe 的记录比读取的更长：较早的日子未列出。
-picture|partial|Poe’s history is longer than what was read: older days are missing.|Poe 的紀錄比讀取的更長：較早的日子未列出。|Poe 的记录比读取的更长：较早的日子未列出。
-picture|圖片|图片
+picture|picture|圖片|图片
 poeKey|Poe key|Poe 密鑰|Poe 密钥
 poeKeyHint|Kept in this browser tab only.|僅保存在此瀏覽器分頁。|仅保存在此浏览器标签页。
 points|Points|點數|积分
-presetSent|Sent by default: {list}|預設傳送：{list}|默认发送：{list}
 presets|Default parameters|預設參數|默认参数
 presetsHint|Sent with every request that does not set them itself.|請求未自行設定時一律傳送。|请求未自行设置时一律发送。
 presetsNone|Poe’s list declares no parameters for this bot.|Poe 清單未宣告此 bot 的參數。|Poe 列表未声明此 bot 的参数。

@@ -39,11 +39,11 @@ function cell(row) {
   if (kept?.look === look) return kept.element;
   const at = (...content) => h('span', { role: 'gridcell' }, ...content);
   const element = h('div', { role: 'row', class: ['row', row.changed && 'changed', !row.enabled && 'off', row.removed && 'removed', opened === row.bot && 'opened'].filter(Boolean).join(' '), 'data-bot': row.bot },
-    at(h('input', { type: 'checkbox', tabindex: '-1', checked: selected.has(row.bot), 'aria-label': t('selectOne', { name: row.name }), 'data-act': 'select' })),
+    at(h('input', { type: 'checkbox', tabindex: '-1', checked: selected.has(row.bot), label: t('selectOne', { name: row.name }), 'data-act': 'select' })),
     at(h('button', { class: 'open', tabindex: '-1', 'data-act': 'open' },
       h('b', row.name), row.mapped && h('span.from', ` ← ${row.bot}`),
       row.aliases.length > 0 && h('span.from', ` + ${row.aliases.join(', ')}`),
-      row.changed && h('span.dot', { role: 'img', 'aria-label': t('is.changed') }))),
+      row.changed && h('span.dot', { role: 'img', label: t('is.changed') }))),
     h('span.badges', { role: 'gridcell' }, row.removed ? h('span.badge.bad', t('removed')) : marks.map(badge)),
     h('span.num', { role: 'gridcell' }, short(row.context)),
     h('span.num.price', { role: 'gridcell' }, priceText(row.price)),
@@ -235,9 +235,9 @@ async function add() {
 async function file() {
   let text;
   try { text = await get('/api/admin/config/file'); } catch (error) { return complain(error); }
-  const area = h('textarea', { id: 'yaml', value: text.yaml, spellcheck: 'false', rows: 22, 'aria-label': 'models.yaml' });
+  const area = h('textarea', { id: 'yaml', value: text.yaml, rows: 22, label: 'models.yaml' });
   const fault = h('p.notice.bad', { role: 'alert', hidden: true });
-  const upload = h('input', { type: 'file', id: 'yaml-file', accept: '.yaml,.yml,text/yaml', 'aria-label': t('upload'),
+  const upload = h('input', { type: 'file', id: 'yaml-file', accept: '.yaml,.yml,text/yaml', label: t('upload'),
     on: { change: async () => { if (upload.files[0]) area.value = await upload.files[0].text(); } } });
   for (;;) {
     const choice = await ask('models.yaml', [h('p.hint', t('fileHint')), unsaved() ? h('p.notice', t('fileUnsaved')) : null,
@@ -260,23 +260,22 @@ async function file() {
 export async function mount(root, app) {
   context = app;
   cells.clear();
-  root.replaceChildren(h('p.wait', t('loading')));
   if (!loaded || !unsaved()) await load();
-  const search = h('input', { type: 'search', id: 'search', value: view.words, placeholder: t('searchModels'), 'aria-label': t('searchModels'),
+  const search = h('input', { type: 'search', id: 'search', value: view.words, placeholder: t('searchModels'), label: t('searchModels'),
     on: { input: () => { view.words = search.value; list(); } } });
-  page = { list: h('div', { role: 'grid', id: 'list', 'aria-label': t('models'), on: { click: clicks, keydown: keys } }),
+  page = { list: h('div', { role: 'grid', id: 'list', label: t('models'), on: { click: clicks, keydown: keys } }),
     side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: chips(t('filters'), Object.keys(FILTERS).map((name) => [name, t(`is.${name}`), ' ', h('small')]), filter),
     notes: h('div'), applied: h('span'), unsaved: h('b', { id: 'unsaved' }), empty: h('p.wait', t('nothing')),
     on: button('', () => bulk(true), { id: 'bulk-on' }), off: button('', () => bulk(false), { id: 'bulk-off' }),
     clear: button(t('clearSelection'), () => { selected.clear(); list(); }) };
-  page.save = h('section.savebar', { 'aria-label': t('changes'), hidden: true }, page.unsaved,
+  page.save = h('section.savebar', { label: t('changes'), hidden: true }, page.unsaved,
     button(t('showChanges'), () => { view.filters = ['changed']; view.words = search.value = ''; list(); }),
     button(t('undoAll'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('save'), save, { class: 'primary', id: 'save' }));
   page.scroll = h('div.scroll', page.list, page.empty);
   page.frame = h('div.frame',
-    h('section.card.list', { 'aria-label': t('models') },
+    h('section.card.list', { label: t('models') },
       h('div.bar', search,
-        select(Object.keys(ORDERS).map((name) => [name, t(name === 'owner' ? name : `order.${name}`)]), view.order, (name) => { view.order = name; list(); }, { 'aria-label': t('sort'), id: 'order' }),
+        select(Object.keys(ORDERS).map((name) => [name, t(name === 'owner' ? name : `order.${name}`)]), view.order, (name) => { view.order = name; list(); }, { label: t('sort'), id: 'order' }),
         h('label.check', h('input', { type: 'checkbox', checked: view.group, on: { change: ({ target }) => { view.group = target.checked; list(); } } }), t('byOwner')),
         h('span.gap'), button(t('addCustom'), add, { id: 'add-custom' }), button('models.yaml', file, { id: 'file' })),
       page.chips,

@@ -8,18 +8,16 @@ const about = ({ bot, owner, model, inputs, outputs, price, created }) => facts(
   [t('bot'), bot], [t('owner'), owner], [t('context'), model.context_length && number(model.context_length)],
   [t('maxOutput'), model.max_output_tokens && number(model.max_output_tokens)],
   [t('modalities'), inputs.length > 0 ? `${inputs.join(', ')} → ${outputs.join(', ')}` : null], [t('price'), priceText(price)],
-  [t('nativeDoors'), model.supported_endpoints?.join(' ')], [t('added'), created ? month(created) : null]]);
+  [t('added'), created ? month(created) : null]]);
 
-/**
- * The panel for a row. `set(name, value)` changes the draft; `act` has undo, close, attempt (try it) and drop (a custom model).
- */
+/** The panel for a row. `set(name, value)` changes the draft; `act` has undo, close, attempt and drop. */
 export function panel(row, draft, set, act) {
   const { bot, model } = row;
   const get = (name) => draft.get(bot, name);
   const text = (name, value) => set(name, value.trim() === '' ? null : value.trim());
   const title = h('h2', { id: 'panel-title', tabindex: '-1' }, row.name);
   return h('aside', { id: 'panel', class: 'card', 'aria-labelledby': 'panel-title' },
-    h('header', title, button('✕', act.close, { class: 'plain', 'aria-label': t('close') })),
+    h('header', title, button('✕', act.close, { class: 'plain', label: t('close') })),
     model.description && h('p.hint', model.description),
     h('div.actions',
       button(t('try'), act.attempt, { disabled: !row.enabled || row.removed }),
@@ -28,9 +26,9 @@ export function panel(row, draft, set, act) {
       row.custom && button(t('removeCustom'), act.drop, { class: 'danger' })),
     h('div.form',
       h('div.inline', h('span', t('served')), toggle(`${t('served')}: ${row.name}`, get('enable'), (on) => set('enable', on))),
-      field(t('rename'), h('input', { type: 'text', id: 'mapping', value: get('mapping') ?? '', placeholder: bot, spellcheck: 'false', autocomplete: 'off',
+      field(t('rename'), h('input', { type: 'text', id: 'mapping', value: get('mapping') ?? '', placeholder: bot,
         on: { input: ({ target }) => text('mapping', target.value) } }), t('renameHint')),
-      field(t('aliases'), h('input', { type: 'text', value: get('aliases').join(', '), spellcheck: 'false', autocomplete: 'off',
+      field(t('aliases'), h('input', { type: 'text', value: get('aliases').join(', '),
         on: { input: ({ target }) => set('aliases', target.value.split(',').map((name) => name.trim()).filter(Boolean)) } }), t('aliasesHint')),
       field(t('description'), h('input', { type: 'text', value: get('description') ?? '', on: { input: ({ target }) => text('description', target.value) } })),
       field(t('toolsWay'), select([['auto', t('toolsAuto')], ['native', t('toolsNative')], ['prompt', t('toolsPrompt')]], get('tools'), (value) => set('tools', value))),
@@ -47,7 +45,7 @@ export function panel(row, draft, set, act) {
 
 /** A form for a model that Poe's list does not name. */
 export function customForm() {
-  const id = h('input', { type: 'text', id: 'custom-id', spellcheck: 'false', autocomplete: 'off', required: true });
+  const id = h('input', { type: 'text', id: 'custom-id', required: true });
   const owner = h('input', { type: 'text' });
   const form = h('div.form', h('p.hint', t('customHint')),
     field(t('bot'), id), field(t('owner'), owner));

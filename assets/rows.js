@@ -3,7 +3,7 @@
 const milliseconds = 1e11;
 const both = (list) => (Array.isArray(list) ? list : []);
 
-/** One row for every bot of Poe's list, of the file, and of the custom models. */
+/** A row for every bot of Poe's list and of the file. */
 export function rowsOf(models, draft) {
   const rows = new Map();
   for (const model of models) rows.set(model.id.toLowerCase(), model);
@@ -90,7 +90,7 @@ export const ORDERS = {
   },
 };
 
-/** The rows that every word of the search and every filter lets through, in order. */
+/** The rows that the search and all filters let through, in order. */
 export function pick(rows, { words = '', filters = [], order = 'name' }) {
   const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
   return rows
@@ -98,7 +98,7 @@ export function pick(rows, { words = '', filters = [], order = 'name' }) {
     .sort(ORDERS[order]);
 }
 
-/** The same rows by owner: the order of the groups is that of their first rows, for names by name. */
+/** By owner; the groups in the order of their first rows, or of their names. */
 export function grouped(rows, byName) {
   const groups = new Map();
   for (const row of rows) groups.set(row.owner, (groups.get(row.owner) || []).concat(row));

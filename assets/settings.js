@@ -11,7 +11,6 @@ function span(total) {
 const tile = (title, value, note) => h('div.tile', h('h2', title), h('p.figure', value), note && h('p.hint', note));
 
 export async function mount(root, app) {
-  root.replaceChildren(h('p.wait', t('loading')));
   const [settings, state] = await Promise.all([get('/api/admin/settings'), get('/api/admin/config/state')]);
   app.told(settings, state);
   const { health, rows } = settings;
@@ -25,7 +24,7 @@ export async function mount(root, app) {
       table('settings', t('settings'), ['name', 'value', 'source', 'meaning'],
         h('tbody', rows.map((row) => h('tr',
           h('th', { scope: 'row', 'data-label': t('name') }, h('code', row.name), h('small.hint', ` ${row.flag}`)),
-          h('td', { 'data-label': t('value') }, h('code', row.value === '' || row.value == null ? '–' : String(row.value))),
+          h('td', { 'data-label': t('value') }, h('code', row.value || '–')),
           h('td', { 'data-label': t('source') }, h('span', { class: `badge ${row.source === 'default' ? '' : 'preset'}` }, t(`source.${row.source}`))),
           h('td', { 'data-label': t('meaning') }, row.meaning, row.source !== 'default' && row.default ? h('small.hint', ` (${t('source.default')}: ${row.default})`) : null)))))));
 }

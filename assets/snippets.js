@@ -21,10 +21,7 @@ function python(value, indent = '') {
 const brief = (value) => JSON.parse(JSON.stringify(value, (_, one) =>
   (typeof one === 'string' && one.startsWith('data:') && one.length > 200 ? `${one.slice(0, one.indexOf(',') + 1)}BASE64` : one)));
 
-/**
- * All of them, as {id, label, where, text}. `origin` is this server's address, `request` a body of Chat Completions, `facts`
- * what the list says about the model.
- */
+/** `origin` is this server's address, `request` a Chat Completions body, `facts` the model's entry in the list. */
 export function snippets(origin, request, facts = {}) {
   const base = `${origin}/v1`;
   const body = brief(request);

@@ -41,7 +41,7 @@ function pictures(text) {
 function attached(files, drop) {
   return h('ul.files', files.map((file, index) => h('li',
     file.type.startsWith('image/') && h('img', { src: file.data, alt: '' }), h('span', file.name),
-    drop && button('✕', () => drop(index), { class: 'plain', 'aria-label': t('removeOne', { name: file.name }) }))));
+    drop && button('✕', () => drop(index), { class: 'plain', label: t('removeOne', { name: file.name }) }))));
 }
 
 function figures({ first, total, usage, model }) {
@@ -64,10 +64,9 @@ function shown(turn) {
   const extras = h('div', turn.role === 'assistant' && pictures(turn.text));
   const note = h('small.hint.figures', turn.figures ? figures(turn.figures) : '');
   const fault = h('p.notice.bad', { role: 'alert', hidden: !turn.fault }, turn.fault || '');
-  const element = h('article', { class: `turn ${turn.role}`, 'aria-label': t(turn.role === 'user' ? 'you' : 'answer') },
+  const element = h('article', { class: `turn ${turn.role}`, label: t(turn.role === 'user' ? 'you' : 'answer') },
     h('header', h('b', t(turn.role === 'user' ? 'you' : 'answer')), h('span.gap'),
-      turn.text && button(t('copy'), () => copy(turn.text), { class: 'plain' }),
-      button('✕', () => { if (!running) { talk.turns = talk.turns.filter((other) => other !== turn); conversation(); } }, { class: 'plain', 'aria-label': t('removeOne', { name: '' }) })),
+      turn.text && button(t('copy'), () => copy(turn.text), { class: 'plain' })),
     thinking, h('p.said', text), turn.files?.length ? attached(turn.files) : null, extras, fault, note);
   return { element, text, thought, thinking, note };
 }
@@ -171,10 +170,7 @@ const pending = () => page.files.replaceChildren(attached(talk.files, (index) =>
 function parameters() {
   const model = entry();
   page.about.textContent = model?.description || '';
-  const preset = model?.config?.parameters;
-  page.parameters.replaceChildren(
-    preset && Object.keys(preset).length ? h('p.hint', t('presetSent', { list: JSON.stringify(preset) })) : '',
-    parameterForm(model?.parameters, talk.parameters, (values) => { talk.parameters = values; }));
+  page.parameters.replaceChildren(parameterForm(model?.parameters, talk.parameters, (values) => { talk.parameters = values; }));
 }
 
 function choose(name) {
@@ -205,35 +201,34 @@ async function clients() {
 
 export async function mount(root, app, argument) {
   context = app;
-  root.replaceChildren(h('p.wait', t('loading')));
   models = (await get('/api/admin/models')).models.filter((model) => model.enabled !== false);
   if (argument && argument !== talk.model) { talk.model = argument; talk.parameters = {}; }
   if (!talk.model) talk.model = models.find((model) => model.output_modalities?.includes('text'))?.name || models[0]?.id || '';
   const names = h('datalist', { id: 'model-names' }, models.map((model) => h('option', { value: model.name || model.id }, model.owned_by || '')));
   page = {
-    log: h('div', { id: 'log', tabindex: '0', role: 'log', 'aria-label': t('conversation') }),
-    model: h('input', { id: 'model', list: 'model-names', value: talk.model, spellcheck: 'false', autocomplete: 'off',
+    log: h('div', { id: 'log', tabindex: '0', role: 'log', label: t('conversation') }),
+    model: h('input', { id: 'model', list: 'model-names', value: talk.model,
       on: { input: ({ target }) => choose(target.value), focus: ({ target }) => target.select() } }),
     about: h('p.hint'), parameters: h('div', { id: 'parameters' }), files: h('div'), live: h('p.sr', { role: 'status' }),
-    input: h('textarea', { id: 'say', rows: '3', value: talk.draft, placeholder: t('sayHint'), 'aria-label': t('yourMessage'), on: {
+    input: h('textarea', { id: 'say', rows: '3', value: talk.draft, placeholder: t('sayHint'), label: t('yourMessage'), on: {
       input: ({ target }) => { talk.draft = target.value; },
       keydown: (event) => { if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); say(); } },
       paste: (event) => { if (event.clipboardData.files.length) { event.preventDefault(); attach(event.clipboardData.files); } } } }),
     say: button(t('send'), say, { class: 'primary', id: 'send' }),
     stop: button(t('stop'), () => running?.abort(), { class: 'danger', id: 'stop', hidden: true }),
   };
-  const picker = h('input', { type: 'file', class: 'sr', id: 'attach', multiple: true, tabindex: '-1', 'aria-label': t('attach'),
+  const picker = h('input', { type: 'file', class: 'sr', id: 'attach', multiple: true, tabindex: '-1', label: t('attach'),
     on: { change: () => { attach(picker.files); picker.value = ''; } } });
-  const keyed = h('input', { type: 'password', value: poeKey.get(), autocomplete: 'off', on: { input: () => poeKey.set(keyed.value.trim()) } });
+  const keyed = h('input', { type: 'password', value: poeKey.get(), on: { input: () => poeKey.set(keyed.value.trim()) } });
   root.replaceChildren(h('h1.sr', t('try')), h('div.frame.talk',
-    h('section.card.chat', { 'aria-label': t('conversation') },
+    h('section.card.chat', { label: t('conversation') },
     page.log, page.live,
     h('div.composer', page.files, page.input, h('div.actions',
       button(t('attach'), () => picker.click()), picker,
       button(t('again'), () => { if (!running && talk.turns.at(-1)?.role === 'assistant') { talk.turns.pop(); answer(); } }),
       button(t('newTalk'), () => { if (!running) { talk.turns = []; conversation(); page.input.focus(); } }),
       h('span.gap'), page.stop, page.say))),
-    h('aside.card', { 'aria-label': t('options') },
+    h('aside.card', { label: t('options') },
       field(t('model'), page.model), names, page.about,
       context.settings?.has_poe_key ? null : field(t('poeKey'), keyed, t('poeKeyHint')),
       field(t('system'), h('textarea', { rows: '3', value: talk.system, on: { input: ({ target }) => { talk.system = target.value; } } })),
