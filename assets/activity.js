@@ -58,7 +58,7 @@ function line(request) {
     cell(t('time'), clock(request.time)),
     cell(t('status'), status),
     h('th', { scope: 'row', 'data-label': t('model') }, h('span', ...arrow(request), request.error ? h('small.fault', request.error) : null)),
-    cell(t('endpoint'), request.endpoint || '–', request.stream ? h('span.badge', t('stream')) : null),
+    cell(t('endpoint'), request.endpoint || '–', ' ', request.stream && h('span.badge', t('stream'))),
     cell(t('client'), h('span', { title: request.agent || '' }, request.client || '–', request.agent ? h('small.hint', ` ${request.agent.split(/[ /]/)[0]}`) : null)),
     h('td.num', { 'data-label': t('firstByte') }, seconds(request.first_byte_ms)),
     h('td.num', { 'data-label': t('duration') }, seconds(request.duration_ms)),

@@ -108,7 +108,7 @@ export const chips = (label, pairs, press) => h('div.chips', { role: 'group', la
 const language = () => document.documentElement.lang;
 export const number = (value) => (value == null ? '–' : new Intl.NumberFormat(language()).format(value));
 export const short = (value) =>
-  value == null ? '–' : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value).toLowerCase();
+  value == null ? '–' : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value).replace('K', 'k');
 export const seconds = (ms) => (ms == null ? '–' : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 export const clock = (ms) => new Date(ms).toLocaleTimeString(language(), { hour12: false });
 export const month = (when) =>

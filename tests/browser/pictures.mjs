@@ -31,7 +31,7 @@ export async function pictures() {
   for (const model of ["claude", "gpt", "demo-story", "demo-echo", "demo-error-http-402"]) {
     await server.post("/v1/chat/completions", { model, max_tokens: 30, messages: [{ role: "user", content: "A few words, please." }] });
   }
-  const { page, go } = await open(server);
+  const { page, go } = await open(server, { context: { viewport: { width: 1200, height: 720 } } });
   await go("models");
   await page.locator('.row[data-bot="demo-claude"] .open').click();
   await page.getByLabel("output_effort").selectOption({ label: "high" });
@@ -45,7 +45,7 @@ export async function pictures() {
   await page.locator("#say").fill("What makes the sky blue?");
   await page.keyboard.press("Enter");
   await page.locator("#send").waitFor();
-  await page.locator("details.thought summary").click();
+  await page.locator(".turn.assistant summary").click();
   await keep(page, "try");
   const running = server.post("/v1/chat/completions", { model: "demo-story", stream: true, messages: [{ role: "user", content: "Tell me a story" }] }).catch(() => {});
   await go("activity");
