@@ -1,4 +1,4 @@
-// What goes through the server right now, and what went.
+// What goes through the server.
 import { get, post } from './api.js';
 import { ask, button, clock, complain, facts, h, number, seconds, table, toggle } from './dom.js';
 import { t } from './i18n.js';
@@ -24,17 +24,21 @@ async function poll() {
         // the server began anew
         seq = 0;
         requests = [];
+        page?.done.replaceChildren();
         return void (timer = setTimeout(poll, 0));
       }
+      // another call may have brought some of them meanwhile
+      const fresh = news.requests.filter((request) => request.seq > seq);
       seq = news.seq;
       latest = news;
-      requests = [...news.requests, ...requests].slice(0, KEPT);
-      if (page) draw(news.requests);
+      requests = [...fresh, ...requests].slice(0, KEPT);
+      if (page) draw(fresh);
     }
     page?.fault.replaceChildren();
   } catch (error) {
     page?.fault.replaceChildren(h('p.notice.bad', t('unreachable', { error: error.message })));
   }
+  clearTimeout(timer);
   if (page) timer = setTimeout(poll, PERIOD);
 }
 

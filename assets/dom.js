@@ -49,7 +49,7 @@ export const toggle = (label, on, flick, attributes = {}) =>
       flick(now, event);
     } } });
 
-/** A short notice at the edge; faults stay until they are closed. */
+/** A notice; faults stay until they are closed. */
 export function toast(text, kind = 'good', details = []) {
   const notice = h('div', { class: `toast ${kind}`, role: kind === 'bad' ? 'alert' : null },
     h('div', h('p', text), details.map((line) => h('p.hint', line))),
@@ -74,7 +74,7 @@ export function ask(title, content, actions) {
   });
 }
 
-/** Puts text on the clipboard, also on plain http where the browser's own way is closed. */
+/** To the clipboard, also on plain http where the browser's own way is closed. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -88,7 +88,6 @@ export async function copy(text) {
   toast(t('copied'));
 }
 
-/** Hands a text to the browser as a file. */
 export function download(name, text) {
   h('a', { href: `data:text/yaml;charset=utf-8,${encodeURIComponent(text)}`, download: name }).click();
 }

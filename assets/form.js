@@ -5,7 +5,6 @@ import { t } from './i18n.js';
 const shown = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
 const read = (text) => { try { return JSON.parse(text); } catch { return text; } };
 
-/** One control; `change` gets a value, or undefined for "not sent". */
 function control({ schema, default_value: preset }, value, change) {
   const kind = schema.type;
   const unset = preset === undefined || preset === null || preset === '' ? t('notSet') : t('notSetBut', { value: shown(preset) });

@@ -90,7 +90,7 @@ async function say() {
   await answer();
 }
 
-/** Passes the pieces of an answer on to its turn, and to the page if it shows the turn right now. */
+/** Passes an answer's pieces on to its turn, and to the page if that is open. */
 async function listen(response, turn, began) {
   let ended = false;
   for await (const line of lines(response)) {
