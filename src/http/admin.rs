@@ -65,7 +65,7 @@ pub fn answer(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[&str]
         (true, ["api", "admin", "activity", "stop"]) => activity::stop(app, call),
         (true, ["api", "admin", "inspection"]) => activity::inspection(app, call),
         (false, ["api", "admin", "account"]) => {
-            key(app, call.head()).and_then(|key| account::answer(app, call, &key))
+            account_key(app, call.head()).and_then(|key| account::answer(app, call, &key))
         }
         (false, ["api", "admin", "settings"]) => settings::answer(app, call),
         (_, ["api", "admin", "config", ..] | ["api", "admin", "models"]) => {
@@ -85,9 +85,20 @@ fn nothing(path: &[&str]) -> Error {
 
 /// Poe's key for what the page asks: the server's own, else the one that the page's user has typed in.
 fn key(app: &App, head: &Head) -> Result<String> {
-    let typed = || head.header(TYPED_KEY).map(str::trim).filter(|key| !key.is_empty());
-    let missing = || Error::new(Kind::Unauthorized, "this server has no Poe key: type one in");
-    app.own_poe_key().or_else(typed).map(str::to_owned).ok_or_else(missing)
+    app.own_poe_key().or_else(|| typed(head)).map(str::to_owned).ok_or_else(no_key)
+}
+
+/// The key whose account is looked at: the typed one, else the server's own.
+fn account_key(app: &App, head: &Head) -> Result<String> {
+    typed(head).or(app.own_poe_key()).map(str::to_owned).ok_or_else(no_key)
+}
+
+fn typed(head: &Head) -> Option<&str> {
+    head.header(TYPED_KEY).map(str::trim).filter(|key| !key.is_empty())
+}
+
+fn no_key() -> Error {
+    Error::new(Kind::Unauthorized, "this server has no Poe key: type one in")
 }
 
 /// Whether the request may come in; the error says why not.

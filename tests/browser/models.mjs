@@ -1,0 +1,369 @@
+// The tab of models: find, rename, switch, save, undo, and what may go wrong on the way.
+
+import { readFileSync, writeFileSync } from "node:fs";
+
+import { assert, listing, open, queriesOf, serve, until } from "./house.mjs";
+
+const NASTY = '<img src=x onerror="document.title=1">';
+const YAML = `# mine
+enable: true
+models:
+  demo-claude:
+    mapping: claude
+    note: a key of somebody else's
+custom_models:
+  - id: '${NASTY}'
+    owned_by: '<b>me</b>'
+`;
+
+const row = (page, bot) => page.locator(`#list .row[data-bot=${JSON.stringify(bot)}]`);
+const names = (page) => page.locator("#list .row[data-bot] .open b").allTextContents();
+const listed = async (server) => (await server.get("/v1/models")).data.map((model) => model.id);
+
+async function opened(page, bot) {
+  await row(page, bot).locator(".open").click();
+  await page.locator("#panel").waitFor();
+}
+
+/** A window on a server of its own. */
+async function start(yaml = YAML) {
+  const server = await serve({ yaml });
+  const view = await open(server);
+  await view.go();
+  await view.page.locator("#list .row[data-bot]").first().waitFor();
+  return { server, ...view };
+}
+
+async function saved(page) {
+  await page.locator("#save").click();
+  await page.locator(".savebar").waitFor({ state: "hidden" });
+}
+
+export const stories = [
+  ["the page opens with the password only", async () => {
+    const server = await serve();
+    const locked = await open(server, { locked: true });
+    for (const path of ["/admin", "/admin/app.js", "/api/admin/config"]) {
+      assert.equal((await locked.context.request.get(server.url + path)).status(), 401, path);
+    }
+    await locked.close();
+    const view = await open(server);
+    await view.go();
+    await view.page.locator("#list .row[data-bot]").first().waitFor();
+    view.clean();
+  }],
+
+  ["a search finds by name, owner and description; filters and order narrow it down", async () => {
+    const { page, clean } = await start();
+    const all = (await names(page)).length;
+    await page.keyboard.press("/");
+    await page.keyboard.type("story word");
+    assert.deepEqual(await names(page), ["demo-story"]);
+    assert.match(await page.locator("#count").textContent(), new RegExp(`^1 of ${all} `));
+    await page.locator("#search").fill("");
+    await page.locator('[data-key="paints"]').click();
+    assert.ok((await names(page)).includes("demo-painter"));
+    assert.ok(!(await names(page)).includes("demo-story"));
+    await page.locator('[data-key="paints"]').click();
+    await page.locator('[data-key="mapped"]').click();
+    assert.deepEqual(await names(page), ["claude"]);
+    await page.locator('[data-key="mapped"]').click();
+    await page.locator("#order").selectOption("context");
+    assert.equal((await names(page))[0], "demo-gemini");
+    assert.equal((await names(page)).length, all);
+    clean();
+  }],
+
+  ["rename, alias, parameter, disable, save: /v1/models changes and requests reach the bot", async () => {
+    const { server, page, clean } = await start();
+    await opened(page, "demo-gpt");
+    await page.locator("#mapping").fill("mine");
+    await page.getByLabel("Further names").fill("second, third");
+    await page.getByLabel("reasoning_effort").selectOption({ label: "high" });
+    await page.getByLabel("web_search").selectOption({ label: "on" });
+    await row(page, "demo-story").getByRole("switch").click();
+    assert.match(await page.locator("#unsaved").textContent(), /4/);
+    assert.equal(await page.locator("#list .row.changed").count(), 2);
+    assert.ok((await listed(server)).includes("demo-gpt"), "nothing is in force before it is saved");
+    await saved(page);
+    assert.equal(await page.locator("#list .row.changed").count(), 0);
+
+    const now = await listed(server);
+    assert.ok(now.includes("mine") && !now.includes("demo-gpt") && !now.includes("demo-story"), String(now));
+    const answer = await server.post("/v1/chat/completions", { model: "third", messages: [{ role: "user", content: "hello" }] });
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    const query = (await queriesOf(server)).at(-1);
+    assert.equal(query.bot, "demo-gpt");
+    assert.deepEqual(query.body.query.at(-1).parameters, { reasoning_effort: "high", web_search: true });
+    assert.equal((await server.post("/v1/chat/completions", { model: "demo-story", messages: [{ role: "user", content: "x" }] })).status, 404);
+    // what the page does not know stays, and so does the previous file
+    const { models } = await server.get("/api/admin/config");
+    assert.equal(models["demo-claude"].note, "a key of somebody else's");
+    assert.equal(readFileSync(`${server.file}.bak`, "utf8"), YAML);
+
+    await page.reload();
+    await row(page, "demo-gpt").waitFor();
+    assert.equal(await row(page, "demo-gpt").locator(".open b").textContent(), "mine");
+    assert.equal(await row(page, "demo-story").getByRole("switch").getAttribute("aria-checked"), "false");
+    clean();
+  }],
+
+  ["the form is made of the model's own schema, and numbers out of range are not taken", async () => {
+    const { page, clean } = await start();
+    await opened(page, "demo-claude");
+    const budget = page.getByLabel("thinking_budget");
+    assert.deepEqual([await budget.getAttribute("type"), await budget.getAttribute("max")], ["number", "63999"]);
+    assert.deepEqual(await page.getByLabel("output_effort").locator("option").allTextContents(),
+      ["not set (Poe: none)", "none", "low", "medium", "high", "max"]);
+    await budget.fill("99999999");
+    assert.equal(await budget.getAttribute("aria-invalid"), "true");
+    assert.equal(await page.locator(".savebar").isVisible(), false);
+    await budget.fill("1234");
+    assert.match(await page.locator("#unsaved").textContent(), /1/);
+    await budget.fill("");
+    assert.equal(await page.locator(".savebar").isVisible(), false, "an emptied field is not sent");
+    clean();
+  }],
+
+  ["changes are marked, undone one by one or all, and not lost by leaving", async () => {
+    const { page, clean } = await start();
+    await opened(page, "demo-echo");
+    await page.locator("#mapping").fill("parrot");
+    await row(page, "demo-tools").getByRole("switch").click();
+    await page.locator('[data-key="changed"]').click();
+    assert.deepEqual(await names(page), ["demo-tools", "parrot"]);
+    await page.locator("#undo-one").click();
+    assert.deepEqual(await names(page), ["demo-tools"]);
+    await page.locator('[data-key="changed"]').click();
+    // leaving the tab and coming back keeps them; leaving the page asks
+    await page.locator('#tabs a[href="#settings"]').click();
+    await page.locator("table#settings").waitFor();
+    await page.locator('#tabs a[href="#models"]').click();
+    await page.locator("#list .row.changed").waitFor();
+    const asked = new Promise((resolve) => page.once("dialog", async (dialog) => {
+      await dialog.dismiss();
+      resolve(dialog.type());
+    }));
+    await Promise.all([asked, page.close({ runBeforeUnload: true })]);
+    assert.equal(await asked, "beforeunload");
+    await page.locator("#undo-all").click();
+    assert.equal(await page.locator("#list .row.changed").count(), 0);
+    assert.equal(await page.locator(".savebar").isVisible(), false);
+    clean();
+  }],
+
+  ["a name that is markup stays text", async () => {
+    const { server, page, faults, strangers } = await start();
+    assert.ok((await names(page)).includes(NASTY));
+    await row(page, NASTY).locator(".open").click();
+    assert.equal(await page.locator("#panel-title").textContent(), NASTY);
+    await page.locator("#panel").getByRole("button", { name: "Try it" }).click();
+    await page.locator("#model").waitFor();
+    assert.equal(await page.locator("#model").inputValue(), NASTY);
+    await page.locator("#say").fill("<script>document.title=2</script>");
+    await page.locator("#send").click();
+    await page.locator(".turn.assistant .notice.bad").waitFor();
+    await page.locator("#elsewhere").click();
+    await page.locator("#snippet").waitFor();
+    await page.keyboard.press("Escape");
+    await page.locator('#tabs a[href="#activity"]').click();
+    await page.getByText(NASTY).first().waitFor();
+    assert.equal(await page.locator("main img").count(), 0);
+    assert.equal(await page.locator("main script").count(), 0);
+    assert.equal(await page.title(), "poe2openai");
+    assert.ok((await listed(server)).includes(NASTY));
+    assert.deepEqual(await page.locator("main b", { hasText: /^me$/ }).count(), 0);
+    // Poe does not know the bot: Chromium itself logs that 404
+    assert.ok(faults.length === 1 && faults[0].includes("404"), String(faults));
+    assert.deepEqual(strangers, []);
+  }],
+
+  ["custom models come and go", async () => {
+    const { server, page, clean } = await start();
+    await page.locator("#add-custom").click();
+    await page.locator("#custom-id").fill("My-Private-Bot");
+    await page.locator("dialog").getByRole("button", { name: "Add" }).click();
+    assert.equal(await page.locator("#panel-title").textContent(), "My-Private-Bot");
+    await saved(page);
+    assert.ok((await listed(server)).includes("My-Private-Bot"));
+    await page.getByRole("button", { name: "Remove model" }).click();
+    assert.equal(await row(page, "My-Private-Bot").getByText("removed").count(), 1);
+    await saved(page);
+    assert.ok(!(await listed(server)).includes("My-Private-Bot"));
+    assert.equal(await row(page, "My-Private-Bot").count(), 0);
+    clean();
+  }],
+
+  ["many at once: what is shown, or what is selected", async () => {
+    const { server, page, clean } = await start();
+    await page.locator("#search").fill("demo-error");
+    const errors = await names(page);
+    assert.ok(errors.length > 3);
+    await page.locator("#bulk-off").click();
+    await page.locator("#search").fill("demo-painter");
+    for (const bot of ["demo-painter", "demo-painter-late"]) await row(page, bot).getByRole("checkbox").check();
+    assert.match(await page.locator("#bulk-off").textContent(), /2 selected/);
+    await page.locator("#bulk-off").click();
+    await saved(page);
+    const now = await listed(server);
+    assert.ok(errors.every((name) => !now.includes(name)));
+    assert.ok(!now.includes("demo-painter") && !now.includes("demo-painter-late") && now.includes("demo-painter-link"));
+    clean();
+  }],
+
+  ["a file that somebody else saved meanwhile is not overwritten; the changes go on top of it", async () => {
+    const { server, page, faults, strangers } = await start();
+    await opened(page, "demo-echo");
+    await page.locator("#mapping").fill("parrot");
+    const config = await server.get("/api/admin/config");
+    config.models["demo-fast"] = { enable: false };
+    assert.equal((await server.post("/api/admin/config", config)).status, 200);
+    await page.locator("#save").click();
+    await page.locator("dialog").getByRole("button", { name: "Load, keep mine" }).click();
+    await until("the other's change", async () => (await row(page, "demo-fast").getByRole("switch").getAttribute("aria-checked")) === "false");
+    assert.match(await page.locator("#unsaved").textContent(), /1/);
+    await saved(page);
+    const { models } = await server.get("/api/admin/config");
+    assert.deepEqual([models["demo-echo"].mapping, models["demo-fast"].enable], ["parrot", false]);
+    // Chromium itself logs the 409
+    assert.ok(faults.length === 1 && faults[0].includes("409"), String(faults));
+    assert.deepEqual(strangers, []);
+  }],
+
+  ["what the server refuses is told with its field, and stays to be mended", async () => {
+    const { page, faults } = await start();
+    await opened(page, "demo-echo");
+    await page.locator("#mapping").fill("claude");
+    await page.locator("#save").click();
+    const told = await page.locator(".toast.bad").textContent();
+    assert.match(told, /mapping/);
+    assert.match(told, /claude/);
+    assert.match(await page.locator("#unsaved").textContent(), /1/);
+    await page.locator("#mapping").fill("parrot");
+    await saved(page);
+    assert.ok(faults.length === 1 && faults[0].includes("400"), String(faults));
+  }],
+
+  ["models.yaml goes out and comes in", async () => {
+    const { server, page, faults } = await start();
+    await page.locator("#file").click();
+    assert.equal(await page.locator("#yaml").inputValue(), YAML);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download" }).click()]);
+    assert.equal(download.suggestedFilename(), "models.yaml");
+    assert.equal(readFileSync(await download.path(), "utf8"), YAML);
+    const other = `${server.file}.other`;
+    writeFileSync(other, "enable: true\nmodels:\n  demo-echo:\n    mapping: 5\n    enable: maybe\n");
+    await page.locator("#yaml-file").setInputFiles(other);
+    await until("the file's text", async () => (await page.locator("#yaml").inputValue()).includes("maybe"));
+    await page.getByRole("button", { name: "Save file" }).click();
+    const fault = page.locator("dialog .notice.bad");
+    await fault.waitFor();
+    assert.match(await fault.textContent(), /line \d.*(mapping|enable)/);
+    assert.equal(readFileSync(server.file, "utf8"), YAML, "a bad file changes nothing");
+    await page.locator("#yaml").fill("enable: true\nmodels:\n  demo-echo:\n    mapping: parrot\n");
+    await page.getByRole("button", { name: "Save file" }).click();
+    await page.locator("dialog").waitFor({ state: "detached" });
+    await until("the new name", async () => (await names(page)).includes("parrot"));
+    assert.ok((await listed(server)).includes("parrot"));
+    assert.ok(faults.every((fault_) => fault_.includes("400")) && faults.length === 1, String(faults));
+  }],
+
+  ["the keyboard alone is enough", async () => {
+    const { server, page, clean } = await start();
+    const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.getAttribute("aria-label") || document.activeElement.textContent);
+    await page.keyboard.press("Tab");
+    assert.equal(await focused(), "skip");
+    await page.keyboard.press("/");
+    assert.equal(await focused(), "search");
+    await page.keyboard.type("demo-e");
+    while (!(await page.evaluate(() => document.activeElement.closest("#list .row")))) await page.keyboard.press("Tab");
+    const first = await page.evaluate(() => document.activeElement.closest(".row").dataset.bot);
+    await page.keyboard.press("ArrowDown");
+    const second = await page.evaluate(() => document.activeElement.closest(".row").dataset.bot);
+    assert.notEqual(first, second);
+    await page.keyboard.press("Home");
+    assert.equal(await page.evaluate(() => document.activeElement.closest(".row").dataset.bot), first);
+    await page.keyboard.press("Tab"); // from the check box to the name
+    await page.keyboard.press("Enter");
+    assert.equal(await focused(), "panel-title");
+    while ((await focused()) !== "mapping") await page.keyboard.press("Tab");
+    await page.keyboard.type("typed");
+    await page.keyboard.press("Escape");
+    assert.equal(await page.locator("#panel").count(), 0);
+    assert.equal(await page.evaluate(() => document.activeElement.closest(".row").dataset.bot), first, "Esc leads back to the row");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Space"); // the switch
+    await page.keyboard.press("Control+s");
+    await page.locator(".savebar").waitFor({ state: "hidden" });
+    const { models } = await server.get("/api/admin/config");
+    assert.deepEqual([models[first].mapping, models[first].enable], ["typed", false]);
+    clean();
+  }],
+
+  ["four hundred models: every row there, few elements for each, one form at a time", async () => {
+    const server = await serve({ flags: ["--poe-base-url", await listing(400)] });
+    const { page, go, clean } = await open(server);
+    await go();
+    await until("all rows", async () => (await page.locator("#list .row[data-bot]").count()) === 400);
+    const elements = await page.evaluate(() => document.querySelectorAll("#list *").length);
+    assert.ok(elements < 400 * 20 + 200, `${elements} elements`);
+    // off-screen rows are neither laid out nor painted
+    assert.ok(await page.evaluate(() => [...document.querySelectorAll("#list .row[data-bot]")].every((one) => getComputedStyle(one).contentVisibility === "auto")));
+    await row(page, "model-250").locator(".open").click();
+    assert.equal(await page.locator("#panel").count(), 1);
+    const widgets = await page.locator("#panel :is(input, select, textarea)").count();
+    assert.ok(widgets < 20, `${widgets} widgets`);
+    // a keystroke touches the rows that change and no others
+    const kept = await page.evaluateHandle(() => [...document.querySelectorAll("#list .row[data-bot]")]);
+    await page.locator("#mapping").fill("model-250-renamed");
+    const remade = await page.evaluate((before) => before.filter((one) => !one.isConnected).length, kept);
+    assert.ok(remade <= 1, `${remade} rows were made anew`);
+    await page.locator("#undo-all").click();
+    await page.locator("#search").fill("model-399");
+    assert.deepEqual(await names(page), ["model-399"]);
+    await page.locator("#search").fill("");
+    await row(page, "model-399").scrollIntoViewIfNeeded();
+    assert.ok(await row(page, "model-399").isVisible());
+    clean();
+  }],
+
+  ["without Poe the page says so and goes on", async () => {
+    const server = await serve({ flags: ["--poe-base-url", "http://127.0.0.1:9"], yaml: "enable: true\ncustom_models:\n  - id: lonely\n" });
+    const { page, go } = await open(server);
+    await go();
+    await page.locator("#list .row[data-bot]").first().waitFor();
+    assert.deepEqual(await names(page), ["lonely"]);
+    assert.match(await page.locator(".tab .notice").first().textContent(), /Poe could not be asked/);
+  }],
+
+  ["a broken models.yaml is shown with its line", async () => {
+    const server = await serve({ yaml: "enable: true\nmodels:\n  demo-echo:\n    enable: maybe\n" });
+    const { page, go, clean } = await open(server);
+    await go();
+    await until("the warning", async () => /line 4/.test(await page.locator("#banners").textContent()));
+    clean();
+  }],
+
+  ["the words of the three languages: every key used is there, none is empty, none is left over", async () => {
+    const { page, server, clean } = await start();
+    const faults = await page.evaluate(async () => {
+      const { WORDS } = await import("/admin/i18n.js");
+      const holes = (text) => (text.match(/\{\w+\}/g) || []).sort().join();
+      return Object.entries(WORDS).filter(([, words]) => words.length !== 3 || words.some((word) => !word.trim()) || new Set(words.map(holes)).size !== 1).map(([key]) => key);
+    });
+    assert.deepEqual(faults, []);
+    const keys = new Set(await page.evaluate(async () => Object.keys((await import("/admin/i18n.js")).WORDS)));
+    const files = ["account", "activity", "app", "dom", "form", "models", "panel", "settings", "try"];
+    const sources = await Promise.all(files.map(async (name) => {
+      const answer = await fetch(`${server.url}/admin/${name}.js`, { headers: { authorization: `Basic ${btoa(`admin:${server.password}`)}` } });
+      return answer.text();
+    }));
+    const source = sources.join("\n");
+    const used = [...source.matchAll(/\bt\('([\w.]+)'/g)].map(([, key]) => key);
+    assert.deepEqual([...new Set(used)].filter((key) => !keys.has(key)), []);
+    const stems = [...source.matchAll(/`(\w+\.)\$\{/g)].map(([, stem]) => stem);
+    const idle = [...keys].filter((key) => !stems.some((stem) => key.startsWith(stem)) && !new RegExp(`['#]${key.replaceAll(".", "\\.")}'`).test(source));
+    assert.deepEqual(idle, []);
+    clean();
+  }],
+];

@@ -1,0 +1,59 @@
+// The pictures of the README, made by the same hands as the stories.
+
+import { statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import { assert, open, serve } from "./house.mjs";
+
+const YAML = `enable: true
+models:
+  demo-claude:
+    mapping: claude
+    aliases: [sonnet]
+    parameters: {thinking_budget: 4096}
+  demo-gpt:
+    mapping: gpt
+  demo-linger:
+    enable: false
+custom_models:
+  - id: My-Private-Bot
+    owned_by: Demo
+`;
+
+async function keep(page, name) {
+  const path = fileURLToPath(new URL(`../../docs/${name}.png`, import.meta.url));
+  await page.screenshot({ path });
+  assert.ok(statSync(path).size < 150_000, `${name}.png has ${statSync(path).size} bytes`);
+}
+
+export async function pictures() {
+  const server = await serve({ yaml: YAML });
+  for (const model of ["claude", "gpt", "demo-story", "demo-echo", "demo-error-http-402"]) {
+    await server.post("/v1/chat/completions", { model, max_tokens: 30, messages: [{ role: "user", content: "A few words, please." }] });
+  }
+  const { page, go } = await open(server, { context: { viewport: { width: 1200, height: 720 } } });
+  await go("models");
+  await page.locator('.row[data-bot="demo-claude"] .open').click();
+  await page.getByLabel("output_effort").selectOption({ label: "high" });
+  await page.locator("#panel").evaluate((one) => one.scrollTo(0, 0));
+  await keep(page, "models");
+  await page.locator("#theme").selectOption("dark");
+  await keep(page, "models-dark");
+  await page.locator("#theme").selectOption("light");
+  await page.locator("#undo-all").click();
+  await go("try/demo-think");
+  await page.locator("#say").fill("What makes the sky blue?");
+  await page.keyboard.press("Enter");
+  await page.locator("#send").waitFor();
+  await page.locator(".turn.assistant summary").click();
+  await keep(page, "try");
+  const running = server.post("/v1/chat/completions", { model: "demo-story", stream: true, messages: [{ role: "user", content: "Tell me a story" }] }).catch(() => {});
+  await go("activity");
+  await page.locator("#running-rows tr").first().waitFor();
+  await keep(page, "activity");
+  const phone = await open(server, { context: { viewport: { width: 360, height: 720 }, colorScheme: "dark", deviceScaleFactor: 2 } });
+  await phone.go("models");
+  await phone.page.locator("#list .row[data-bot]").first().waitFor();
+  await keep(phone.page, "phone");
+  await running;
+}

@@ -1,0 +1,274 @@
+// Try it, activity, account, settings, and how the page looks and sounds.
+
+import { assert, axe, demoOf, listing, open, queriesOf, serve, until } from "./house.mjs";
+
+const TABS = ["models", "try", "activity", "account", "settings"];
+// one red pixel
+const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==", "base64");
+
+/** A window on a server of its own, at a tab. */
+async function start(hash, options = {}) {
+  const server = await serve(options.server);
+  const view = await open(server, options);
+  await view.go(hash);
+  return { server, ...view };
+}
+
+async function say(page, text) {
+  await page.locator("#say").fill(text);
+  await page.keyboard.press("Enter");
+}
+
+const answer = (page) => page.locator(".turn.assistant").last();
+const ended = (page) => page.locator("#send").waitFor();
+
+export const stories = [
+  ["try: an answer streams, with its reasoning folded, tokens and times", async () => {
+    const { page, clean } = await start("try/demo-think");
+    await say(page, "Why is the sky blue?");
+    await ended(page);
+    assert.match(await answer(page).locator(".said").textContent(), /sky/);
+    const thought = answer(page).locator("details");
+    assert.equal(await thought.evaluate((one) => one.open), false);
+    await thought.locator("summary").click();
+    assert.ok((await thought.locator("p").textContent()).length > 10);
+    const figures = await answer(page).locator(".figures").textContent();
+    assert.match(figures, /demo-think.*first token .*total .*\d+ → \d+ tokens.*thought/);
+    clean();
+  }],
+
+  ["try: pieces show while they come, and stop stops the bot too", async () => {
+    const { server, page, clean } = await start("try/demo-story");
+    await say(page, "a story");
+    const length = () => answer(page).locator(".said").textContent().then((text) => text.length);
+    const first = await until("a first piece", async () => (await page.locator(".turn.assistant").count()) && length());
+    await until("more of it", async () => (await length()) > first);
+    assert.ok(await page.locator("#stop").isVisible(), "still running while it grows");
+    await page.locator("#stop").click();
+    await ended(page);
+    const stopped = await length();
+    assert.match(await answer(page).locator(".notice").textContent(), /Stopped/);
+    const streams = async () => (await fetch(`${await demoOf(server)}/demo/stats`)).text();
+    await until("the bot's end", async () => {
+      const stats = JSON.parse(await streams());
+      const open_ = stats.streams?.["demo-story"]?.open ?? stats.bots?.["demo-story"]?.open ?? stats.open;
+      return open_ === 0;
+    });
+    assert.equal(await length(), stopped);
+    clean();
+  }],
+
+  ["try: system prompt, history, parameters and an attached picture reach the bot", async () => {
+    const { server, page, clean } = await start("try/demo-gpt");
+    await page.getByLabel("System prompt").fill("Be brief.");
+    await page.getByLabel("verbosity").selectOption({ label: "low" });
+    await page.locator("#attach").setInputFiles({ name: "red.png", mimeType: "image/png", buffer: PIXEL });
+    await page.getByText("red.png").waitFor();
+    await say(page, "first");
+    await ended(page);
+    await say(page, "second");
+    await ended(page);
+    const turns = (await queriesOf(server)).at(-1).body.query;
+    assert.deepEqual(turns.map((turn) => turn.role), ["system", "user", "bot", "user"]);
+    assert.equal(turns[1].attachments[0].content_type, "image/png");
+    assert.deepEqual(turns[3].parameters, { verbosity: "low" });
+    clean();
+  }],
+
+  ["try: a picture loads when it is asked for, not before", async () => {
+    const { page, clean, strangers } = await start("try/demo-painter");
+    await say(page, "a cat");
+    await ended(page);
+    assert.match(await answer(page).locator(".said").textContent(), /!\[/);
+    assert.equal(await answer(page).locator("img").count(), 0);
+    assert.equal(await answer(page).locator("a[rel~=noreferrer]").count(), 1);
+    assert.deepEqual(strangers, []);
+    clean();
+  }],
+
+  ["try: what goes wrong is told in Poe's words", async () => {
+    const { page } = await start("try/demo-error-http-402");
+    await say(page, "x");
+    await ended(page);
+    assert.match(await answer(page).locator(".notice.bad").textContent(), /points/i);
+  }],
+
+  ["try: the same for other programs", async () => {
+    const { server, page, clean } = await start("try/demo-gpt");
+    await page.getByLabel("web_search").selectOption({ label: "on" });
+    await say(page, "it's \"quoted\" $HOME");
+    await ended(page);
+    await page.locator("#elsewhere").click();
+    const texts = {};
+    for (const chip of await page.locator("dialog .chip").all()) {
+      await chip.click();
+      texts[await chip.textContent()] = await page.locator("#snippet").textContent();
+    }
+    assert.deepEqual(Object.keys(texts), ["curl", "Python", "Node", "Cline / Roo", "Codex", "Claude Code", "Cherry Studio", "Open WebUI", "aider"]);
+    for (const [name, text] of Object.entries(texts)) {
+      assert.ok(text.includes("host.docker.internal") || text.includes(server.url), `${name}: ${text}`);
+      assert.ok(name === "Open WebUI" || text.includes("demo-gpt"), `${name}: ${text}`);
+    }
+    assert.match(texts.Codex, /wire_api = "responses"/);
+    // the curl line works as it is
+    const { execFileSync } = await import("node:child_process");
+    const out = execFileSync("bash", ["-c", texts.curl.replace("curl -N", "curl -sN")], { env: { ...process.env, KEY: "demo" } }).toString();
+    assert.ok(out.trim().endsWith("data: [DONE]"), out);
+    const turn = (await queriesOf(server)).at(-1).body.query.at(-1);
+    assert.deepEqual([turn.content, turn.parameters], ["it's \"quoted\" $HOME", { web_search: true }]);
+    clean();
+  }],
+
+  ["activity: what runs can be stopped, what ended is told, nothing of its text", async () => {
+    const { server, page, clean } = await start("activity");
+    await server.post("/v1/chat/completions", { model: "demo-echo", messages: [{ role: "user", content: "very private words" }] });
+    const line = page.locator("#done-rows tr", { hasText: "demo-echo" });
+    await line.first().waitFor();
+    assert.match(await line.first().textContent(), /200.*\/chat\/completions.*\d+ → \d+/);
+    const running = server.post("/v1/chat/completions", { model: "demo-story", messages: [{ role: "user", content: "a story" }] }).catch(() => "cut");
+    await page.locator("#running-rows tr", { hasText: "demo-story" }).getByRole("button", { name: "Stop" }).click();
+    await page.locator("#running-rows tr").waitFor({ state: "detached" });
+    const told = await running;
+    assert.ok(told === "cut" || told.status !== 200, JSON.stringify(told));
+    await page.locator("#done-rows tr", { hasText: "demo-story" }).waitFor();
+    assert.ok(!(await page.content()).includes("very private words"));
+    assert.match(await page.locator("#totals").textContent(), /demo-echo/);
+    await page.getByLabel("Search requests").fill("demo-echo");
+    assert.equal(await page.locator("#done-rows tr").count(), 1);
+    clean();
+  }],
+
+  ["activity: texts are kept only after a warning, and forgotten again", async () => {
+    const { server, page, clean } = await start("activity");
+    const ask = (content) => server.post("/v1/chat/completions", { model: "demo-echo", messages: [{ role: "user", content }] });
+    await page.locator("#inspection").click();
+    await page.locator("dialog").getByRole("button", { name: "Cancel" }).click();
+    assert.equal((await server.get("/api/admin/activity")).inspection, false);
+    await page.locator("#inspection").click();
+    await page.locator("dialog").getByRole("button", { name: "Switch on" }).click();
+    await until("the switch", async () => (await server.get("/api/admin/activity")).inspection);
+    await ask("words to look at");
+    await page.getByRole("button", { name: "Details" }).first().click();
+    assert.match(await page.locator("dialog").textContent(), /words to look at/);
+    await page.keyboard.press("Escape");
+    await page.locator("#inspection").click();
+    await until("the switch", async () => !(await server.get("/api/admin/activity")).inspection);
+    await until("no details", async () => (await page.getByRole("button", { name: "Details" }).count()) === 0);
+    clean();
+  }],
+
+  ["account: points left and a chart, for the server's key or one typed in", async () => {
+    const { server, page, context, clean } = await start("try/demo-echo");
+    await say(page, "spend some");
+    await ended(page);
+    await page.locator('#tabs a[href="#account"]').click();
+    await page.locator("#balance").waitFor();
+    assert.match(await page.locator("#balance").textContent(), /^\d{3},\d{3}$/);
+    assert.ok((await page.locator("svg.chart rect.mark").count()) >= 7);
+    await page.locator("#key").fill("a-typed-key");
+    const [request] = await Promise.all([page.waitForRequest((one) => one.url().endsWith("/api/admin/account")), page.getByRole("button", { name: "Look" }).click()]);
+    assert.equal(request.headers()["x-poe-key"], "a-typed-key");
+    assert.deepEqual(await page.evaluate(() => [sessionStorage.getItem("poe-key"), JSON.stringify(localStorage).includes("a-typed-key")]), ["a-typed-key", false]);
+    await page.getByRole("button", { name: "Forget" }).click();
+    assert.equal(await page.evaluate(() => sessionStorage.getItem("poe-key")), null);
+    assert.equal((await context.cookies()).length, 0);
+    assert.ok(server.url);
+    clean();
+  }],
+
+  ["account: a key that Poe refuses is told, without a second password prompt", async () => {
+    const { page, faults } = await start("account");
+    await page.locator("#balance").waitFor();
+    await page.locator("#key").fill("wrong-key");
+    await page.getByRole("button", { name: "Look" }).click();
+    await page.locator("#account .notice.bad").waitFor();
+    assert.ok(faults.length === 1 && faults[0].includes("401"), String(faults));
+  }],
+
+  ["settings: every one with its source, secrets masked", async () => {
+    const { server, page, clean } = await start("settings");
+    const line = (name) => page.locator("table#settings tr", { has: page.locator(`code:text-is("${name}")`) }).textContent();
+    assert.match(await line("HOST"), /127\.0\.0\.1.*flag/);
+    assert.match(await line("ADMIN_PASSWORD"), /environment/);
+    assert.match(await line("KEEP_ALIVE_MS").catch(() => line("LOG_LEVEL")), /default/);
+    assert.ok(!(await page.content()).includes(server.password));
+    clean();
+  }],
+
+  ["the built-in password is warned of", async () => {
+    const { page, clean } = await start("models", { server: { variables: {} } });
+    await until("the warning", async () => /ADMIN_PASSWORD/.test(await page.locator("#banners").textContent()));
+    clean();
+  }],
+
+  ["three languages: by the browser's wish, and by the switch, with nothing lost", async () => {
+    const words = { "zh-TW": ["模型", "試用", "活動", "帳戶", "設定"], "zh-CN": ["模型", "试用", "活动", "账户", "设置"], "en-US": ["Models", "Try it", "Activity", "Account", "Settings"] };
+    for (const [locale, tabs] of Object.entries(words)) {
+      const { page, clean, close } = await start("models", { context: { locale } });
+      assert.deepEqual(await page.locator("#tabs a").allTextContents(), tabs);
+      clean();
+      await close();
+    }
+    const { page, clean } = await start("models");
+    await page.locator("#list .row[data-bot] .open").first().click();
+    await page.locator("#mapping").fill("kept");
+    await page.locator("#language").selectOption("zh-TW");
+    await page.locator(".savebar", { hasText: "未儲存" }).waitFor();
+    assert.equal(await page.evaluate(() => document.documentElement.lang), "zh-TW");
+    await page.locator("#undo-all").click();
+    await page.reload();
+    assert.equal(await page.locator("#tabs a").last().textContent(), "設定");
+    clean();
+  }],
+
+  ["two themes: by the system, and by the switch", async () => {
+    const paper = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const { server, page, clean } = await start("models");
+    const light = await paper(page);
+    await page.locator("#theme").selectOption("dark");
+    const dark = await paper(page);
+    assert.notEqual(light, dark);
+    await page.reload();
+    await page.locator("#theme").waitFor();
+    assert.equal(await paper(page), dark);
+    const other = await open(server, { context: { colorScheme: "dark" } });
+    await other.go();
+    assert.equal(await paper(other.page), dark);
+    clean();
+  }],
+
+  ["a phone of 360 pixels: nothing sticks out, and a model can be changed", async () => {
+    const { page, go, clean } = await start("models", { context: { viewport: { width: 360, height: 740 }, hasTouch: true } });
+    for (const tab of TABS) {
+      await go(tab);
+      await page.locator(`.tab.${tab} h1`).waitFor({ state: "attached" });
+      const sticks = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(sticks <= 0, `${tab} sticks out by ${sticks}`);
+    }
+    await go("models");
+    await page.locator('.row[data-bot="demo-echo"] .open').tap();
+    await page.locator("#mapping").fill("small");
+    await page.locator("#save").tap();
+    await page.locator(".savebar").waitFor({ state: "hidden" });
+    await page.locator("#panel").getByRole("button", { name: "Close" }).tap();
+    assert.equal(await page.locator('.row[data-bot="demo-echo"] .open b').textContent(), "small");
+    clean();
+  }],
+
+  ["screen readers: no fault that axe knows, in either theme", async () => {
+    const server = await serve({ flags: ["--poe-base-url", await listing(30)] });
+    for (const colorScheme of ["light", "dark"]) {
+      // axe itself is put in past the page's own rules about scripts
+      const { page, go, close } = await open(server, { context: { colorScheme, bypassCSP: true } });
+      for (const tab of TABS) {
+        await go(tab);
+        await page.locator(`.tab.${tab} h1`).waitFor({ state: "attached" });
+        if (tab === "models") await page.locator("#list .open").first().click();
+        await page.addScriptTag({ path: axe });
+        const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+        assert.deepEqual(violations.map(({ id, nodes }) => [tab, colorScheme, id, nodes.slice(0, 3).map((node) => node.html.slice(0, 120) + (node.any[0]?.message ?? ""))]), []);
+      }
+      await close();
+    }
+  }],
+];
