@@ -17,9 +17,18 @@ pub fn date(days: u64) -> String {
 
 /// `2026-11-23T05:58:40.123Z` for a time since 1970.
 pub fn timestamp(time: Duration) -> String {
-    let (days, seconds) = (time.as_secs() / SECONDS_A_DAY, time.as_secs() % SECONDS_A_DAY);
+    format!("{}.{:03}Z", date_and_time(time.as_secs()), time.subsec_millis())
+}
+
+/// `2026-11-23T05:58:40Z` for so many seconds since 1970.
+pub fn rfc3339(seconds: u64) -> String {
+    date_and_time(seconds) + "Z"
+}
+
+fn date_and_time(seconds: u64) -> String {
+    let (days, seconds) = (seconds / SECONDS_A_DAY, seconds % SECONDS_A_DAY);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{}T{hour:02}:{minute:02}:{second:02}.{:03}Z", date(days), time.subsec_millis())
+    format!("{}T{hour:02}:{minute:02}:{second:02}", date(days))
 }
 
 /// Year, month and day of so many days since 1970. Years are counted from March, so that the leap day is the last of
@@ -57,6 +66,7 @@ mod tests {
         ];
         for (days, expected) in cases {
             assert_eq!(date(days), expected);
+            assert_eq!(rfc3339(days * SECONDS_A_DAY + 3661), format!("{expected}T01:01:01Z"));
         }
         assert_eq!(timestamp(Duration::from_millis(1_795_413_520_007)), "2026-11-23T05:58:40.007Z");
     }

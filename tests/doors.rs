@@ -183,7 +183,7 @@ fn usage_of_streams_is_written_down() {
         "prompt_tokens={} completion_tokens={}",
         usage["prompt_tokens"], usage["completion_tokens"]
     ));
-    assert!(line.contains("route=native") && line.contains("model=demo-door "), "{line}");
+    assert!(line.contains("route=native") && line.contains("model=\"demo-door\" "), "{line}");
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_stream_that_breaks_off_ends_with_an_error() {
         assert_eq!(wire.ask(&chat(&question("demo-door", "and on"))).status, 200, "{bot}");
         let whole = house.chat(&question(bot, "x"));
         assert_eq!((whole.status, whole.error("code").as_str()), (502, "upstream_error"), "{bot}");
-        house.wait_for_line(&format!("model={bot} bot={bot} route=native status=200"));
+        house.wait_for_line(&format!("model=\"{bot}\" route=native status=200"));
     }
 }
 

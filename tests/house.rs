@@ -16,7 +16,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("journal", &["clock", "settings"]),
     ("exchange", &["error"]),
-    ("dialect", &["exchange", "error"]),
+    ("dialect", &["exchange", "clock", "error"]),
     ("store", &["error"]),
     ("poe", &["exchange", "ids", "error"]),
     ("attach", &["exchange", "poe", "store", "error"]),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 
 /// What is known of a model.
@@ -246,21 +247,6 @@ pub fn anthropic_one(model: &Model<'_>) -> Vec<u8> {
     written(&model.anthropic())
 }
 
-/// `2025-12-08T20:15:00Z` for seconds since 1970, by Howard Hinnant's `civil_from_days`.
-fn rfc3339(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let days = days + 719_468; // since the first of March of the year 0
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = year + era * 400 + next;
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,20 +323,5 @@ mod tests {
                 "max_input_tokens": 400_000, "max_tokens": 128_000})
         );
         assert_eq!(value(&anthropic_one(&Model { is_renamed: true, ..model }))["display_name"], "gpt");
-    }
-
-    #[test]
-    fn days_are_counted_as_the_calendar_does() {
-        let cases = [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (951_868_799, "2000-02-29T23:59:59Z"),
-            (1_709_251_200, "2024-03-01T00:00:00Z"),
-            (1_735_689_599, "2024-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ];
-        for (seconds, expected) in cases {
-            assert_eq!(rfc3339(seconds), expected);
-        }
     }
 }

@@ -30,6 +30,10 @@ const fn openai(path: &'static [&'static str], sentence: &'static str) -> Unserv
     Unserved { path, dialect: Dialect::OpenAi, kind: Kind::NotFound, sentence }
 }
 
+const fn anthropic(path: &'static [&'static str], sentence: &'static str) -> Unserved {
+    Unserved { path, dialect: Dialect::Anthropic, kind: Kind::NotFound, sentence }
+}
+
 const fn ollama(path: &'static [&'static str], kind: Kind, sentence: &'static str) -> Unserved {
     Unserved { path, dialect: Dialect::Ollama, kind, sentence }
 }
@@ -94,11 +98,11 @@ const TABLE: &[Unserved] = &[
     openai(&["containers"], CHATS_ONLY),
     openai(&["evals"], CHATS_ONLY),
     openai(&["organization"], CHATS_ONLY),
-    openai(
+    anthropic(
         &["messages", "batches"],
         "batches are not served here: send the messages one by one to /v1/messages",
     ),
-    openai(&["complete"], "Anthropic's Text Completions are not served here: use /v1/messages"),
+    anthropic(&["complete"], "Anthropic's Text Completions are not served here: use /v1/messages"),
     ollama(&["api", "embed"], Kind::NotFound, EMBEDDINGS),
     ollama(&["api", "embeddings"], Kind::NotFound, EMBEDDINGS),
     ollama(&["api", "pull"], Kind::NotImplemented, MODELS),
@@ -119,9 +123,10 @@ mod tests {
             let parts: Vec<&str> = path.split('/').collect();
             find(&parts).map(|found| found.dialect)
         };
-        for path in ["embeddings", "files/file-1/content", "fine_tuning/jobs", "messages/batches/b/results"] {
+        for path in ["embeddings", "files/file-1/content", "fine_tuning/jobs"] {
             assert_eq!(dialect(path), Some(Dialect::OpenAi), "{path}");
         }
+        assert_eq!(dialect("messages/batches/b/results"), Some(Dialect::Anthropic));
         assert_eq!(dialect("api/blobs/sha256:1"), Some(Dialect::Ollama));
         for path in ["chat/completions", "messages", "images", "models/files", "api/models", "embeddings2"] {
             assert_eq!(dialect(path), None, "{path}");

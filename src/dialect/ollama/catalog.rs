@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::clock::rfc3339;
+
 /// The version of Ollama whose API this is; programs ask for it before they speak.
 pub const VERSION: &str = "0.12.6";
 
@@ -95,37 +97,9 @@ fn digest(name: &str) -> String {
     (0..4).map(|seed| format!("{:016x}", hash(seed))).collect()
 }
 
-/// `2026-01-31T12:00:00Z` for seconds since 1970, by Hinnant's algorithm for the civil calendar.
-pub fn rfc3339(seconds: u64) -> String {
-    let (days, time) = ((seconds / 86_400).min(2_900_000), seconds % 86_400);
-    let days = days + 719_468; // since 1 March of the year 0
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153; // from March on
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", time / 3600, time / 60 % 60, time % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_civil() {
-        for (seconds, time) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_765_227_300, "2025-12-08T20:55:00Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(seconds), time);
-        }
-        assert_eq!(rfc3339(u64::MAX).len(), "9909-00-00T00:00:00Z".len());
-    }
 
     #[test]
     fn names_lose_their_tag() {

@@ -14,6 +14,7 @@ pub use request::decode_show;
 pub use stream::Encoder;
 
 use super::{Question, Stamp};
+use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 
 /// Which of Ollama's two ways to ask an answer belongs to.
@@ -62,7 +63,7 @@ pub fn decode_generate(body: &[u8], stamp: &Stamp<'_>, clock: fn() -> Instant) -
 fn question(way: Way, asked: request::Asked, stamp: &Stamp<'_>, clock: fn() -> Instant) -> Question {
     let meta = Meta {
         model: asked.model,
-        created: catalog::rfc3339(stamp.now),
+        created: rfc3339(stamp.now),
         way,
         shows_thought: asked.shows_thought,
         errand: asked.errand,
