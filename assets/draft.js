@@ -1,7 +1,7 @@
 // What models.yaml says, what is to become of it, and the difference. Pure: no page, no server.
 
 const DEFAULTS = {
-  mapping: null, enable: true, replace_response: false, tools: 'auto', parameters: {}, description: null, aliases: [], reasoning: null,
+  mapping: null, enable: true, replace_response: false, tools: 'auto', parameters: {}, description: null, aliases: [], reasoning: null, route: null,
 };
 export const FIELDS = Object.keys(DEFAULTS);
 

@@ -147,6 +147,8 @@ requests|requests|請求|请求
 request|Request|請求|请求
 retry|Try again|重試|重试
 route|Route|路徑|路由
+routeWay|Way to Poe|連線 Poe 的方式|连接 Poe 的方式
+routeBot|bot protocol|bot 協議|bot 协议
 running|running|進行中|进行中
 runningNow|{n} running|{n} 個進行中|{n} 个进行中
 save|Save|儲存|保存

@@ -32,6 +32,8 @@ export function panel(row, draft, set, act) {
         on: { input: ({ target }) => set('aliases', target.value.split(',').map((name) => name.trim()).filter(Boolean)) } }), t('aliasesHint')),
       field(t('description'), h('input', { type: 'text', value: get('description') ?? '', on: { input: ({ target }) => text('description', target.value) } })),
       field(t('toolsWay'), select([['auto', t('toolsAuto')], ['native', t('toolsNative')], ['prompt', t('toolsPrompt')]], get('tools'), (value) => set('tools', value))),
+      field(t('routeWay'), select([['', t('byServer')], ['bot', t('routeBot')], ['auto', t('toolsAuto')], ['native', t('toolsNative')]], get('route') ?? '',
+        (value) => set('route', value || null))),
       field(t('suffixes'), select([['', t('byServer')], ['true', t('on')], ['false', t('off')]], String(get('reasoning') ?? ''),
         (value) => set('reasoning', value === '' ? null : value === 'true')), t('suffixesHint', { name: row.name })),
       h('div.inline', h('span', t('replace'), h('small.hint', t('replaceHint'))),

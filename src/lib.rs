@@ -10,7 +10,8 @@
 //! | [`store`] | the cellar | what outlives a request |
 //! | [`demo`] | beside the house | an embedded Poe, for a first try and for the tests |
 //!
-//! [`journal`] writes the log. [`settings`] are read once at the start, [`app`] is what all requests share, and every failure is an
+//! [`attach`] brings files to Poe, [`ids`] and [`clock`] make ids and dates, [`journal`] writes the log. [`settings`] are read
+//! once at the start, [`app`] is what all requests share, and every failure is an
 //! [`error::Error`]. Which module may know which is written down, and enforced, in `tests/house.rs`.
 
 pub mod app;

@@ -238,7 +238,7 @@ pub fn parse(
 /// The text of `--help`.
 pub fn help() -> String {
     let mut text = String::from(
-        "poe2openai: use any Poe bot from any program that speaks OpenAI's API\n\n\
+        "poe2openai: use any Poe bot from any program that speaks OpenAI's or Anthropic's API\n\n\
          Usage: poe2openai [COMMAND] [FLAGS]\n\n\
          Commands:\n  \
            serve        run the server (the default)\n  \

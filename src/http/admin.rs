@@ -13,7 +13,7 @@ pub use activity::uploads;
 
 use std::io;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -21,15 +21,19 @@ use base64::prelude::BASE64_STANDARD;
 use super::connection::Call;
 use super::head::Head;
 use super::record::Record;
+use super::relay::watch_client;
 use super::router::{error_answer, is_local, refuse, send};
 use super::{pages, relay};
 use crate::app::{App, Lock};
 use crate::dialect::chat;
 use crate::error::{Error, Kind, Result};
+use crate::poe::pause;
 use crate::store::tries::Verdict;
 
 const CHALLENGE: &str = "Basic realm=\"poe2openai\", charset=\"UTF-8\"";
 const METHODS: &str = "GET, HEAD, POST";
+/// A guesser that does not heed a 429 gets it late, so that guesses cost time however they are sent.
+const SLOW: Duration = Duration::from_millis(400);
 /// What a proxy on this machine adds: then the request is not this machine's, whatever its `Host` says.
 const SIGNS_OF_A_PROXY: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 /// The header with a Poe key that the page's user has typed in.
@@ -41,6 +45,9 @@ pub fn answer(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[&str]
     record.is_routine = call.head().method != "POST";
     if let Err(error) = enter(app, call) {
         record.fault = Some(error.message.clone());
+        if error.kind == Kind::RateLimited && pause(SLOW, &watch_client(call)).is_err() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let answer = error_answer(record.dialect, &error);
         let answer = match error.kind {
             Kind::Unauthorized => answer.header("WWW-Authenticate", CHALLENGE),

@@ -23,6 +23,7 @@ mod record;
 mod relay;
 mod responses;
 mod router;
+mod routes;
 mod seats;
 mod state;
 mod unserved;
