@@ -113,6 +113,17 @@ export async function listing(count) {
   return `http://127.0.0.1:${poe.address().port}`;
 }
 
+/** A web page of somebody else's, on another port. */
+export async function foreign(html) {
+  const site = http.createServer((request, response) => {
+    response.writeHead(200, { "content-type": "text/html" });
+    response.end(html);
+  });
+  await new Promise((resolve) => site.listen(0, "127.0.0.1", resolve));
+  closing.push(() => new Promise((resolve) => { site.close(resolve); site.closeAllConnections(); }));
+  return `http://127.0.0.1:${site.address().port}`;
+}
+
 let browser = null;
 
 /** A browser window on a server. `faults` holds what the console complained of, `strangers` requests to other hosts. */

@@ -1,6 +1,6 @@
 // Try it, activity, account, settings, and how the page looks and sounds.
 
-import { assert, axe, demoOf, listing, open, queriesOf, serve, until } from "./house.mjs";
+import { assert, axe, demoOf, foreign, listing, open, queriesOf, serve, until } from "./house.mjs";
 
 const TABS = ["models", "try", "activity", "account", "settings"];
 // one red pixel
@@ -219,6 +219,34 @@ export const stories = [
     await page.reload();
     assert.equal(await page.locator("#tabs a").last().textContent(), "設定");
     clean();
+  }],
+
+  ["a page on another port changes nothing, though the browser knows the password", async () => {
+    const { server, page, context } = await start("models");
+    const url = `${server.url}/api/admin/config`;
+    const before = await server.get("/api/admin/config");
+    const change = JSON.stringify({ enable: true, models: { "demo-echo": { enable: false } } });
+    const site = await foreign(`<form method=post enctype=text/plain action="${url}"><input name='${change.slice(0, -1)},"x":"' value='"}'></form>`);
+    await context.route(`${site}/**`, (route) => route.continue());
+    await page.goto(site);
+    const outcomes = await page.evaluate(async ([url, body]) => {
+      const ways = [
+        { mode: "no-cors", headers: { "content-type": "text/plain" } },
+        { mode: "cors", headers: { "content-type": "text/plain" } },
+        { mode: "cors", headers: { "content-type": "application/json" } },
+      ];
+      const told = [];
+      for (const way of ways) {
+        told.push(await fetch(url, { method: "POST", credentials: "include", body, ...way }).then((answer) => answer.type, () => "refused"));
+      }
+      told.push(await fetch(url, { credentials: "include" }).then(() => "read", () => "refused"));
+      return told;
+    }, [url, change]);
+    assert.deepEqual(outcomes, ["opaque", "refused", "refused", "refused"]);
+    const sent = page.waitForResponse(url);
+    await page.evaluate(() => document.forms[0].submit());
+    assert.equal((await sent).status(), 403);
+    assert.deepEqual(await server.get("/api/admin/config"), before);
   }],
 
   ["two themes: by the system, and by the switch", async () => {
