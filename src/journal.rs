@@ -103,9 +103,9 @@ fn print(mut line: String) {
 fn line(record: &Record<'_>, format: LogFormat, time: Duration) -> String {
     match format {
         LogFormat::Text => {
-            let mut line = format!("{} [{}] {}", clock::timestamp(time), record.level(), record.args());
-            // what comes from outside cannot begin a line of its own
-            line = line.replace(['\n', '\r'], " ");
+            let line = format!("{} [{}] {}", clock::timestamp(time), record.level(), record.args());
+            // what comes from outside begins no line of its own, and tells a terminal nothing
+            let mut line = line.replace(char::is_control, " ");
             let _ = record.key_values().visit(&mut Words(&mut line));
             line
         }

@@ -133,6 +133,43 @@ fn every_answer_is_locked_down() {
 }
 
 #[test]
+fn what_cannot_be_read_opens_nothing() {
+    let house = House::demo(&[]);
+    let ask = |head: &[u8]| {
+        let mut wire = house.wire();
+        wire.send(
+            [
+                head,
+                known().as_bytes(),
+                b"Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"on\":false}",
+            ]
+            .concat(),
+        );
+        wire.answer().status
+    };
+    let post = "POST /api/admin/inspection HTTP/1.1\r\n";
+    let mut headers: Vec<(Vec<u8>, u16)> =
+        vec![(b"Host: localhost\r\n".to_vec(), 200), (b"Host: \xff\r\n".to_vec(), 403)];
+    for header in [
+        &b"X-Forwarded-For: \xff, 203.0.113.9"[..],
+        b"Via: \xff",
+        b"X-Forwarded-Host: example.com",
+        b"CF-Connecting-IP: 203.0.113.9",
+        b"Origin: http://\xff",
+        b"Origin: http://localhost\r\nOrigin: http://evil.example",
+        b"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site",
+    ] {
+        headers.push(([b"Host: localhost\r\n", header, b"\r\n"].concat(), 403));
+    }
+    for (header, status) in headers {
+        let shown = String::from_utf8_lossy(&header).into_owned();
+        assert_eq!(ask(&[post.as_bytes(), &header].concat()), status, "{shown}");
+    }
+    // a proxy that adds nothing and speaks as nginx does
+    assert_eq!(ask(b"POST /api/admin/inspection HTTP/1.0\r\nHost: localhost\r\n"), 403);
+}
+
+#[test]
 fn the_built_in_password_works_on_this_machine_only() {
     let house = House::demo(&["--host", "0.0.0.0"]);
     house.wait_for_line("set ADMIN_PASSWORD to open it elsewhere");

@@ -102,6 +102,33 @@ fn every_answer_and_its_line_in_the_log_carry_the_requests_id() {
 }
 
 #[test]
+fn what_still_arrives_can_be_stopped() {
+    let house = House::demo(&[]);
+    let mut wire = house.wire();
+    wire.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer demo\r\nX-Request-Id: slow\r\nContent-Length: 99\r\n\r\n{");
+    eventually(PATIENCE, "it runs", || Some(running(&house, "slow")));
+    assert_eq!(post(&house, "/api/admin/activity/stop", &json!({"id": "slow"})), json!({"stopped": true}));
+    let (answer, took) = timed(|| wire.answer());
+    assert_eq!((answer.status, answer.error("code").as_str()), (403, "stopped"));
+    assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn what_clients_send_is_not_written_down_with_their_errors() {
+    let house = House::demo(&[]);
+    let text = "private ".repeat(100_000);
+    let answer = house.ask(&chat(&["X-Request-Id: wrong"], &json!({"model": "demo-echo", "messages": text})));
+    assert_eq!((answer.status, answer.error("param").as_str()), (400, "messages"));
+    assert!(answer.error("message").contains("expected") && !answer.text().contains("private"));
+    let role = json!({"model": text, "messages": [{"role": text, "content": "x"}]});
+    assert_eq!(house.ask(&chat(&["X-Request-Id: long"], &role)).status, 400);
+    for id in ["wrong", "long"] {
+        assert!(ended(&house, id).to_string().len() < 2500, "{id}");
+        assert!(house.wait_for_line(&format!("id={id}")).len() < 2500, "{id}");
+    }
+}
+
+#[test]
 fn what_runs_is_seen_and_can_be_stopped() {
     let poe = Poe::start();
     let house = House::before(&poe, &[]);

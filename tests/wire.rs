@@ -123,7 +123,7 @@ fn a_body_may_come_in_chunks() {
 fn heads_have_no_body() {
     let house = House::demo(&[]);
     let mut wire = house.wire();
-    for path in ["/", "/health", "/v1/models", "/nowhere", "/v1/chat/completions"] {
+    for path in ["/", "/health", "/v1/models", "/nowhere"] {
         let full = wire.ask(&get(path));
         let bare = wire.ask(&get(path).replacen("GET", "HEAD", 1));
         assert_eq!(full.status, bare.status, "{path}");
@@ -132,6 +132,8 @@ fn heads_have_no_body() {
             assert_eq!(bare.header("content-length"), full.header("content-length"), "{path}");
         }
     }
+    let looked = wire.ask("HEAD /v1/messages HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!((looked.status, looked.header("Allow")), (200, Some("POST, HEAD, OPTIONS")));
     let home = wire.ask(&get("/"));
     assert!(home.text().contains("poe2openai") && home.text().contains(env!("CARGO_PKG_VERSION")));
 }
@@ -174,8 +176,8 @@ fn unknown_paths_and_methods_are_told_apart() {
     let answer = wire.ask(&post("/v1/nowhere", &[], "{}"));
     assert_eq!((answer.status, answer.error("type").as_str()), (404, "invalid_request_error"));
     for (method, path, allow) in [
-        ("GET", "/v1/chat/completions", "POST, OPTIONS"),
-        ("DELETE", "/v1/chat/completions", "POST, OPTIONS"),
+        ("GET", "/v1/chat/completions", "POST, HEAD, OPTIONS"),
+        ("DELETE", "/v1/chat/completions", "POST, HEAD, OPTIONS"),
         ("POST", "/v1/models", "GET, HEAD, OPTIONS"),
         ("PUT", "/health", "GET, HEAD, OPTIONS"),
     ] {

@@ -25,7 +25,7 @@ pub fn read_value<'de, T: Deserialize<'de>>(path: &str, value: &'de Value) -> Re
             inside if inside.starts_with('[') => format!("{path}{inside}"),
             inside => format!("{path}.{inside}"),
         };
-        let message = format!("{param}: {}", error.into_inner());
+        let message = format!("{param}: {}", without_value(&error.into_inner()));
         Error::invalid(param, message)
     })
 }
@@ -47,7 +47,39 @@ fn malformed(error: serde_path_to_error::Error<serde_json::Error>) -> Error {
         return Error::new(Kind::InvalidRequest, format!("the body is not valid JSON: {inner}"));
     }
     match path.as_str() {
-        "." => Error::new(Kind::InvalidRequest, format!("the body is not a request: {inner}")),
-        path => Error::invalid(path, format!("{path}: {inner}")),
+        "." => {
+            Error::new(Kind::InvalidRequest, format!("the body is not a request: {}", without_value(&inner)))
+        }
+        path => Error::invalid(path, format!("{path}: {}", without_value(&inner))),
+    }
+}
+
+/// What serde says without the value that it found: that may be long, and nobody else's to read.
+pub fn without_value(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let Some((found, expected)) = message.rsplit_once(", expected ") else { return message };
+    // `invalid type: string "…"`, `unknown variant `…``
+    let end = found.find(['"', '`']).unwrap_or(found.len());
+    format!("{}, expected {expected}", found[..end].trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_field_holds_is_not_repeated() {
+        #[derive(Debug, Deserialize)]
+        struct Body {
+            #[expect(dead_code, reason = "only read")]
+            list: Vec<u8>,
+        }
+        for value in ["\"private, expected \\\" words\"", "7", "{\"private\": 1}", "[\"private\"]", "true"] {
+            let body = format!("{{\"list\": {value}}}");
+            let error = read::<Body>(body.as_bytes()).unwrap_err();
+            assert!(!error.message.contains("private"), "{error}");
+            assert!(error.message.contains("expected"), "{error}");
+            assert!(error.param.unwrap().starts_with("list"));
+        }
     }
 }

@@ -35,7 +35,7 @@ const METHODS: &str = "GET, HEAD, POST";
 /// A guesser that does not heed a 429 gets it late, so that guesses cost time however they are sent.
 const SLOW: Duration = Duration::from_millis(400);
 /// What a proxy on this machine adds: then the request is not this machine's, whatever its `Host` says.
-const SIGNS_OF_A_PROXY: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const SIGNS_OF_A_PROXY: [&str; 5] = ["forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip"];
 /// The header with a Poe key that the page's user has typed in.
 const TYPED_KEY: &str = "x-poe-key";
 
@@ -135,8 +135,11 @@ fn enter(app: &App, call: &Call<'_>) -> Result<()> {
 
 fn is_this_machine(address: Option<IpAddr>, head: &Head) -> bool {
     let is_loopback = address.is_some_and(|address| address.to_canonical().is_loopback());
+    let is_a_proxys = |name: &str| SIGNS_OF_A_PROXY.contains(&name) || name.starts_with("x-forwarded-");
+    // nginx speaks HTTP/1.0 to what is behind it unless told otherwise; browsers have not for decades
+    let is_proxied = !head.is_http11 || head.has(is_a_proxys);
     // a name that leads here but is not this machine's own is a page's trick (DNS rebinding), or a proxy's
-    is_loopback && is_local(head) && SIGNS_OF_A_PROXY.iter().all(|name| head.header(name).is_none())
+    is_loopback && is_local(head) && !is_proxied
 }
 
 /// Whether user name and password fit. A request that shows none is no try: browsers ask like that first.
@@ -173,13 +176,14 @@ fn credentials(encoded: &str) -> Option<(String, String)> {
 /// Browsers add the password to whatever any page sends here. What they say of that page cannot be forged by it;
 /// programs say nothing of the kind and may pass.
 fn check_origin(head: &Head) -> Result<()> {
-    let is_ours = match (head.header("sec-fetch-site"), head.header("origin")) {
-        (Some(site), _) => site == "same-origin" || site == "none",
-        (None, Some(origin)) => {
+    let is_ours = match (head.sole("sec-fetch-site"), head.sole("origin")) {
+        (Ok(Some(site)), Ok(_)) => site == "same-origin" || site == "none",
+        (Ok(None), Ok(Some(origin))) => {
             let host = origin.split_once("://").map_or("", |(_, host)| host);
             head.header("host").is_some_and(|own| own.eq_ignore_ascii_case(host))
         }
-        (None, None) => true,
+        (Ok(None), Ok(None)) => true,
+        (Err(_), _) | (_, Err(_)) => false,
     };
     match is_ours {
         true => Ok(()),

@@ -6,7 +6,6 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::answer::{Answer, Audience, Common};
 use super::body::{self, Decoder};
 use super::event_stream::{EventStream, Sent};
+use super::halt::Halt;
 use super::head::{self, Framing, Head};
 use super::listener::Limits;
 use super::seats::{Going, Phase, Seat, Seats, Stop};
@@ -55,6 +55,11 @@ impl Client {
     }
 }
 
+/// Why a request ended that the operator stopped.
+pub fn stopped() -> Error {
+    Error::new(Kind::Stopped, "the operator of this server stopped the request")
+}
+
 /// One request and the means to answer it.
 pub struct Call<'c> {
     head: Head,
@@ -63,7 +68,7 @@ pub struct Call<'c> {
     sent: Rc<Cell<Sent>>,
     close: bool,
     common: Common,
-    halt: Arc<AtomicBool>,
+    halt: Arc<Halt>,
 }
 
 /// How much of a request's body has been taken from the wire.
@@ -95,8 +100,8 @@ impl Call<'_> {
         self.common.audience = Audience::Operator;
     }
 
-    /// Ends the answer when set, by any thread: whoever waits for something should look at it.
-    pub fn halt(&self) -> &Arc<AtomicBool> {
+    /// By which any thread can end this request.
+    pub fn halt(&self) -> &Arc<Halt> {
         &self.halt
     }
 
@@ -130,6 +135,7 @@ impl Call<'_> {
             if self.wire.inbox.is_empty() {
                 let deadline = body::deadline(start, self.wire.limits.body_timeout, decoder.received());
                 match self.wire.read(deadline) {
+                    Ok(0) if self.halt.is_wanted() => return Err(stopped()),
                     Ok(0) if self.wire.seat.is_evicted() => return Err(self.wire.told_to_leave()),
                     Ok(0) => return Err(body::broken(&io::ErrorKind::UnexpectedEof.into())),
                     Ok(_) => {}
@@ -315,6 +321,7 @@ impl Wire {
     fn answer(&mut self, head: Head, handler: &dyn Handler) -> After {
         let sent = Rc::new(Cell::new(Sent::Nothing));
         let close = !head.keeps_alive() || self.stop.going() != Going::On;
+        let halt = Halt::new(&self.seat);
         let mut call = Call {
             head,
             wire: self,
@@ -322,7 +329,7 @@ impl Wire {
             sent: Rc::clone(&sent),
             close,
             common: Common::default(),
-            halt: Arc::default(),
+            halt,
         };
         // a handler that panics leaves nothing behind but this connection, which is closed
         let outcome = catch_unwind(AssertUnwindSafe(|| handler.answer(&mut call)));

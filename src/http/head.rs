@@ -45,6 +45,25 @@ impl Head {
         (!values.is_empty()).then(|| values.join(","))
     }
 
+    /// Whether there is a header whose name, in lower case, `fits`.
+    pub fn has(&self, fits: impl Fn(&str) -> bool) -> bool {
+        self.headers.iter().any(|(name, _)| fits(&name.to_ascii_lowercase()))
+    }
+
+    /// The value of a header that decides who is let in: `None` if it is absent, and an error if there are several or
+    /// it cannot be read. [`Head::header`] would take those for absent, or for the first.
+    pub fn sole(&self, name: &str) -> Result<Option<&str>> {
+        let mut values = self.values(name);
+        let unclear = |_| Error::new(Kind::InvalidRequest, format!("the header {name} cannot be read"));
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => std::str::from_utf8(value).map(Some).map_err(unclear),
+            (Some(_), Some(_)) => {
+                Err(Error::new(Kind::InvalidRequest, format!("the header {name} comes twice")))
+            }
+        }
+    }
+
     fn values<'h, 'n>(&'h self, name: &'n str) -> impl Iterator<Item = &'h [u8]> + use<'h, 'n> {
         let same = move |field: &&(String, Vec<u8>)| field.0.eq_ignore_ascii_case(name);
         self.headers.iter().filter(same).map(|field| field.1.as_slice())

@@ -9,6 +9,7 @@ mod body;
 mod catalog;
 mod connection;
 mod event_stream;
+mod halt;
 mod head;
 mod listener;
 mod metrics;

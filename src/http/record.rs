@@ -18,6 +18,8 @@ use crate::store::metrics::Done;
 pub const NO_ENDPOINT: &str = "other";
 /// The most letters that are kept of what a client calls itself, its path or its model.
 const MAX_NAME: usize = 200;
+/// How much of an error is written down, in letters.
+const MAX_FAULT: usize = 500;
 
 /// The notes on one request.
 pub struct Record {
@@ -101,7 +103,10 @@ impl Record {
             ..Notes::default()
         };
         self.tell(&mut notes);
-        self.running = Some(app.activity.begin(notes, Arc::clone(call.halt())));
+        self.running = Some({
+            let halt = Arc::clone(call.halt());
+            app.activity.begin(notes, Box::new(move || halt.stop()))
+        });
     }
 
     /// What is known by now is there to be seen.
@@ -212,14 +217,16 @@ impl Record {
         notes.prompt_tokens = self.usage.map(|usage| usage.prompt);
         notes.completion_tokens = self.usage.map(|usage| usage.completion);
         notes.reasoning_tokens = self.usage.map(|usage| usage.reasoning);
-        notes.error.clone_from(&self.fault);
+        notes.error = self.fault.as_deref().map(shortened);
     }
 
     /// Writes the line.
     fn log(&self, duration: Duration) {
         let mut pairs: Vec<(&str, Value<'_>)> =
             vec![("method", Value::from(self.method.as_str())), ("path", Value::from(self.path.as_str()))];
-        let texts = [("model", self.model.as_deref()), ("route", self.route)];
+        let [model, bot] = [&self.model, &self.bot].map(|name| name.as_deref().map(cut));
+        let fault = self.fault.as_deref().map(shortened);
+        let texts = [("model", model.as_deref()), ("route", self.route)];
         pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text?)))));
         pairs.push(("status", Value::from(self.status)));
         pairs.push(("first_ms", Value::from(millis(self.first_byte.unwrap_or(duration)))));
@@ -235,8 +242,8 @@ impl Record {
             pairs.push(("stream", Value::from(self.stream)));
         }
         let texts = [
-            ("error", self.fault.as_deref()),
-            ("bot", self.bot.as_deref()),
+            ("error", fault.as_deref()),
+            ("bot", bot.as_deref()),
             ("id", Some(self.id.as_str())),
             ("client", Some(self.client.as_str())),
         ];
@@ -253,6 +260,14 @@ impl Record {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An error as it is written down: what it quotes may be long.
+fn shortened(fault: &str) -> String {
+    match fault.char_indices().nth(MAX_FAULT) {
+        Some((end, _)) => format!("{}\u{2026}", &fault[..end]),
+        None => fault.to_owned(),
+    }
 }
 
 fn cut(text: &str) -> String {

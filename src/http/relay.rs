@@ -13,7 +13,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::answer::Answer;
-use super::connection::Call;
+use super::connection::{Call, stopped};
 use super::native::{Native, Outcome};
 use super::order::{Manner, Order};
 use super::outlet::Outlet;
@@ -352,8 +352,8 @@ pub fn watch_client(call: &Call<'_>) -> Watch {
         if client.is_gone() {
             return Err(Error::new(Kind::ClientGone, "the client has left"));
         }
-        if halt.load(Ordering::Relaxed) {
-            return Err(Error::new(Kind::Stopped, "the operator of this server stopped the request"));
+        if halt.is_wanted() {
+            return Err(stopped());
         }
         match stop.going() {
             Going::Ending => Err(Error::new(Kind::Overloaded, "the server is shutting down")),

@@ -196,7 +196,7 @@ impl Route {
     pub fn allow(&self) -> &'static str {
         match self {
             Route::Response(_) => "GET, HEAD, DELETE, OPTIONS",
-            _ if self.method() == "POST" => "POST, OPTIONS",
+            _ if self.method() == "POST" => "POST, HEAD, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }

@@ -57,6 +57,13 @@ impl Seat {
         true
     }
 
+    /// Wakes whoever reads a request's body: nothing more of it comes.
+    pub fn stop_receiving(&self) {
+        if lock(&self.phase).0 == Phase::Receiving {
+            let _ = self.socket.shutdown(Shutdown::Read);
+        }
+    }
+
     /// All places of the house.
     pub fn seats(&self) -> &Seats {
         &self.seats

@@ -1,6 +1,7 @@
 //! Pictures and sound: a bot's whole answer is asked for, and what it made is taken out of it.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
 use super::answer::Answer;
@@ -21,6 +22,12 @@ const MOST_PICTURES: usize = 32;
 const AT_ONCE: usize = 4;
 /// How much of a bot's words an error repeats, in characters.
 const MOST_WORDS: usize = 1000;
+/// What stands before them.
+const SAID: &str = ", it said: ";
+/// The most bytes that all pictures of one answer may have together.
+const MOST_BYTES: usize = 64 << 20;
+const TOO_MUCH: &str =
+    "the pictures are larger than 64 MiB together: ask for fewer, or for `response_format` `url`";
 
 /// `POST /v1/images/generations`
 pub fn generation(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
@@ -59,9 +66,16 @@ fn pictures(
         let pictures = match painting.wanted {
             Wanted::Url => found.into_iter().map(|picture| Picture::Url(picture.url)).collect(),
             Wanted::Base64 => {
-                let fetch = |picture: Attachment, watch: &poe::Watch| app.poe.fetch(&picture.url, watch);
-                let fetched = poe::aside(found, AT_ONCE, &watch, fetch).into_iter();
-                fetched.map(|one| Ok(Picture::Bytes(one?.bytes))).collect::<Result<Vec<_>>>()?
+                let total = AtomicUsize::new(0);
+                let fetch = |picture: Attachment, watch: &poe::Watch| {
+                    let fetched = app.poe.fetch(&picture.url, watch)?;
+                    let sum = total.fetch_add(fetched.bytes.len(), Ordering::Relaxed) + fetched.bytes.len();
+                    match sum <= MOST_BYTES {
+                        true => Ok(Picture::Bytes(fetched.bytes)),
+                        false => Err(Error::new(Kind::Upstream, TOO_MUCH)),
+                    }
+                };
+                poe::aside(found, AT_ONCE, &watch, fetch).into_iter().collect::<Result<Vec<_>>>()?
             }
         };
         let now = UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs());
@@ -69,7 +83,7 @@ fn pictures(
     });
     match answer {
         Ok(answer) => send(call, record, Answer::json(200, answer)),
-        Err(error) => refuse(call, record, &error),
+        Err(error) => refuse_works(call, record, &error),
     }
 }
 
@@ -90,8 +104,15 @@ pub fn speech(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result
     });
     match sound {
         Ok((content_type, bytes)) => send(call, record, Answer::bytes(200, &content_type, bytes)),
-        Err(error) => refuse(call, record, &error),
+        Err(error) => refuse_works(call, record, &error),
     }
+}
+
+/// Tells an error. What a bot has said is for the client alone, not for the log.
+fn refuse_works(call: &mut Call<'_>, record: &mut Record, error: &Error) -> io::Result<()> {
+    let refused = refuse(call, record, error);
+    record.fault = error.message.split(SAID).next().map(str::to_owned);
+    refused
 }
 
 /// What the bot made. One that only talks is an error with its words.
@@ -103,7 +124,7 @@ fn made(reply: &Reply, kind: Work, what: &str) -> Result<Vec<Attachment>> {
     let words: String = reply.text.trim().chars().take(MOST_WORDS).collect();
     let message = match words.is_empty() {
         true => format!("the bot sent no {what}"),
-        false => format!("the bot sent no {what}, it said: {words}"),
+        false => format!("the bot sent no {what}{SAID}{words}"),
     };
     Err(Error::new(Kind::Unsupported, message).about("model"))
 }

@@ -1,6 +1,7 @@
 //! What requests did: those that run, the last that ended, sums by model. In memory only, and bounded.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ const MAX_ENDED: usize = 500;
 const MAX_INSPECTED: usize = 50;
 const MAX_MODELS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 /// The most that are reported at once.
-const MAX_REPORTED: usize = 200;
+const MAX_REPORTED: usize = MAX_ENDED;
 
 /// The status of a request whose client left: nobody's fault here.
 const CLIENT_GONE: u16 = 499;
@@ -94,14 +95,21 @@ pub struct Report {
     pub totals: Vec<Total>,
 }
 
+/// What ends a request.
+pub type Stop = Box<dyn Fn() + Send + Sync>;
+
 /// A request that runs.
-#[derive(Debug)]
 pub struct Running {
     number: u64,
     start: Instant,
     notes: Mutex<Notes>,
-    /// Ends the request when set.
-    stop: Arc<AtomicBool>,
+    stop: Stop,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -147,8 +155,8 @@ impl Default for Activity {
 }
 
 impl Activity {
-    /// A request begins. Setting `stop` ends it.
-    pub fn begin(&self, notes: Notes, stop: Arc<AtomicBool>) -> Arc<Running> {
+    /// A request begins, which `stop` ends.
+    pub fn begin(&self, notes: Notes, stop: Stop) -> Arc<Running> {
         let mut state = lock(&self.state);
         state.begun += 1;
         let number = state.begun;
@@ -190,7 +198,7 @@ impl Activity {
         let state = lock(&self.state);
         let mut found = false;
         for running in state.running.values().filter(|running| lock(&running.notes).id == id) {
-            running.stop.store(true, Ordering::Relaxed);
+            (running.stop)();
             found = true;
         }
         found
@@ -249,7 +257,9 @@ mod tests {
 
     fn begun(activity: &Activity, id: &str) -> (Arc<Running>, Arc<AtomicBool>) {
         let stop = Arc::new(AtomicBool::new(false));
-        (activity.begin(Notes { status: 0, ..notes(id, "m") }, Arc::clone(&stop)), stop)
+        let flag = Arc::clone(&stop);
+        let end: Stop = Box::new(move || flag.store(true, Ordering::Relaxed));
+        (activity.begin(Notes { status: 0, ..notes(id, "m") }, end), stop)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Errand, model_name};
 use crate::dialect::chat::OneOrMany;
 use crate::dialect::files::{OCTETS, data, data_url};
 use crate::dialect::json;
-use crate::dialect::json::within;
+use crate::dialect::json::{within, without_value};
 use crate::error::{Error, Result};
 use crate::exchange::{
     Ask, FileSource, Format, Gap, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, complete,
@@ -180,7 +180,8 @@ fn typed<T: for<'de> Deserialize<'de>>(param: &str, value: Value) -> Result<Opti
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let param = if path == "." { param.to_owned() } else { format!("{param}.{path}") };
-        Error::invalid(&param, format!("{param}: {}", error.into_inner()))
+        let message = format!("{param}: {}", without_value(&error.into_inner()));
+        Error::invalid(param, message)
     })
 }
 
