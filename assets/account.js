@@ -7,50 +7,50 @@ const [WIDE, HIGH, GAP] = [720, 150, 6];
 
 /** Bars, one for each day. */
 function chart(days) {
-  const most = Math.max(1, ...days.map((day) => day.points));
-  const step = WIDE / Math.max(days.length, 1);
-  const bars = days.map((day, at) => {
-    const height = day.points ? Math.max(2, (day.points / most) * (HIGH - 40)) : 0;
-    const x = at * step;
-    return svg('g', svg('title', `${day.date}: ${number(day.points)}`),
-      svg('rect', { x, y: 0, width: step, height: HIGH, fill: 'transparent' }),
-      svg('rect.mark', { x: x + GAP / 2, y: HIGH - 20 - height, width: Math.max(1, step - GAP), height, rx: 3 }),
-      days.length <= 14 || at % 5 === 0 ? svg('text', { x: x + step / 2, y: HIGH - 5, 'text-anchor': 'middle' }, day.date.slice(5)) : null);
-  });
-  return svg('svg.chart', { viewBox: `0 0 ${WIDE} ${HIGH}`, role: 'img', label: t('chart', { n: number(days.length), most: number(most) }) },
-    svg('line', { x1: 0, x2: WIDE, y1: HIGH - 20, y2: HIGH - 20 }), bars);
+	const most = Math.max(1, ...days.map((day) => day.points));
+	const step = WIDE / Math.max(days.length, 1);
+	const bars = days.map((day, at) => {
+		const height = day.points ? Math.max(2, (day.points / most) * (HIGH - 40)) : 0;
+		const x = at * step;
+		return svg('g', svg('title', `${day.date}: ${number(day.points)}`),
+			svg('rect', { x, y: 0, width: step, height: HIGH, fill: 'transparent' }),
+			svg('rect.mark', { x: x + GAP / 2, y: HIGH - 20 - height, width: Math.max(1, step - GAP), height, rx: 3 }),
+			days.length <= 14 || at % 5 === 0 ? svg('text', { x: x + step / 2, y: HIGH - 5, 'text-anchor': 'middle' }, day.date.slice(5)) : null);
+	});
+	return svg('svg.chart', { viewBox: `0 0 ${WIDE} ${HIGH}`, role: 'img', label: t('chart', { n: number(days.length), most: number(most) }) },
+		svg('line', { x1: 0, x2: WIDE, y1: HIGH - 20, y2: HIGH - 20 }), bars);
 }
 
 const points = (label, heading, rows) => table(null, label, [heading, '#points'],
-  h('tbody', rows.map(([name, value]) => h('tr', h('th', { scope: 'row' }, name), h('td.num', number(value))))));
+	h('tbody', rows.map(([name, value]) => h('tr', h('th', { scope: 'row' }, name), h('td.num', number(value))))));
 
 function report({ balance, days, top, partial }) {
-  const spent = days.reduce((sum, day) => sum + day.points, 0);
-  return [
-    h('div.tiles',
-      h('div.tile', h('h2', t('balance')), h('p.figure', { id: 'balance' }, number(balance))),
-      h('div.tile', h('h2', t('spent', { n: number(days.length) })), h('p.figure', number(spent)))),
-    partial && h('p.notice', t('partial')),
-    h('section.card', h('h2', t('usage')), days.length ? [chart(days), h('details', h('summary', t('asTable')), points(t('usage'), 'day', days.map((day) => [day.date, day.points])))]
-      : h('p.wait', t('noUsage'))),
-    top?.length > 0 && h('section.card', h('h2', t('topBots')), points(t('topBots'), 'bot', top.map((one) => [one.bot, one.points]))),
-  ].filter(Boolean);
+	const spent = days.reduce((sum, day) => sum + day.points, 0);
+	return [
+		h('div.tiles',
+			h('div.tile', h('h2', t('balance')), h('p.figure', { id: 'balance' }, number(balance))),
+			h('div.tile', h('h2', t('spent', { n: number(days.length) })), h('p.figure', number(spent)))),
+		partial && h('p.notice', t('partial')),
+		h('section.card', h('h2', t('usage')), days.length ? [chart(days), h('details', h('summary', t('asTable')), points(t('usage'), 'day', days.map((day) => [day.date, day.points])))]
+			: h('p.wait', t('noUsage'))),
+		top?.length > 0 && h('section.card', h('h2', t('topBots')), points(t('topBots'), 'bot', top.map((one) => [one.bot, one.points]))),
+	].filter(Boolean);
 }
 
 export async function mount(root, app) {
-  const out = h('div', { id: 'account', 'aria-live': 'polite' });
-  const load = async () => {
-    out.replaceChildren(h('p.wait', t('loading')));
-    try {
-      out.replaceChildren(...report(await get('/api/admin/account', { key: poeKey.get() })));
-    } catch (error) {
-      out.replaceChildren(h('p.notice.bad', error.message));
-    }
-  };
-  const key = h('input', { type: 'password', id: 'key', value: poeKey.get(), placeholder: t(app.settings?.has_poe_key ? 'serverKey' : 'noKey') });
-  root.replaceChildren(h('h1.sr', t('account')),
-    h('form.card.keyform', { on: { submit: (event) => { event.preventDefault(); poeKey.set(key.value.trim()); load(); } } },
-      field(t('poeKey'), key, t('poeKeyHint')),
-      h('div.actions', h('button.primary', { type: 'submit' }, t('look')), button(t('forget'), () => { key.value = ''; poeKey.set(''); load(); }))), out);
-  await load();
+	const out = h('div', { id: 'account', 'aria-live': 'polite' });
+	const load = async () => {
+		out.replaceChildren(h('p.wait', t('loading')));
+		try {
+			out.replaceChildren(...report(await get('/api/admin/account', { key: poeKey.get() })));
+		} catch (error) {
+			out.replaceChildren(h('p.notice.bad', error.message));
+		}
+	};
+	const key = h('input', { type: 'password', id: 'key', value: poeKey.get(), placeholder: t(app.settings?.has_poe_key ? 'serverKey' : 'noKey') });
+	root.replaceChildren(h('h1.sr', t('account')),
+		h('form.card.keyform', { on: { submit: (event) => { event.preventDefault(); poeKey.set(key.value.trim()); load(); } } },
+			field(t('poeKey'), key, t('poeKeyHint')),
+			h('div.actions', h('button.primary', { type: 'submit' }, t('look')), button(t('forget'), () => { key.value = ''; poeKey.set(''); load(); }))), out);
+	await load();
 }

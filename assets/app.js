@@ -2,7 +2,7 @@
 import * as account from './account.js';
 import * as activity from './activity.js';
 import { get } from './api.js';
-import { complain, h, select } from './dom.js';
+import { button, complain, h, select } from './dom.js';
 import { LANGUAGES, setLanguage, t } from './i18n.js';
 import * as models from './models.js';
 import * as settings from './settings.js';
@@ -10,99 +10,102 @@ import * as attempt from './try.js';
 
 const TABS = { models, try: attempt, activity, account, settings };
 const THEMES = ['auto', 'light', 'dark'];
-const root = document.getElementById('main');
+const $ = (id) => document.getElementById(id);
+const root = $('main');
+const html = document.documentElement;
 let open = null;
 
 /** What every tab may know. */
 const app = {
-  settings: null,
-  told(now, state) {
-    app.settings = now;
-    document.getElementById('version').textContent = now.version;
-    const lines = (now.warnings || []).filter((name) => name !== 'config_broken').map((name) => t(`warning.${name}`));
-    if (state?.state === 'broken') lines.push(`${t('warning.config_broken')} ${state.error || ''}`);
-    document.getElementById('banners').replaceChildren(...lines.map((text) => h('p.notice.bad', { role: 'alert' }, text)));
-  },
-  async refresh() {
-    try {
-      app.told(...await Promise.all([get('/api/admin/settings'), get('/api/admin/config/state')]));
-    } catch (error) { complain(error); }
-  },
+	settings: null,
+	told(now, state) {
+		app.settings = now;
+		$('version').textContent = now.version;
+		const lines = (now.warnings || []).filter((name) => name !== 'config_broken').map((name) => t(`warning.${name}`));
+		if (state?.state === 'broken') lines.push(`${t('warning.config_broken')} ${state.error || ''}`);
+		$('banners').replaceChildren(...lines.map((text) => h('p.notice.bad', { role: 'alert' }, text)));
+	},
+	async refresh() {
+		try {
+			app.told(...await Promise.all([get('/api/admin/settings'), get('/api/admin/config/state')]));
+		} catch (error) { complain(error); }
+	},
 };
 
 /** What this browser remembers; one that keeps nothing keeps nothing. */
 function memory(name, value) {
-  try {
-    if (value) localStorage.setItem(name, value);
-    return localStorage.getItem(name);
-  } catch { return null; }
+	try {
+		if (value) localStorage.setItem(name, value);
+		return localStorage.getItem(name);
+	} catch { return null; }
 }
 
 function theme(name) {
-  document.documentElement.dataset.theme = name;
-  memory('theme', name);
+	html.dataset.theme = name;
+	memory('theme', name);
 }
 
 function frame() {
-  document.getElementById('skip').textContent = t('skip');
-  const tabs = document.getElementById('tabs');
-  tabs.setAttribute('aria-label', t('sections'));
-  tabs.replaceChildren(...Object.keys(TABS).map((name) => h('a', { href: `#${name}`, 'aria-current': name === open ? 'page' : null }, t(name))));
-  document.getElementById('tools').replaceChildren(
-    select(THEMES.map((name) => [name, t(`theme.${name}`)]), document.documentElement.dataset.theme, theme, { id: 'theme', label: t('theme') }),
-    select(Object.entries(LANGUAGES), document.documentElement.lang, (name) => { speak(name); draw(); }, { id: 'language', label: t('language') }));
+	$('skip').textContent = t('skip');
+	const tabs = $('tabs');
+	tabs.setAttribute('aria-label', t('sections'));
+	tabs.replaceChildren(...Object.keys(TABS).map((name) => h('a', { href: `#${name}`, 'aria-current': name === open ? 'page' : null }, t(name))));
+	$('tools').replaceChildren(
+		select(THEMES.map((name) => [name, t(`theme.${name}`)]), html.dataset.theme, theme, { id: 'theme', label: t('theme') }),
+		select(Object.entries(LANGUAGES), html.lang, (name) => { speak(name); draw(); }, { id: 'language', label: t('language') }));
 }
 
 function speak(name) {
-  setLanguage(name);
-  document.documentElement.lang = name;
-  memory('language', name);
+	setLanguage(name);
+	html.lang = name;
+	memory('language', name);
 }
 
 function preferred() {
-  for (const wish of navigator.languages) {
-    if (/^zh\b.*(hant|tw|hk|mo)/i.test(wish)) return 'zh-TW';
-    if (/^zh\b/i.test(wish)) return 'zh-CN';
-    if (/^en\b/i.test(wish)) return 'en';
-  }
-  return 'en';
+	for (const wish of navigator.languages) {
+		if (/^zh\b.*(hant|tw|hk|mo)/i.test(wish)) return 'zh-TW';
+		if (/^zh\b/i.test(wish)) return 'zh-CN';
+		if (/^en\b/i.test(wish)) return 'en';
+	}
+	return 'en';
 }
 
 let turn = 0;
 async function draw() {
-  const [name, ...rest] = location.hash.slice(1).split('/');
-  const to = Object.hasOwn(TABS, name) ? name : 'models';
-  const mine = ++turn;
-  if (open) TABS[open].unmount?.();
-  const moved = open !== to;
-  open = to;
-  frame();
-  await (app.settings ? moved && to !== 'settings' && app.refresh() : app.refresh());
-  if (mine !== turn) return;
-  try {
-    // a place of its own for each: a tab that comes late draws where nobody looks
-    const place = h('div', { class: `tab ${to}` }, h('p.wait', t('loading')));
-    root.replaceChildren(place);
-    await TABS[to].mount(place, app, rest.length ? decodeURIComponent(rest.join('/')) : null);
-  } catch (error) {
-    complain(error);
-    if (mine === turn) root.replaceChildren(h('p.notice.bad', error.message), h('button', { on: { click: draw } }, t('retry')));
-  }
+	const [name, ...rest] = location.hash.slice(1).split('/');
+	const to = Object.hasOwn(TABS, name) ? name : 'models';
+	const mine = ++turn;
+	if (open) TABS[open].unmount?.();
+	const moved = open !== to;
+	open = to;
+	frame();
+	await (app.settings ? moved && to !== 'settings' && app.refresh() : app.refresh());
+	if (mine !== turn) return;
+	try {
+		// a place of its own for each: a tab that comes late draws where nobody looks
+		const place = h('div', { class: `tab ${to}` }, h('p.wait', t('loading')));
+		root.replaceChildren(place);
+		await TABS[to].mount(place, app, rest.length ? decodeURIComponent(rest.join('/')) : null);
+	} catch (error) {
+		complain(error);
+		if (mine === turn) root.replaceChildren(h('p.notice.bad', error.message),
+			h('div.actions', button(t('retry'), draw), to === 'models' && button('models.yaml', () => models.file(draw), { id: 'file' })));
+	}
 }
 
 addEventListener('hashchange', draw);
 addEventListener('beforeunload', (event) => {
-  if (models.unsaved()) event.preventDefault();
+	if (models.unsaved()) event.preventDefault();
 });
 addEventListener('keydown', (event) => {
-  if (document.querySelector('dialog[open]')) return;
-  const typing = event.target.closest?.('input, textarea, select');
-  if (event.key === '/' && !typing) {
-    const search = document.getElementById('search') || document.getElementById('say');
-    if (search) { event.preventDefault(); search.focus(); }
-  } else if (event.key === 'Escape' && event.target.type === 'search' && event.target.value) {
-    // the browser empties the field
-  } else if (open) TABS[open].shortcut?.(event);
+	if (document.querySelector('dialog[open]')) return;
+	const typing = event.target.closest?.('input, textarea, select');
+	if (event.key === '/' && !typing) {
+		const search = $('search') || $('say');
+		if (search) { event.preventDefault(); search.focus(); }
+	} else if (event.key === 'Escape' && event.target.type === 'search' && event.target.value) {
+		// the browser empties the field
+	} else if (open) TABS[open].shortcut?.(event);
 });
 
 const [kept, spoken] = [memory('theme'), memory('language')];

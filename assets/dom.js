@@ -5,19 +5,19 @@ const SVG = 'http://www.w3.org/2000/svg';
 const PROPERTIES = new Set(['value', 'checked', 'disabled', 'selected', 'open', 'hidden']);
 
 function fill(make, what, first, rest) {
-  const [name, ...classes] = what.split('.');
-  const element = make(name);
-  if (classes.length) element.setAttribute('class', classes.join(' '));
-  const plain = first?.constructor === Object;
-  if (name === 'button') element.type = 'button';
-  if (name === 'input') element.autocomplete = 'off';
-  for (const [key, value] of Object.entries(plain ? first : {})) {
-    if (key === 'on') for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
-    else if (PROPERTIES.has(key)) element[key] = value ?? '';
-    else if (value !== false && value != null) element.setAttribute(key === 'label' ? 'aria-label' : key, value === true ? '' : value);
-  }
-  element.append(...(plain ? rest : [first, ...rest]).flat(9).filter((child) => child != null && child !== false));
-  return element;
+	const [name, ...classes] = what.split('.');
+	const element = make(name);
+	if (classes.length) element.setAttribute('class', classes.join(' '));
+	const plain = first?.constructor === Object;
+	if (name === 'button') element.type = 'button';
+	if (name === 'input') element.autocomplete = 'off';
+	for (const [key, value] of Object.entries(plain ? first : {})) {
+		if (key === 'on') for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+		else if (PROPERTIES.has(key)) element[key] = value ?? '';
+		else if (value !== false && value != null) element.setAttribute(key === 'label' ? 'aria-label' : key, value === true ? '' : value);
+	}
+	element.append(...(plain ? rest : [first, ...rest]).flat(9).filter((child) => child != null && child !== false));
+	return element;
 }
 
 /** `h('p.hint', {attributes}, children…)`, the attributes optional, `label` the one for screen readers. Strings become text. */
@@ -27,35 +27,44 @@ export const svg = (what, first, ...rest) => fill((name) => document.createEleme
 
 export const button = (label, click, attributes = {}) => h('button', { ...attributes, on: { click } }, label);
 
+export const closer = (click) => button('✕', click, { class: 'plain', label: t('close') });
+
 /** A labelled control with a hint. */
 let serial = 0;
 export function field(label, control, hint) {
-  const id = (control.id ||= `f${++serial}`);
-  if (hint) control.setAttribute('aria-describedby', `${id}h`);
-  return h('div.field', h('label', { for: id }, label), control,
-    hint && h('small', { id: `${id}h`, class: 'hint' }, hint));
+	const id = (control.id ||= `f${++serial}`);
+	if (hint) control.setAttribute('aria-describedby', `${id}h`);
+	return h('div.field', h('label', { for: id }, label), control,
+		hint && h('small', { id: `${id}h`, class: 'hint' }, hint));
 }
 
 export const select = (options, value, change, attributes = {}) =>
-  h('select', { ...attributes, on: { change: (event) => change(event.target.value) } },
-    options.map(([key, label]) => h('option', { value: key, selected: key === value }, label)));
+	h('select', { ...attributes, on: { change: (event) => change(event.target.value) } },
+		options.map(([key, label]) => h('option', { value: key, selected: key === value }, label)));
+
+/** A field of text; `change` gets what it says. */
+export const input = (value, change, attributes = {}) =>
+	h('input', { type: 'text', value, ...attributes, on: { input: ({ target }) => change(target.value), ...attributes.on } });
+export const search = (key, words, change) => input(words, change, { type: 'search', id: 'search', placeholder: t(key), label: t(key) });
+export const check = (label, checked, change) =>
+	h('label.check', h('input', { type: 'checkbox', checked, on: { change: ({ target }) => change(target.checked) } }), label);
 
 /** A switch that can be flicked with the keyboard. */
 export const toggle = (label, on, flick, attributes = {}) =>
-  h('button.switch', { role: 'switch', 'aria-checked': String(on), label: label, ...attributes,
-    on: { click: (event) => {
-      const now = event.currentTarget.getAttribute('aria-checked') !== 'true';
-      event.currentTarget.setAttribute('aria-checked', String(now));
-      flick(now, event);
-    } } });
+	h('button.switch', { role: 'switch', 'aria-checked': String(on), label, ...attributes,
+		on: { click: (event) => {
+			const now = event.currentTarget.getAttribute('aria-checked') !== 'true';
+			event.currentTarget.setAttribute('aria-checked', now);
+			flick(now, event);
+		} } });
 
 /** A notice; faults stay until they are closed. */
 export function toast(text, kind = 'good', details = []) {
-  const notice = h('div', { class: `toast ${kind}`, role: kind === 'bad' ? 'alert' : null },
-    h('div', h('p', text), details.map((line) => h('p.hint', line))),
-    button('✕', () => notice.remove(), { class: 'plain', label: t('close') }));
-  document.getElementById('toasts').append(notice);
-  if (kind === 'good' && !details.length) setTimeout(() => notice.remove(), 5000);
+	const notice = h('div', { class: `toast ${kind}`, role: kind === 'bad' ? 'alert' : null },
+		h('div', h('p', text), details.map((line) => h('p.hint', line))),
+		closer(() => notice.remove()));
+	document.getElementById('toasts').append(notice);
+	if (kind === 'good' && !details.length) setTimeout(() => notice.remove(), 5000);
 }
 
 /** What went wrong, in the server's words. */
@@ -63,52 +72,55 @@ export const complain = ({ param, message }) => toast(param && !message.includes
 
 /** A modal dialog: resolves to the value of the button that closed it, null for Esc. `actions` are [value, label, class]. */
 export function ask(title, content, actions) {
-  return new Promise((resolve) => {
-    const close = (value) => { dialog.close(); dialog.remove(); resolve(value); };
-    const dialog = h('dialog', { label: title, on: { cancel: (event) => { event.preventDefault(); close(null); } } },
-      h('header', h('h2', title), button('✕', () => close(null), { class: 'plain', label: t('close') })),
-      h('div.body', content),
-      h('footer', actions.map(([value, label, kind]) => button(label, () => close(value), { class: kind || '' }))));
-    document.body.append(dialog);
-    dialog.showModal();
-  });
+	return new Promise((resolve) => {
+		const close = (value) => { dialog.close(); dialog.remove(); resolve(value); };
+		const dialog = h('dialog', { label: title, on: { cancel: (event) => { event.preventDefault(); close(null); } } },
+			h('header', h('h2', title), closer(() => close(null))),
+			h('div.body', content),
+			h('footer', actions.map(([value, label, kind]) => button(label, () => close(value), { class: kind || '' }))));
+		document.body.append(dialog);
+		dialog.showModal();
+	});
 }
 
 /** To the clipboard, also on plain http where the browser's own way is closed. */
 export async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    const area = h('textarea.sr', { value: text, 'aria-hidden': 'true' });
-    (document.querySelector('dialog[open]') || document.body).append(area);
-    area.select();
-    document.execCommand('copy');
-    area.remove();
-  }
-  toast(t('copied'));
+	try {
+		await navigator.clipboard.writeText(text);
+	} catch {
+		const area = h('textarea.sr', { value: text, 'aria-hidden': 'true' });
+		(document.querySelector('dialog[open]') || document.body).append(area);
+		area.select();
+		document.execCommand('copy');
+		area.remove();
+	}
+	toast(t('copied'));
 }
 
 export function download(name, text) {
-  h('a', { href: `data:text/yaml;charset=utf-8,${encodeURIComponent(text)}`, download: name }).click();
+	h('a', { href: `data:text/yaml;charset=utf-8,${encodeURIComponent(text)}`, download: name }).click();
 }
 
 /** A table that scrolls sideways in a narrow window. `heads` are keys of words, those of numbers with a `#` in front. */
-export const table = (id, label, heads, ...bodies) => h('div.wide', { tabindex: '0', role: 'region', label: label }, h('table', { id },
-  h('thead', h('tr', heads.map((key) => h('th', { scope: 'col', class: key[0] === '#' ? 'num' : null }, t(key.replace('#', '')))))), bodies));
+export const table = (id, label, heads, ...bodies) => h('div.wide', { tabindex: '0', role: 'region', label }, h('table', { id },
+	h('thead', h('tr', heads.map((key) => h('th', { scope: 'col', class: key[0] === '#' ? 'num' : null }, t(key.replace('#', '')))))), bodies));
+
+/** A cell that tells its column's head where the window is too narrow for one. */
+export const cell = (key, ...content) => h(key[0] === '#' ? 'td.num' : 'td', { 'data-label': t(key.replace('#', '')) }, ...content);
 
 /** Pairs of a name and a value; those without a value are left out. */
 export const facts = (pairs) => h('dl.facts', pairs.filter(([, value]) => value != null && value !== '' && value !== '–')
-  .map(([name, value]) => [h('dt', name), h('dd', value)]));
+	.map(([name, value]) => [h('dt', name), h('dd', value)]));
 
 /** A row of small buttons of which some are pressed; `press` gets the key. */
-export const chips = (label, pairs, press) => h('div.chips', { role: 'group', label: label },
-  pairs.map(([key, ...text]) => h('button.chip', { 'data-key': key, 'aria-pressed': 'false', on: { click: () => press(key) } }, text)));
+export const chips = (label, pairs, press) => h('div.chips', { role: 'group', label },
+	pairs.map(([key, ...text]) => h('button.chip', { 'data-key': key, 'aria-pressed': 'false', on: { click: () => press(key) } }, text)));
 
 const language = () => document.documentElement.lang;
 export const number = (value) => (value == null ? '–' : new Intl.NumberFormat(language()).format(value));
 export const short = (value) =>
-  value == null ? '–' : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value).replace('K', 'k');
+	value == null ? '–' : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value).replace('K', 'k');
 export const seconds = (ms) => (ms == null ? '–' : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 export const clock = (ms) => new Date(ms).toLocaleTimeString(language(), { hour12: false });
 export const month = (when) =>
-  when ? new Date(when * 1000).toLocaleDateString(language(), { year: 'numeric', month: 'short' }) : '–';
+	when ? new Date(when * 1000).toLocaleDateString(language(), { year: 'numeric', month: 'short' }) : '–';

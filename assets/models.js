@@ -1,6 +1,6 @@
 // The list of models: search, filter, rename, switch, save.
 import { get, post } from './api.js';
-import { ask, button, chips, complain, download, h, month, number, seconds, select, short, toast, toggle } from './dom.js';
+import { ask, button, check, chips, complain, download, h, month, number, search, seconds, select, short, toast, toggle } from './dom.js';
 import { Draft } from './draft.js';
 import { t } from './i18n.js';
 import { customForm, panel } from './panel.js';
@@ -14,6 +14,7 @@ let rows = [];
 let shown = [];
 let opened = null;
 let current = null;
+let saving = false;
 let page = null;
 let context = null;
 const cells = new Map();
@@ -21,276 +22,312 @@ const cells = new Map();
 export const unsaved = () => draft.changes().length;
 
 async function load(merge) {
-  const [config, models] = await Promise.all([get('/api/admin/config'), get('/api/admin/models')]);
-  loaded = models;
-  if (merge) draft.rebase(config);
-  else draft.load(config);
+	const [config, models] = await Promise.all([get('/api/admin/config'), get('/api/admin/models')]);
+	loaded = models;
+	if (merge) draft.rebase(config);
+	else draft.load(config);
 }
 
 const badge = (kind) => h('span', { class: `badge ${kind}` }, t(`is.${kind}`));
 
 function cell(row) {
-  const marks = [row.custom && 'custom', row.tools && 'tools', row.search && 'web', row.inputs.includes('image') && 'sees',
-    row.outputs.includes('image') && 'paints', row.outputs.includes('video') && 'video', row.outputs.includes('audio') && 'sound',
-    row.preset && 'preset', row.replace && 'replace'].filter(Boolean);
-  const look = JSON.stringify([row.name, row.aliases, row.enabled, row.changed, row.removed, marks, row.context, row.created, row.price,
-    selected.has(row.bot), opened === row.bot, document.documentElement.lang]);
-  const kept = cells.get(row.bot);
-  if (kept?.look === look) return kept.element;
-  const at = (...content) => h('span', { role: 'gridcell' }, ...content);
-  const element = h('div', { role: 'row', class: ['row', row.changed && 'changed', !row.enabled && 'off', row.removed && 'removed', opened === row.bot && 'opened'].filter(Boolean).join(' '), 'data-bot': row.bot },
-    at(h('input', { type: 'checkbox', tabindex: '-1', checked: selected.has(row.bot), label: t('selectOne', { name: row.name }), 'data-act': 'select' })),
-    at(h('button', { class: 'open', tabindex: '-1', 'data-act': 'open' },
-      h('b', row.name), row.mapped && h('span.from', ` ← ${row.bot}`),
-      row.aliases.length > 0 && h('span.from', ` + ${row.aliases.join(', ')}`),
-      row.changed && h('span.dot', { role: 'img', label: t('is.changed') }))),
-    h('span.badges', { role: 'gridcell' }, row.removed ? h('span.badge.bad', t('removed')) : marks.map(badge)),
-    h('span.num', { role: 'gridcell' }, short(row.context)),
-    h('span.num.price', { role: 'gridcell' }, priceText(row.price)),
-    h('span.num.date', { role: 'gridcell' }, row.created ? month(row.created) : '–'),
-    at(toggle(`${t('served')}: ${row.name}`, row.enabled, () => {}, { tabindex: '-1', 'data-act': 'enable', disabled: row.removed })));
-  cells.set(row.bot, { look, element });
-  return element;
+	const marks = [row.custom && 'custom', row.tools && 'tools', row.search && 'web', row.inputs.includes('image') && 'sees',
+		row.outputs.includes('image') && 'paints', row.outputs.includes('video') && 'video', row.outputs.includes('audio') && 'sound',
+		row.preset && 'preset', row.replace && 'replace'].filter(Boolean);
+	const look = JSON.stringify([row.name, row.aliases, row.enabled, row.changed, row.removed, marks, row.context, row.created, row.price,
+		selected.has(row.bot), opened === row.bot, document.documentElement.lang]);
+	const kept = cells.get(row.bot);
+	if (kept?.look === look) return kept.element;
+	const at = (kind, ...content) => h(`span${kind}`, { role: 'gridcell' }, ...content);
+	const element = h('div', { role: 'row', class: ['row', row.changed && 'changed', !row.enabled && 'off', row.removed && 'removed', opened === row.bot && 'opened'].filter(Boolean).join(' '), 'data-bot': row.bot },
+		at('', h('input', { type: 'checkbox', tabindex: '-1', checked: selected.has(row.bot), label: t('selectOne', { name: row.name }), 'data-act': 'select' })),
+		at('', h('button.open', { tabindex: '-1', 'data-act': 'open' },
+			h('b', row.name), row.mapped && h('span.from', ` ← ${row.bot}`),
+			row.aliases.length > 0 && h('span.from', ` + ${row.aliases.join(', ')}`),
+			row.changed && h('span.dot', { role: 'img', label: t('is.changed') }))),
+		at('.badges', row.removed ? h('span.badge.bad', t('removed')) : marks.map(badge)),
+		at('.num', short(row.context)),
+		at('.num.price', priceText(row.price)),
+		at('.num.date', row.created ? month(row.created) : '–'),
+		at('', toggle(`${t('served')}: ${row.name}`, row.enabled, () => {}, { tabindex: '-1', 'data-act': 'enable', disabled: row.removed })));
+	cells.set(row.bot, { look, element });
+	return element;
 }
 
 function group(owner, members) {
-  const title = h('div.group', { role: 'row' }, h('span.owner', { role: 'gridcell' }, h('b', owner), ` ${number(members.length)}`));
-  return h('div', { role: 'rowgroup' }, title, members.map(cell));
+	const title = h('div.group', { role: 'row' }, h('span.owner', { role: 'gridcell' }, h('b', owner), ` ${number(members.length)}`));
+	return h('div', { role: 'rowgroup' }, title, members.map(cell));
 }
 
 function list() {
-  const held = document.activeElement?.closest?.('#list .row');
-  const [bot, act] = [held?.dataset.bot, document.activeElement?.dataset?.act];
-  const before = page.scroll.scrollTop;
-  rows = rowsOf(loaded.models, draft);
-  shown = pick(rows, view);
-  const groups = view.group ? grouped(shown, view.order === 'name') : [[null, shown]];
-  shown = groups.flatMap(([, members]) => members);
-  const body = groups.map(([owner, members]) => (view.group ? group(owner, members) : h('div', { role: 'rowgroup' }, members.map(cell))));
-  page.list.replaceChildren(headings(), ...body);
-  page.scroll.scrollTop = before;
-  page.count.textContent = t('shownOf', { n: number(shown.length), all: number(rows.length) });
-  page.empty.hidden = shown.length > 0;
-  if (!shown.some((row) => row.bot === current)) current = shown[0]?.bot ?? null;
-  rove(current);
-  if (bot) at(bot)?.querySelector(`[data-act="${act}"]`)?.focus({ preventScroll: true });
-  bars();
+	const held = document.activeElement?.closest?.('#list .row');
+	const [bot, act] = [held?.dataset.bot, document.activeElement?.dataset?.act];
+	const before = page.scroll.scrollTop;
+	rows = rowsOf(loaded.models, draft);
+	shown = pick(rows, view);
+	const groups = view.group ? grouped(shown, view.order === 'name') : [[null, shown]];
+	shown = groups.flatMap(([, members]) => members);
+	const body = groups.map(([owner, members]) => (view.group ? group(owner, members) : h('div', { role: 'rowgroup' }, members.map(cell))));
+	page.list.replaceChildren(headings(), ...body);
+	page.scroll.scrollTop = before;
+	page.count.textContent = t('shownOf', { n: number(shown.length), all: number(rows.length) });
+	page.empty.hidden = shown.length > 0;
+	if (!shown.some((row) => row.bot === current)) current = shown[0]?.bot ?? null;
+	rove(current);
+	if (bot) at(bot)?.querySelector(`[data-act="${act}"]`)?.focus({ preventScroll: true });
+	bars();
 }
 
 const headings = () => h('div.headings', { role: 'rowgroup' }, h('div.row', { role: 'row' },
-  ['', 'name', 'abilities', 'context', 'price', 'added', 'served'].map((key, column) =>
-    h('span', { role: 'columnheader', class: column > 2 && column < 6 ? 'num' : null }, key ? t(key) : h('span.sr', t('selected'))))));
+	['', 'name', 'abilities', 'context', 'price', 'added', 'served'].map((key, column) =>
+		h('span', { role: 'columnheader', class: column > 2 && column < 6 ? 'num' : null }, key ? t(key) : h('span.sr', t('selected'))))));
 
 const at = (bot) => cells.get(bot)?.element;
 
 /** One row takes part in the tab order; the arrow keys choose which. */
 function rove(bot) {
-  for (const element of page.list.querySelectorAll('[tabindex="0"]')) element.tabIndex = -1;
-  current = bot;
-  for (const element of at(bot)?.querySelectorAll('[data-act]') || []) element.tabIndex = 0;
+	for (const element of page.list.querySelectorAll('[tabindex="0"]')) element.tabIndex = -1;
+	current = bot;
+	for (const element of at(bot)?.querySelectorAll('[data-act]') || []) element.tabIndex = 0;
 }
 
 function keys(event) {
-  const row = event.target.closest('.row');
-  if (!row?.dataset.bot) return;
-  const here = shown.findIndex((one) => one.bot === row.dataset.bot);
-  const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: shown.length - 1 }[event.key];
-  if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
-  event.preventDefault();
-  const next = shown[Math.max(0, Math.min(shown.length - 1, to))];
-  rove(next.bot);
-  at(next.bot).querySelector(`[data-act="${event.target.dataset.act || 'open'}"]`).focus();
+	const row = event.target.closest('.row');
+	if (!row?.dataset.bot) return;
+	const here = shown.findIndex((one) => one.bot === row.dataset.bot);
+	const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: shown.length - 1 }[event.key];
+	if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+	event.preventDefault();
+	const next = shown[Math.max(0, Math.min(shown.length - 1, to))];
+	rove(next.bot);
+	at(next.bot).querySelector(`[data-act="${event.target.dataset.act || 'open'}"]`).focus();
 }
 
 function clicks(event) {
-  const act = event.target.closest('[data-act]')?.dataset.act;
-  const bot = event.target.closest('.row')?.dataset.bot;
-  if (!bot) return;
-  rove(bot);
-  if (act === 'select') {
-    if (event.target.checked) selected.add(bot);
-    else selected.delete(bot);
-    list();
-  } else if (act === 'enable') {
-    draft.set(bot, 'enable', event.target.closest('[role=switch]').getAttribute('aria-checked') === 'true');
-    list();
-    if (opened === bot) side();
-  } else {
-    open(bot);
-  }
+	const act = event.target.closest('[data-act]')?.dataset.act;
+	const bot = event.target.closest('.row')?.dataset.bot;
+	if (!bot) return;
+	rove(bot);
+	if (act === 'select') {
+		if (event.target.checked) selected.add(bot);
+		else selected.delete(bot);
+		list();
+	} else if (act === 'enable') {
+		draft.set(bot, 'enable', event.target.closest('[role=switch]').getAttribute('aria-checked') === 'true');
+		list();
+		if (opened === bot) side();
+	} else {
+		open(bot);
+	}
 }
 
 function open(bot) {
-  const last = opened;
-  opened = bot;
-  side();
-  list();
-  if (bot) page.side.querySelector('#panel-title').focus();
-  else if (last) at(last)?.querySelector('.open').focus();
+	const last = opened;
+	opened = bot;
+	side();
+	list();
+	if (bot) page.side.querySelector('#panel-title').focus();
+	else if (last) at(last)?.querySelector('.open').focus();
 }
 
 function side() {
-  const row = opened && rows.find((one) => one.bot === opened);
-  page.side.replaceChildren(...(row ? [panel(row, draft, (name, value) => change(opened, name, value), {
-    close: () => open(null),
-    attempt: () => { location.hash = `#try/${encodeURIComponent(row.model.name || row.name)}`; },
-    undo: () => { draft.undo(opened); list(); side(); page.side.querySelector('#panel-title')?.focus(); },
-    drop: () => { draft.removeCustom(opened); list(); if (rows.some((one) => one.bot === opened)) side(); else open(null); },
-  })] : []));
-  page.frame.classList.toggle('with-side', !!row);
+	const row = opened && rows.find((one) => one.bot === opened);
+	page.side.replaceChildren(...(row ? [panel(row, draft, (name, value) => change(opened, name, value), {
+		close: () => open(null),
+		attempt: () => { location.hash = `#try/${encodeURIComponent(row.model.name || row.name)}`; },
+		undo: () => { draft.undo(opened); list(); side(); page.side.querySelector('#panel-title')?.focus(); },
+		drop: () => { draft.removeCustom(opened); list(); if (rows.some((one) => one.bot === opened)) side(); else open(null); },
+	})] : []));
+	page.frame.classList.toggle('with-side', !!row);
 }
 
 function change(bot, name, value) {
-  draft.set(bot, name, value);
-  list();
-  const row = rows.find((one) => one.bot === bot);
-  const title = page.side.querySelector('#panel-title');
-  if (row && title) title.textContent = row.name;
-  const undo = page.side.querySelector('#undo-one');
-  if (undo) undo.disabled = !row?.changed;
+	draft.set(bot, name, value);
+	list();
+	head(rows.find((one) => one.bot === bot));
+}
+
+/** What of the open panel follows its form. */
+function head(row) {
+	const find = (id) => page.side.querySelector(id);
+	if (row && find('#panel-title')) find('#panel-title').textContent = row.name;
+	if (find('#undo-one')) find('#undo-one').disabled = !row?.changed;
 }
 
 function bars() {
-  const count = unsaved();
-  page.save.hidden = count === 0;
-  page.unsaved.textContent = t('unsaved', { n: number(count) });
-  document.title = count ? `• poe2openai` : 'poe2openai';
-  const chosen = selected.size;
-  const which = { n: number(chosen || shown.length) };
-  page.on.textContent = t(chosen ? 'enableSelected' : 'enableShown', which);
-  page.off.textContent = t(chosen ? 'disableSelected' : 'disableShown', which);
-  page.clear.hidden = chosen === 0;
-  page.applied.replaceChildren(toggle(t('applied'), draft.now.enable, (on) => { draft.setApplied(on); notes(); bars(); }));
-  for (const chip of page.chips.children) {
-    const { key } = chip.dataset;
-    chip.setAttribute('aria-pressed', String(view.filters.includes(key)));
-    chip.lastChild.textContent = number(rows.filter(FILTERS[key]).length);
-  }
+	const count = unsaved();
+	page.save.hidden = count === 0;
+	page.save.lastChild.disabled = saving;
+	page.unsaved.textContent = t('unsaved', { n: number(count) });
+	document.title = count ? `• poe2openai` : 'poe2openai';
+	const chosen = selected.size;
+	const which = { n: number(chosen || shown.length) };
+	page.on.textContent = t(chosen ? 'enableSelected' : 'enableShown', which);
+	page.off.textContent = t(chosen ? 'disableSelected' : 'disableShown', which);
+	page.clear.hidden = chosen === 0;
+	page.applied.replaceChildren(toggle(t('applied'), draft.now.enable, (on) => { draft.setApplied(on); notes(); bars(); }));
+	for (const chip of page.chips.children) {
+		const { key } = chip.dataset;
+		chip.setAttribute('aria-pressed', view.filters.includes(key));
+		chip.lastChild.textContent = number(rows.filter(FILTERS[key]).length);
+	}
 }
 
 function notes() {
-  const { source, age_seconds: age } = loaded;
-  const lines = [];
-  if (!draft.now.enable && (Object.keys(draft.now.models).length || draft.now.custom_models.length)) lines.push(t('notApplied'));
-  if (source === 'none') lines.push(t('sourceNone'));
-  if (source === 'cache') lines.push(t('sourceCache', { age: seconds((age || 0) * 1000) }));
-  page.notes.replaceChildren(...lines.map((text) => h('p.notice', text)));
+	const { source, age_seconds: age } = loaded;
+	const lines = [];
+	if (!draft.now.enable && (Object.keys(draft.now.models).length || draft.now.custom_models.length)) lines.push(t('notApplied'));
+	if (source === 'none') lines.push(t('sourceNone'));
+	if (source === 'cache') lines.push(t('sourceCache', { age: seconds((age || 0) * 1000) }));
+	page.notes.replaceChildren(...lines.map((text) => h('p.notice', text)));
 }
 
 function bulk(on) {
-  for (const bot of selected.size ? selected : shown.map((row) => row.bot)) draft.set(bot, 'enable', on);
-  list();
-  if (opened) side();
+	for (const bot of selected.size ? selected : shown.map((row) => row.bot)) draft.set(bot, 'enable', on);
+	list();
+	if (opened) side();
 }
 
-function redraw() {
-  notes();
-  list();
-  side();
+function redraw(typing) {
+	notes();
+	list();
+	const row = rows.find((one) => one.bot === opened);
+	// whoever types into the panel goes on typing
+	if (typing && row && page.side.contains(document.activeElement)) head(row);
+	else side();
+}
+
+function told({ warnings = [] }) {
+	toast(t('saved'), warnings.length ? 'warn' : 'good', warnings);
+	context.refresh();
+}
+
+/** The bot that a field such as `models.gpt-4.1.mapping` is about: of `gpt-4` and `gpt-4.1` the longer. */
+function botOf(field) {
+	const within = ({ bot }) => `${field}.`.toLowerCase().startsWith(`models.${bot}.`.toLowerCase());
+	return rows.filter(within).sort((one, other) => other.bot.length - one.bot.length)[0]?.bot;
 }
 
 function filter(name) {
-  view.filters = view.filters.includes(name) ? view.filters.filter((one) => one !== name) : [...view.filters, name];
-  list();
+	view.filters = view.filters.includes(name) ? view.filters.filter((one) => one !== name) : [...view.filters, name];
+	list();
 }
 
 async function save() {
-  try {
-    const saved = await post('/api/admin/config', { ...draft.now, version: draft.version }, { 'If-Match': `"${draft.version}"` });
-    await load();
-    redraw();
-    toast(t('saved'), 'good', saved.warnings || []);
-    context.refresh();
-  } catch (error) {
-    if (error.status === 409) return conflict();
-    complain(error);
-    const bot = error.param && rows.find((row) => error.param.startsWith(`models.${row.bot}`));
-    if (bot) open(bot.bot);
-  }
+	if (saving) return;
+	saving = true;
+	bars();
+	const sent = draft.copy();
+	try {
+		const saved = await post('/api/admin/config', { ...sent, version: draft.version }, { 'If-Match': `"${draft.version}"` });
+		draft.kept(sent, saved.version);
+		told(saved);
+		await load(true).catch(complain);
+		redraw(true);
+	} catch (error) {
+		if (error.status === 409) return await conflict();
+		complain(error);
+		const bot = botOf(error.param);
+		if (bot) open(bot);
+	} finally {
+		saving = false;
+		bars();
+	}
 }
 
 async function conflict() {
-  const choice = await ask(t('conflict'), h('p', t('conflictText', { n: number(unsaved()) })),
-    [['theirs', t('dropMine')], ['merge', t('reapply'), 'primary']]);
-  if (!choice) return;
-  try {
-    await load(choice === 'merge');
-    redraw();
-    toast(t(choice === 'merge' ? 'reapplied' : 'reloaded'));
-  } catch (error) { complain(error); }
+	const choice = await ask(t('conflict'), h('p', t('conflictText', { n: number(unsaved()) })),
+		[['theirs', t('dropMine')], ['merge', t('reapply'), 'primary']]);
+	if (!choice) return;
+	try {
+		await load(choice === 'merge');
+		redraw();
+		toast(t(choice === 'merge' ? 'reapplied' : 'reloaded'));
+	} catch (error) { complain(error); }
 }
 
 async function add() {
-  const { form, read } = customForm();
-  if (await ask(t('addCustom'), form, [[null, t('cancel')], ['add', t('add'), 'primary']]) !== 'add') return;
-  const model = read();
-  if (!model) return toast(t('needsName'), 'bad');
-  if (rows.some((row) => row.bot.toLowerCase() === model.id.toLowerCase() && !row.removed)) return toast(t('exists', { name: model.id }), 'bad');
-  draft.addCustom(model);
-  rows = rowsOf(loaded.models, draft);
-  open(model.id);
+	const { form, read } = customForm();
+	if (await ask(t('addCustom'), form, [[null, t('cancel')], ['add', t('add'), 'primary']]) !== 'add') return;
+	const model = read();
+	if (!model) return toast(t('needsName'), 'bad');
+	if (rows.some((row) => row.bot.toLowerCase() === model.id.toLowerCase() && !row.removed)) return toast(t('exists', { name: model.id }), 'bad');
+	draft.addCustom(model);
+	rows = rowsOf(loaded.models, draft);
+	open(model.id);
 }
 
-/** models.yaml as text: to read, to keep, to bring in another. */
-async function file() {
-  let text;
-  try { text = await get('/api/admin/config/file'); } catch (error) { return complain(error); }
-  const area = h('textarea', { id: 'yaml', value: text.yaml, rows: 22, label: 'models.yaml' });
-  const fault = h('p.notice.bad', { role: 'alert', hidden: true });
-  const upload = h('input', { type: 'file', id: 'yaml-file', accept: '.yaml,.yml,text/yaml', label: t('upload'),
-    on: { change: async () => { if (upload.files[0]) area.value = await upload.files[0].text(); } } });
-  for (;;) {
-    const choice = await ask('models.yaml', [h('p.hint', t('fileHint')), unsaved() ? h('p.notice', t('fileUnsaved')) : null,
-      h('div.actions', button(t('download'), () => download('models.yaml', area.value)), upload), area, fault],
-    [[null, t('cancel')], ['save', t('replaceFile'), 'primary']]);
-    if (choice !== 'save') return;
-    try {
-      const saved = await post('/api/admin/config/file', { yaml: area.value, version: text.version });
-      await load();
-      redraw();
-      context.refresh();
-      return toast(t('saved'), 'good', saved.warnings || []);
-    } catch (error) {
-      fault.textContent = error.message;
-      fault.hidden = false;
-    }
-  }
+/** models.yaml as text: to read, to keep, to bring in another. `again` is called after it was saved without the list. */
+export async function file(again) {
+	const read = () => get('/api/admin/config/file');
+	let text;
+	try { text = await read(); } catch (error) { return complain(error); }
+	let late = false;
+	const area = h('textarea', { id: 'yaml', value: text.yaml, rows: 22, label: 'models.yaml' });
+	const fault = h('p.notice.bad', { role: 'alert', hidden: true });
+	const upload = h('input', { type: 'file', id: 'yaml-file', accept: '.yaml,.yml,text/yaml', label: t('upload'),
+		on: { change: async () => { if (upload.files[0]) area.value = await upload.files[0].text(); } } });
+	for (;;) {
+		const choice = await ask('models.yaml', [h('p.hint', t('fileHint')), unsaved() ? h('p.notice', t('fileUnsaved')) : null,
+			h('div.actions', button(t('download'), () => download('models.yaml', area.value)), upload), area, fault],
+		[[null, t('cancel')], late && ['theirs', t('dropMine')], ['save', t(late ? 'replaceAnyway' : 'replaceFile'), 'primary']].filter(Boolean));
+		if (!choice) return;
+		try {
+			fault.hidden = true;
+			if (choice === 'save') {
+				told(await post('/api/admin/config/file', { yaml: area.value, version: text.version }));
+				break;
+			}
+			area.value = text.yaml;
+			late = false;
+		} catch (error) {
+			fault.textContent = error.message;
+			fault.hidden = false;
+			late = error.status === 409;
+			// what is typed stays; the next try is about the file as it is now
+			if (late) text = await read().catch(() => text);
+		}
+	}
+	if (again) {
+		loaded = null;
+		return again();
+	}
+	await load().then(() => redraw(), complain);
 }
 
 export async function mount(root, app) {
-  context = app;
-  cells.clear();
-  if (!loaded || !unsaved()) await load();
-  const search = h('input', { type: 'search', id: 'search', value: view.words, placeholder: t('searchModels'), label: t('searchModels'),
-    on: { input: () => { view.words = search.value; list(); } } });
-  page = { list: h('div', { role: 'grid', id: 'list', label: t('models'), on: { click: clicks, keydown: keys } }),
-    side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: chips(t('filters'), Object.keys(FILTERS).map((name) => [name, t(`is.${name}`), ' ', h('small')]), filter),
-    notes: h('div'), applied: h('span'), unsaved: h('b', { id: 'unsaved' }), empty: h('p.wait', t('nothing')),
-    on: button('', () => bulk(true), { id: 'bulk-on' }), off: button('', () => bulk(false), { id: 'bulk-off' }),
-    clear: button(t('clearSelection'), () => { selected.clear(); list(); }) };
-  page.save = h('section.savebar', { label: t('changes'), hidden: true }, page.unsaved,
-    button(t('showChanges'), () => { view.filters = ['changed']; view.words = search.value = ''; list(); }),
-    button(t('undoAll'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('save'), save, { class: 'primary', id: 'save' }));
-  page.scroll = h('div.scroll', page.list, page.empty);
-  page.frame = h('div.frame',
-    h('section.card.list', { label: t('models') },
-      h('div.bar', search,
-        select(Object.keys(ORDERS).map((name) => [name, t(name === 'owner' ? name : `order.${name}`)]), view.order, (name) => { view.order = name; list(); }, { label: t('sort'), id: 'order' }),
-        h('label.check', h('input', { type: 'checkbox', checked: view.group, on: { change: ({ target }) => { view.group = target.checked; list(); } } }), t('byOwner')),
-        h('span.gap'), button(t('addCustom'), add, { id: 'add-custom' }), button('models.yaml', file, { id: 'file' })),
-      page.chips,
-      h('div.bar.slim', page.count, page.on, page.off, page.clear, h('span.gap'), h('span.check', t('applied'), page.applied)),
-      page.scroll),
-    page.side);
-  root.replaceChildren(h('h1.sr', t('models')), page.notes, page.frame, page.save);
-  redraw();
+	context = app;
+	cells.clear();
+	if (!loaded || !unsaved()) await load();
+	const words = search('searchModels', view.words, (value) => { view.words = value; list(); });
+	page = { list: h('div', { role: 'grid', id: 'list', label: t('models'), on: { click: clicks, keydown: keys } }),
+		side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: chips(t('filters'), Object.keys(FILTERS).map((name) => [name, t(`is.${name}`), ' ', h('small')]), filter),
+		notes: h('div'), applied: h('span'), unsaved: h('b', { id: 'unsaved' }), empty: h('p.wait', t('nothing')),
+		on: button('', () => bulk(true), { id: 'bulk-on' }), off: button('', () => bulk(false), { id: 'bulk-off' }),
+		clear: button(t('clearSelection'), () => { selected.clear(); list(); }) };
+	page.save = h('section.savebar', { label: t('changes'), hidden: true }, page.unsaved,
+		button(t('showChanges'), () => { view.filters = ['changed']; view.words = words.value = ''; list(); }),
+		button(t('undoAll'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('save'), save, { class: 'primary', id: 'save' }));
+	page.scroll = h('div.scroll', page.list, page.empty);
+	page.frame = h('div.frame',
+		h('section.card.list', { label: t('models') },
+			h('div.bar', words,
+				select(Object.keys(ORDERS).map((name) => [name, t(name === 'owner' ? name : `order.${name}`)]), view.order, (name) => { view.order = name; list(); }, { label: t('sort'), id: 'order' }),
+				check(t('byOwner'), view.group, (on) => { view.group = on; list(); }),
+				h('span.gap'), button(t('addCustom'), add, { id: 'add-custom' }), button('models.yaml', () => file(), { id: 'file' })),
+			page.chips,
+			h('div.bar.slim', page.count, page.on, page.off, page.clear, h('span.gap'), h('span.check', t('applied'), page.applied)),
+			page.scroll),
+		page.side);
+	root.replaceChildren(h('h1.sr', t('models')), page.notes, page.frame, page.save);
+	redraw();
 }
 
 export function shortcut(event) {
-  if (event.key === 'Escape' && opened) open(null);
-  else if (event.key === 's' && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    if (unsaved()) save();
-  }
+	if (event.key === 'Escape' && opened) open(null);
+	else if (event.key === 's' && (event.ctrlKey || event.metaKey)) {
+		event.preventDefault();
+		if (unsaved()) save();
+	}
 }
 

@@ -1,107 +1,109 @@
 // The rows of the list of models: what each shows, which are shown, in which order. Pure: no page, no server.
 
 const milliseconds = 1e11;
-const both = (list) => (Array.isArray(list) ? list : []);
+
+/** What the file and Poe's list say may be of another kind than expected: a name a number, a list or a text anything. */
+export const listOf = (list) => (Array.isArray(list) ? list : []);
+export const textOf = (text) => (typeof text === 'string' ? text : '');
 
 /** A row for every bot of Poe's list and of the file. */
 export function rowsOf(models, draft) {
-  const rows = new Map();
-  for (const model of models) rows.set(model.id.toLowerCase(), model);
-  const extra = [...Object.keys(draft.base.models), ...Object.keys(draft.now.models),
-    ...[...draft.base.custom_models, ...draft.now.custom_models].map((model) => model.id)];
-  for (const bot of extra) {
-    if (!rows.has(bot.toLowerCase())) {
-      const custom = draft.now.custom_models.find((model) => model.id === bot) || {};
-      rows.set(bot.toLowerCase(), { id: bot, ghost: true, owned_by: custom.owned_by, created: custom.created });
-    }
-  }
-  const changed = draft.changed();
-  return [...rows.values()].map((model) => rowOf(model, draft, changed));
+	const rows = new Map();
+	for (const model of models) rows.set(model.id.toLowerCase(), model);
+	const extra = [...Object.keys(draft.base.models), ...Object.keys(draft.now.models),
+		...[...draft.base.custom_models, ...draft.now.custom_models].map((model) => String(model.id))];
+	for (const bot of extra) {
+		if (!rows.has(bot.toLowerCase())) {
+			const custom = draft.now.custom_models.find((model) => String(model.id) === bot) || {};
+			rows.set(bot.toLowerCase(), { id: bot, ghost: true, owned_by: custom.owned_by, created: custom.created });
+		}
+	}
+	const changed = draft.changed();
+	return [...rows.values()].map((model) => rowOf(model, draft, changed));
 }
 
 export function rowOf(model, draft, changed) {
-  const bot = model.id;
-  const names = both(model.parameters).map((parameter) => parameter.name);
-  const created = model.created > milliseconds ? model.created / 1000 : model.created || 0;
-  const custom = draft.isCustom(bot);
-  const mapping = draft.get(bot, 'mapping');
-  const row = {
-    bot, model, custom, created,
-    name: mapping || bot,
-    mapped: !!mapping,
-    aliases: draft.get(bot, 'aliases'),
-    enabled: draft.get(bot, 'enable'),
-    replace: draft.get(bot, 'replace_response'),
-    preset: Object.keys(draft.get(bot, 'parameters')).length > 0,
-    removed: !custom && draft.wasCustom(bot) && (!!model.ghost || !!model.custom),
-    owner: model.owned_by || (custom ? 'custom' : '–'),
-    context: model.context_length || null,
-    tools: !!model.tools || (custom && draft.get(bot, 'tools') !== 'auto'),
-    search: names.includes('web_search'),
-    inputs: both(model.input_modalities),
-    outputs: both(model.output_modalities),
-    price: priceOf(model.pricing),
-    changed: changed.has(bot.toLowerCase()),
-  };
-  row.words = [bot, row.name, ...row.aliases, row.owner, model.description, draft.get(bot, 'description')].join(' ').toLowerCase();
-  return row;
+	const bot = model.id;
+	const names = listOf(model.parameters).map((parameter) => parameter?.name);
+	const created = model.created > milliseconds ? model.created / 1000 : model.created || 0;
+	const custom = draft.isCustom(bot);
+	const mapping = String(draft.get(bot, 'mapping') ?? '').trim();
+	const row = {
+		bot, model, custom, created,
+		name: mapping || bot,
+		mapped: !!mapping,
+		aliases: listOf(draft.get(bot, 'aliases')),
+		enabled: draft.get(bot, 'enable'),
+		replace: draft.get(bot, 'replace_response'),
+		preset: Object.keys(draft.get(bot, 'parameters')).length > 0,
+		removed: !custom && draft.wasCustom(bot) && (!!model.ghost || !!model.custom),
+		owner: String(model.owned_by || (custom ? 'custom' : '–')),
+		context: model.context_length || null,
+		tools: !!model.tools || (custom && draft.get(bot, 'tools') !== 'auto'),
+		search: names.includes('web_search'),
+		inputs: listOf(model.input_modalities),
+		outputs: listOf(model.output_modalities),
+		price: priceOf(model.pricing),
+		changed: changed.has(bot.toLowerCase()),
+	};
+	row.words = [bot, row.name, ...row.aliases, row.owner, textOf(model.description), draft.get(bot, 'description')].join(' ').toLowerCase();
+	return row;
 }
 
 /** Dollars for a million tokens in and out, or for one request or picture. */
 export function priceOf(pricing) {
-  if (!pricing) return null;
-  const dollars = (value, times) => (value == null || value === '' ? null : Number(value) * times);
-  const price = { input: dollars(pricing.prompt, 1e6), output: dollars(pricing.completion, 1e6),
-    each: dollars(pricing.request, 1) ?? dollars(pricing.image, 1) };
-  return price.input == null && price.output == null && price.each == null ? null : price;
+	if (!pricing) return null;
+	const dollars = (value, times) => (Number.isFinite(parseFloat(value)) ? parseFloat(value) * times : null);
+	const price = { input: dollars(pricing.prompt, 1e6), output: dollars(pricing.completion, 1e6),
+		each: dollars(pricing.request, 1) ?? dollars(pricing.image, 1) };
+	return price.input == null && price.output == null && price.each == null ? null : price;
 }
 
 export function priceText(price) {
-  if (!price) return '–';
-  const dollars = (value) => (value == null ? '–' : `$${Number(value.toPrecision(3))}`);
-  return price.input == null && price.output == null ? dollars(price.each) : `${dollars(price.input)} · ${dollars(price.output)}`;
+	if (!price) return '–';
+	const dollars = (value) => (value == null ? '–' : `$${Number(value.toPrecision(3))}`);
+	return price.input == null && price.output == null ? dollars(price.each) : `${dollars(price.input)} · ${dollars(price.output)}`;
 }
 
 export const FILTERS = {
-  enabled: (row) => row.enabled,
-  disabled: (row) => !row.enabled,
-  mapped: (row) => row.mapped || row.aliases.length > 0,
-  custom: (row) => row.custom || row.removed,
-  replace: (row) => row.replace,
-  preset: (row) => row.preset,
-  tools: (row) => row.tools,
-  web: (row) => row.search,
-  sees: (row) => row.inputs.includes('image'),
-  paints: (row) => row.outputs.includes('image'),
-  video: (row) => row.outputs.includes('video'),
-  sound: (row) => row.outputs.includes('audio'),
-  changed: (row) => row.changed,
+	enabled: (row) => row.enabled,
+	disabled: (row) => !row.enabled,
+	mapped: (row) => row.mapped || row.aliases.length > 0,
+	custom: (row) => row.custom || row.removed,
+	replace: (row) => row.replace,
+	preset: (row) => row.preset,
+	tools: (row) => row.tools,
+	web: (row) => row.search,
+	sees: (row) => row.inputs.includes('image'),
+	paints: (row) => row.outputs.includes('image'),
+	video: (row) => row.outputs.includes('video'),
+	sound: (row) => row.outputs.includes('audio'),
+	changed: (row) => row.changed,
 };
 
-const last = (value, rising) => value ?? (rising ? Infinity : -Infinity);
+const cost = (row) => row.price?.input ?? row.price?.each ?? 1e9;
+
+/** Equals keep the order of their names. */
 export const ORDERS = {
-  name: (one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }),
-  owner: (one, other) => one.owner.localeCompare(other.owner, 'en') || ORDERS.name(one, other),
-  created: (one, other) => other.created - one.created || ORDERS.name(one, other),
-  context: (one, other) => last(other.context) - last(one.context) || ORDERS.name(one, other),
-  price: (one, other) => {
-    const cost = (row) => last(row.price?.input ?? row.price?.each, true);
-    return (cost(one) === cost(other) ? 0 : cost(one) - cost(other)) || ORDERS.name(one, other);
-  },
+	name: (one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }),
+	owner: (one, other) => one.owner.localeCompare(other.owner, 'en'),
+	created: (one, other) => other.created - one.created,
+	context: (one, other) => (other.context ?? 0) - (one.context ?? 0),
+	price: (one, other) => cost(one) - cost(other),
 };
 
 /** The rows that the search and all filters let through, in order. */
 export function pick(rows, { words = '', filters = [], order = 'name' }) {
-  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
-  return rows
-    .filter((row) => wanted.every((word) => row.words.includes(word)) && filters.every((name) => FILTERS[name](row)))
-    .sort(ORDERS[order]);
+	const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+	return rows
+		.filter((row) => wanted.every((word) => row.words.includes(word)) && filters.every((name) => FILTERS[name](row)))
+		.sort(ORDERS.name).sort(ORDERS[order]);
 }
 
 /** By owner; the groups in the order of their first rows, or of their names. */
 export function grouped(rows, byName) {
-  const groups = new Map();
-  for (const row of rows) groups.set(row.owner, (groups.get(row.owner) || []).concat(row));
-  const list = [...groups];
-  return byName ? list.sort(([one], [other]) => one.localeCompare(other, 'en')) : list;
+	const groups = new Map();
+	for (const row of rows) groups.set(row.owner, (groups.get(row.owner) || []).concat(row));
+	const list = [...groups];
+	return byName ? list.sort(([one], [other]) => one.localeCompare(other, 'en')) : list;
 }

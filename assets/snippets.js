@@ -11,10 +11,10 @@ function python(value, indent = '') {
   if (value === false) return 'False';
   if (Array.isArray(value)) return value.length ? `[\n${value.map((one) => deeper + python(one, deeper)).join(',\n')},\n${indent}]` : '[]';
   if (typeof value === 'object') {
-    const pairs = Object.entries(value).map(([name, one]) => `${deeper}${JSON.stringify(name)}: ${python(one, deeper)}`);
+    const pairs = Object.entries(value).map(([name, one]) => `${deeper}${json(name)}: ${python(one, deeper)}`);
     return pairs.length ? `{\n${pairs.join(',\n')},\n${indent}}` : '{}';
   }
-  return JSON.stringify(value);
+  return json(value);
 }
 
 /** Data of attached files is long: what is copied names the place for it. */
@@ -39,7 +39,7 @@ export function snippets(origin, request, facts = {}) {
     { id: 'python', label: 'Python', where: 'pip install openai', text:
 `from openai import OpenAI
 
-client = OpenAI(base_url=${JSON.stringify(base)}, api_key="KEY")
+client = OpenAI(base_url=${json(base)}, api_key="KEY")
 answer = client.chat.completions.create(
 ${entries.map(([name, value]) => `    ${name}=${python(value, '    ')},`).join('\n')}${poe ? `\n    extra_body=${python({ poe }, '    ')},` : ''}
 )
@@ -49,7 +49,7 @@ for chunk in answer:
     { id: 'node', label: 'Node', where: 'npm install openai', text:
 `import OpenAI from 'openai';
 
-const client = new OpenAI({ baseURL: ${JSON.stringify(base)}, apiKey: 'KEY' });
+const client = new OpenAI({ baseURL: ${json(base)}, apiKey: 'KEY' });
 const answer = await client.chat.completions.create(${json(Object.fromEntries([...entries, ...(poe ? [['poe', poe]] : [])]))});
 for await (const chunk of answer) {
   process.stdout.write(chunk.choices[0]?.delta?.content ?? '');
@@ -63,23 +63,20 @@ Context Window   ${context}
 Max Output       ${output}
 Supports Images  ${sees ? 'on' : 'off'}` },
     { id: 'codex', label: 'Codex', where: '~/.codex/config.toml', text:
-`model = ${JSON.stringify(model)}
+`model = ${json(model)}
 model_provider = "poe2openai"
 model_context_window = ${context}
 
 [model_providers.poe2openai]
 name = "poe2openai"
-base_url = ${JSON.stringify(base)}
+base_url = ${json(base)}
 env_key = "POE2OPENAI_KEY"
 wire_api = "responses"` },
     { id: 'claude', label: 'Claude Code', where: 'shell', text:
 `export ANTHROPIC_BASE_URL=${shell(origin)}
 export ANTHROPIC_AUTH_TOKEN=KEY
 export ANTHROPIC_MODEL=${shell(model)}
-export ANTHROPIC_DEFAULT_OPUS_MODEL=${shell(model)}
-export ANTHROPIC_DEFAULT_SONNET_MODEL=${shell(model)}
-export ANTHROPIC_DEFAULT_HAIKU_MODEL=${shell(model)}
-claude` },
+${['OPUS', 'SONNET', 'HAIKU'].map((kind) => `export ANTHROPIC_DEFAULT_${kind}_MODEL=${shell(model)}\n`).join('')}claude` },
     { id: 'cherry', label: 'Cherry Studio', where: 'Settings → Model Provider → Add → OpenAI', text:
 `Provider Type  OpenAI
 API Host       ${origin}

@@ -48,6 +48,6 @@ mod tests {
                 size += content.len();
             }
         }
-        assert!(size > 0 && size < 100 * 1024, "the page's files together: {size} bytes");
+        assert!(size > 0 && size < 100_000, "the page's files together: {size} bytes");
     }
 }

@@ -86,8 +86,8 @@ export async function queriesOf(server) {
   return told.queries ?? told;
 }
 
-/** A Poe that only lists: `count` models of ten owners. */
-export async function listing(count) {
+/** A Poe that only lists: `count` models of ten owners, each with what `odd` adds. */
+export async function listing(count, odd = {}) {
   const data = Array.from({ length: count }, (_, at) => ({
     id: `model-${String(at).padStart(3, "0")}`,
     object: "model",
@@ -103,6 +103,7 @@ export async function listing(count) {
       { name: "budget", schema: { type: "number", minimum: 0, maximum: 100 } },
       { name: "web_search", schema: { type: "boolean" }, default_value: false },
     ],
+    ...odd,
   }));
   const poe = http.createServer((request, response) => {
     response.writeHead(200, { "content-type": "application/json" });

@@ -268,6 +268,137 @@ export const stories = [
     assert.ok(faults.every((fault_) => fault_.includes("400")) && faults.length === 1, String(faults));
   }],
 
+  ["names may be numbers, and Poe's list may be odd: all is listed, opens and is saved", async () => {
+    const odd = { description: { on: { click: 1 } }, parameters: [null, 7, {}, { name: "effort", description: { class: "x" }, schema: { enum: ["low"] } }],
+      architecture: { output_modalities: {} }, pricing: "free" };
+    const yaml = "enable: true\nmodels:\n  model-000:\n    mapping: 4.1\n    aliases: [12, x]\n    description: 3\n  model-001:\ncustom_models:\n  - id: 5\n    owned_by: 6\n";
+    const server = await serve({ flags: ["--poe-base-url", await listing(3, odd)], yaml });
+    const { page, go, clean } = await open(server);
+    await go();
+    await row(page, "5").waitFor();
+    assert.deepEqual((await names(page)).sort(), ["4.1", "5", "model-001", "model-002"]);
+    await opened(page, "model-000");
+    assert.equal(await page.locator("#mapping").inputValue(), "4.1");
+    assert.equal(await page.locator("#panel").getByLabel("effort").count(), 1);
+    await opened(page, "5");
+    await row(page, "model-001").getByRole("switch").click();
+    assert.match(await page.locator("#unsaved").textContent(), /: 1$/);
+    await saved(page);
+    assert.deepEqual((await listed(server)).sort(), ["4.1", "5", "model-002"]);
+    await page.getByRole("button", { name: "Remove model" }).click();
+    await saved(page);
+    assert.deepEqual((await listed(server)).sort(), ["4.1", "model-002"]);
+    await page.locator('#tabs a[href="#try"]').click();
+    await page.locator("#model").waitFor();
+    clean();
+  }],
+
+  ["a list that cannot be shown leaves a way to models.yaml", async () => {
+    const server = await serve({ yaml: YAML });
+    const { page, go } = await open(server);
+    let broken = true;
+    await page.route("**/api/admin/models", (route) => (broken ? route.fulfill({ status: 500, json: { error: { message: "no list today" } } }) : route.fallback()));
+    await go();
+    await page.locator("main .notice.bad", { hasText: "no list today" }).waitFor();
+    await page.locator("#file").click();
+    assert.equal(await page.locator("#yaml").inputValue(), YAML);
+    await page.locator("#yaml").fill("enable: true\nmodels:\n  demo-echo:\n    mapping: parrot\n");
+    broken = false;
+    await page.getByRole("button", { name: "Save file" }).click();
+    await until("the list", async () => (await names(page)).includes("parrot"));
+    assert.ok((await listed(server)).includes("parrot"));
+  }],
+
+  ["saving twice at once saves once; what is typed meanwhile stays to be saved", async () => {
+    const { server, page, clean } = await start();
+    await opened(page, "demo-echo");
+    let posts = 0;
+    let goOn;
+    const held = new Promise((resolve) => { goOn = resolve; });
+    await page.route("**/api/admin/config", async (route) => {
+      if (route.request().method() !== "POST") return route.fallback();
+      posts += 1;
+      await held;
+      await route.fallback();
+    });
+    await page.locator("#mapping").fill("parrot");
+    await page.keyboard.press("Control+s");
+    await until("the post", () => posts === 1);
+    assert.ok(await page.locator("#save").isDisabled());
+    await page.keyboard.press("Control+s");
+    await page.locator("#mapping").fill("parrot-two");
+    goOn();
+    await page.locator(".toast", { hasText: "Saved" }).waitFor();
+    await until("the end of saving", async () => page.locator("#save").isEnabled());
+    assert.equal(posts, 1);
+    assert.equal((await server.get("/api/admin/config")).models["demo-echo"].mapping, "parrot");
+    assert.equal(await page.locator("#mapping").inputValue(), "parrot-two");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "mapping", "typing goes on where it was");
+    assert.match(await page.locator("#unsaved").textContent(), /: 1$/);
+    await saved(page);
+    assert.equal((await server.get("/api/admin/config")).models["demo-echo"].mapping, "parrot-two");
+    clean();
+  }],
+
+  ["saved, but not loaded anew: the next save is no conflict", async () => {
+    const { server, page } = await start();
+    await opened(page, "demo-echo");
+    let broken = true;
+    await page.route("**/api/admin/models", (route) => (broken ? route.fulfill({ status: 500, json: { error: { message: "no list today" } } }) : route.fallback()));
+    await page.locator("#mapping").fill("parrot");
+    await saved(page);
+    await page.locator(".toast.bad", { hasText: "no list today" }).waitFor();
+    broken = false;
+    await page.locator("#mapping").fill("parrot-two");
+    await saved(page);
+    assert.equal((await server.get("/api/admin/config")).models["demo-echo"].mapping, "parrot-two");
+    assert.equal(await page.locator("dialog").count(), 0);
+  }],
+
+  ["a fault opens the model that it is about, not one whose name begins like it", async () => {
+    const { page } = await start("enable: true\nmodels:\n  demo:\n    mapping: short\n  Demo-Echo:\n    mapping: long\n  demo-echo.1:\n    mapping: longer\n");
+    await opened(page, "demo-echo.1");
+    await page.locator("#mapping").fill("short");
+    await page.keyboard.press("Escape");
+    await page.locator("#save").click();
+    await page.locator(".toast.bad").waitFor();
+    await page.locator("#panel").waitFor();
+    assert.equal(await page.locator("#list .row.opened").getAttribute("data-bot"), "demo-echo.1");
+  }],
+
+  ["models.yaml as text, saved by somebody else meanwhile: theirs, or replaced anyway", async () => {
+    const { server, page } = await start();
+    const others = async (mapping) => {
+      const { version } = await server.get("/api/admin/config");
+      const yaml = `enable: true\nmodels:\n  demo-fast:\n    mapping: ${mapping}\n`;
+      assert.equal((await server.post("/api/admin/config/file", { yaml, version })).status, 200);
+      return yaml;
+    };
+    const mine = "enable: true\nmodels:\n  demo-echo:\n    mapping: parrot\n";
+    await page.locator("#file").click();
+    await page.locator("#yaml").fill(mine);
+    const theirs = await others("swift");
+    await page.getByRole("button", { name: "Save file" }).click();
+    const anyway = page.getByRole("button", { name: "Replace anyway" });
+    await anyway.waitFor();
+    assert.equal(await page.locator("#yaml").inputValue(), mine);
+    await page.getByRole("button", { name: "Load, drop mine" }).click();
+    await until("their text", async () => (await page.locator("#yaml").inputValue()) === theirs);
+    await page.locator("#yaml").fill(mine);
+    await others("swifter");
+    await page.getByRole("button", { name: "Save file" }).click();
+    await anyway.click();
+    await until("my text", () => readFileSync(server.file, "utf8") === mine);
+    await until("the list", async () => (await names(page)).includes("parrot"));
+  }],
+
+  ["what the server warns of is shown after a save, and stays", async () => {
+    const { page } = await start();
+    await row(page, "demo-echo").getByRole("switch").click();
+    await saved(page);
+    assert.match(await page.locator(".toast.warn").textContent(), /note/);
+  }],
+
   ["the keyboard alone is enough", async () => {
     const { server, page, clean } = await start();
     const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.getAttribute("aria-label") || document.activeElement.textContent);
