@@ -272,7 +272,7 @@ fn refusals_keep_their_meaning_and_passing_faults_have_a_second_try() {
             house.chat(&body)
         };
         let refused = ask("demo-door-402");
-        assert_eq!((refused.status, refused.error("code").as_str()), (402, "insufficient_points"));
+        assert_eq!((refused.status, refused.error("code").as_str()), (402, "insufficient_quota"));
         assert_eq!(poe.doors().len(), 1);
         let refused = ask("demo-door-429");
         assert_eq!((refused.status, refused.error("code").as_str()), (429, "rate_limit_exceeded"));
@@ -572,10 +572,36 @@ fn every_dialect_is_refused_in_its_own_words() {
     let poe = Poe::start();
     let house = house(&poe, "native", &[]);
     let kind = |answer: &Answer| answer.error("type");
-    for (path, body) in questions("demo-door-402", "hi", true) {
-        let answer = house.ask(&raw(path, &body));
-        assert_eq!(answer.status, 402, "{path}: {}", answer.text());
-        assert_eq!(answer.json()["type"] == "error", path == MESSAGES, "{path}");
+    let (limit, quota, upstream) = ("rate_limit_exceeded", "insufficient_quota", "upstream_error");
+    let refusals = [
+        ("demo-door-402", 402, quota, quota, "billing_error", "You have used up your points"),
+        ("demo-door-429", 429, "rate_limit_error", limit, "rate_limit_error", "Too many requests"),
+        ("demo-door-503", 502, upstream, upstream, "api_error", "Poe is not available"),
+    ];
+    for (bot, status, openais, code, anthropics, words) in refusals {
+        for stream in [false, true] {
+            for (path, body) in questions(bot, "hi", stream) {
+                let answer = house.ask(&raw(path, &body));
+                let said = answer.json();
+                assert_eq!(answer.status, status, "{path}: {said}");
+                match path {
+                    MESSAGES => assert_eq!(
+                        (&said["type"], kind(&answer).as_str(), &said["error"]["code"]),
+                        (&json!("error"), anthropics, &Value::Null)
+                    ),
+                    _ => assert_eq!(
+                        (&said["type"], kind(&answer).as_str(), &said["error"]["code"]),
+                        (&Value::Null, openais, &json!(code))
+                    ),
+                }
+                let message = answer.error("message");
+                assert!(message.starts_with(words), "{path}: {said}");
+                // the sentence by which Codex knows how long to wait
+                let waits = message.ends_with("Please try again in 7s.");
+                assert_eq!(waits, path == RESPONSES && status == 429, "{path}: {said}");
+                assert_eq!(answer.header("retry-after"), (status == 429).then_some("7"), "{path}");
+            }
+        }
     }
     for (path, body) in questions("demo-echo", "hi", true) {
         let answer = house.ask(&raw(path, &body));

@@ -195,7 +195,7 @@ impl Native {
         let answer = error_answer(record.dialect, &error);
         // some kinds have words by which clients know what to do: whoever does not say them is not repeated
         let is_told = match (refusal.error.kind, self.door) {
-            (Kind::ModelNotFound, _) => false,
+            (Kind::ModelNotFound | Kind::InsufficientQuota | Kind::RateLimited, _) => false,
             (Kind::ContextTooLong, Door::Messages) => refusal.error.message.contains("prompt is too long"),
             (Kind::ContextTooLong, _) => refusal.error.message.contains("maximum context length"),
             _ => true,
