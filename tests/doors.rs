@@ -609,13 +609,11 @@ fn every_dialect_is_refused_in_its_own_words() {
         assert!(answer.error("message").contains(path), "{}", answer.text());
     }
     // in the shape of the dialect it goes through unchanged
-    let body = questions("demo-door", "hi", false)[2]
-        .1
-        .replace("\"max_tokens\":  999,", "\"max_tokens\":1,\"seed\":1,");
+    let body = questions("demo-door-picky", "hi", false)[2].1.replace("{\"max", "{\"temperature\":1,\"max");
     let answer = house.ask(&raw(MESSAGES, &body));
     assert_eq!(
         (answer.status, answer.error("message").as_str()),
-        (400, "seed: Extra inputs are not permitted")
+        (400, "temperature: Extra inputs are not permitted")
     );
 }
 
@@ -698,4 +696,63 @@ fn instructions_reach_the_model_though_the_door_ignores_them() {
     assert_eq!(house.ask(&raw(RESPONSES, body)).status, 200);
     let sent = r#"{"model":"demo-door","input":[{"role":"system","content":"be \u00e9"},{"role":"user","content":"hi"}],"store":false}"#;
     assert_eq!(passage(&poe).0, sent);
+}
+
+/// What Codex 0.169 sends, with tools of its own types.
+const CODEX: &str = r#"{"model":"BOT","instructions":"You are Codex.","input":[{"type":"message","role":"developer","content":[{"type":"input_text","text":"rules"}]},{"type":"message","role":"user","content":[{"type":"input_text","text":"hello"}]}],"tools":[{"type":"function","name":"exec_command","description":"Runs it.","strict":false,"parameters":{"type":"object","properties":{"cmd":{"type":"string"}},"required":["cmd"],"additionalProperties":false}},{"type":"custom","name":"apply_patch","description":"Edits.","format":{"type":"grammar","syntax":"lark","definition":"start: /.+/"}},{"type":"web_search","external_web_access":false},{"type":"namespace","name":"mcp__x","description":"More.","tools":[{"type":"function","name":"y","strict":false,"parameters":{"type":"object","properties":{}}}]},{"type":"tool_search"}],"tool_choice":"auto","parallel_tool_calls":true,"reasoning":{"effort":"medium","summary":"auto"},"store":false,"stream":true,"include":["reasoning.encrypted_content"],"prompt_cache_key":"0199-ab","client_metadata":{"x-codex-installation-id":"7"},"text":{"verbosity":"low"}}"#;
+
+#[test]
+fn codex_goes_through_the_door_though_it_refuses_a_hint() {
+    for route in ["native", "auto"] {
+        let poe = Poe::start();
+        let house = house(&poe, route, &[]);
+        for (bot, first) in [("demo-door", 1), ("demo-door-picky", 2)] {
+            let body = CODEX.replace("BOT", bot);
+            let instructed = r#""input":[{"role":"system","content":"You are Codex."},"#;
+            let mut sent = body
+                .replace(r#""instructions":"You are Codex.","#, "")
+                .replace(r#""input":["#, instructed)
+                .replace(r#","client_metadata":{"x-codex-installation-id":"7"}"#, "");
+            if first == 2 {
+                sent = sent.replace(r#","prompt_cache_key":"0199-ab""#, "");
+            }
+            poe.reset();
+            for passages in [first, first + 1, first + 2] {
+                let answer = house.ask(&raw(RESPONSES, &body));
+                let text = answer.text();
+                assert_eq!(answer.status, 200, "{route} {bot}: {text}");
+                assert!(text.contains("event: response.completed"), "{route} {bot}: {text}");
+                let (came, left) = passage(&poe);
+                assert_eq!((came.as_str(), left.as_str()), (sent.as_str(), text.as_str()), "{route} {bot}");
+                assert_eq!(through(&poe), (passages, 0), "{route} {bot}: a refusal is remembered");
+            }
+        }
+    }
+}
+
+#[test]
+fn hints_that_messages_does_not_know_are_left_out() {
+    for route in ["native", "auto"] {
+        let poe = Poe::start();
+        let house = house(&poe, route, &[]);
+        let (_, sent) = questions("demo-door-picky", "hi", true)[2].clone();
+        let hints = r#"{"diagnostics":{"a":1},"of_tomorrow":true,"metadata":{"user_id":"me"},"max"#;
+        let body = sent.replace("{\"max", hints);
+        for passages in [4, 5] {
+            let answer = house.ask(&raw(MESSAGES, &body));
+            assert_eq!(answer.status, 200, "{route}: {}", answer.text());
+            assert_eq!(passage(&poe).0, sent, "{route}");
+            assert_eq!(through(&poe), (passages, 0), "{route}");
+        }
+    }
+}
+
+#[test]
+fn hints_that_responses_knows_go_along() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    let body = r#"{"model":"demo-door","input":"hi","store":false,"prompt_cache_key":"k","prompt_cache_retention":"24h","safety_identifier":"s","user":"me","service_tier":"default","metadata":{"a":"b"},"max_tool_calls":3}"#;
+    let answer = house.ask(&raw(RESPONSES, body));
+    assert_eq!((answer.status, passage(&poe).0.as_str()), (200, body), "{}", answer.text());
+    assert_eq!(through(&poe), (1, 0));
 }

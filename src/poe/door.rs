@@ -12,7 +12,7 @@ use serde_json::Value;
 use ureq::BodyReader;
 
 use answer::{Answer, Frames, State};
-pub use request::{Lack, Passenger, lack, names, rewrite};
+pub use request::{Lack, Passenger, is_hint, lack, names, rewrite, without};
 
 use super::client::{MAX_ERROR_BYTES, Poe, bearer, finished, hide, with_retry};
 use super::counters::Counters;
