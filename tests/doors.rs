@@ -632,7 +632,11 @@ fn silent_doors_show_life_in_their_dialect() {
                     RESPONSES => ("This is", "event: response.in_progress\n"),
                     _ => ("This is", "event: ping\n"),
                 };
-                let (_, rest) = text.split_once(after).expect("a beginning");
+                let (before, rest) = text.split_once(after).expect("a beginning");
+                if path == RESPONSES {
+                    let first = before.lines().find(|line| line.starts_with("event:"));
+                    assert_eq!(first, Some("event: response.created"), "{text}");
+                }
                 assert!(rest.contains(sign), "{path}: {text}");
             });
         }
@@ -755,4 +759,55 @@ fn hints_that_responses_knows_go_along() {
     let answer = house.ask(&raw(RESPONSES, body));
     assert_eq!((answer.status, passage(&poe).0.as_str()), (200, body), "{}", answer.text());
     assert_eq!(through(&poe), (1, 0));
+}
+
+#[test]
+fn the_first_event_of_responses_is_the_doors_own() {
+    let poe = Poe::start();
+    let limits = ["--upstream-idle-timeout-seconds", "3", "--upstream-first-byte-timeout-seconds", "3"];
+    let house = house(&poe, "native", &[&limits[..], &["--keep-alive-seconds", "1"]].concat());
+    let body = questions("demo-door-stall-headers", "hi", true)[1].1.clone();
+    let text = house.ask(&raw(RESPONSES, &body)).text();
+    let (signs, rest) = text.split_once("event:").expect("an end");
+    // OpenAI's libraries break at an event in this place
+    assert!(signs.contains(": keep-alive\n") && !signs.contains("data:"), "{text}");
+    assert!(rest.contains("upstream_timeout") || rest.contains("server_error"), "{text}");
+}
+
+#[test]
+fn the_operator_stops_what_goes_through_a_door() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    for (path, body) in questions("demo-door-story", "x", true) {
+        poe.reset();
+        let id = format!("stop-{}", path.len());
+        let headers = ["Authorization: Bearer some-key", &format!("X-Request-Id: {id}")];
+        let request = post(path, &headers, &body);
+        let operator = ["Authorization: Basic YWRtaW46MTIzNDU2"];
+        let stop =
+            || house.ask(&post("/api/admin/activity/stop", &operator, &json!({"id": id}).to_string())).json();
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| house.ask(&request));
+            let tells = |passages: &[Value]| {
+                passages.last().and_then(|one| one["answer"].as_str()).is_some_and(|told| !told.is_empty())
+            };
+            eventually(PATIENCE, "the story begins", || tells(&poe.doors()).then_some(()));
+            assert_eq!(poe.open(), 1, "{path}");
+            let (answer, took) = timed(|| {
+                assert_eq!(stop(), json!({"stopped": true}), "{path}");
+                client.join().expect("an answer")
+            });
+            let text = answer.text();
+            assert!(took < SOON, "{path}: {took:?}");
+            assert_eq!((answer.status, answer.ending), (200, Ending::Framed), "{path}");
+            let last = text.trim_end().rsplit("\n\n").next().expect("an event");
+            assert!(last.contains("error") && last.contains("operator"), "{path}: {last}");
+            for end in ["[DONE]", "message_stop", "response.completed"] {
+                assert!(!text.contains(end), "{path}: {text}");
+            }
+        });
+        eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+        assert_eq!(stop(), json!({"stopped": false}), "{path}");
+        assert_eq!(through(&poe), (1, 0), "{path}");
+    }
 }

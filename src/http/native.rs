@@ -243,7 +243,8 @@ fn note(record: &mut Record, passing: &Passing) {
 /// A sign of life before the door has said anything: of all that can be said then, what changes nothing.
 fn sign(door: Door) -> Vec<u8> {
     match door {
-        // a comment without a blank line, because some readers take a blank line for an event
+        // a comment without a blank line, because some readers take a blank line for an event; and no event, though
+        // Codex counts nothing else, because OpenAI's libraries break at any before `response.created`, the door's own
         Door::Chat | Door::Responses => b": keep-alive\n".to_vec(),
         Door::Messages => b"event: ping\ndata: {\"type\": \"ping\"}\n\n".to_vec(),
     }
