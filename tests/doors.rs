@@ -272,7 +272,7 @@ fn refusals_keep_their_meaning_and_passing_faults_have_a_second_try() {
             house.chat(&body)
         };
         let refused = ask("demo-door-402");
-        assert_eq!((refused.status, refused.error("code").as_str()), (402, "insufficient_points"));
+        assert_eq!((refused.status, refused.error("code").as_str()), (402, "insufficient_quota"));
         assert_eq!(poe.doors().len(), 1);
         let refused = ask("demo-door-429");
         assert_eq!((refused.status, refused.error("code").as_str()), (429, "rate_limit_exceeded"));
@@ -572,10 +572,36 @@ fn every_dialect_is_refused_in_its_own_words() {
     let poe = Poe::start();
     let house = house(&poe, "native", &[]);
     let kind = |answer: &Answer| answer.error("type");
-    for (path, body) in questions("demo-door-402", "hi", true) {
-        let answer = house.ask(&raw(path, &body));
-        assert_eq!(answer.status, 402, "{path}: {}", answer.text());
-        assert_eq!(answer.json()["type"] == "error", path == MESSAGES, "{path}");
+    let (limit, quota, upstream) = ("rate_limit_exceeded", "insufficient_quota", "upstream_error");
+    let refusals = [
+        ("demo-door-402", 402, quota, quota, "billing_error", "You have used up your points"),
+        ("demo-door-429", 429, "rate_limit_error", limit, "rate_limit_error", "Too many requests"),
+        ("demo-door-503", 502, upstream, upstream, "api_error", "Poe is not available"),
+    ];
+    for (bot, status, openais, code, anthropics, words) in refusals {
+        for stream in [false, true] {
+            for (path, body) in questions(bot, "hi", stream) {
+                let answer = house.ask(&raw(path, &body));
+                let said = answer.json();
+                assert_eq!(answer.status, status, "{path}: {said}");
+                match path {
+                    MESSAGES => assert_eq!(
+                        (&said["type"], kind(&answer).as_str(), &said["error"]["code"]),
+                        (&json!("error"), anthropics, &Value::Null)
+                    ),
+                    _ => assert_eq!(
+                        (&said["type"], kind(&answer).as_str(), &said["error"]["code"]),
+                        (&Value::Null, openais, &json!(code))
+                    ),
+                }
+                let message = answer.error("message");
+                assert!(message.starts_with(words), "{path}: {said}");
+                // the sentence by which Codex knows how long to wait
+                let waits = message.ends_with("Please try again in 7s.");
+                assert_eq!(waits, path == RESPONSES && status == 429, "{path}: {said}");
+                assert_eq!(answer.header("retry-after"), (status == 429).then_some("7"), "{path}");
+            }
+        }
     }
     for (path, body) in questions("demo-echo", "hi", true) {
         let answer = house.ask(&raw(path, &body));
@@ -583,13 +609,11 @@ fn every_dialect_is_refused_in_its_own_words() {
         assert!(answer.error("message").contains(path), "{}", answer.text());
     }
     // in the shape of the dialect it goes through unchanged
-    let body = questions("demo-door", "hi", false)[2]
-        .1
-        .replace("\"max_tokens\":  999,", "\"max_tokens\":1,\"seed\":1,");
+    let body = questions("demo-door-picky", "hi", false)[2].1.replace("{\"max", "{\"temperature\":1,\"max");
     let answer = house.ask(&raw(MESSAGES, &body));
     assert_eq!(
         (answer.status, answer.error("message").as_str()),
-        (400, "seed: Extra inputs are not permitted")
+        (400, "temperature: Extra inputs are not permitted")
     );
 }
 
@@ -608,7 +632,11 @@ fn silent_doors_show_life_in_their_dialect() {
                     RESPONSES => ("This is", "event: response.in_progress\n"),
                     _ => ("This is", "event: ping\n"),
                 };
-                let (_, rest) = text.split_once(after).expect("a beginning");
+                let (before, rest) = text.split_once(after).expect("a beginning");
+                if path == RESPONSES {
+                    let first = before.lines().find(|line| line.starts_with("event:"));
+                    assert_eq!(first, Some("event: response.created"), "{text}");
+                }
                 assert!(rest.contains(sign), "{path}: {text}");
             });
         }
@@ -672,4 +700,114 @@ fn instructions_reach_the_model_though_the_door_ignores_them() {
     assert_eq!(house.ask(&raw(RESPONSES, body)).status, 200);
     let sent = r#"{"model":"demo-door","input":[{"role":"system","content":"be \u00e9"},{"role":"user","content":"hi"}],"store":false}"#;
     assert_eq!(passage(&poe).0, sent);
+}
+
+/// What Codex 0.169 sends, with tools of its own types.
+const CODEX: &str = r#"{"model":"BOT","instructions":"You are Codex.","input":[{"type":"message","role":"developer","content":[{"type":"input_text","text":"rules"}]},{"type":"message","role":"user","content":[{"type":"input_text","text":"hello"}]}],"tools":[{"type":"function","name":"exec_command","description":"Runs it.","strict":false,"parameters":{"type":"object","properties":{"cmd":{"type":"string"}},"required":["cmd"],"additionalProperties":false}},{"type":"custom","name":"apply_patch","description":"Edits.","format":{"type":"grammar","syntax":"lark","definition":"start: /.+/"}},{"type":"web_search","external_web_access":false},{"type":"namespace","name":"mcp__x","description":"More.","tools":[{"type":"function","name":"y","strict":false,"parameters":{"type":"object","properties":{}}}]},{"type":"tool_search"}],"tool_choice":"auto","parallel_tool_calls":true,"reasoning":{"effort":"medium","summary":"auto"},"store":false,"stream":true,"include":["reasoning.encrypted_content"],"prompt_cache_key":"0199-ab","client_metadata":{"x-codex-installation-id":"7"},"text":{"verbosity":"low"}}"#;
+
+#[test]
+fn codex_goes_through_the_door_though_it_refuses_a_hint() {
+    for route in ["native", "auto"] {
+        let poe = Poe::start();
+        let house = house(&poe, route, &[]);
+        for (bot, first) in [("demo-door", 1), ("demo-door-picky", 2)] {
+            let body = CODEX.replace("BOT", bot);
+            let instructed = r#""input":[{"role":"system","content":"You are Codex."},"#;
+            let mut sent = body
+                .replace(r#""instructions":"You are Codex.","#, "")
+                .replace(r#""input":["#, instructed)
+                .replace(r#","client_metadata":{"x-codex-installation-id":"7"}"#, "");
+            if first == 2 {
+                sent = sent.replace(r#","prompt_cache_key":"0199-ab""#, "");
+            }
+            poe.reset();
+            for passages in [first, first + 1, first + 2] {
+                let answer = house.ask(&raw(RESPONSES, &body));
+                let text = answer.text();
+                assert_eq!(answer.status, 200, "{route} {bot}: {text}");
+                assert!(text.contains("event: response.completed"), "{route} {bot}: {text}");
+                let (came, left) = passage(&poe);
+                assert_eq!((came.as_str(), left.as_str()), (sent.as_str(), text.as_str()), "{route} {bot}");
+                assert_eq!(through(&poe), (passages, 0), "{route} {bot}: a refusal is remembered");
+            }
+        }
+    }
+}
+
+#[test]
+fn hints_that_messages_does_not_know_are_left_out() {
+    for route in ["native", "auto"] {
+        let poe = Poe::start();
+        let house = house(&poe, route, &[]);
+        let (_, sent) = questions("demo-door-picky", "hi", true)[2].clone();
+        let hints = r#"{"diagnostics":{"a":1},"of_tomorrow":true,"metadata":{"user_id":"me"},"max"#;
+        let body = sent.replace("{\"max", hints);
+        for passages in [4, 5] {
+            let answer = house.ask(&raw(MESSAGES, &body));
+            assert_eq!(answer.status, 200, "{route}: {}", answer.text());
+            assert_eq!(passage(&poe).0, sent, "{route}");
+            assert_eq!(through(&poe), (passages, 0), "{route}");
+        }
+    }
+}
+
+#[test]
+fn hints_that_responses_knows_go_along() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    let body = r#"{"model":"demo-door","input":"hi","store":false,"prompt_cache_key":"k","prompt_cache_retention":"24h","safety_identifier":"s","user":"me","service_tier":"default","metadata":{"a":"b"},"max_tool_calls":3}"#;
+    let answer = house.ask(&raw(RESPONSES, body));
+    assert_eq!((answer.status, passage(&poe).0.as_str()), (200, body), "{}", answer.text());
+    assert_eq!(through(&poe), (1, 0));
+}
+
+#[test]
+fn the_first_event_of_responses_is_the_doors_own() {
+    let poe = Poe::start();
+    let limits = ["--upstream-idle-timeout-seconds", "3", "--upstream-first-byte-timeout-seconds", "3"];
+    let house = house(&poe, "native", &[&limits[..], &["--keep-alive-seconds", "1"]].concat());
+    let body = questions("demo-door-stall-headers", "hi", true)[1].1.clone();
+    let text = house.ask(&raw(RESPONSES, &body)).text();
+    let (signs, rest) = text.split_once("event:").expect("an end");
+    // OpenAI's libraries break at an event in this place
+    assert!(signs.contains(": keep-alive\n") && !signs.contains("data:"), "{text}");
+    assert!(rest.contains("upstream_timeout") || rest.contains("server_error"), "{text}");
+}
+
+#[test]
+fn the_operator_stops_what_goes_through_a_door() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    for (path, body) in questions("demo-door-story", "x", true) {
+        poe.reset();
+        let id = format!("stop-{}", path.len());
+        let headers = ["Authorization: Bearer some-key", &format!("X-Request-Id: {id}")];
+        let request = post(path, &headers, &body);
+        let operator = ["Authorization: Basic YWRtaW46MTIzNDU2"];
+        let stop =
+            || house.ask(&post("/api/admin/activity/stop", &operator, &json!({"id": id}).to_string())).json();
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| house.ask(&request));
+            let tells = |passages: &[Value]| {
+                passages.last().and_then(|one| one["answer"].as_str()).is_some_and(|told| !told.is_empty())
+            };
+            eventually(PATIENCE, "the story begins", || tells(&poe.doors()).then_some(()));
+            assert_eq!(poe.open(), 1, "{path}");
+            let (answer, took) = timed(|| {
+                assert_eq!(stop(), json!({"stopped": true}), "{path}");
+                client.join().expect("an answer")
+            });
+            let text = answer.text();
+            assert!(took < SOON, "{path}: {took:?}");
+            assert_eq!((answer.status, answer.ending), (200, Ending::Framed), "{path}");
+            let last = text.trim_end().rsplit("\n\n").next().expect("an event");
+            assert!(last.contains("error") && last.contains("operator"), "{path}: {last}");
+            for end in ["[DONE]", "message_stop", "response.completed"] {
+                assert!(!text.contains(end), "{path}: {text}");
+            }
+        });
+        eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+        assert_eq!(stop(), json!({"stopped": false}), "{path}");
+        assert_eq!(through(&poe), (1, 0), "{path}");
+    }
 }

@@ -24,6 +24,8 @@ use crate::store::tokens;
 /// How long a door's refusal of a model or a field is believed, and one that may have been something else.
 const BELIEVED: Duration = Duration::from_secs(3600);
 const BELIEVED_PERHAPS: Duration = Duration::from_secs(300);
+/// How often a door is asked again for one request, each time without a hint that it does not know.
+const MOST_HINTS: usize = 8;
 
 /// A request that is to go through a door.
 pub struct Native {
@@ -85,7 +87,9 @@ impl Native {
             Some(lack) => return Err(lacking(door, &lack)),
             None => {}
         }
-        let sent = door::rewrite(door, &body, &passenger)?.into_owned();
+        let mut hints = app.doors.fields(&model.bot, door.path(), Instant::now());
+        hints.retain(|field| door::is_hint(door, field));
+        let sent = door::without(door::rewrite(door, &body, &passenger)?.into_owned(), &hints);
         if route == Route::Auto
             && app.doors.refuses(&model.bot, door.path(), &door::names(&sent), Instant::now())
         {
@@ -97,7 +101,7 @@ impl Native {
 
     /// Asks for a whole answer.
     pub fn whole(
-        self,
+        mut self,
         app: &App,
         key: &str,
         asks: &[Ask],
@@ -116,7 +120,7 @@ impl Native {
 
     /// Asks for a stream and passes it on. An error may come after a part of it has left.
     pub fn stream(
-        self,
+        mut self,
         app: &App,
         key: &str,
         asks: &[Ask],
@@ -152,8 +156,9 @@ impl Native {
         told.map(|()| Outcome::Streamed)
     }
 
+    /// Knocks, and once more without each hint that the door does not know: no answer hangs on a hint.
     fn knock(
-        &self,
+        &mut self,
         app: &App,
         key: &str,
         stream: bool,
@@ -162,15 +167,32 @@ impl Native {
     ) -> Result<Opened> {
         record.asks_natively(&self.model.bot);
         wait_turn(app, watch)?;
-        let knock = Knock {
-            door: self.door,
-            key,
-            headers: &self.headers,
-            body: &self.body,
-            stream,
-            name: (self.name != self.model.bot).then_some(&self.name),
-        };
-        app.poe.knock(&knock, watch)
+        let mut left = MOST_HINTS;
+        loop {
+            let knock = Knock {
+                door: self.door,
+                key,
+                headers: &self.headers,
+                body: &self.body,
+                stream,
+                name: (self.name != self.model.bot).then_some(&self.name),
+            };
+            let opened = app.poe.knock(&knock, watch)?;
+            let Some(hint) = self.unknown_hint(&opened).filter(|_| left > 0) else { return Ok(opened) };
+            log::debug!("{hint} was left out: {} does not take it for {}", self.door.path(), self.model.bot);
+            app.doors.remember(&self.model.bot, self.door.path(), Some(&hint), Instant::now(), BELIEVED);
+            self.body = door::without(std::mem::take(&mut self.body), &[hint]);
+            left -= 1;
+        }
+    }
+
+    /// The hint for which the door refused, if it did for one.
+    fn unknown_hint(&self, opened: &Opened) -> Option<String> {
+        let Opened::Refused(refusal) = opened else { return None };
+        match refusal.unknown(self.door, &door::names(&self.body))? {
+            Unknown::Field(field) if door::is_hint(self.door, &field) => Some(field),
+            _ => None,
+        }
     }
 
     /// What follows from a refusal: where only the door does not know what it was asked, another door may.
@@ -195,7 +217,7 @@ impl Native {
         let answer = error_answer(record.dialect, &error);
         // some kinds have words by which clients know what to do: whoever does not say them is not repeated
         let is_told = match (refusal.error.kind, self.door) {
-            (Kind::ModelNotFound, _) => false,
+            (Kind::ModelNotFound | Kind::InsufficientQuota | Kind::RateLimited, _) => false,
             (Kind::ContextTooLong, Door::Messages) => refusal.error.message.contains("prompt is too long"),
             (Kind::ContextTooLong, _) => refusal.error.message.contains("maximum context length"),
             _ => true,
@@ -221,7 +243,8 @@ fn note(record: &mut Record, passing: &Passing) {
 /// A sign of life before the door has said anything: of all that can be said then, what changes nothing.
 fn sign(door: Door) -> Vec<u8> {
     match door {
-        // a comment without a blank line, because some readers take a blank line for an event
+        // a comment without a blank line, because some readers take a blank line for an event; and no event, though
+        // Codex counts nothing else, because OpenAI's libraries break at any before `response.created`, the door's own
         Door::Chat | Door::Responses => b": keep-alive\n".to_vec(),
         Door::Messages => b"event: ping\ndata: {\"type\": \"ping\"}\n\n".to_vec(),
     }

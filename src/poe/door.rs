@@ -12,7 +12,7 @@ use serde_json::Value;
 use ureq::BodyReader;
 
 use answer::{Answer, Frames, State};
-pub use request::{Lack, Passenger, lack, names, rewrite};
+pub use request::{Lack, Passenger, is_hint, lack, names, rewrite, without};
 
 use super::client::{MAX_ERROR_BYTES, Poe, bearer, finished, hide, with_retry};
 use super::counters::Counters;
@@ -109,6 +109,19 @@ const UNKNOWN_FIELDS: &[&str] = &[
     "is not supported",
     "are not supported",
 ];
+/// The types of errors that Anthropic documents; clients know no others.
+const ANTHROPICS_TYPES: &[&str] = &[
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "request_too_large",
+    "rate_limit_error",
+    "timeout_error",
+    "api_error",
+    "overloaded_error",
+];
 
 impl Refusal {
     fn new(status: u16, retry_after: Option<&str>, body: Vec<u8>, key: &str) -> Refusal {
@@ -146,14 +159,18 @@ impl Refusal {
         })
     }
 
-    /// Whether the body has the shape in which `door` tells errors, so that a client can be given it as it is.
+    /// Whether the body has the shape in which `door` tells errors, in words that its clients know, so that they can be
+    /// given it as it is.
     pub fn is_in_shape(&self, door: Door) -> bool {
         let Ok(body) = serde_json::from_slice::<Value>(&self.body) else { return false };
         let error = &body["error"];
         let text_or_null = |name: &str| error[name].is_string() || error[name].is_null();
         let is_told = error["message"].is_string() && error["type"].is_string();
         match door {
-            Door::Messages => is_told && body["type"] == "error",
+            Door::Messages => {
+                let kind = error["type"].as_str().unwrap_or_default();
+                is_told && body["type"] == "error" && ANTHROPICS_TYPES.contains(&kind)
+            }
             Door::Chat | Door::Responses => is_told && text_or_null("code") && text_or_null("param"),
         }
     }
@@ -471,12 +488,16 @@ mod tests {
         let fits = |door, body: &str| refusal(400, body).is_in_shape(door);
         let openai = r#"{"error":{"message":"m","type":"t","param":"model","code":"c"}}"#;
         let poes = r#"{"error":{"code":401,"type":"authentication_error","message":"m","metadata":{}}}"#;
-        let anthropics = r#"{"type":"error","error":{"type":"t","message":"m"}}"#;
+        let anthropics = r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#;
+        let half = r#"{"type":"error","error":{"type":"service_unavailable","message":"m"}}"#;
         assert_eq!(
             [openai, poes, "<html>", "{}"].map(|body| fits(Door::Chat, body)),
             [true, false, false, false]
         );
-        assert_eq!([openai, poes, anthropics].map(|body| fits(Door::Messages, body)), [false, false, true]);
+        assert_eq!(
+            [openai, poes, anthropics, half].map(|body| fits(Door::Messages, body)),
+            [false, false, true, false]
+        );
     }
 
     #[test]

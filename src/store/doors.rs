@@ -9,6 +9,9 @@ use lru::LruCache;
 /// How many refusals are remembered.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
+/// How many of them for one bot at one door: names of fields are the clients' to invent.
+const MOST_FIELDS: usize = 64;
+
 /// The refusals, by bot, door and field. Doors are repaired and lists corrected, so each is forgotten in time.
 #[derive(Debug)]
 pub struct Refusals(Mutex<LruCache<(String, String), Vec<Refused>>>);
@@ -31,8 +34,11 @@ impl Refusals {
     pub fn remember(&self, bot: &str, door: &str, field: Option<&str>, now: Instant, time: Duration) {
         let mut all = self.lock();
         let known = all.get_or_insert_mut((bot.to_owned(), door.to_owned()), Vec::new);
-        // a field that was refused twice counts once, so that there are never more than a request has
+        // a field that was refused twice counts once
         known.retain(|one| one.until > now && one.field.as_deref() != field);
+        if known.len() >= MOST_FIELDS {
+            known.remove(0);
+        }
         known.push(Refused { field: field.map(str::to_owned), until: now + time });
     }
 
@@ -42,6 +48,13 @@ impl Refusals {
         let Some(known) = all.get(&(bot.to_owned(), door.to_owned())) else { return false };
         let concerns = |one: &Refused| one.field.as_ref().is_none_or(|field| fields.contains(field));
         known.iter().any(|one| one.until > now && concerns(one))
+    }
+
+    /// The fields that `door` is known not to take for `bot`.
+    pub fn fields(&self, bot: &str, door: &str, now: Instant) -> Vec<String> {
+        let mut all = self.lock();
+        let known = all.get(&(bot.to_owned(), door.to_owned())).into_iter().flatten();
+        known.filter(|one| one.until > now).filter_map(|one| one.field.clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<(String, String), Vec<Refused>>> {
@@ -62,7 +75,22 @@ mod tests {
         assert!(refuses("/v1/x", "seed", now));
         assert!(!refuses("/v1/x", "tools", now) && !refuses("/v1/y", "seed", now));
         assert!(!refuses("/v1/x", "seed", now + hour));
+        assert_eq!(refusals.fields("bot", "/v1/x", now), ["seed"]);
+        assert!(refusals.fields("bot", "/v1/x", now + hour).is_empty());
+        assert!(refusals.fields("bot", "/v1/y", now).is_empty());
         refusals.remember("bot", "/v1/x", None, now, hour);
         assert!(refuses("/v1/x", "tools", now));
+        assert_eq!(refusals.fields("bot", "/v1/x", now), ["seed"]);
+    }
+
+    #[test]
+    fn invented_fields_do_not_pile_up() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        for number in 0..3 * MOST_FIELDS {
+            refusals.remember("bot", "/v1/x", Some(&number.to_string()), now, Duration::from_secs(9));
+        }
+        let known = refusals.fields("bot", "/v1/x", now);
+        let newest = (3 * MOST_FIELDS - 1).to_string();
+        assert_eq!((known.len(), known.last()), (MOST_FIELDS, Some(&newest)));
     }
 }

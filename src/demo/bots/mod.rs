@@ -193,7 +193,12 @@ const WORKING: &[Bot] = &[
     ),
     plays("demo-door-story", &DOORS, talk::story, "Tells a short story behind every door."),
     plays("demo-door-unknown", &DOORS, talk::echo, "Is listed with doors that do not know it."),
-    plays("demo-door-picky", &DOORS, talk::echo, "Is listed with doors that take no temperature."),
+    plays(
+        "demo-door-picky",
+        &DOORS,
+        talk::echo,
+        "Is listed with doors that take no temperature and no hints.",
+    ),
 ];
 
 /// Bots that fail, one for each way that is documented or was seen.

@@ -76,15 +76,15 @@ fn openai(status: u16, message: &str, param: &str, code: &str) -> Refusal {
 pub enum Quirk {
     /// The doors that it declares do not know it.
     Unknown,
-    /// Its doors do not take this field.
-    Without(&'static str),
+    /// Its doors do not take these fields.
+    Without(&'static [&'static str]),
 }
 
 /// What is wrong with the entry of `bot`.
 pub fn quirk(bot: &Bot) -> Option<Quirk> {
     match bot.name {
         "demo-door-unknown" => Some(Quirk::Unknown),
-        "demo-door-picky" => Some(Quirk::Without("temperature")),
+        "demo-door-picky" => Some(Quirk::Without(&["temperature", "prompt_cache_key", "metadata"])),
         _ => None,
     }
 }

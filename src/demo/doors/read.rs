@@ -40,10 +40,14 @@ fn fields(door: Door) -> &'static [&'static str] {
         Door::Responses => &[
             "model",
             "input",
+            "instructions", // taken, and ignored
             "stream",
+            "stream_options",
             "temperature",
             "top_p",
+            "top_logprobs",
             "max_output_tokens",
+            "max_tool_calls",
             "tools",
             "tool_choice",
             "parallel_tool_calls",
@@ -52,8 +56,16 @@ fn fields(door: Door) -> &'static [&'static str] {
             "include",
             "truncation",
             "store",
+            "background",
             "metadata",
             "previous_response_id",
+            "conversation",
+            "prompt",
+            "prompt_cache_key",
+            "prompt_cache_retention",
+            "safety_identifier",
+            "service_tier",
+            "user",
         ],
         Door::Messages => &[
             "model",
@@ -81,7 +93,7 @@ pub fn read(door: Door, bot: &Bot, body: &Value, declared: &[&str]) -> Result<As
     let given = body.as_object().ok_or_else(|| malformed(door, "", "The body must be an object"))?;
     let taken = |name: &str| fields(door).contains(&name) || (door == Door::Chat && declared.contains(&name));
     for name in given.keys() {
-        let is_quirk = matches!(quirk(bot), Some(Quirk::Without(field)) if field == name);
+        let is_quirk = matches!(quirk(bot), Some(Quirk::Without(fields)) if fields.contains(&name.as_str()));
         if is_quirk || !taken(name) {
             return Err(unknown_field(door, name));
         }

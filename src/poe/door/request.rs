@@ -67,6 +67,39 @@ fn fields(door: Door) -> Option<&'static [&'static str]> {
     }
 }
 
+/// Fields that change nothing in what is answered: for accounts, caches and statistics.
+const HINTS: &[&str] = &[
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "user",
+    "service_tier",
+    "client_metadata",
+    "metadata",
+    "diagnostics",
+];
+/// Fields of Messages that count for the answer. What is none of them is news of Anthropic's, which its clients send in
+/// the hope that it is understood.
+const MEANT: &[&str] = &[
+    "model",
+    "messages",
+    "system",
+    "max_tokens",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+    "context_management",
+    "cache_control",
+    "mcp_servers",
+    "container",
+];
 /// Fields of Chat Completions by which clients say how hard to think, each in its own way.
 const WISHES: &[&str] =
     &["reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget", "google"];
@@ -137,6 +170,25 @@ fn has_sound(ask: &Ask) -> bool {
 pub fn names(body: &[u8]) -> Vec<String> {
     let fields = std::str::from_utf8(body).ok().and_then(Fields::read);
     fields.map_or_else(Vec::new, |fields| fields.names().map(str::to_owned).collect())
+}
+
+/// Whether the answer is the same without the field `name`, so that `door` can be asked without it.
+pub fn is_hint(door: Door, name: &str) -> bool {
+    HINTS.contains(&name) || (door == Door::Messages && !MEANT.contains(&name))
+}
+
+/// `body` without these fields; every other byte stays.
+pub fn without(body: Vec<u8>, cut: &[String]) -> Vec<u8> {
+    let fields = std::str::from_utf8(&body).ok().and_then(Fields::read);
+    let Some(fields) = fields.filter(|fields| fields.names().any(|name| cut.iter().any(|one| one == name)))
+    else {
+        return body;
+    };
+    let edit = |field: &Field<'_>| match cut.iter().any(|one| *one == field.name) {
+        true => Edit::Cut,
+        false => Edit::Keep,
+    };
+    fields.edited(edit, &[]).into_bytes()
 }
 
 /// The body as `door` takes it.
@@ -401,6 +453,19 @@ mod tests {
             Case::default().sent(Door::Responses, body),
             r#"{"model":"Bot","input":"x","store":false}"#
         );
+    }
+
+    #[test]
+    fn hints_go_and_every_other_byte_stays() {
+        let body = r#"{ "user":"me" , "model":"Bot", "prompt_cache_key": "k","input":"x" }"#;
+        let cut = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
+            String::from_utf8(without(body.into(), &names)).unwrap()
+        };
+        assert_eq!(cut(&["seed"]), body);
+        assert_eq!(cut(&["prompt_cache_key", "user"]), r#"{ "model":"Bot","input":"x" }"#);
+        assert!(is_hint(Door::Responses, "prompt_cache_key") && is_hint(Door::Messages, "of_tomorrow"));
+        assert!(!is_hint(Door::Responses, "of_tomorrow") && !is_hint(Door::Messages, "tools"));
     }
 
     #[test]
