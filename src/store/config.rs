@@ -214,11 +214,8 @@ impl Config {
             };
         };
         let current = self.current();
-        let mut tokens: Vec<&str> = current.models.api_token().into_iter().collect();
-        if let Ok(Some(read)) = &found.read {
-            tokens.extend(read.models.api_token());
-        }
-        Ok((edit::masked(&String::from_utf8_lossy(&bytes), &tokens), found.version))
+        let shown = edit::masked(&String::from_utf8_lossy(&bytes), &current.models.secrets());
+        Ok((shown, found.version))
     }
 
     /// Waits a moment, or until somebody calls, and reads the file again if it has changed. Whether it had.
@@ -332,14 +329,18 @@ impl Config {
     /// The text to be saved. Of a broken file nothing can be kept but what was good before.
     fn text_of(&self, posted: Posted<'_>, found: &Found) -> Result<String> {
         let current = self.current();
-        let (before, token) = match &found.read {
-            Ok(Some(read)) => (read.text.as_str(), read.models.api_token()),
-            Ok(None) => ("", None),
-            Err(_) => (current.text.as_str(), current.models.api_token()),
+        let before = match &found.read {
+            Ok(Some(read)) => read.text.as_str(),
+            Ok(None) => "",
+            Err(_) => current.text.as_str(),
         };
         match posted {
             Posted::Json(json) => edit::merged(before, json),
-            Posted::Yaml(text) => edit::unmasked(text, token),
+            Posted::Yaml(text) => {
+                // as it was shown, good or not
+                let before = String::from_utf8_lossy(found.bytes.as_deref().unwrap_or_default());
+                edit::unmasked(text, &before, &current.models.secrets())
+            }
         }
         .map_err(|fault| refused(posted, fault))
     }

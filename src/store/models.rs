@@ -4,6 +4,7 @@
 
 pub mod edit;
 mod locate;
+mod mask;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,9 @@ pub const FILE_NAME: &str = "models.yaml";
 
 /// The largest file that is read: far more than all of Poe's bots need.
 pub const MAX_BYTES: u64 = 4 << 20;
+
+/// The parser's word for a text that says nothing.
+const EMPTY: &str = "EOF while parsing a value";
 
 const KEYS: &[&str] = &["enable", "models", "custom_models", "api_token", "use_v1_api"];
 const MODEL_KEYS: &[&str] = &[
@@ -47,6 +51,8 @@ pub struct ModelsFile {
     names: HashMap<String, usize>,
     /// The bots' own names, in lower case, to the same.
     bots: HashMap<String, usize>,
+    /// Every value of an `api_token`, at whatever depth.
+    secrets: Vec<Token>,
 }
 
 /// What is to be done with a name that a client asks for.
@@ -226,12 +232,14 @@ impl ModelsFile {
         let deserializer = serde_yaml::Deserializer::from_str(text);
         // An empty file, or one of comments only, is a file that says nothing.
         let content: Option<Content> = match serde_path_to_error::deserialize(deserializer) {
-            Err(error) if error.inner().to_string() == "EOF while parsing a value" => None,
+            Err(error) if error.inner().to_string() == EMPTY => None,
             found => found.map_err(describe)?,
         };
         let (bots, names) = index(text, content.as_ref().unwrap_or(&Content::default()))?;
-        let file = ModelsFile { content: content.unwrap_or_default(), bots, names };
-        let warnings = file.warnings(text)?;
+        let tree = edit::tree(text)?;
+        let secrets = mask::tokens(&tree).into_iter().map(Token).collect();
+        let file = ModelsFile { content: content.unwrap_or_default(), bots, names, secrets };
+        let warnings = file.warnings(text, &tree);
         Ok((file, warnings))
     }
 
@@ -286,6 +294,11 @@ impl ModelsFile {
         self.content.api_token.as_ref().map(|token| token.0.as_str()).filter(|token| !token.is_empty())
     }
 
+    /// Every value of an `api_token`, at whatever depth: nobody may see them anywhere.
+    pub fn secrets(&self) -> Vec<&str> {
+        self.secrets.iter().map(|token| token.0.as_str()).collect()
+    }
+
     /// The reference's switch between two lists. Accepted, and without effect: the list comes from `/v1/models`.
     pub fn use_v1_api(&self) -> Option<bool> {
         self.content.use_v1_api
@@ -323,9 +336,8 @@ impl ModelsFile {
         given.filter(move |given| !self.bots.contains_key(&given.name.to_lowercase()) && is_bot(given.name))
     }
 
-    fn warnings(&self, text: &str) -> Result<Vec<String>, Fault> {
-        let tree = edit::tree(text)?;
-        let mut warnings = unknown_keys(text, &tree);
+    fn warnings(&self, text: &str, tree: &Yaml) -> Vec<String> {
+        let mut warnings = unknown_keys(text, tree);
         if !self.content.models.is_empty() && tree.get("enable").is_none() {
             warnings.push("enable: missing, so the file is not applied; expected enable: true".into());
         }
@@ -340,7 +352,7 @@ impl ModelsFile {
                 ));
             }
         }
-        Ok(warnings)
+        warnings
     }
 }
 
