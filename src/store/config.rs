@@ -14,7 +14,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
 use super::dir::{Dir, Staged, is_mounted_alone};
-use super::models::{FILE_NAME, Fault, ModelsFile, as_text, edit, read_bytes};
+use super::models::{FILE_NAME, Fault, ModelsFile, as_text, edit, read_bytes, without_bom};
 use crate::error::{Error, Kind, Result};
 
 /// How often somebody looks whether the file has changed; what two looks find alike counts.
@@ -52,6 +52,8 @@ pub struct Status {
     pub state: State,
     /// What is wrong with it, in one line that begins with its name.
     pub error: Option<String>,
+    /// Where, by line and field alone: what everybody may see.
+    pub spot: Option<String>,
     /// What seems not to be meant, a line each.
     pub warnings: Vec<String>,
     /// A word that changes whenever the file does.
@@ -135,7 +137,13 @@ impl Config {
     pub fn open(dir: Arc<Dir>) -> Config {
         let none = Current {
             models: Arc::default(),
-            status: Status { state: State::None, error: None, warnings: Vec::new(), version: ABSENT.into() },
+            status: Status {
+                state: State::None,
+                error: None,
+                spot: None,
+                warnings: Vec::new(),
+                version: ABSENT.into(),
+            },
             text: String::new(),
         };
         let config = Config {
@@ -214,7 +222,7 @@ impl Config {
             };
         };
         let current = self.current();
-        let shown = edit::masked(&String::from_utf8_lossy(&bytes), &current.models.secrets());
+        let shown = edit::masked(without_bom(&String::from_utf8_lossy(&bytes)), &current.models.secrets());
         Ok((shown, found.version))
     }
 
@@ -262,8 +270,13 @@ impl Config {
     fn take(&self, found: Found) {
         let before = self.current();
         let name = self.path().display().to_string();
-        let status =
-            |state, error, warnings| Status { state, error, warnings, version: found.version.clone() };
+        let status = |state, error, warnings| Status {
+            state,
+            error,
+            spot: None,
+            warnings,
+            version: found.version.clone(),
+        };
         match found.read {
             Ok(Some(read)) => {
                 log::info!("{name}: {}", read.models.summary());
@@ -282,7 +295,8 @@ impl Config {
             Err(fault) => {
                 let error = format!("{FILE_NAME}: {fault}");
                 log::error!("{name} is not applied, what was in force stays: {fault}");
-                let status = status(State::Broken, Some(error), Vec::new());
+                let spot = Some(format!("{FILE_NAME}: {}", fault.spot()).trim_end_matches(": ").to_owned());
+                let status = Status { spot, ..status(State::Broken, Some(error), Vec::new()) };
                 self.put(Current { models: Arc::clone(&before.models), text: before.text.clone(), status });
             }
         }
@@ -320,8 +334,13 @@ impl Config {
         self.keep_good(&text);
         log::info!("{} was saved: {}", self.path().display(), models.summary());
         let version = version(text.as_bytes());
-        let status =
-            Status { state: State::Good, error: None, warnings: warnings.clone(), version: version.clone() };
+        let status = Status {
+            state: State::Good,
+            error: None,
+            spot: None,
+            warnings: warnings.clone(),
+            version: version.clone(),
+        };
         self.put(Current { models: Arc::new(models), text, status });
         Ok(Saved { version, warnings })
     }
@@ -337,9 +356,10 @@ impl Config {
         match posted {
             Posted::Json(json) => edit::merged(before, json),
             Posted::Yaml(text) => {
+                let text = without_bom(text);
                 // as it was shown, good or not
                 let before = String::from_utf8_lossy(found.bytes.as_deref().unwrap_or_default());
-                edit::unmasked(text, &before, &current.models.secrets())
+                edit::unmasked(text, without_bom(&before), &current.models.secrets())
             }
         }
         .map_err(|fault| refused(posted, fault))
@@ -413,7 +433,7 @@ impl Config {
     fn last_good(&self) -> Option<(String, Read)> {
         [beside("good"), beside("bak")].into_iter().find_map(|name| {
             let bytes = read_bytes(&self.dir.at(&name)).ok()??;
-            let text = String::from_utf8(bytes).ok()?;
+            let text = as_text(&bytes).ok()?.to_owned();
             let (models, warnings) = ModelsFile::parse(&text).ok()?;
             Some((name, Read { models, text, warnings }))
         })

@@ -29,6 +29,9 @@ pub const MAX_BYTES: u64 = 4 << 20;
 /// The parser's word for a text that says nothing.
 const EMPTY: &str = "EOF while parsing a value";
 
+/// How many unknown keys are told by name.
+const MOST_TOLD: usize = 20;
+
 const KEYS: &[&str] = &["enable", "models", "custom_models", "api_token", "use_v1_api"];
 const MODEL_KEYS: &[&str] = &[
     "mapping",
@@ -173,6 +176,15 @@ pub struct Fault {
     pub field: String,
     /// What is wrong with it.
     pub message: String,
+}
+
+impl Fault {
+    /// Line and field alone, for everybody to see; empty if neither is known.
+    pub fn spot(&self) -> String {
+        let place = self.place.map(|Place { line, column }| format!("line {line}, column {column}"));
+        let field = Some(self.field.clone()).filter(|field| !field.is_empty());
+        place.into_iter().chain(field).collect::<Vec<_>>().join(": ")
+    }
 }
 
 impl fmt::Display for Fault {
@@ -489,10 +501,23 @@ fn describe(error: serde_path_to_error::Error<serde_yaml::Error>) -> Fault {
     if let Some(rest) = fault.message.strip_prefix(&format!("{}: ", fault.field)) {
         fault.message = rest.to_owned();
     }
-    if fault.field == "api_token" {
-        fault.message = "expected a string".to_owned(); // the parser would repeat the secret
-    }
+    fault.message = without_value(&fault.message);
     fault
+}
+
+/// The parser's words without the value that it did not expect: that may be a secret under a wrong key.
+fn without_value(message: &str) -> String {
+    let starts = ["invalid type: ", "invalid value: ", "unknown variant"];
+    let Some(start) = starts.iter().filter_map(|word| Some(message.find(word)? + word.len())).min() else {
+        return message.to_owned();
+    };
+    let (said, rest) = message.split_at(start);
+    let (value, expected) = rest.rsplit_once(", expected ").unwrap_or((rest, ""));
+    let kind = value.split(['"', '`', '\'']).next().unwrap_or_default().trim_end();
+    match expected {
+        "" => format!("{said}{kind}"),
+        _ => format!("{said}{kind}, expected {expected}"),
+    }
 }
 
 fn yaml_fault(error: &serde_yaml::Error) -> Fault {
@@ -537,7 +562,12 @@ pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
 /// When they are none.
 pub fn as_text(bytes: &[u8]) -> Result<&str, Fault> {
     let fault = |_| Fault { place: None, field: String::new(), message: "expected UTF-8 text".to_owned() };
-    std::str::from_utf8(bytes).map_err(fault)
+    std::str::from_utf8(bytes).map(without_bom).map_err(fault)
+}
+
+/// The text behind the mark that editors of Windows put before it.
+pub fn without_bom(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// A warning for each key that nobody reads, at whatever depth.
@@ -554,10 +584,15 @@ fn unknown_keys(text: &str, tree: &Yaml) -> Vec<String> {
             found.extend(strangers(model, CUSTOM_KEYS, vec!["custom_models".into(), place.into()]));
         }
     }
-    found
-        .iter()
+    // each line costs a walk through the whole text
+    let told = found.iter().take(MOST_TOLD);
+    let mut warnings: Vec<String> = told
         .map(|path| format!("{}{}: unknown key, ignored", locate::line(text, path), locate::join(path)))
-        .collect()
+        .collect();
+    if found.len() > MOST_TOLD {
+        warnings.push(format!("{} more unknown keys, ignored", found.len() - MOST_TOLD));
+    }
+    warnings
 }
 
 /// The paths of the keys of `tree` that are not among `known`.
