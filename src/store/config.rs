@@ -324,9 +324,10 @@ impl Config {
         }
         let text = self.text_of(posted, &found)?;
         let (models, mut warnings) = ModelsFile::parse(&text).map_err(|fault| refused(posted, fault))?;
-        warnings.extend(self.judge_shadows(&models, is_bot)?);
+        warnings.extend(self.judge_shadows(posted, &text, &models, is_bot)?);
         if found.bytes.as_deref() != Some(text.as_bytes()) {
-            self.write(&text, &found).map_err(unsaved)?;
+            let copy = self.write(posted, &text, &found).map_err(unsaved)?;
+            warnings.extend(copy.map(|name| format!("the comments are gone; the file with them is {name}")));
         }
         drop(dir_lock);
         seen.stamp = self.stamp();
@@ -367,7 +368,13 @@ impl Config {
 
     /// A name that hides a bot of Poe's is refused when it is new. One that was there before is only warned of: the bot
     /// may be younger than the name.
-    fn judge_shadows(&self, models: &ModelsFile, is_bot: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
+    fn judge_shadows(
+        &self,
+        posted: Posted<'_>,
+        text: &str,
+        models: &ModelsFile,
+        is_bot: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
         let before = self.current();
         let mut warnings = Vec::new();
         for shadow in models.shadows(is_bot) {
@@ -375,13 +382,15 @@ impl Config {
                 warnings.push(shadow.to_string());
                 continue;
             }
-            let message = format!("{}: {} is the name of a bot of Poe's already", shadow.field, shadow.name);
-            return Err(Error::invalid(shadow.field, message));
+            let message = format!("{} is the name of a bot of Poe's already", shadow.name);
+            let fault = Fault { place: shadow.place(text), field: shadow.field, message };
+            return Err(refused(posted, fault));
         }
         Ok(warnings)
     }
 
-    fn write(&self, text: &str, found: &Found) -> Result<(), String> {
+    /// Writes the file; the name of the copy that holds its comments, if it loses them.
+    fn write(&self, posted: Posted<'_>, text: &str, found: &Found) -> Result<Option<String>, String> {
         let path = self.real_path()?;
         let like = fs::metadata(&path).ok();
         if found.bytes.is_none() && like.is_some() {
@@ -397,7 +406,15 @@ impl Config {
             let copy = beside(if found.read.is_ok() { "bak" } else { "broken" });
             Staged::new(&self.dir.at(&copy), bytes, like.as_ref())?.put()?;
         }
-        new.put()
+        // the copy above lasts until the next save only
+        let before = String::from_utf8_lossy(found.bytes.as_deref().unwrap_or_default());
+        let is_kept = matches!(posted, Posted::Yaml(_)) && has_comments(text);
+        let commented = (has_comments(&before) && !is_kept).then(|| beside("commented"));
+        if let Some(name) = &commented {
+            Staged::new(&self.dir.at(name), before.as_bytes(), like.as_ref())?.put()?;
+        }
+        new.put()?;
+        Ok(commented)
     }
 
     /// The file itself, where models.yaml is a link.
@@ -474,6 +491,10 @@ fn beside(ending: &str) -> String {
     format!("{FILE_NAME}.{ending}")
 }
 
+fn has_comments(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with('#') || line.contains(" #"))
+}
+
 fn version(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -499,6 +520,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::path::Path;
 
     fn directory(name: &str) -> PathBuf {
@@ -555,6 +577,22 @@ mod tests {
         fs::rename(path.join(beside("good")), path.join(beside("bak"))).unwrap();
         let config = Config::open(Arc::new(Dir::new(&path)));
         assert_eq!(mapped(&config).as_deref(), Some("one"));
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn comments_outlive_two_saves() {
+        let path = directory("commented");
+        let before = "# mine\nenable: true\n";
+        fs::write(path.join(FILE_NAME), before).unwrap();
+        let config = Config::open(Arc::new(Dir::new(&path)));
+        let save = |enable: bool| {
+            let posted = json!({"enable": enable});
+            config.save(Posted::Json(posted.as_object().unwrap()), &[], &|_| false).unwrap().warnings
+        };
+        assert!(save(false)[0].contains("models.yaml.commented"));
+        assert_eq!(save(true), [""; 0]);
+        assert_eq!(fs::read_to_string(path.join(beside("commented"))).unwrap(), before);
         fs::remove_dir_all(&path).unwrap();
     }
 

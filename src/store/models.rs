@@ -212,6 +212,14 @@ pub struct Shadow<'a> {
     pub name: &'a str,
 }
 
+impl Shadow<'_> {
+    /// Where in `text` the name is given.
+    pub fn place(&self, text: &str) -> Option<Place> {
+        let field = self.field.strip_prefix(&format!("models.{}.", self.bot))?;
+        locate::place(text, &locate::steps(self.bot, field))
+    }
+}
+
 impl fmt::Display for Shadow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shadow { bot, field, name } = self;
