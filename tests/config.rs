@@ -284,7 +284,7 @@ fn the_file_itself_can_be_edited_with_its_comments() {
     let saved = save_with(&house, "config/file", &[], &json!({"yaml": edited, "version": shown["version"]}));
     assert_eq!(saved.status, 200, "{saved:?}");
     let file = place.read("models.yaml");
-    assert!(file.contains("# top") && file.contains("# theirs") && file.contains("\"sk-geheim\""), "{file}");
+    assert!(file.contains("# top") && file.contains("# theirs") && file.contains("'sk-geheim'"), "{file}");
     assert!(is_listed(&house, "two"));
     assert_eq!(admin(&house, "config/file").json()["backup"], true);
     let wrong = json!({"yaml": "enable: true\nmodels:\n  a: {enable: 3}\n"});
