@@ -278,11 +278,11 @@ impl App {
         own.or(self.settings.demo.then_some("demo"))
     }
 
-    /// The keys and passwords of this server, which nobody may see anywhere.
-    pub fn secrets(&self) -> Vec<&str> {
+    /// The keys and passwords of this server and of `models`, which nobody may see anywhere.
+    pub fn secrets<'a>(&'a self, models: &'a ModelsFile) -> Vec<&'a str> {
         let settings = &self.settings;
         let keys = settings.poe_api_key.iter().chain(&settings.proxy_api_keys);
-        keys.chain([&settings.admin_password]).map(Secret::expose).collect()
+        keys.chain([&settings.admin_password]).map(Secret::expose).chain(models.secrets()).collect()
     }
 
     /// The name that Poe's list or models.yaml has for a model, if it is one that exists.
@@ -294,9 +294,9 @@ impl App {
         }
     }
 
-    /// What is wrong with models.yaml, if it is not the file's own words that are in force.
+    /// Where models.yaml is wrong, if it is not the file's own words that are in force.
     pub fn config_fault(&self) -> Option<String> {
-        self.config.current().status.error.clone()
+        self.config.current().status.spot.clone()
     }
 
     /// How long the house has been open.

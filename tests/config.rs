@@ -180,7 +180,16 @@ fn a_bad_edit_keeps_what_was_good_and_says_so() {
     }
     house.wait_for_line("models.demo-echo.enable");
     let state = state(&house);
-    assert_eq!((&state["state"], state["error"].as_str()), (&json!("broken"), Some(told.as_str())));
+    assert_eq!(
+        (&state["state"], state["error"].as_str()),
+        (
+            &json!("broken"),
+            Some(
+                "models.yaml: line 4, column 13: models.demo-echo.enable: invalid type: integer, expected a boolean"
+            )
+        )
+    );
+    assert_eq!(told, "models.yaml: line 4, column 13: models.demo-echo.enable", "everybody sees no more");
     assert!(is_listed(&house, "one"));
     assert_eq!(content(&house.chat(&question("one", "still here"))), "still here");
     place.write(TWO);
@@ -275,7 +284,7 @@ fn the_file_itself_can_be_edited_with_its_comments() {
     let saved = save_with(&house, "config/file", &[], &json!({"yaml": edited, "version": shown["version"]}));
     assert_eq!(saved.status, 200, "{saved:?}");
     let file = place.read("models.yaml");
-    assert!(file.contains("# top") && file.contains("# theirs") && file.contains("\"sk-geheim\""), "{file}");
+    assert!(file.contains("# top") && file.contains("# theirs") && file.contains("'sk-geheim'"), "{file}");
     assert!(is_listed(&house, "two"));
     assert_eq!(admin(&house, "config/file").json()["backup"], true);
     let wrong = json!({"yaml": "enable: true\nmodels:\n  a: {enable: 3}\n"});

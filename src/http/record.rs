@@ -201,7 +201,8 @@ impl Record {
         notes.status = self.status;
         notes.duration_ms = millis(duration);
         if let Some((mut heard, key)) = self.heard.take() {
-            let mut secrets = app.secrets();
+            let models = app.models();
+            let mut secrets = app.secrets(&models);
             secrets.push(&key);
             notes.inspection = Some(heard.keep(&secrets));
         }

@@ -45,7 +45,7 @@ pub fn ready(app: &App, call: &Call<'_>) -> Answer {
     let state = of(app, call);
     let mut body = json!({"status": state.word()});
     if let (State::ConfigBroken, Some(fault)) = (state, app.config_fault()) {
-        body["error"] = fault.into();
+        body["error"] = fault.into(); // by line and field: anybody may ask
     }
     let status = if state == State::Ready { 200 } else { 503 };
     Answer::json(status, body.to_string().into_bytes())

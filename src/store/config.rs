@@ -14,7 +14,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
 use super::dir::{Dir, Staged, is_mounted_alone};
-use super::models::{FILE_NAME, Fault, ModelsFile, as_text, edit, read_bytes};
+use super::models::{FILE_NAME, Fault, ModelsFile, as_text, edit, read_bytes, without_bom};
 use crate::error::{Error, Kind, Result};
 
 /// How often somebody looks whether the file has changed; what two looks find alike counts.
@@ -52,6 +52,8 @@ pub struct Status {
     pub state: State,
     /// What is wrong with it, in one line that begins with its name.
     pub error: Option<String>,
+    /// Where, by line and field alone: what everybody may see.
+    pub spot: Option<String>,
     /// What seems not to be meant, a line each.
     pub warnings: Vec<String>,
     /// A word that changes whenever the file does.
@@ -135,7 +137,13 @@ impl Config {
     pub fn open(dir: Arc<Dir>) -> Config {
         let none = Current {
             models: Arc::default(),
-            status: Status { state: State::None, error: None, warnings: Vec::new(), version: ABSENT.into() },
+            status: Status {
+                state: State::None,
+                error: None,
+                spot: None,
+                warnings: Vec::new(),
+                version: ABSENT.into(),
+            },
             text: String::new(),
         };
         let config = Config {
@@ -214,11 +222,8 @@ impl Config {
             };
         };
         let current = self.current();
-        let mut tokens: Vec<&str> = current.models.api_token().into_iter().collect();
-        if let Ok(Some(read)) = &found.read {
-            tokens.extend(read.models.api_token());
-        }
-        Ok((edit::masked(&String::from_utf8_lossy(&bytes), &tokens), found.version))
+        let shown = edit::masked(without_bom(&String::from_utf8_lossy(&bytes)), &current.models.secrets());
+        Ok((shown, found.version))
     }
 
     /// Waits a moment, or until somebody calls, and reads the file again if it has changed. Whether it had.
@@ -265,8 +270,13 @@ impl Config {
     fn take(&self, found: Found) {
         let before = self.current();
         let name = self.path().display().to_string();
-        let status =
-            |state, error, warnings| Status { state, error, warnings, version: found.version.clone() };
+        let status = |state, error, warnings| Status {
+            state,
+            error,
+            spot: None,
+            warnings,
+            version: found.version.clone(),
+        };
         match found.read {
             Ok(Some(read)) => {
                 log::info!("{name}: {}", read.models.summary());
@@ -285,7 +295,8 @@ impl Config {
             Err(fault) => {
                 let error = format!("{FILE_NAME}: {fault}");
                 log::error!("{name} is not applied, what was in force stays: {fault}");
-                let status = status(State::Broken, Some(error), Vec::new());
+                let spot = Some(format!("{FILE_NAME}: {}", fault.spot()).trim_end_matches(": ").to_owned());
+                let status = Status { spot, ..status(State::Broken, Some(error), Vec::new()) };
                 self.put(Current { models: Arc::clone(&before.models), text: before.text.clone(), status });
             }
         }
@@ -313,9 +324,10 @@ impl Config {
         }
         let text = self.text_of(posted, &found)?;
         let (models, mut warnings) = ModelsFile::parse(&text).map_err(|fault| refused(posted, fault))?;
-        warnings.extend(self.judge_shadows(&models, is_bot)?);
+        warnings.extend(self.judge_shadows(posted, &text, &models, is_bot)?);
         if found.bytes.as_deref() != Some(text.as_bytes()) {
-            self.write(&text, &found).map_err(unsaved)?;
+            let copy = self.write(posted, &text, &found).map_err(unsaved)?;
+            warnings.extend(copy.map(|name| format!("the comments are gone; the file with them is {name}")));
         }
         drop(dir_lock);
         seen.stamp = self.stamp();
@@ -323,8 +335,13 @@ impl Config {
         self.keep_good(&text);
         log::info!("{} was saved: {}", self.path().display(), models.summary());
         let version = version(text.as_bytes());
-        let status =
-            Status { state: State::Good, error: None, warnings: warnings.clone(), version: version.clone() };
+        let status = Status {
+            state: State::Good,
+            error: None,
+            spot: None,
+            warnings: warnings.clone(),
+            version: version.clone(),
+        };
         self.put(Current { models: Arc::new(models), text, status });
         Ok(Saved { version, warnings })
     }
@@ -332,21 +349,32 @@ impl Config {
     /// The text to be saved. Of a broken file nothing can be kept but what was good before.
     fn text_of(&self, posted: Posted<'_>, found: &Found) -> Result<String> {
         let current = self.current();
-        let (before, token) = match &found.read {
-            Ok(Some(read)) => (read.text.as_str(), read.models.api_token()),
-            Ok(None) => ("", None),
-            Err(_) => (current.text.as_str(), current.models.api_token()),
+        let before = match &found.read {
+            Ok(Some(read)) => read.text.as_str(),
+            Ok(None) => "",
+            Err(_) => current.text.as_str(),
         };
         match posted {
             Posted::Json(json) => edit::merged(before, json),
-            Posted::Yaml(text) => edit::unmasked(text, token),
+            Posted::Yaml(text) => {
+                let text = without_bom(text);
+                // as it was shown, good or not
+                let before = String::from_utf8_lossy(found.bytes.as_deref().unwrap_or_default());
+                edit::unmasked(text, without_bom(&before), &current.models.secrets())
+            }
         }
         .map_err(|fault| refused(posted, fault))
     }
 
     /// A name that hides a bot of Poe's is refused when it is new. One that was there before is only warned of: the bot
     /// may be younger than the name.
-    fn judge_shadows(&self, models: &ModelsFile, is_bot: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
+    fn judge_shadows(
+        &self,
+        posted: Posted<'_>,
+        text: &str,
+        models: &ModelsFile,
+        is_bot: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
         let before = self.current();
         let mut warnings = Vec::new();
         for shadow in models.shadows(is_bot) {
@@ -354,13 +382,15 @@ impl Config {
                 warnings.push(shadow.to_string());
                 continue;
             }
-            let message = format!("{}: {} is the name of a bot of Poe's already", shadow.field, shadow.name);
-            return Err(Error::invalid(shadow.field, message));
+            let message = format!("{} is the name of a bot of Poe's already", shadow.name);
+            let fault = Fault { place: shadow.place(text), field: shadow.field, message };
+            return Err(refused(posted, fault));
         }
         Ok(warnings)
     }
 
-    fn write(&self, text: &str, found: &Found) -> Result<(), String> {
+    /// Writes the file; the name of the copy that holds its comments, if it loses them.
+    fn write(&self, posted: Posted<'_>, text: &str, found: &Found) -> Result<Option<String>, String> {
         let path = self.real_path()?;
         let like = fs::metadata(&path).ok();
         if found.bytes.is_none() && like.is_some() {
@@ -376,7 +406,15 @@ impl Config {
             let copy = beside(if found.read.is_ok() { "bak" } else { "broken" });
             Staged::new(&self.dir.at(&copy), bytes, like.as_ref())?.put()?;
         }
-        new.put()
+        // the copy above lasts until the next save only
+        let before = String::from_utf8_lossy(found.bytes.as_deref().unwrap_or_default());
+        let is_kept = matches!(posted, Posted::Yaml(_)) && has_comments(text);
+        let commented = (has_comments(&before) && !is_kept).then(|| beside("commented"));
+        if let Some(name) = &commented {
+            Staged::new(&self.dir.at(name), before.as_bytes(), like.as_ref())?.put()?;
+        }
+        new.put()?;
+        Ok(commented)
     }
 
     /// The file itself, where models.yaml is a link.
@@ -412,7 +450,7 @@ impl Config {
     fn last_good(&self) -> Option<(String, Read)> {
         [beside("good"), beside("bak")].into_iter().find_map(|name| {
             let bytes = read_bytes(&self.dir.at(&name)).ok()??;
-            let text = String::from_utf8(bytes).ok()?;
+            let text = as_text(&bytes).ok()?.to_owned();
             let (models, warnings) = ModelsFile::parse(&text).ok()?;
             Some((name, Read { models, text, warnings }))
         })
@@ -453,6 +491,10 @@ fn beside(ending: &str) -> String {
     format!("{FILE_NAME}.{ending}")
 }
 
+fn has_comments(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with('#') || line.contains(" #"))
+}
+
 fn version(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -478,6 +520,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::path::Path;
 
     fn directory(name: &str) -> PathBuf {
@@ -534,6 +577,22 @@ mod tests {
         fs::rename(path.join(beside("good")), path.join(beside("bak"))).unwrap();
         let config = Config::open(Arc::new(Dir::new(&path)));
         assert_eq!(mapped(&config).as_deref(), Some("one"));
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn comments_outlive_two_saves() {
+        let path = directory("commented");
+        let before = "# mine\nenable: true\n";
+        fs::write(path.join(FILE_NAME), before).unwrap();
+        let config = Config::open(Arc::new(Dir::new(&path)));
+        let save = |enable: bool| {
+            let posted = json!({"enable": enable});
+            config.save(Posted::Json(posted.as_object().unwrap()), &[], &|_| false).unwrap().warnings
+        };
+        assert!(save(false)[0].contains("models.yaml.commented"));
+        assert_eq!(save(true), [""; 0]);
+        assert_eq!(fs::read_to_string(path.join(beside("commented"))).unwrap(), before);
         fs::remove_dir_all(&path).unwrap();
     }
 

@@ -4,6 +4,7 @@
 
 pub mod edit;
 mod locate;
+mod mask;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,12 @@ pub const FILE_NAME: &str = "models.yaml";
 
 /// The largest file that is read: far more than all of Poe's bots need.
 pub const MAX_BYTES: u64 = 4 << 20;
+
+/// The parser's word for a text that says nothing.
+const EMPTY: &str = "EOF while parsing a value";
+
+/// How many unknown keys are told by name.
+const MOST_TOLD: usize = 20;
 
 const KEYS: &[&str] = &["enable", "models", "custom_models", "api_token", "use_v1_api"];
 const MODEL_KEYS: &[&str] = &[
@@ -47,6 +54,8 @@ pub struct ModelsFile {
     names: HashMap<String, usize>,
     /// The bots' own names, in lower case, to the same.
     bots: HashMap<String, usize>,
+    /// Every value of an `api_token`, at whatever depth.
+    secrets: Vec<Token>,
 }
 
 /// What is to be done with a name that a client asks for.
@@ -169,6 +178,15 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    /// Line and field alone, for everybody to see; empty if neither is known.
+    pub fn spot(&self) -> String {
+        let place = self.place.map(|Place { line, column }| format!("line {line}, column {column}"));
+        let field = Some(self.field.clone()).filter(|field| !field.is_empty());
+        place.into_iter().chain(field).collect::<Vec<_>>().join(": ")
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Place { line, column }) = self.place {
@@ -192,6 +210,14 @@ pub struct Shadow<'a> {
     pub field: String,
     /// The name.
     pub name: &'a str,
+}
+
+impl Shadow<'_> {
+    /// Where in `text` the name is given.
+    pub fn place(&self, text: &str) -> Option<Place> {
+        let field = self.field.strip_prefix(&format!("models.{}.", self.bot))?;
+        locate::place(text, &locate::steps(self.bot, field))
+    }
 }
 
 impl fmt::Display for Shadow<'_> {
@@ -226,12 +252,14 @@ impl ModelsFile {
         let deserializer = serde_yaml::Deserializer::from_str(text);
         // An empty file, or one of comments only, is a file that says nothing.
         let content: Option<Content> = match serde_path_to_error::deserialize(deserializer) {
-            Err(error) if error.inner().to_string() == "EOF while parsing a value" => None,
+            Err(error) if error.inner().to_string() == EMPTY => None,
             found => found.map_err(describe)?,
         };
         let (bots, names) = index(text, content.as_ref().unwrap_or(&Content::default()))?;
-        let file = ModelsFile { content: content.unwrap_or_default(), bots, names };
-        let warnings = file.warnings(text)?;
+        let tree = edit::tree(text)?;
+        let secrets = mask::tokens(&tree).into_iter().map(Token).collect();
+        let file = ModelsFile { content: content.unwrap_or_default(), bots, names, secrets };
+        let warnings = file.warnings(text, &tree);
         Ok((file, warnings))
     }
 
@@ -286,6 +314,11 @@ impl ModelsFile {
         self.content.api_token.as_ref().map(|token| token.0.as_str()).filter(|token| !token.is_empty())
     }
 
+    /// Every value of an `api_token`, at whatever depth: nobody may see them anywhere.
+    pub fn secrets(&self) -> Vec<&str> {
+        self.secrets.iter().map(|token| token.0.as_str()).collect()
+    }
+
     /// The reference's switch between two lists. Accepted, and without effect: the list comes from `/v1/models`.
     pub fn use_v1_api(&self) -> Option<bool> {
         self.content.use_v1_api
@@ -323,9 +356,8 @@ impl ModelsFile {
         given.filter(move |given| !self.bots.contains_key(&given.name.to_lowercase()) && is_bot(given.name))
     }
 
-    fn warnings(&self, text: &str) -> Result<Vec<String>, Fault> {
-        let tree = edit::tree(text)?;
-        let mut warnings = unknown_keys(text, &tree);
+    fn warnings(&self, text: &str, tree: &Yaml) -> Vec<String> {
+        let mut warnings = unknown_keys(text, tree);
         if !self.content.models.is_empty() && tree.get("enable").is_none() {
             warnings.push("enable: missing, so the file is not applied; expected enable: true".into());
         }
@@ -340,7 +372,7 @@ impl ModelsFile {
                 ));
             }
         }
-        Ok(warnings)
+        warnings
     }
 }
 
@@ -477,10 +509,23 @@ fn describe(error: serde_path_to_error::Error<serde_yaml::Error>) -> Fault {
     if let Some(rest) = fault.message.strip_prefix(&format!("{}: ", fault.field)) {
         fault.message = rest.to_owned();
     }
-    if fault.field == "api_token" {
-        fault.message = "expected a string".to_owned(); // the parser would repeat the secret
-    }
+    fault.message = without_value(&fault.message);
     fault
+}
+
+/// The parser's words without the value that it did not expect: that may be a secret under a wrong key.
+fn without_value(message: &str) -> String {
+    let starts = ["invalid type: ", "invalid value: ", "unknown variant"];
+    let Some(start) = starts.iter().filter_map(|word| Some(message.find(word)? + word.len())).min() else {
+        return message.to_owned();
+    };
+    let (said, rest) = message.split_at(start);
+    let (value, expected) = rest.rsplit_once(", expected ").unwrap_or((rest, ""));
+    let kind = value.split(['"', '`', '\'']).next().unwrap_or_default().trim_end();
+    match expected {
+        "" => format!("{said}{kind}"),
+        _ => format!("{said}{kind}, expected {expected}"),
+    }
 }
 
 fn yaml_fault(error: &serde_yaml::Error) -> Fault {
@@ -525,7 +570,12 @@ pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
 /// When they are none.
 pub fn as_text(bytes: &[u8]) -> Result<&str, Fault> {
     let fault = |_| Fault { place: None, field: String::new(), message: "expected UTF-8 text".to_owned() };
-    std::str::from_utf8(bytes).map_err(fault)
+    std::str::from_utf8(bytes).map(without_bom).map_err(fault)
+}
+
+/// The text behind the mark that editors of Windows put before it.
+pub fn without_bom(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// A warning for each key that nobody reads, at whatever depth.
@@ -542,10 +592,15 @@ fn unknown_keys(text: &str, tree: &Yaml) -> Vec<String> {
             found.extend(strangers(model, CUSTOM_KEYS, vec!["custom_models".into(), place.into()]));
         }
     }
-    found
-        .iter()
+    // each line costs a walk through the whole text
+    let told = found.iter().take(MOST_TOLD);
+    let mut warnings: Vec<String> = told
         .map(|path| format!("{}{}: unknown key, ignored", locate::line(text, path), locate::join(path)))
-        .collect()
+        .collect();
+    if found.len() > MOST_TOLD {
+        warnings.push(format!("{} more unknown keys, ignored", found.len() - MOST_TOLD));
+    }
+    warnings
 }
 
 /// The paths of the keys of `tree` that are not among `known`.

@@ -49,9 +49,8 @@ struct About<'a> {
     pricing: Option<&'a RawValue>,
     #[serde(serialize_with = "or_empty")]
     supported_endpoints: Option<&'a RawValue>,
-    /// As Poe declares them.
-    #[serde(serialize_with = "or_empty")]
-    parameters: Option<&'a RawValue>,
+    /// As Poe declares them, those with a name.
+    parameters: Vec<&'a RawValue>,
 }
 
 /// A list that is not there is an empty one.
@@ -153,9 +152,16 @@ fn about(entry: &RawValue) -> About<'_> {
         output_modalities: part(&architecture, "output_modalities"),
         pricing: part(&entry, "pricing"),
         supported_endpoints: part(&entry, "supported_endpoints"),
-        parameters: part(&entry, "parameters"),
+        parameters: part(&entry, "parameters").map(named).unwrap_or_default(),
         ..About::default()
     }
+}
+
+fn named(list: &RawValue) -> Vec<&RawValue> {
+    let list: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
+    let is_named =
+        |one: &&RawValue| part(&fields(Some(one)), "name").is_some_and(|name| name.get().starts_with('"'));
+    list.into_iter().filter(is_named).collect()
 }
 
 fn part<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
@@ -164,4 +170,17 @@ fn part<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
 
 fn fields(object: Option<&RawValue>) -> Fields<'_> {
     object.and_then(|object| serde_json::from_str(object.get()).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_without_a_name_are_left_out() {
+        let entry = r#"{"id": "a", "parameters": [null, 1, {"name": null}, {"name": "size", "schema": {}}]}"#;
+        let entry: Box<RawValue> = serde_json::from_str(entry).unwrap();
+        let shown = serde_json::to_value(about(&entry)).unwrap();
+        assert_eq!(shown["parameters"], serde_json::json!([{"name": "size", "schema": {}}]));
+    }
 }

@@ -115,14 +115,14 @@ fn custom_models_count_while_the_file_does() {
 #[test]
 fn what_is_wrong_is_named_by_line_and_field() {
     let cases = [
-        ("enable: maybe", "line 1, column 9: enable: invalid type: string \"maybe\", expected a boolean"),
+        ("enable: maybe", "line 1, column 9: enable: invalid type: string, expected a boolean"),
         (
             "enable: true\nmodels:\n  gpt-4o:\n    enable: 3\n",
-            "line 4, column 13: models.gpt-4o.enable: invalid type: integer `3`, expected a boolean",
+            "line 4, column 13: models.gpt-4o.enable: invalid type: integer, expected a boolean",
         ),
         (
             "models:\n  a:\n    tools: always\n",
-            "line 3, column 12: models.a.tools: unknown variant `always`, expected one of `auto`, `native`, `prompt`",
+            "line 3, column 12: models.a.tools: unknown variant, expected one of `auto`, `native`, `prompt`",
         ),
         (
             "models:\n  a: [1]\n",
@@ -134,16 +134,16 @@ fn what_is_wrong_is_named_by_line_and_field() {
         ),
         (
             "models:\n  a:\n    aliases: x\n",
-            "line 3, column 14: models.a.aliases: invalid type: string \"x\", expected a sequence",
+            "line 3, column 14: models.a.aliases: invalid type: string, expected a sequence",
         ),
         (
             "models:\n  a:\n    parameters: 1\n",
-            "line 3, column 17: models.a.parameters: invalid type: integer `1`, expected a map",
+            "line 3, column 17: models.a.parameters: invalid type: integer, expected a map",
         ),
         ("custom_models:\n  - created: 1\n", "line 2, column 5: custom_models[0]: missing field `id`"),
         (
             "custom_models:\n  - id: a\n    created: now\n",
-            "line 3, column 14: custom_models[0].created: invalid type: string \"now\", expected i64",
+            "line 3, column 14: custom_models[0].created: invalid type: string, expected i64",
         ),
         (
             "models:\n  a:\n    mapping: X\n  b:\n    mapping: x\n",
@@ -220,4 +220,56 @@ fn the_token_is_never_shown() {
     assert!(!format!("{file:?}").contains("geheim"));
     assert_eq!(file.api_token(), Some("geheim"));
     assert_eq!(file.use_v1_api(), Some(true));
+}
+
+#[test]
+fn no_value_of_the_file_is_repeated_in_a_fault() {
+    for text in [
+        "models: sk-geheim, expected x",
+        "custom_models: 'sk-geheim'",
+        "enable: sk-geheim",
+        "models: {a: {tools: sk-geheim}}",
+        "models: {a: {reasoning: sk-geheim}}",
+        "api_token: [sk-geheim]",
+    ] {
+        let fault = ModelsFile::parse(text).unwrap_err();
+        assert!(!fault.to_string().contains("geheim"), "{fault}");
+        assert!(
+            fault.spot().starts_with("line 1, column ") && !fault.spot().contains("invalid"),
+            "{}",
+            fault.spot()
+        );
+    }
+}
+
+#[test]
+fn of_many_unknown_keys_the_first_are_told() {
+    let text: String = (0..3000).map(|at| format!("key{at}: 1\n")).collect();
+    let (_, warnings) = ModelsFile::parse(&text).unwrap();
+    assert_eq!((warnings.len(), warnings[20].as_str()), (21, "2980 more unknown keys, ignored"));
+    assert_eq!(warnings[19], "line 20, column 1: key19: unknown key, ignored");
+}
+
+#[test]
+fn an_alias_bomb_is_broken_not_empty() {
+    let mut text = "enable: true\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for at in 1..10 {
+        let before = format!("*a{}", at - 1);
+        text += &format!("a{at}: &a{at} [{}]\n", vec![before; 10].join(", "));
+    }
+    assert!(ModelsFile::parse(&text).is_err());
+    assert!(edit::to_json(&text).is_err());
+    assert!(edit::merged(&text, &Map::new()).is_err());
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_text() {
+    assert_eq!(as_text("\u{feff}enable: true".as_bytes()).unwrap(), "enable: true");
+}
+
+#[test]
+fn every_secret_of_the_file_is_known() {
+    let file = ModelsFile::parse("api_token: geheim-one\nmine: {api_token: geheim-second}").unwrap().0;
+    assert_eq!(file.secrets(), ["geheim-second", "geheim-one"]);
+    assert!(!format!("{file:?}").contains("geheim"));
 }
