@@ -85,6 +85,11 @@ pub trait Encoder {
     /// The answer as one piece, one reply for each choice: all choices of the first ask, then those of the next.
     fn whole(&mut self, replies: &[Reply]) -> Vec<u8>;
 
+    /// Why nothing can be told of these replies, if so.
+    fn fault(&self, _replies: &[Reply]) -> Option<Error> {
+        None
+    }
+
     /// The answer begins: `prompt` counts the tokens of the question as it was sent, for dialects that tell them first.
     fn begin(&mut self, _prompt: &dyn Fn() -> u64) {}
 
