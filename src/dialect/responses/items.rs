@@ -128,12 +128,12 @@ impl<'a> Conversation<'a> {
                     Value::Null => String::new(),
                     ref value => value.to_string(),
                 };
-                self.call(path, raw, arguments)
+                self.call(path, raw, arguments, false)
             }
             "custom_tool_call" => {
                 let raw: RawCall = json::read_value(path, item)?;
                 let arguments = custom::wrapped(&raw.input);
-                self.call(path, raw, arguments)
+                self.call(path, raw, arguments, true)
             }
             "function_call_output" | "custom_tool_call_output" => {
                 self.output(path, json::read_value(path, item)?)
@@ -185,11 +185,11 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    fn call(&mut self, path: &str, raw: RawCall, arguments: String) -> Result<()> {
+    fn call(&mut self, path: &str, raw: RawCall, arguments: String, is_custom: bool) -> Result<()> {
         let id = raw.call_id.or(raw.id).filter(|id| !id.is_empty());
         let id = id
             .ok_or_else(|| Error::invalid(format!("{path}.call_id"), format!("{path}.call_id is missing")))?;
-        let name = self.names.offered(&raw.name, raw.namespace.as_deref());
+        let name = self.names.offered(&raw.name, raw.namespace.as_deref(), is_custom);
         let is_bare = self.names.is_custom(&name) && !custom::is_wrapped(&arguments);
         let arguments = if is_bare { custom::wrapped(&arguments) } else { arguments };
         self.called.insert(id.clone());
