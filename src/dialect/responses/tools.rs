@@ -64,6 +64,8 @@ pub struct Tools {
     pub names: Names,
     /// Fields that stand for tools which the model itself may have.
     pub hints: Map<String, Value>,
+    /// Types and names of those that are not offered.
+    ignored: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -108,12 +110,17 @@ impl Tools {
                 }
             }
             kind if kind.starts_with("web_search") => {
+                self.ignored.push(kind.to_owned());
                 // a client that wants to search in a cache alone has nothing of a model that searches the web
                 if raw.get("external_web_access") != Some(&Value::Bool(false)) {
                     self.hints.insert("web_search_options".into(), json!({}));
                 }
             }
-            other => log::debug!("a tool of type {other:?} was ignored: Poe's bots cannot be given it"),
+            other => {
+                log::debug!("a tool of type {other:?} was ignored: Poe's bots cannot be given it");
+                let name = raw.get("name").and_then(Value::as_str);
+                self.ignored.extend([Some(other), name].into_iter().flatten().map(str::to_owned));
+            }
         }
         Ok(())
     }
@@ -152,10 +159,19 @@ impl Tools {
             Some(choice) => choice,
         };
         match choice.get("type").and_then(Value::as_str) {
-            Some("function" | "custom") => match self.chosen(choice) {
-                Some(name) => Ok(ToolChoice::Named(name)),
-                None => Err(Error::invalid("tool_choice.name", "tool_choice.name is missing")),
-            },
+            Some("function" | "custom") => {
+                const NAME: &str = "tool_choice.name";
+                let name =
+                    name_in(choice).ok_or_else(|| Error::invalid(NAME, format!("{NAME} is missing")))?;
+                match self.chosen(choice) {
+                    Some(offered) => Ok(ToolChoice::Named(offered)),
+                    None if self.ignored.iter().any(|ignored| ignored == name) => {
+                        log::debug!("tool_choice was ignored: {name:?} is no tool that bots can be given");
+                        Ok(ToolChoice::Auto)
+                    }
+                    None => Err(Error::invalid(NAME, format!("{NAME} is `{name}`, which no tool is called"))),
+                }
+            }
             Some("allowed_tools") => {
                 let list = choice.get("tools").and_then(Value::as_array);
                 let list =
@@ -178,7 +194,7 @@ impl Tools {
     fn chosen(&self, choice: &Value) -> Option<String> {
         let is_custom = choice.get("type").is_some_and(|kind| kind == "custom");
         let namespace = choice.get("namespace").and_then(Value::as_str);
-        Some(self.names.offered(name_in(choice)?, namespace, is_custom))
+        self.names.find(name_in(choice)?, namespace, is_custom).map(str::to_owned)
     }
 }
 
@@ -309,6 +325,11 @@ mod tests {
         for (choice, expected) in cases {
             assert_eq!(tools(raw.clone()).choice(Some(&choice)).unwrap(), expected, "{choice}");
         }
+        let built_in = json!([{"type": "web_search"}, {"type": "mcp", "name": "own"}]);
+        for name in ["web_search", "mcp", "own"] {
+            let choice = json!({"type": "function", "name": name});
+            assert_eq!(tools(built_in.clone()).choice(Some(&choice)).unwrap(), ToolChoice::Auto, "{name}");
+        }
         let mut few = tools(raw.clone());
         let choice =
             json!({"type": "allowed_tools", "mode": "required", "tools": [{"type": "custom", "name": "c"}]});
@@ -317,6 +338,8 @@ mod tests {
         let wrong = [
             (json!("maybe"), "tool_choice"),
             (json!({"type": "function"}), "tool_choice.name"),
+            (json!({"type": "function", "name": "g"}), "tool_choice.name"),
+            (json!({"type": "custom", "custom": {"name": "web_search"}}), "tool_choice.name"),
             (json!({"type": "allowed_tools"}), "tool_choice.tools"),
             (json!({"type": "allowed_tools", "mode": "x", "tools": []}), "tool_choice.mode"),
             (json!({}), "tool_choice"),
