@@ -102,6 +102,9 @@ pub trait Encoder {
     /// The end of a stream that failed.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>);
 
+    /// Others have told these events of the stream, whole ones.
+    fn passed(&mut self, _events: &[u8]) {}
+
     /// The end of a stream that failed after others have told the beginning, in pieces of their own.
     fn break_off(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.error(error, out);

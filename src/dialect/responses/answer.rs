@@ -144,7 +144,7 @@ pub fn usage(usage: TokenUsage) -> Value {
 }
 
 /// Why a response failed, with the codes by which clients know what to do next.
-fn failure(error: &Error) -> Value {
+pub fn failure(error: &Error) -> Value {
     json!({"code": failure_code(error.kind), "message": openai::for_responses(error).message})
 }
 
