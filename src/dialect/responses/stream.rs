@@ -33,6 +33,8 @@ pub struct Encoder {
     waiting: VecDeque<Event>,
     /// Thoughts that came in the middle of a text.
     late: String,
+    /// White space for which no message was begun: between calls it is none.
+    blank: String,
     finish: Option<Finish>,
     passed: Passed,
 }
@@ -103,6 +105,7 @@ impl Encoder {
             open: Open::Nothing,
             waiting: VecDeque::new(),
             late: String::new(),
+            blank: String::new(),
             finish: None,
             passed: Passed::default(),
         }
@@ -199,6 +202,9 @@ impl Encoder {
 
     fn text(&mut self, text: &str, out: &mut Vec<u8>) {
         if !matches!(self.open, Open::Text(_)) {
+            if text.trim().is_empty() {
+                return self.blank.push_str(text);
+            }
             self.close("completed", out);
             self.open_text(out);
         }
@@ -220,7 +226,12 @@ impl Encoder {
             "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"item_id\":\"{id}\",\
              \"output_index\":{index},\"content_index\":0,\"logprobs\":[],\"delta\":"
         );
-        self.open = Open::Text(Piece { id, head: head.into_bytes(), said: String::new() });
+        let mut piece = Piece { id, head: head.into_bytes(), said: String::new() };
+        let blank = std::mem::take(&mut self.blank);
+        if !blank.is_empty() {
+            delta(&mut piece, &blank, &mut self.sequence, out);
+        }
+        self.open = Open::Text(piece);
     }
 
     fn thought(&mut self, text: &str, out: &mut Vec<u8>) {
@@ -481,6 +492,51 @@ mod tests {
         let shelf = Shelf { find: &|_| None, keep: Box::new(drop), clock: || 9 };
         let stamp = Stamp { now: 7, make_id: &|prefix| format!("{prefix}1") };
         decode(body.to_string().as_bytes(), &stamp, shelf).unwrap().encoder
+    }
+
+    #[test]
+    fn white_space_around_calls_is_no_message_of_its_own() {
+        let text = |text: &str| Event::Text(text.into());
+        let call = |index, id: &str| {
+            let (id, name) = (Some(id.into()), Some("f".into()));
+            Event::ToolCall(ToolDelta { index, id, name, arguments: "{}".into() })
+        };
+        let (c, d) = (call(0, "c"), call(1, "d"));
+        let thought = Event::Thinking("hm".into());
+        let (one, two) = ("function_call", ["function_call", "function_call"]);
+        let cases: [(Vec<Event>, Vec<&str>); 6] = [
+            (vec![text("\n"), c.clone(), text("\n\n"), d.clone(), text(" ")], two.into()),
+            (vec![text("\n"), text(" a"), c.clone(), text("\n")], vec!["message: \n a", one]),
+            (vec![thought.clone(), text("\n"), c.clone()], vec!["reasoning", one]),
+            (vec![text("\n"), thought, text("a")], vec!["reasoning", "message: \na"]),
+            (vec![text(" "), text("\n")], vec!["message:  \n"]),
+            (vec![], vec!["message: "]),
+        ];
+        let items = |response: &Value| -> Vec<String> {
+            let items = response["output"].as_array().unwrap().iter();
+            let said = |item: &Value| match item["content"][0]["text"].as_str() {
+                // what stands at the end of a message does not count
+                Some(text) if text.contains('a') => format!("message: {}", text.trim_end()),
+                Some(text) => format!("message: {text}"),
+                None => item["type"].as_str().unwrap().to_owned(),
+            };
+            items.map(said).collect()
+        };
+        for (mut events, expected) in cases {
+            events.push(Event::Finish(Finish::default()));
+            let (mut streaming, mut out) = (encoder(), Vec::new());
+            events.iter().for_each(|event| streaming.event(0, event, &mut out));
+            streaming.end(&mut out);
+            let told: Vec<Value> = data(&out).collect();
+            assert_eq!(items(&told[told.len() - 1]["response"]), expected, "{events:?}");
+            let said = told.iter().filter(|event| event["type"] == "response.output_text.delta");
+            let said: String = said.map(|event| event["delta"].as_str().unwrap()).collect();
+            let message = expected.iter().find_map(|item| item.strip_prefix("message: "));
+            assert_eq!(said, message.unwrap_or_default(), "{events:?}");
+            let reply = Reply::fold(events.clone().into_iter().map(Ok)).unwrap();
+            let whole: Value = serde_json::from_slice(&encoder().whole(&[reply])).unwrap();
+            assert_eq!(items(&whole), expected, "{events:?}");
+        }
     }
 
     #[test]
