@@ -491,3 +491,18 @@ fn a_refusal_before_the_first_byte_has_its_status_and_says_when_to_try_again() {
         assert_eq!(responses::story(&reply.body).finish, "error");
     }
 }
+
+#[test]
+fn files_count_among_the_tokens_of_a_request() {
+    let tested = open(&[]);
+    let counted = |content: Value| {
+        let body = json!({"model": "demo-echo", "input": [{"role": "user", "content": content}]}).to_string();
+        let reply = tested.house.post("/v1/responses/input_tokens", "key", &[], body.as_bytes());
+        let answer: Value = serde_json::from_str(&reply.body).expect("JSON");
+        answer["input_tokens"].as_u64().unwrap_or_else(|| panic!("{answer}"))
+    };
+    let text = json!({"type": "input_text", "text": "hi"});
+    let picture = json!({"type": "input_image", "image_url": "data:image/gif;base64,R0lGODlhLAGQAQ=="});
+    // 300 x 400 pixels
+    assert_eq!(counted(json!([text, picture])), counted(json!([text])) + 160);
+}
