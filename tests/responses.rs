@@ -506,3 +506,16 @@ fn files_count_among_the_tokens_of_a_request() {
     // 300 x 400 pixels
     assert_eq!(counted(json!([text, picture])), counted(json!([text])) + 160);
 }
+
+#[test]
+fn a_compaction_without_a_summary_is_refused_whole_and_fails_in_a_stream() {
+    let tested = open(&[]);
+    let body = json!({"model": "demo-empty", "input": "x"}).to_string();
+    let reply = tested.house.post("/v1/responses/compact", "key", &[], body.as_bytes());
+    assert_eq!(reply.status, 502, "{}", reply.body);
+    let input = json!([{"role": "user", "content": "x"}, {"type": "compaction_trigger"}]);
+    let whole = tested.ask(&json!({"model": "demo-empty", "input": input}));
+    assert_eq!(whole.status, 502, "{}", whole.body);
+    let reply = tested.ask(&json!({"model": "demo-empty", "stream": true, "input": input}));
+    assert!(reply.body.contains("\"response.failed\"") && !reply.body.contains("response.completed"));
+}
