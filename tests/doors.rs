@@ -551,9 +551,12 @@ fn every_dialect_is_told_of_a_break_in_its_own_words() {
                 Some((name, data)) => (name, data),
                 None => ("", last),
             };
-            assert_eq!(name, if path == CHAT { "" } else { "event: error" }, "{path}: {last}");
+            let ends =
+                [(CHAT, ""), (RESPONSES, "event: response.failed")].into_iter().find(|(of, _)| *of == path);
+            assert_eq!(name, ends.map_or("event: error", |(_, end)| end), "{path}: {last}");
             let data: Value = serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON");
-            let message = if path == RESPONSES { &data["message"] } else { &data["error"]["message"] };
+            let failed = if path == RESPONSES { &data["response"] } else { &data };
+            let message = &failed["error"]["message"];
             assert!(message.is_string(), "{path}: {data}");
             for end in ["[DONE]", "message_stop", "response.completed"] {
                 assert!(!text.contains(end), "{path}: {text}");

@@ -348,7 +348,10 @@ proptest! {
             (name.clone(), serde_json::from_str::<Value>(arguments).expect("JSON").to_string())
         };
         let told: Vec<_> = story.calls.iter().map(normal).collect();
-        prop_assert_eq!((story.text, story.thinking, told), (text, thinking, calls.told()));
+        // white space that ends an answer is no message of its own
+        prop_assert_eq!(story.text.trim_end(), text.trim_end());
+        prop_assert!(text.starts_with(&story.text));
+        prop_assert_eq!((story.thinking, told), (thinking, calls.told()));
         prop_assert_eq!(kept.lock().expect("a lock").len(), 1);
     }
 }
@@ -487,4 +490,32 @@ fn a_refusal_before_the_first_byte_has_its_status_and_says_when_to_try_again() {
         assert!(reply.body.contains("Please try again in 7s."), "{}", reply.body);
         assert_eq!(responses::story(&reply.body).finish, "error");
     }
+}
+
+#[test]
+fn files_count_among_the_tokens_of_a_request() {
+    let tested = open(&[]);
+    let counted = |content: Value| {
+        let body = json!({"model": "demo-echo", "input": [{"role": "user", "content": content}]}).to_string();
+        let reply = tested.house.post("/v1/responses/input_tokens", "key", &[], body.as_bytes());
+        let answer: Value = serde_json::from_str(&reply.body).expect("JSON");
+        answer["input_tokens"].as_u64().unwrap_or_else(|| panic!("{answer}"))
+    };
+    let text = json!({"type": "input_text", "text": "hi"});
+    let picture = json!({"type": "input_image", "image_url": "data:image/gif;base64,R0lGODlhLAGQAQ=="});
+    // 300 x 400 pixels
+    assert_eq!(counted(json!([text, picture])), counted(json!([text])) + 160);
+}
+
+#[test]
+fn a_compaction_without_a_summary_is_refused_whole_and_fails_in_a_stream() {
+    let tested = open(&[]);
+    let body = json!({"model": "demo-empty", "input": "x"}).to_string();
+    let reply = tested.house.post("/v1/responses/compact", "key", &[], body.as_bytes());
+    assert_eq!(reply.status, 502, "{}", reply.body);
+    let input = json!([{"role": "user", "content": "x"}, {"type": "compaction_trigger"}]);
+    let whole = tested.ask(&json!({"model": "demo-empty", "input": input}));
+    assert_eq!(whole.status, 502, "{}", whole.body);
+    let reply = tested.ask(&json!({"model": "demo-empty", "stream": true, "input": input}));
+    assert!(reply.body.contains("\"response.failed\"") && !reply.body.contains("response.completed"));
 }

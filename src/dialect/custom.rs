@@ -1,6 +1,5 @@
 //! Tools that take plain text (OpenAI's `custom`) offered to bots that know only functions: one string called `input`.
 
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::exchange::Tool;
@@ -33,9 +32,13 @@ pub fn wrapped(input: &str) -> String {
     json!({ INPUT: input }).to_string()
 }
 
-/// The plain text in whatever arguments a bot gave: its `input`, else its only string, else all of it.
+/// The plain text in whatever arguments a bot gave: its `input`, else its only string, else all of it. Strings are read
+/// as bots write them: with raw line breaks, with quotes that are not escaped, with half a pair of surrogates.
 pub fn unwrapped(arguments: &str) -> String {
-    match serde_json::from_str(arguments) {
+    if let Some(start) = opening(arguments) {
+        return read(&arguments[start..], &TEXT_ENDS).0;
+    }
+    match serde_json::from_str(arguments).or_else(|_| serde_json::from_str(&mended(arguments))) {
         Ok(Value::String(text)) => text,
         Ok(Value::Object(mut members)) => match (members.remove(INPUT), members.len()) {
             (Some(Value::String(text)), _) => text,
@@ -69,32 +72,21 @@ impl Unwrapping {
     /// The text that `piece` makes certain.
     pub fn push(&mut self, piece: &str) -> String {
         self.arguments.push_str(piece);
-        let read = match self.read {
-            Some(read) => read,
-            None => match opening(&self.arguments) {
-                Some(start) => start,
-                None => return String::new(),
-            },
-        };
-        let length = certain(&self.arguments[read..]);
-        self.read = Some(read + length);
-        let json = format!("\"{}\"", &self.arguments[read..read + length]);
-        let text: String = serde_json::from_str(&json).unwrap_or_default();
+        let Some(at) = self.read.or_else(|| opening(&self.arguments)) else { return String::new() };
+        let (text, length) = read(&self.arguments[at..], &TEXT_ENDS);
+        self.read = Some(at + length);
         self.told.push_str(&text);
         text
     }
 
     /// All of the text, and what of it has not been told yet.
     pub fn finish(self) -> (String, String) {
-        let is_cut = self.read.is_some() && serde_json::from_str::<IgnoredAny>(&self.arguments).is_err();
-        let all = unwrapped(&self.arguments);
-        match all.strip_prefix(self.told.as_str()) {
-            Some(rest) if !is_cut => {
-                let rest = rest.to_owned();
-                (all, rest)
+        match self.read {
+            Some(_) => (self.told, String::new()),
+            None => {
+                let all = unwrapped(&self.arguments);
+                (all.clone(), all)
             }
-            // broken JSON: what was told is all that can be said of it
-            _ => (self.told, String::new()),
         }
     }
 }
@@ -107,37 +99,92 @@ fn opening(arguments: &str) -> Option<usize> {
     Some(arguments.len() - rest.len())
 }
 
-/// How many bytes at the start of a JSON string's inside can be read for certain, up to its end.
-fn certain(inside: &str) -> usize {
-    let bytes = inside.as_bytes();
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let length = match byte {
-            b'"' => return at,
-            b'\\' => match escape(&bytes[at..]) {
-                Some(length) => length,
-                None => return at,
-            },
-            _ => 1,
+/// What stands behind the quote that ends the text, and behind one that ends any string.
+const TEXT_ENDS: [char; 2] = ['}', ','];
+const STRING_ENDS: [char; 4] = ['}', ',', ':', ']'];
+
+/// Reads the inside of a JSON string up to its end, as far as it is certain: the text, and the length of what was read.
+fn read(inside: &str, ends: &[char]) -> (String, usize) {
+    let mut text = String::new();
+    let mut rest = inside;
+    loop {
+        let (plain, marked) = rest.split_at(rest.find(['"', '\\']).unwrap_or(rest.len()));
+        text.push_str(plain);
+        let Some((letter, length)) = letter(marked, ends) else {
+            return (text, inside.len() - marked.len());
         };
-        at += length;
+        text.push(letter);
+        rest = &marked[length..];
     }
-    at
 }
 
-/// The length of the escape that `bytes` begin with, if all of it is there. A pair of surrogates is one.
-fn escape(bytes: &[u8]) -> Option<usize> {
+/// The letter that the quote or backslash at the start of `rest` stands for, and how long it is. `None` at the end of
+/// the string, and where more has to come first.
+fn letter(rest: &str, ends: &[char]) -> Option<(char, usize)> {
+    let behind = rest.get(1..)?;
+    if rest.starts_with('"') {
+        let is_end = behind.trim_start().starts_with(ends) || behind.trim_start().is_empty();
+        return (!is_end).then_some(('"', 1));
+    }
+    let letter = match behind.chars().next()? {
+        'u' => return unicode(rest),
+        letter @ ('"' | '\\' | '/') => letter,
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        // no escape, so the backslash is meant
+        _ => return Some(('\\', 1)),
+    };
+    Some((letter, 2))
+}
+
+/// The letter that the escape at the start of `rest` stands for. A pair of surrogates is one, half a pair is none.
+fn unicode(rest: &str) -> Option<(char, usize)> {
     const UNIT: usize = r"\u0000".len();
-    if *bytes.get(1)? != b'u' {
-        return Some(2);
+    let Some(first) = unit(rest)? else { return Some(('\\', 1)) };
+    let second = match first {
+        0xD800..0xDC00 => match &rest[UNIT..] {
+            "" | "\\" => return None,
+            next if next.starts_with(r"\u") => unit(next)?,
+            _ => None,
+        },
+        _ => None,
+    };
+    let units = [Some(first), second.filter(|unit| (0xDC00..0xE000).contains(unit))];
+    let length = units.iter().flatten().count() * UNIT;
+    let letter = char::decode_utf16(units.into_iter().flatten()).next()?;
+    Some((letter.unwrap_or(char::REPLACEMENT_CHARACTER), length))
+}
+
+/// The number in the `\u` at the start of `rest`, if there is one. `None` where more has to come first.
+fn unit(rest: &str) -> Option<Option<u16>> {
+    let behind = rest.get(2..)?;
+    let digits = behind.bytes().take(4).take_while(u8::is_ascii_hexdigit).count();
+    match digits == 4 {
+        true => Some(u16::from_str_radix(&behind[..digits], 16).ok()),
+        false => (digits < behind.len()).then_some(None),
     }
-    let unit =
-        std::str::from_utf8(bytes.get(2..UNIT)?).ok().and_then(|hex| u16::from_str_radix(hex, 16).ok());
-    let is_first = unit.is_some_and(|unit| (0xD800..0xDC00).contains(&unit));
-    match is_first {
-        false => Some(UNIT),
-        true => bytes.get(2 * UNIT - 1).map(|_| 2 * UNIT),
+}
+
+/// `json` with every string as JSON has it.
+fn mended(json: &str) -> String {
+    let mut mended = String::new();
+    let mut rest = json;
+    while let Some((before, inside)) = rest.split_once('"') {
+        let (text, length) = read(inside, &STRING_ENDS);
+        mended.push_str(before);
+        match inside[length..].strip_prefix('"') {
+            Some(behind) => {
+                mended.push_str(&Value::from(text).to_string());
+                rest = behind;
+            }
+            // cut short
+            None => return json.to_owned(),
+        }
     }
+    mended + rest
 }
 
 #[cfg(test)]
@@ -189,6 +236,34 @@ mod tests {
         {
             let mut unwrapping = Unwrapping::default();
             assert_eq!((unwrapping.push(arguments).as_str(), unwrapping.finish().0.as_str()), (text, text));
+        }
+    }
+
+    #[test]
+    fn strings_that_are_no_json_are_read_alike_whole_and_wherever_they_are_cut() {
+        for (arguments, text) in [
+            ("{\"input\": \"a\nb\tc\\n\"}", "a\nb\tc\n"),
+            (r#"{"input":"a\ud83db\ud83d\n\ude00"}"#, "a\u{FFFD}b\u{FFFD}\n\u{FFFD}"),
+            (r#"{"input":"a\ud83d"}"#, "a\u{FFFD}"),
+            (r#"{"input":"\ud83d\ud83d\ude00"}"#, "\u{FFFD}\u{1F600}"),
+            (r#"{"input":"\d\u00zz\'\\"}"#, r"\d\u00zz\'\"),
+            (r#"{"input":"say "hi" now"}"#, r#"say "hi" now"#),
+            (r#"{"input":"a" , "input":"b"}"#, "a"),
+            (r#"{"input":"a"} and more"#, "a"),
+            (r#"{"input":"cut \"#, "cut "),
+            (r#"{"input":"cut \ud83d\ude"#, "cut "),
+            ("{\"patch\": \"a\nb\\ud83d\"}", "a\nb\u{FFFD}"),
+            ("{\"why\": \"x\ny\", \"input\": \"a\nb\"}", "a\nb"),
+            ("\"a\nb\"", "a\nb"),
+            ("\"a\nb", "\"a\nb"),
+        ] {
+            assert_eq!(unwrapped(arguments), text, "{arguments}");
+            for cut in (0..=arguments.len()).filter(|cut| arguments.is_char_boundary(*cut)) {
+                let mut unwrapping = Unwrapping::default();
+                let told = [&arguments[..cut], &arguments[cut..]].map(|piece| unwrapping.push(piece));
+                let (all, rest) = unwrapping.finish();
+                assert_eq!((all, told.concat() + &rest), (text.into(), text.into()), "{arguments} at {cut}");
+            }
         }
     }
 

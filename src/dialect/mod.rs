@@ -6,6 +6,7 @@ pub mod anthropic;
 pub mod catalog;
 pub mod chat;
 pub mod completions;
+pub mod count;
 mod custom;
 pub mod files;
 pub mod form;
@@ -85,6 +86,11 @@ pub trait Encoder {
     /// The answer as one piece, one reply for each choice: all choices of the first ask, then those of the next.
     fn whole(&mut self, replies: &[Reply]) -> Vec<u8>;
 
+    /// Why nothing can be told of these replies, if so.
+    fn fault(&self, _replies: &[Reply]) -> Option<Error> {
+        None
+    }
+
     /// The answer begins: `prompt` counts the tokens of the question as it was sent, for dialects that tell them first.
     fn begin(&mut self, _prompt: &dyn Fn() -> u64) {}
 
@@ -96,6 +102,9 @@ pub trait Encoder {
 
     /// The end of a stream that failed.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>);
+
+    /// Others have told these events of the stream, whole ones.
+    fn passed(&mut self, _events: &[u8]) {}
 
     /// The end of a stream that failed after others have told the beginning, in pieces of their own.
     fn break_off(&mut self, error: &Error, out: &mut Vec<u8>) {

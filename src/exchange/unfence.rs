@@ -11,7 +11,8 @@ const FENCE: &str = "```";
 const LONGEST_OPENING: usize = 64;
 
 /// Leaves out the line that opens a fence at the very start, and the one that closes it. An answer that begins in any
-/// other way is passed on as it comes.
+/// other way is passed on as it comes. What stands behind the closing fence is left out; a fence that stands further in than
+/// the opening one closes nothing.
 #[derive(Default)]
 pub struct Unfence {
     phase: Phase,
@@ -30,6 +31,8 @@ enum Phase {
 
 /// Text inside a fence.
 struct Fenced {
+    /// How far in the opening fence stands.
+    indent: usize,
     /// From the line break on behind which the closing fence may stand.
     held: String,
     /// Whose line break `held` begins with.
@@ -51,15 +54,18 @@ impl Default for Phase {
 
 /// What the beginning of an answer is.
 enum Opening {
-    /// That many bytes open a fence.
-    Fence(usize),
+    /// So many bytes open a fence that stands so far in.
+    Fence {
+        end: usize,
+        indent: usize,
+    },
     Undecided,
     Absent,
 }
 
 fn opening(text: &str) -> Opening {
     let inside = text.trim_start_matches(['\n', '\r', ' ', '\t']);
-    let indent = text.len() - inside.len();
+    let before = &text[..text.len() - inside.len()];
     if inside.len() < FENCE.len() && FENCE.starts_with(inside) {
         return Opening::Undecided;
     }
@@ -67,10 +73,18 @@ fn opening(text: &str) -> Opening {
     // backticks in its line make it inline code
     let is_info = |info: &str| info.len() <= LONGEST_OPENING && !info.contains('`');
     match info.find('\n') {
-        Some(end) if is_info(&info[..end]) => Opening::Fence(indent + FENCE.len() + end + 1),
+        Some(end) if is_info(&info[..end]) => {
+            let indent = before.rsplit(['\n', '\r']).next().map_or(0, columns);
+            Opening::Fence { end: before.len() + FENCE.len() + end + 1, indent }
+        }
         None if is_info(info) => Opening::Undecided,
         _ => Opening::Absent,
     }
+}
+
+/// How far in what stands behind `blanks` is.
+fn columns(blanks: &str) -> usize {
+    blanks.bytes().map(|blank| if blank == b'\t' { 4 } else { 1 }).sum()
 }
 
 impl Fenced {
@@ -79,9 +93,11 @@ impl Fenced {
         self.held.push_str(piece);
         let mut at = 0;
         while let Some(line) = self.held[at..].find('\n').map(|found| at + found) {
-            let rest = self.held[line + 1..].trim_start_matches([' ', '\t']);
+            let whole = &self.held[line + 1..];
+            let rest = whole.trim_start_matches([' ', '\t']);
             let is_closed = rest.starts_with(FENCE);
-            if is_closed || FENCE.starts_with(rest) {
+            let may_close = columns(&whole[..whole.len() - rest.len()]) <= self.indent;
+            if may_close && (is_closed || FENCE.starts_with(rest)) {
                 return (self.code(line), is_closed);
             }
             at = line + 1;
@@ -122,9 +138,9 @@ impl Unfence {
                         self.phase = Phase::Plain;
                         say(held, out);
                     }
-                    Opening::Fence(end) => {
+                    Opening::Fence { end, indent } => {
                         let code = held[end - 1..].to_owned();
-                        let fenced = Fenced { held: String::new(), break_of: Line::Opening };
+                        let fenced = Fenced { indent, held: String::new(), break_of: Line::Opening };
                         self.phase = Phase::Fenced(fenced);
                         self.take(code, out);
                     }
@@ -198,6 +214,8 @@ mod tests {
             ("a fence", "```\na\n```", "a"),
             ("a language", "```python\na\n  b\n```\n", "a\n  b"),
             ("white space before it", "\n ```rs\na\n ```", "a"),
+            ("a fence further in", "```py\ns = '\n    ```\n\t```\n'\n```", "s = '\n    ```\n\t```\n'"),
+            ("a closing fence further out", "  ```\n  a\n   ```\n ```\nb", "  a\n   ```"),
             ("words behind it", "```\na\n```\nThis adds.", "a"),
             ("an empty block", "```\n```", ""),
             ("an empty first line", "```\n\na\n```", "\na"),

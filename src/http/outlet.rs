@@ -78,6 +78,7 @@ impl Outlet {
     /// Sends whole events that somebody else has told.
     pub fn pass(&mut self, events: &[u8]) -> io::Result<()> {
         self.has_passed = true;
+        self.encoder.passed(events);
         self.frame.extend_from_slice(events);
         self.flush()
     }

@@ -125,7 +125,8 @@ fn whole(
         Ok(Outcome::Bot) => {}
         Err(error) => return refuse(call, record, &error),
     }
-    match replies(app, record, key, asks, &watch) {
+    let replies = replies(app, record, key, asks, &watch);
+    match replies.and_then(|replies| encoder.fault(&replies).map_or(Ok(replies), Err)) {
         Ok(replies) => {
             let body = encoder.whole(&replies);
             record.hear_body(&body);

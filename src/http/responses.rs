@@ -13,9 +13,8 @@ use super::relay;
 use super::router::{client_key, poe_key};
 use crate::app::App;
 use crate::dialect::responses::{self, Kept, Shelf};
-use crate::dialect::{Question, Stamp};
+use crate::dialect::{Question, Stamp, count};
 use crate::error::{Error, Kind, Result};
-use crate::exchange::prompt_tokens;
 use crate::ids::id;
 use crate::store::responses::{Owner, Response};
 use crate::store::tokens;
@@ -62,7 +61,7 @@ pub fn input_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
     let find = |id: &str| conversation(app, owner, id);
     let shelf = Shelf { find: &find, keep: Box::new(drop), clock: relay::now };
     let question = responses::decode(&body, &Stamp { now: 0, make_id: &id }, shelf)?;
-    let tokens: u64 = question.asks.iter().map(|ask| prompt_tokens(ask, tokens::count)).sum();
+    let tokens: u64 = question.asks.iter().map(|ask| count::tokens(ask, tokens::count)).sum();
     Ok(told(&json!({"object": "response.input_tokens", "input_tokens": tokens})))
 }
 

@@ -2,7 +2,6 @@
 
 mod answer;
 mod content;
-mod count;
 mod known;
 mod request;
 mod stream;
@@ -47,7 +46,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
 /// The answer to `count_tokens`: the request is read and counted, and nobody is asked.
 pub fn count(body: &[u8], tokens: CountTokens) -> Result<Vec<u8>> {
     let request = request::read(body, Purpose::Count)?;
-    let counted = json!({"input_tokens": count::tokens(&request.ask, tokens)});
+    let counted = json!({"input_tokens": super::count::tokens(&request.ask, tokens)});
     Ok(counted.to_string().into_bytes())
 }
 

@@ -62,7 +62,7 @@ pub fn output(meta: &Meta, reply: &Reply) -> Vec<Value> {
     if !reply.thinking.is_empty() {
         output.push(reasoning(meta, &meta.item_id("rs", 0), &reply.thinking));
     }
-    if !reply.text.is_empty() || reply.tool_calls.is_empty() {
+    if !reply.text.trim().is_empty() || reply.tool_calls.is_empty() {
         let is_last = reply.tool_calls.is_empty();
         let id = meta.item_id("msg", output.len());
         output.push(message(&id, &reply.text, if is_last { status } else { "completed" }));
@@ -144,7 +144,7 @@ pub fn usage(usage: TokenUsage) -> Value {
 }
 
 /// Why a response failed, with the codes by which clients know what to do next.
-fn failure(error: &Error) -> Value {
+pub fn failure(error: &Error) -> Value {
     json!({"code": failure_code(error.kind), "message": openai::for_responses(error).message})
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::answer::{self, State, response};
 use super::stream::Encoder;
 use crate::dialect;
-use crate::error::Error;
-use crate::exchange::{Ask, Event, Format, Message, Part, Reply, Role, ToolChoice};
+use crate::error::{Error, Kind};
+use crate::exchange::{Ask, Event, FinishReason, Format, Message, Part, Reply, Role, ToolChoice};
 
 /// The item at the end of an input that asks for a compaction.
 pub const TRIGGER: &str = "compaction_trigger";
@@ -57,13 +57,24 @@ pub struct Compacting {
     response: Encoder,
     wanted: Wanted,
     summary: String,
+    reason: FinishReason,
 }
 
 impl Compacting {
     /// Puts the item into what `response` tells.
     pub fn new(response: Encoder, wanted: Wanted) -> Compacting {
-        Compacting { response, wanted, summary: String::new() }
+        Compacting { response, wanted, summary: String::new(), reason: FinishReason::Stop }
     }
+}
+
+/// Why a summary cannot stand for the conversation: whoever goes on from an empty one has lost all.
+fn fault(summary: &str, reason: FinishReason) -> Option<Error> {
+    let why = match reason {
+        FinishReason::ContentFilter => "Poe's content filter stopped the summary",
+        _ if summary.trim().is_empty() => "the bot answered without a summary",
+        _ => return None,
+    };
+    Some(Error::new(Kind::Upstream, format!("the conversation could not be compacted: {why}")))
 }
 
 impl dialect::Encoder for Compacting {
@@ -91,15 +102,27 @@ impl dialect::Encoder for Compacting {
         }
     }
 
+    fn fault(&self, replies: &[Reply]) -> Option<Error> {
+        let nothing = Reply::default();
+        let reply = replies.first().unwrap_or(&nothing);
+        fault(&reply.text, reply.finish.reason)
+    }
+
     fn event(&mut self, index: usize, event: &Event, out: &mut Vec<u8>) {
         match event {
             Event::Text(text) => self.summary.push_str(text),
-            Event::Finish(_) => self.response.event(index, event, out),
+            Event::Finish(finish) => {
+                self.reason = finish.reason;
+                self.response.event(index, event, out);
+            }
             _ => {} // a summary has no thoughts and calls nothing
         }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
+        if let Some(error) = fault(&self.summary, self.reason) {
+            return self.response.error(&error, out);
+        }
         let item = item(&self.response.meta().item_id("cmp", 0), &self.summary);
         self.response.whole_item(item, out);
         self.response.end(out);
@@ -171,6 +194,34 @@ mod tests {
         let kinds: Vec<_> =
             answer["output"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect();
         assert_eq!(kinds, ["message", "compaction"]);
+    }
+
+    #[test]
+    fn what_cannot_stand_for_the_conversation_is_an_error() {
+        let filtered = FinishReason::ContentFilter;
+        for (text, reason, is_fault) in [
+            ("", FinishReason::Stop, true),
+            (" \n", FinishReason::Length, true),
+            ("a", filtered, true),
+            ("a", FinishReason::Stop, false),
+        ] {
+            let finish = Finish { reason, ..Finish::default() };
+            let question = compact(&body(json!([])), &STAMP, shelf()).unwrap();
+            let reply = Reply { text: text.into(), finish: finish.clone(), ..Reply::default() };
+            let status = question.encoder.fault(&[reply]).map(|error| error.kind.status());
+            assert_eq!(status, is_fault.then_some(502), "{text:?} {reason:?}");
+            let trigger = body(json!([{"type": "compaction_trigger"}]));
+            let mut question = decode(&trigger, &STAMP, shelf()).unwrap();
+            let mut out = Vec::new();
+            for event in [Event::Text(text.into()), Event::Finish(finish)] {
+                question.encoder.event(0, &event, &mut out);
+            }
+            question.encoder.end(&mut out);
+            let stream = String::from_utf8(out).unwrap();
+            let names: Vec<_> = stream.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+            let has_failed = names.ends_with(&["error", "response.failed"]);
+            assert_eq!((has_failed, stream.contains("\"compaction\"")), (is_fault, !is_fault), "{stream}");
+        }
     }
 
     #[test]

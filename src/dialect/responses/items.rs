@@ -128,12 +128,12 @@ impl<'a> Conversation<'a> {
                     Value::Null => String::new(),
                     ref value => value.to_string(),
                 };
-                self.call(path, raw, arguments)
+                self.call(path, raw, arguments, false)
             }
             "custom_tool_call" => {
                 let raw: RawCall = json::read_value(path, item)?;
                 let arguments = custom::wrapped(&raw.input);
-                self.call(path, raw, arguments)
+                self.call(path, raw, arguments, true)
             }
             "function_call_output" | "custom_tool_call_output" => {
                 self.output(path, json::read_value(path, item)?)
@@ -149,6 +149,20 @@ impl<'a> Conversation<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Adds an item that was kept, or of it what can be read: the client cannot mend it any more.
+    pub fn recall(&mut self, item: &Value) {
+        const PATH: &str = "previous_response_id";
+        let Err(error) = self.add(PATH, item) else { return };
+        let mut rest = item.clone();
+        for field in ["content", "output"] {
+            if let Some(parts) = rest.get_mut(field).and_then(Value::as_array_mut) {
+                parts.retain(is_readable);
+            }
+        }
+        let is_lost = self.add(PATH, &rest).is_err();
+        log::debug!("{} of a kept item was passed over: {error}", if is_lost { "all" } else { "a part" });
     }
 
     fn message(&mut self, path: &str, raw: RawMessage) -> Result<()> {
@@ -171,11 +185,11 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    fn call(&mut self, path: &str, raw: RawCall, arguments: String) -> Result<()> {
+    fn call(&mut self, path: &str, raw: RawCall, arguments: String, is_custom: bool) -> Result<()> {
         let id = raw.call_id.or(raw.id).filter(|id| !id.is_empty());
         let id = id
             .ok_or_else(|| Error::invalid(format!("{path}.call_id"), format!("{path}.call_id is missing")))?;
-        let name = self.names.offered(&raw.name, raw.namespace.as_deref());
+        let name = self.names.offered(&raw.name, raw.namespace.as_deref(), is_custom);
         let is_bare = self.names.is_custom(&name) && !custom::is_wrapped(&arguments);
         let arguments = if is_bare { custom::wrapped(&arguments) } else { arguments };
         self.called.insert(id.clone());
@@ -233,9 +247,11 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
         Error::invalid(at("file_id"), format!("{}: files by id are not kept here", at("file_id")))
     };
     let file = match raw.r#type.as_deref().unwrap_or("input_text") {
-        "input_text" | "output_text" | "text" | "summary_text" => {
+        "input_text" => {
             return raw.text.map(|text| Some(Part::Text(text))).ok_or_else(|| missing("text"));
         }
+        // what bots and tools said, sent back: clients keep parts in which nothing was said
+        "output_text" | "text" | "summary_text" => return Ok(raw.text.map(Part::Text)),
         "refusal" => return Ok(raw.refusal.map(Part::Text)),
         "reasoning_text" => return Ok(None),
         "input_image" | "image_url" => match (raw.image_url, raw.file_id) {
@@ -263,6 +279,10 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
         }
     };
     Ok(Some(Part::File(file)))
+}
+
+fn is_readable(raw: &Value) -> bool {
+    RawPart::deserialize(raw).is_ok_and(|raw| part("", raw).is_ok())
 }
 
 fn sound(path: &str, raw: RawAudio) -> Result<FileSource> {
@@ -419,6 +439,38 @@ mod tests {
             let error = turns(items.clone()).err().unwrap_or_else(|| panic!("{items}"));
             assert_eq!(error.param.as_deref(), Some(param), "{items}: {error}");
         }
+    }
+
+    #[test]
+    fn a_part_in_which_nothing_was_said_is_no_part() {
+        for kind in ["output_text", "text", "summary_text"] {
+            let turns = turns(json!([{"role": "assistant", "content": [
+                {"type": kind}, {"type": kind, "text": null}, {"type": kind, "text": "a"}]}]));
+            assert_eq!(turns.unwrap()[0].parts, [Part::Text("a".into())], "{kind}");
+        }
+    }
+
+    #[test]
+    fn of_kept_items_is_taken_what_can_be_read() {
+        let names = Names::default();
+        let mut conversation = Conversation::new(&names);
+        let kept = json!([
+            {"role": "user", "content": [{"type": "input_text"}, 7, {"type": "hologram"}, {"type": "input_text", "text": "a"}]},
+            {"role": "assistant", "content": [{"type": "output_text", "text": {}}, {"type": "input_image"}]},
+            {"type": "function_call", "call_id": "lost"},
+            {"type": "function_call_output", "call_id": "lost", "output": "x"},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": [{"type": "x"}, {"type": "input_text", "text": "b"}]},
+            7
+        ]);
+        kept.as_array().unwrap().iter().for_each(|item| conversation.recall(item));
+        let turns: Vec<_> = conversation
+            .messages
+            .iter()
+            .map(|turn| (turn.role, turn.text(), turn.tool_calls.len()))
+            .collect();
+        let expected = [(Role::User, "a", 0), (Role::Assistant, "", 1), (Role::Tool, "b", 0)];
+        assert_eq!(turns, expected.map(|(role, text, calls)| (role, text.to_owned(), calls)));
     }
 
     #[test]

@@ -252,9 +252,7 @@ impl Raw {
             }
             _ => {}
         }
-        for item in earlier {
-            conversation.add("previous_response_id", item)?;
-        }
+        earlier.iter().for_each(|item| conversation.recall(item));
         for (at, item) in input.iter().enumerate() {
             conversation.add(&format!("input[{at}]"), item)?;
         }

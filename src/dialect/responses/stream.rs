@@ -33,7 +33,25 @@ pub struct Encoder {
     waiting: VecDeque<Event>,
     /// Thoughts that came in the middle of a text.
     late: String,
+    /// White space for which no message was begun: between calls it is none.
+    blank: String,
     finish: Option<Finish>,
+    passed: Passed,
+}
+
+/// What must be known of a stream that others have told to tell that it broke off. It is read when that happens.
+#[derive(Default)]
+struct Passed {
+    /// Events, one of which began the response.
+    created: Vec<u8>,
+    /// The last events that had a number.
+    last: Vec<u8>,
+}
+
+/// The data of events.
+fn data(events: &[u8]) -> impl Iterator<Item = Value> + '_ {
+    let lines = events.split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines.filter_map(|line| serde_json::from_slice(line.strip_prefix(b"data:")?).ok())
 }
 
 enum Open {
@@ -87,7 +105,9 @@ impl Encoder {
             open: Open::Nothing,
             waiting: VecDeque::new(),
             late: String::new(),
+            blank: String::new(),
             finish: None,
+            passed: Passed::default(),
         }
     }
 
@@ -182,6 +202,9 @@ impl Encoder {
 
     fn text(&mut self, text: &str, out: &mut Vec<u8>) {
         if !matches!(self.open, Open::Text(_)) {
+            if text.trim().is_empty() {
+                return self.blank.push_str(text);
+            }
             self.close("completed", out);
             self.open_text(out);
         }
@@ -203,7 +226,12 @@ impl Encoder {
             "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"item_id\":\"{id}\",\
              \"output_index\":{index},\"content_index\":0,\"logprobs\":[],\"delta\":"
         );
-        self.open = Open::Text(Piece { id, head: head.into_bytes(), said: String::new() });
+        let mut piece = Piece { id, head: head.into_bytes(), said: String::new() };
+        let blank = std::mem::take(&mut self.blank);
+        if !blank.is_empty() {
+            delta(&mut piece, &blank, &mut self.sequence, out);
+        }
+        self.open = Open::Text(piece);
     }
 
     fn thought(&mut self, text: &str, out: &mut Vec<u8>) {
@@ -408,11 +436,32 @@ impl dialect::Encoder for Encoder {
         self.tell("response.failed", json!({ "response": response }), out);
     }
 
-    /// What others began has an id that is not ours, so nothing but the error is told.
+    fn passed(&mut self, events: &[u8]) {
+        let text = std::str::from_utf8(events).unwrap_or_default();
+        let Passed { created, last } = &mut self.passed;
+        if created.is_empty() && text.contains("\"response.created\"") {
+            created.extend_from_slice(events);
+        }
+        if text.contains("\"sequence_number\"") {
+            last.clear();
+            last.extend_from_slice(events);
+        }
+    }
+
+    /// What others began has an id and numbers that are not ours.
     fn break_off(&mut self, error: &Error, out: &mut Vec<u8>) {
+        let Passed { created, last } = std::mem::take(&mut self.passed);
+        let last = data(&last).filter_map(|event| event["sequence_number"].as_u64()).max();
+        self.sequence = last.map_or(self.sequence, |last| last.saturating_add(1));
+        let mut created = data(&created).filter(|event| event["type"] == "response.created");
+        let response = created.next().map(|mut event| event["response"].take()).filter(Value::is_object);
+        let Some(mut response) = response else { return self.error(error, out) };
         let Error { kind, message, param, .. } = openai::for_responses(error);
         let fields = json!({"code": failure_code(kind), "message": message, "param": param});
         self.tell("error", fields, out);
+        response["status"] = "failed".into();
+        response["error"] = answer::failure(error);
+        self.tell("response.failed", json!({ "response": response }), out);
     }
 
     fn told(&mut self, whole: &[u8]) {
@@ -427,5 +476,95 @@ impl dialect::Encoder for Encoder {
             0 => self.begin(out),
             _ => self.snapshot("response.in_progress", out),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Shelf, decode};
+    use super::*;
+    use crate::dialect::Stamp;
+    use crate::error::Kind;
+
+    fn encoder() -> Box<dyn dialect::Encoder> {
+        let body =
+            json!({"model": "m", "stream": true, "input": "x", "tools": [{"type": "function", "name": "f"}]});
+        let shelf = Shelf { find: &|_| None, keep: Box::new(drop), clock: || 9 };
+        let stamp = Stamp { now: 7, make_id: &|prefix| format!("{prefix}1") };
+        decode(body.to_string().as_bytes(), &stamp, shelf).unwrap().encoder
+    }
+
+    #[test]
+    fn white_space_around_calls_is_no_message_of_its_own() {
+        let text = |text: &str| Event::Text(text.into());
+        let call = |index, id: &str| {
+            let (id, name) = (Some(id.into()), Some("f".into()));
+            Event::ToolCall(ToolDelta { index, id, name, arguments: "{}".into() })
+        };
+        let (c, d) = (call(0, "c"), call(1, "d"));
+        let thought = Event::Thinking("hm".into());
+        let (one, two) = ("function_call", ["function_call", "function_call"]);
+        let cases: [(Vec<Event>, Vec<&str>); 6] = [
+            (vec![text("\n"), c.clone(), text("\n\n"), d.clone(), text(" ")], two.into()),
+            (vec![text("\n"), text(" a"), c.clone(), text("\n")], vec!["message: \n a", one]),
+            (vec![thought.clone(), text("\n"), c.clone()], vec!["reasoning", one]),
+            (vec![text("\n"), thought, text("a")], vec!["reasoning", "message: \na"]),
+            (vec![text(" "), text("\n")], vec!["message:  \n"]),
+            (vec![], vec!["message: "]),
+        ];
+        let items = |response: &Value| -> Vec<String> {
+            let items = response["output"].as_array().unwrap().iter();
+            let said = |item: &Value| match item["content"][0]["text"].as_str() {
+                // what stands at the end of a message does not count
+                Some(text) if text.contains('a') => format!("message: {}", text.trim_end()),
+                Some(text) => format!("message: {text}"),
+                None => item["type"].as_str().unwrap().to_owned(),
+            };
+            items.map(said).collect()
+        };
+        for (mut events, expected) in cases {
+            events.push(Event::Finish(Finish::default()));
+            let (mut streaming, mut out) = (encoder(), Vec::new());
+            events.iter().for_each(|event| streaming.event(0, event, &mut out));
+            streaming.end(&mut out);
+            let told: Vec<Value> = data(&out).collect();
+            assert_eq!(items(&told[told.len() - 1]["response"]), expected, "{events:?}");
+            let said = told.iter().filter(|event| event["type"] == "response.output_text.delta");
+            let said: String = said.map(|event| event["delta"].as_str().unwrap()).collect();
+            let message = expected.iter().find_map(|item| item.strip_prefix("message: "));
+            assert_eq!(said, message.unwrap_or_default(), "{events:?}");
+            let reply = Reply::fold(events.clone().into_iter().map(Ok)).unwrap();
+            let whole: Value = serde_json::from_slice(&encoder().whole(&[reply])).unwrap();
+            assert_eq!(items(&whole), expected, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_of_others_that_broke_off_is_ended_with_its_own_id_and_numbers() {
+        let created = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":4,\"response\":{\"id\":\"resp_theirs\",\"status\":\"in_progress\",\"output\":[]}}\n\n";
+        let said = "event: x\r\ndata: {\"type\":\"x\",\"sequence_number\":5,\"delta\":\"\\\"response.created\\\"\"}\r\n\r\n";
+        let mut encoder = encoder();
+        for events in [": hi\n\n", created, said, ": hi\n\n"] {
+            encoder.passed(events.as_bytes());
+        }
+        let mut out = Vec::new();
+        encoder.break_off(&Error::new(Kind::Upstream, "gone"), &mut out);
+        let told: Vec<Value> = data(&out).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!((&told[0]["type"], &told[0]["sequence_number"]), (&json!("error"), &json!(6)));
+        assert_eq!((&told[1]["type"], &told[1]["sequence_number"]), (&json!("response.failed"), &json!(7)));
+        let response = &told[1]["response"];
+        assert_eq!((&response["id"], &response["status"]), (&json!("resp_theirs"), &json!("failed")));
+        assert_eq!(response["error"]["code"], "server_error");
+    }
+
+    #[test]
+    fn a_stream_of_others_that_said_nothing_is_a_response_that_failed() {
+        let mut encoder = encoder();
+        encoder.passed(b": hi\n\n");
+        let mut out = Vec::new();
+        encoder.break_off(&Error::new(Kind::Upstream, "gone"), &mut out);
+        let told: Vec<_> = data(&out).map(|event| event["type"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(told, ["response.created", "response.in_progress", "error", "response.failed"]);
     }
 }

@@ -20,7 +20,7 @@ pub struct Named {
     pub is_custom: bool,
 }
 
-/// Which of the bot's functions are something else to the client.
+/// What the bot's functions are to the client.
 #[derive(Debug, Clone, Default)]
 pub struct Names(BTreeMap<String, Named>);
 
@@ -37,11 +37,21 @@ impl Names {
     }
 
     /// What the bot knows the client's tool as.
-    pub fn offered(&self, name: &str, namespace: Option<&str>) -> String {
-        let same =
-            |(_, named): &(&String, &Named)| named.name == name && named.namespace.as_deref() == namespace;
-        let found = namespace.and_then(|_| self.0.iter().find(same));
-        found.map_or_else(|| name.to_owned(), |(offered, _)| offered.clone())
+    pub fn offered(&self, name: &str, namespace: Option<&str>, is_custom: bool) -> String {
+        self.find(name, namespace, is_custom).unwrap_or(name).to_owned()
+    }
+
+    /// The same, if there is such a tool. Clients forget of which type it is, or its namespace.
+    fn find(&self, name: &str, namespace: Option<&str>, is_custom: bool) -> Option<&str> {
+        let find = |is_it: &dyn Fn(&Named) -> bool| {
+            let found = self.0.iter().find(|(_, named)| named.name == name && is_it(named));
+            found.map(|(offered, _)| offered.as_str())
+        };
+        let is_there = |named: &Named| named.namespace.as_deref() == namespace;
+        find(&|named| is_there(named) && named.is_custom == is_custom)
+            .or_else(|| find(&is_there))
+            .or_else(|| self.0.get_key_value(name).map(|(offered, _)| offered.as_str()))
+            .or_else(|| find(&|_| namespace.is_none()))
     }
 }
 
@@ -54,6 +64,8 @@ pub struct Tools {
     pub names: Names,
     /// Fields that stand for tools which the model itself may have.
     pub hints: Map<String, Value>,
+    /// Types and names of those that are not offered.
+    ignored: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -98,25 +110,43 @@ impl Tools {
                 }
             }
             kind if kind.starts_with("web_search") => {
+                self.ignored.push(kind.to_owned());
                 // a client that wants to search in a cache alone has nothing of a model that searches the web
                 if raw.get("external_web_access") != Some(&Value::Bool(false)) {
                     self.hints.insert("web_search_options".into(), json!({}));
                 }
             }
-            other => log::debug!("a tool of type {other:?} was ignored: Poe's bots cannot be given it"),
+            other => {
+                log::debug!("a tool of type {other:?} was ignored: Poe's bots cannot be given it");
+                let name = raw.get("name").and_then(Value::as_str);
+                self.ignored.extend([Some(other), name].into_iter().flatten().map(str::to_owned));
+            }
         }
         Ok(())
     }
 
     fn offer(&mut self, mut tool: Tool, namespace: Option<&str>, is_custom: bool) {
-        let name = tool.name.clone();
-        if namespace.is_some() && self.offered.iter().any(|other| other.name == name) {
-            tool.name = format!("{}__{name}", namespace.unwrap_or_default());
+        let named = Named { name: tool.name.clone(), namespace: namespace.map(str::to_owned), is_custom };
+        if let Some((offered, _)) = self.names.0.iter().find(|(_, known)| **known == named) {
+            // said once more, as in items of each turn: what is said last holds
+            tool.name.clone_from(offered);
+            if let Some(known) = self.offered.iter_mut().find(|known| known.name == tool.name) {
+                *known = tool;
+            }
+            return;
         }
-        if namespace.is_some() || is_custom {
-            let named = Named { name, namespace: namespace.map(str::to_owned), is_custom };
-            self.names.0.insert(tool.name.clone(), named);
+        let is_taken = |name: &str| self.names.0.contains_key(name);
+        let wish = match namespace {
+            Some(namespace) if is_taken(&tool.name) => format!("{namespace}__{}", tool.name),
+            _ => tool.name,
+        };
+        tool.name = wish.clone();
+        let mut number = 2;
+        while is_taken(&tool.name) {
+            tool.name = format!("{wish}_{number}");
+            number += 1;
         }
+        self.names.0.insert(tool.name.clone(), named);
         self.offered.push(tool);
     }
 
@@ -129,10 +159,19 @@ impl Tools {
             Some(choice) => choice,
         };
         match choice.get("type").and_then(Value::as_str) {
-            Some("function" | "custom") => match self.chosen(choice) {
-                Some(name) => Ok(ToolChoice::Named(name)),
-                None => Err(Error::invalid("tool_choice.name", "tool_choice.name is missing")),
-            },
+            Some("function" | "custom") => {
+                const NAME: &str = "tool_choice.name";
+                let name =
+                    name_in(choice).ok_or_else(|| Error::invalid(NAME, format!("{NAME} is missing")))?;
+                match self.chosen(choice) {
+                    Some(offered) => Ok(ToolChoice::Named(offered)),
+                    None if self.ignored.iter().any(|ignored| ignored == name) => {
+                        log::debug!("tool_choice was ignored: {name:?} is no tool that bots can be given");
+                        Ok(ToolChoice::Auto)
+                    }
+                    None => Err(Error::invalid(NAME, format!("{NAME} is `{name}`, which no tool is called"))),
+                }
+            }
             Some("allowed_tools") => {
                 let list = choice.get("tools").and_then(Value::as_array);
                 let list =
@@ -153,10 +192,16 @@ impl Tools {
     }
 
     fn chosen(&self, choice: &Value) -> Option<String> {
-        let nested = ["function", "custom"].iter().find_map(|kind| choice.get(kind)?.get("name"));
-        let name = choice.get("name").or(nested)?.as_str()?;
-        Some(self.names.offered(name, choice.get("namespace").and_then(Value::as_str)))
+        let is_custom = choice.get("type").is_some_and(|kind| kind == "custom");
+        let namespace = choice.get("namespace").and_then(Value::as_str);
+        self.names.find(name_in(choice)?, namespace, is_custom).map(str::to_owned)
     }
+}
+
+/// The name in a choice, or in what Chat Completions has inside it.
+fn name_in(choice: &Value) -> Option<&str> {
+    let nested = ["function", "custom"].iter().find_map(|kind| choice.get(kind)?.get("name"));
+    choice.get("name").or(nested)?.as_str()
 }
 
 fn by_word(param: &str, word: &str) -> Result<ToolChoice> {
@@ -216,9 +261,45 @@ mod tests {
         assert_eq!(told("a"), Named { name: "a".into(), ..Named::default() });
         assert!(told("patch").is_custom && told("patch").namespace.is_none());
         assert_eq!((told("mcp__x__a").name.as_str(), told("b").namespace.as_deref()), ("a", Some("mcp__x")));
-        assert_eq!(tools.names.offered("a", Some("mcp__x")), "mcp__x__a");
-        assert_eq!(tools.names.offered("a", None), "a");
+        assert_eq!(tools.names.offered("a", Some("mcp__x"), false), "mcp__x__a");
+        assert_eq!(tools.names.offered("a", None, false), "a");
         assert!(tools.hints.is_empty());
+    }
+
+    #[test]
+    fn of_tools_with_one_name_each_is_offered_under_its_own_and_found_again() {
+        let one = |kind: &str| json!({"type": kind, "name": "f"});
+        let spaced = |kind: &str| json!({"type": "namespace", "name": "n", "tools": [one(kind)]});
+        let mut all = vec![
+            json!({"type": "function", "name": "n__f"}),
+            json!({"type": "function", "name": "f_2"}),
+            one("function"),
+            one("custom"),
+            spaced("function"),
+            spaced("custom"),
+        ];
+        for _ in 0..all.len() {
+            all.rotate_left(1);
+            let tools = tools(all.clone().into());
+            let offered: std::collections::BTreeSet<_> = names(&tools).into_iter().collect();
+            assert_eq!(offered.len(), all.len(), "{offered:?}");
+            for namespace in [None, Some("n")] {
+                for is_custom in [false, true] {
+                    let offered = tools.names.offered("f", namespace, is_custom);
+                    let named =
+                        Named { name: "f".into(), namespace: namespace.map(str::to_owned), is_custom };
+                    assert_eq!(tools.names.told(&offered), named, "{offered}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tool_that_is_said_again_is_offered_once_as_it_was_said_last() {
+        let tools = tools(json!([{"type": "function", "name": "f"}, {"type": "custom", "name": "c"},
+            {"type": "function", "name": "f", "description": "new"}]));
+        assert_eq!(names(&tools), ["f", "c"]);
+        assert_eq!(tools.offered[0].description.as_deref(), Some("new"));
     }
 
     #[test]
@@ -244,6 +325,11 @@ mod tests {
         for (choice, expected) in cases {
             assert_eq!(tools(raw.clone()).choice(Some(&choice)).unwrap(), expected, "{choice}");
         }
+        let built_in = json!([{"type": "web_search"}, {"type": "mcp", "name": "own"}]);
+        for name in ["web_search", "mcp", "own"] {
+            let choice = json!({"type": "function", "name": name});
+            assert_eq!(tools(built_in.clone()).choice(Some(&choice)).unwrap(), ToolChoice::Auto, "{name}");
+        }
         let mut few = tools(raw.clone());
         let choice =
             json!({"type": "allowed_tools", "mode": "required", "tools": [{"type": "custom", "name": "c"}]});
@@ -252,6 +338,8 @@ mod tests {
         let wrong = [
             (json!("maybe"), "tool_choice"),
             (json!({"type": "function"}), "tool_choice.name"),
+            (json!({"type": "function", "name": "g"}), "tool_choice.name"),
+            (json!({"type": "custom", "custom": {"name": "web_search"}}), "tool_choice.name"),
             (json!({"type": "allowed_tools"}), "tool_choice.tools"),
             (json!({"type": "allowed_tools", "mode": "x", "tools": []}), "tool_choice.mode"),
             (json!({}), "tool_choice"),
