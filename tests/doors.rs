@@ -413,7 +413,7 @@ fn a_route_that_makes_no_sense_is_refused_by_name() {
     let checked = run(&["check", "--config-dir", dir.path()], &[]);
     let said = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
     assert_eq!(checked.status.code(), Some(1), "{said}");
-    for words in ["line 4", "route", "sideways", "`native`"] {
+    for words in ["line 4", "route", "`native`"] {
         assert!(said.contains(words), "{said}");
     }
     let refused = run(&[], &[("POE_ROUTE", "sideways")]);
