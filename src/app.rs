@@ -163,10 +163,7 @@ impl App {
     /// The names that models.yaml gives to bots although others have them in Poe's list, a sentence each.
     pub fn shadows(&self) -> Vec<String> {
         let bots = self.peek_catalog().map(|catalog| catalog.names()).unwrap_or_default();
-        self.models()
-            .shadows(&|name| bots.contains(&name.to_lowercase()))
-            .map(|shadow| shadow.to_string())
-            .collect()
+        self.config.current().shadows(&|name| bots.contains(&name.to_lowercase()))
     }
 
     fn warn_of_shadows(&self) {

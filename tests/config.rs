@@ -339,11 +339,19 @@ fn a_name_that_hides_a_bot_is_warned_of_where_it_was_before() {
     let house = demo(&place);
     assert!(is_listed(&house, "demo-story"));
     let warned = state(&house)["warnings"].to_string();
-    assert!(warned.contains("models.demo-echo.mapping"), "{warned}");
-    house.wait_for_line("models.demo-echo.mapping");
+    assert!(warned.contains("line 3, column 15: models.demo-echo.mapping"), "{warned}");
+    house.wait_for_line("models.yaml: line 3, column 15: models.demo-echo.mapping");
     let saved = save(&house, &json!({"use_v1_api": true}));
     assert_eq!(saved.status, 200, "{saved:?}");
     assert!(saved.json()["warnings"].to_string().contains("models.demo-echo.mapping"), "{saved:?}");
+    // a new one is refused, and as text with its place
+    let yaml = "enable: true\nmodels:\n  demo-fast:\n    mapping: demo-think\n";
+    let refused = save_with(&house, "config/file", &[], &json!({"yaml": yaml}));
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.error("message").contains("line 4"), "{refused:?}");
+    let json = json!({"models": {"demo-fast": {"mapping": "demo-think"}}});
+    let refused = save(&house, &json);
+    assert_eq!((refused.status, refused.error("param").as_str()), (400, "models.demo-fast.mapping"));
 }
 
 #[test]

@@ -114,6 +114,18 @@ fn what_still_arrives_can_be_stopped() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_can_be_stopped() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &[]);
+    let mut wire = house.wire();
+    wire.send(chat(&["X-Request-Id: deaf"], &streamed("demo-fast", "2000000")));
+    running(&house, "deaf");
+    assert_eq!(post(&house, "/api/admin/activity/stop", &json!({"id": "deaf"})), json!({"stopped": true}));
+    ended(&house, "deaf");
+    eventually(PATIENCE, "Poe is left", || (poe.open() == 0).then_some(()));
+}
+
+#[test]
 fn what_clients_send_is_not_written_down_with_their_errors() {
     let house = House::demo(&[]);
     let text = "private ".repeat(100_000);

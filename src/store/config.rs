@@ -45,6 +45,13 @@ pub struct Current {
     text: String,
 }
 
+impl Current {
+    /// The names that the file gives to bots although others have them in Poe's list, a line each.
+    pub fn shadows(&self, is_bot: &dyn Fn(&str) -> bool) -> Vec<String> {
+        self.models.shadows(is_bot).map(|shadow| shadow.warning(&self.text)).collect()
+    }
+}
+
 /// How the file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -379,12 +386,11 @@ impl Config {
         let mut warnings = Vec::new();
         for shadow in models.shadows(is_bot) {
             if before.models.shadows(is_bot).any(|old| (old.bot, old.name) == (shadow.bot, shadow.name)) {
-                warnings.push(shadow.to_string());
+                warnings.push(shadow.warning(text));
                 continue;
             }
             let message = format!("{} is the name of a bot of Poe's already", shadow.name);
-            let fault = Fault { place: shadow.place(text), field: shadow.field, message };
-            return Err(refused(posted, fault));
+            return Err(refused(posted, shadow.fault(text, message)));
         }
         Ok(warnings)
     }

@@ -213,20 +213,19 @@ pub struct Shadow<'a> {
 }
 
 impl Shadow<'_> {
-    /// Where in `text` the name is given.
-    pub fn place(&self, text: &str) -> Option<Place> {
-        let field = self.field.strip_prefix(&format!("models.{}.", self.bot))?;
-        locate::place(text, &locate::steps(self.bot, field))
+    /// What happens where it is let be, with its place in `text`.
+    pub fn warning(self, text: &str) -> String {
+        let Shadow { bot, name, .. } = self;
+        let message =
+            format!("{name} is the name of a bot of Poe's; it reaches {bot} now, and that bot is hidden");
+        self.fault(text, message).to_string()
     }
-}
 
-impl fmt::Display for Shadow<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shadow { bot, field, name } = self;
-        write!(
-            f,
-            "{field}: {name} is the name of a bot of Poe's; it reaches {bot} now, and that bot is hidden"
-        )
+    /// `message`, with its place in `text`.
+    pub fn fault(self, text: &str, message: String) -> Fault {
+        let field = self.field.strip_prefix(&format!("models.{}.", self.bot));
+        let place = field.and_then(|field| locate::place(text, &locate::steps(self.bot, field)));
+        Fault { place, field: self.field, message }
     }
 }
 
