@@ -6,6 +6,7 @@ pub mod anthropic;
 pub mod catalog;
 pub mod chat;
 pub mod completions;
+mod content;
 pub mod count;
 mod custom;
 pub mod files;

@@ -1,13 +1,11 @@
 //! A `chat.completions` request as an `Ask`. Unknown fields are ignored, or hints to the model where it declares them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::dialect::content::{Audio, Content, Url};
 use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
 use crate::dialect::json;
 use crate::error::{Error, Result};
@@ -163,7 +161,7 @@ struct RawPoe {
 struct RawMessage {
     role: String,
     #[serde(default)]
-    content: Content,
+    content: Content<RawPart>,
     name: Option<String>,
     tool_calls: Option<Vec<RawCall>>,
     tool_call_id: Option<String>,
@@ -183,40 +181,6 @@ struct RawFunctionCall {
     arguments: Value,
 }
 
-/// A message's `content`: a string, a list of parts, or null.
-#[derive(Default)]
-enum Content {
-    #[default]
-    Null,
-    Text(String),
-    Parts(Vec<RawPart>),
-}
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Content, D::Error> {
-        struct ContentVisitor;
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, a list of parts or null")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
-                Ok(Content::Text(text.to_owned()))
-            }
-            fn visit_string<E>(self, text: String) -> Result<Content, E> {
-                Ok(Content::Text(text))
-            }
-            fn visit_unit<E>(self) -> Result<Content, E> {
-                Ok(Content::Null)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(parts)).map(Content::Parts)
-            }
-        }
-        deserializer.deserialize_any(ContentVisitor)
-    }
-}
-
 /// One part of a message's content, of any kind that clients send.
 #[derive(Deserialize)]
 struct RawPart {
@@ -226,24 +190,9 @@ struct RawPart {
     image_url: Option<Url>,
     video_url: Option<Url>,
     file: Option<RawFile>,
-    input_audio: Option<RawAudio>,
+    input_audio: Option<Audio>,
     /// Anthropic's way, which some editors use here too.
     source: Option<RawSource>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Url {
-    Plain(String),
-    Object { url: String },
-}
-
-impl Url {
-    fn text(self) -> String {
-        match self {
-            Url::Plain(url) | Url::Object { url } => url,
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -252,12 +201,6 @@ struct RawFile {
     filename: Option<String>,
     #[serde(alias = "file_url")]
     url: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawAudio {
-    data: String,
-    format: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -462,6 +405,11 @@ fn message(position: usize, raw: RawMessage) -> Result<Message> {
     let parts = match raw.content {
         Content::Null => Vec::new(),
         Content::Text(text) => vec![Part::Text(text)],
+        Content::Object(_) => {
+            let param = format!("messages[{position}].content");
+            let message = format!("{param} is an object, it must be a string or a list of parts");
+            return Err(Error::invalid(param, message));
+        }
         Content::Parts(parts) => {
             let path = |index| format!("messages[{position}].content[{index}]");
             let parts: Result<Vec<_>> =
@@ -512,11 +460,7 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
         "file" | "input_file" => file(&format!("{path}.file"), raw.file.ok_or_else(|| missing("file"))?)?,
         "input_audio" => {
             let audio = raw.input_audio.ok_or_else(|| missing("input_audio"))?;
-            let content_type = match audio.format.as_deref().unwrap_or("wav") {
-                "mp3" => "audio/mpeg".to_owned(),
-                format => format!("audio/{format}"),
-            };
-            data(&format!("{path}.input_audio.data"), &audio.data, content_type, None)?
+            audio.file(&format!("{path}.input_audio"))?
         }
         "image" | "document" => {
             source(&format!("{path}.source"), raw.source.ok_or_else(|| missing("source"))?)?
@@ -602,6 +546,7 @@ mod tests {
         let user = |content: Value| json!([{"role": "user", "content": content}]);
         let cases = [
             ("messages", user(json!(7)), "messages[0].content"),
+            ("messages", user(json!({"text": "x"})), "messages[0].content"),
             ("messages", user(json!([{"type": "text", "text": 7}])), "messages[0].content[0].text"),
             ("messages", user(json!([{"type": "text"}])), "messages[0].content[0].text"),
             ("messages", user(json!([{"type": "hologram"}])), "messages[0].content[0].type"),

@@ -4,59 +4,23 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::dialect::content::Content;
 use crate::dialect::files::{OCTETS, by_url, data, data_url};
 use crate::error::{Error, Result};
 use crate::exchange::{Message, Part, Role, ToolCall};
 
-/// A `content`: a string, a list of blocks, or nothing that can be read.
-#[derive(Default)]
-pub enum Content {
-    #[default]
-    Null,
-    Text(String),
-    Blocks(Vec<Block>),
-}
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Content, D::Error> {
-        struct ContentVisitor;
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of content blocks")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
-                Ok(Content::Text(text.to_owned()))
-            }
-            fn visit_string<E>(self, text: String) -> Result<Content, E> {
-                Ok(Content::Text(text))
-            }
-            fn visit_unit<E>(self) -> Result<Content, E> {
-                Ok(Content::Null)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, blocks: A) -> Result<Content, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(blocks)).map(Content::Blocks)
-            }
-            // the results of Anthropic's own tools
-            fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Content, A::Error> {
-                IgnoredAny::deserialize(MapAccessDeserializer::new(object)).map(|_| Content::Null)
-            }
-        }
-        deserializer.deserialize_any(ContentVisitor)
-    }
-}
-
-impl Content {
+impl Content<Block> {
     /// As blocks, each with its path below `path`.
     fn blocks(self, path: &str) -> Vec<(String, Block)> {
         match self {
-            Content::Null => Vec::new(),
+            // an object is the result of a tool of Anthropic's own
+            Content::Null | Content::Object(_) => Vec::new(),
             Content::Text(text) => vec![(path.to_owned(), Block { text: Some(text), ..Block::default() })],
-            Content::Blocks(blocks) => {
+            Content::Parts(blocks) => {
                 let path = |at| format!("{path}.{at}");
                 blocks.into_iter().enumerate().map(|(at, block)| (path(at), block)).collect()
             }
@@ -78,7 +42,7 @@ pub struct Block {
     tool_use_id: Option<String>,
     is_error: Option<bool>,
     #[serde(default)]
-    content: Content,
+    content: Content<Block>,
 }
 
 impl Block {
@@ -120,7 +84,7 @@ struct RawFile {
     data: Option<String>,
     url: Option<String>,
     #[serde(default)]
-    content: Content,
+    content: Content<Block>,
 }
 
 /// What a continued answer is asked for with: few bots go on with a last turn of their own by themselves.
@@ -140,7 +104,7 @@ pub struct Turns {
 
 impl Turns {
     /// The instructions that stand before the conversation.
-    pub fn instruct(&mut self, system: Content) -> Result<()> {
+    pub fn instruct(&mut self, system: Content<Block>) -> Result<()> {
         let mut parts = texts("system", system)?;
         // tells Anthropic who is to pay, and changes with every version
         parts.retain(
@@ -154,7 +118,7 @@ impl Turns {
     }
 
     /// A turn at `path`. Turns of one speaker that follow each other are one.
-    pub fn push(&mut self, path: &str, role: &str, content: Content) -> Result<()> {
+    pub fn push(&mut self, path: &str, role: &str, content: Content<Block>) -> Result<()> {
         let inner = format!("{path}.content");
         match role {
             "user" => self.user(content.blocks(&inner)),
@@ -300,7 +264,7 @@ fn call(path: &str, block: Block) -> Result<ToolCall> {
 }
 
 /// Content that is text alone.
-fn texts(path: &str, content: Content) -> Result<Vec<Part>> {
+fn texts(path: &str, content: Content<Block>) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     for (path, block) in content.blocks(path) {
         part(&path, block, &mut parts)?;

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::content::{Content, Turns};
+use super::content::{Block, Turns};
 use super::known;
+use crate::dialect::content::Content;
 use crate::dialect::json;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Format, Message, Reasoning, Sampling, Tool, ToolChoice};
@@ -43,7 +44,7 @@ struct Raw {
     model: Option<String>,
     messages: Option<Vec<RawMessage>>,
     #[serde(default)]
-    system: Content,
+    system: Content<Block>,
     max_tokens: Option<u64>,
     stream: Option<bool>,
     temperature: Option<f64>,
@@ -64,7 +65,7 @@ struct Raw {
 struct RawMessage {
     role: Option<String>,
     #[serde(default)]
-    content: Content,
+    content: Content<Block>,
 }
 
 #[derive(Deserialize)]

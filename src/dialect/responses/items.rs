@@ -1,19 +1,17 @@
 //! Items of a conversation as turns: messages, calls and what came of them; thoughts and what is unknown is passed over.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::compaction;
 use super::tools::Names;
+use crate::dialect::content::{Audio, Content, Url};
 use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
 use crate::dialect::{custom, json};
 use crate::error::{Error, Result};
-use crate::exchange::{FileSource, Message, Part, Role, ToolCall};
+use crate::exchange::{Message, Part, Role, ToolCall};
 
 /// The turns of a conversation, as far as they have been read.
 pub struct Conversation<'a> {
@@ -27,7 +25,7 @@ pub struct Conversation<'a> {
 struct RawMessage {
     role: String,
     #[serde(default)]
-    content: Content,
+    content: Content<RawPart>,
 }
 
 #[derive(Deserialize)]
@@ -46,43 +44,7 @@ struct RawCall {
 struct RawOutput {
     call_id: String,
     #[serde(default)]
-    output: Content,
-}
-
-/// A string, a list of parts, or nothing. Any other value counts as its JSON.
-#[derive(Default)]
-enum Content {
-    #[default]
-    Null,
-    Text(String),
-    Parts(Vec<RawPart>),
-    Json(Value),
-}
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Content, D::Error> {
-        struct ContentVisitor;
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, a list of parts or null")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
-                Ok(Content::Text(text.to_owned()))
-            }
-            fn visit_unit<E>(self) -> Result<Content, E> {
-                Ok(Content::Null)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(parts)).map(Content::Parts)
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, members: A) -> Result<Content, A::Error> {
-                Map::deserialize(serde::de::value::MapAccessDeserializer::new(members))
-                    .map(|object| Content::Json(object.into()))
-            }
-        }
-        deserializer.deserialize_any(ContentVisitor)
-    }
+    output: Content<RawPart>,
 }
 
 #[derive(Deserialize)]
@@ -95,20 +57,7 @@ struct RawPart {
     file_data: Option<String>,
     file_url: Option<String>,
     filename: Option<String>,
-    input_audio: Option<RawAudio>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Url {
-    Plain(String),
-    Object { url: String },
-}
-
-#[derive(Deserialize)]
-struct RawAudio {
-    data: String,
-    format: Option<String>,
+    input_audio: Option<Audio>,
 }
 
 impl<'a> Conversation<'a> {
@@ -223,12 +172,12 @@ pub fn kind(item: &Value) -> &str {
     item.get("type").and_then(Value::as_str).unwrap_or("message")
 }
 
-impl Content {
+impl Content<RawPart> {
     fn parts(self, path: &str) -> Result<Vec<Part>> {
         match self {
             Content::Null => Ok(Vec::new()),
             Content::Text(text) => Ok(vec![Part::Text(text)]),
-            Content::Json(value) => Ok(vec![Part::Text(value.to_string())]),
+            Content::Object(object) => Ok(vec![Part::Text(Value::from(object).to_string())]),
             Content::Parts(parts) => {
                 let parts = parts.into_iter().enumerate();
                 let parts: Result<Vec<_>> =
@@ -255,7 +204,7 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
         "refusal" => return Ok(raw.refusal.map(Part::Text)),
         "reasoning_text" => return Ok(None),
         "input_image" | "image_url" => match (raw.image_url, raw.file_id) {
-            (Some(Url::Plain(url) | Url::Object { url }), _) => by_url(&at("image_url"), url, None)?,
+            (Some(url), _) => by_url(&at("image_url"), url.text(), None)?,
             (None, id) => return Err(id.map_or_else(|| missing("image_url"), by_id)),
         },
         "input_file" => match (raw.file_data, raw.file_url, raw.file_id) {
@@ -272,7 +221,7 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
             (None, Some(url), _) => by_url(&at("file_url"), url, raw.filename)?,
             (None, None, id) => return Err(id.map_or_else(|| missing("file_data"), by_id)),
         },
-        "input_audio" => sound(&at("input_audio"), raw.input_audio.ok_or_else(|| missing("input_audio"))?)?,
+        "input_audio" => raw.input_audio.ok_or_else(|| missing("input_audio"))?.file(&at("input_audio"))?,
         other => {
             let fault = format!("{} is `{other}`, which is not known here", at("type"));
             return Err(Error::invalid(at("type"), fault));
@@ -283,14 +232,6 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
 
 fn is_readable(raw: &Value) -> bool {
     RawPart::deserialize(raw).is_ok_and(|raw| part("", raw).is_ok())
-}
-
-fn sound(path: &str, raw: RawAudio) -> Result<FileSource> {
-    let content_type = match raw.format.as_deref().unwrap_or("wav") {
-        "mp3" => "audio/mpeg".to_owned(),
-        format => format!("audio/{format}"),
-    };
-    data(&format!("{path}.data"), &raw.data, content_type, None)
 }
 
 /// The item as it is kept and listed: a message in its long form, each with an id.
@@ -339,6 +280,7 @@ pub fn id_of_response(item: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::FileSource;
 
     fn turns(items: Value) -> Result<Vec<Message>> {
         let names = Names::default();
