@@ -211,8 +211,9 @@ impl App {
             }
             Kind::ContextTooLong => {
                 let limit = model.entry.as_ref().and_then(|entry| entry.context_length);
-                let excess = Some(Excess { tokens: tokens(), limit });
-                Error { excess, ..error }.about("messages")
+                // the model's own numbers are the better ones
+                let excess = error.excess.unwrap_or_else(|| Excess { tokens: tokens(), limit });
+                Error { excess: Some(excess), ..error }.about("messages")
             }
             _ => error,
         }

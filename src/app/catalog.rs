@@ -109,8 +109,12 @@ impl App {
         let nobody: Watch = Rc::new(|| Ok(()));
         let interval = self.settings.models_refresh;
         loop {
-            let wanted = !interval.is_zero() || self.catalog.peek().is_none();
-            let outcome = wanted.then(|| self.catalog.refresh(|| self.fetch_catalog(&nobody)));
+            let fetch = || self.fetch_catalog(&nobody);
+            let outcome = match self.catalog.peek() {
+                // somebody who asks for the list may be fetching it already
+                None => Some(self.catalog.get(&*nobody, fetch)),
+                Some(_) => (!interval.is_zero()).then(|| self.catalog.refresh(fetch)),
+            };
             self.warn_of_shadows();
             match outcome {
                 Some(Err(error)) => {

@@ -63,6 +63,9 @@ fn message(error: &Error) -> Cow<'_, str> {
         return Cow::Borrowed(&error.message);
     }
     let said = &error.message;
+    if says_by_how_much(said) {
+        return Cow::Borrowed(said);
+    }
     Cow::Owned(match error.excess {
         Some(excess) => {
             // what the model refuses is longer than it takes, even if another tokenizer counts less
@@ -74,6 +77,20 @@ fn message(error: &Error) -> Cow<'_, str> {
         }
         None => format!("prompt is too long: {said}"),
     })
+}
+
+/// Whether Claude Code finds what it needs: `prompt is too long: N tokens > M maximum`, or ``input length and
+/// `max_tokens` exceed context limit: A + B > C``, after which it asks for less.
+fn says_by_how_much(message: &str) -> bool {
+    let follows = |phrase: &str, sign: &str| {
+        let (_, rest) = message.split_once(phrase)?;
+        let (number, rest) = rest.trim_start().split_once(sign)?;
+        Some(
+            number.trim().parse::<u64>().is_ok()
+                && rest.trim_start().starts_with(|c: char| c.is_ascii_digit()),
+        )
+    };
+    follows("prompt is too long:", "tokens >").or_else(|| follows("exceed context limit:", "+")) == Some(true)
 }
 
 #[cfg(test)]
@@ -130,6 +147,13 @@ mod tests {
         ];
         for (excess, expected) in rows {
             assert_eq!(message(excess), expected);
+        }
+        for said in [
+            "prompt is too long: 215000 tokens > 200000 maximum",
+            "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease one of them",
+        ] {
+            let error = Error { excess: excess(9, Some(5)), ..Error::new(Kind::ContextTooLong, said) };
+            assert_eq!(told(&error)["error"]["message"], said);
         }
     }
 }

@@ -248,7 +248,11 @@ fn shown_key(head: &Head) -> Result<Option<String>> {
 
 /// An error as a whole answer, with the time after which to try again.
 pub fn error_answer(dialect: Dialect, error: &Error) -> Answer {
-    let answer = Answer::json(dialect.status(error.kind), dialect.error_answer(error));
+    let mut answer = Answer::json(dialect.status(error.kind), dialect.error_answer(error));
+    if error.is_final {
+        // the SDKs of OpenAI and Anthropic go by it
+        answer = answer.header("x-should-retry", "false");
+    }
     match error.retry_after {
         Some(wait) => answer.header("Retry-After", wait.as_secs_f64().ceil().max(1.0).to_string()),
         None => answer,

@@ -94,6 +94,12 @@ impl Poe {
         if response.status() != 200 {
             return Err(self.refusal(response, watch));
         }
+        if is_json(&response) {
+            let body = self.read(response, MAX_ERROR_BYTES, watch)?;
+            let error = serde_json::from_slice(&body).ok().as_ref().and_then(words::of_answer);
+            return Err(error
+                .unwrap_or_else(|| Error::new(Kind::Upstream, "Poe answered with JSON, not with events")));
+        }
         let body = response.into_body().into_reader();
         let counters = Arc::clone(&self.counters);
         let mut live = Live::new(body, key.to_owned(), watch.clone(), self.settings.idle_timeout, counters);
@@ -181,6 +187,12 @@ pub fn finished(
         (Err(error), None) => Err(transport::failure(&error)),
         (Ok(response), None) => Ok(response),
     }
+}
+
+/// Whether an answer is one JSON text, and so no stream of events.
+fn is_json(response: &Response<Body>) -> bool {
+    let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.starts_with("application/json"))
 }
 
 /// The `Authorization` header.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 
 use super::sse::Frame;
 use super::words;
@@ -53,11 +55,15 @@ struct FileData {
 struct Chunk {
     #[serde(default)]
     choices: Option<Vec<Choice>>,
+    /// What some bots send in the place of an `error` event.
+    #[serde(default)]
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Choice {
-    #[serde(default)]
+    // some bots send the whole message at once
+    #[serde(default, alias = "message")]
     delta: Option<Delta>,
     #[serde(default)]
     finish_reason: Option<String>,
@@ -66,13 +72,37 @@ struct Choice {
 #[derive(Deserialize)]
 struct Delta {
     #[serde(default)]
-    content: Option<String>,
+    content: Option<Words>,
+    #[serde(default)]
+    refusal: Option<String>,
     #[serde(default)]
     reasoning_content: Option<String>,
     #[serde(default)]
     reasoning: Option<String>,
     #[serde(default)]
     tool_calls: Option<Vec<CallDelta>>,
+    #[serde(default)]
+    function_call: Option<FunctionDelta>,
+}
+
+/// Text, as a string or in parts.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Plain(String),
+    Parts(Vec<Words>),
+    Part { text: String },
+    Other(IgnoredAny),
+}
+
+impl Words {
+    fn text(self) -> String {
+        match self {
+            Words::Plain(text) | Words::Part { text } => text,
+            Words::Parts(parts) => parts.into_iter().map(Words::text).collect(),
+            Words::Other(_) => String::new(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -89,8 +119,20 @@ struct CallDelta {
 struct FunctionDelta {
     #[serde(default)]
     name: Option<String>,
+    /// JSON in a string; some bots send the JSON itself.
     #[serde(default)]
-    arguments: Option<String>,
+    arguments: Value,
+}
+
+impl FunctionDelta {
+    fn parts(self) -> (Option<String>, String) {
+        let arguments = match self.arguments {
+            Value::String(text) => text,
+            Value::Null => String::new(),
+            json => json.to_string(),
+        };
+        (self.name.filter(|name| !name.is_empty()), arguments)
+    }
 }
 
 impl Decode {
@@ -114,7 +156,7 @@ impl Decode {
                     }
                 }
             }
-            b"json" => self.chunk(read(frame)?, out),
+            b"json" => self.chunk(read(frame)?, out)?,
             b"file" => {
                 let FileData { url, content_type, name, inline_ref } = read(frame)?;
                 let (content_type, name) = (content_type.unwrap_or_default(), name.unwrap_or_default());
@@ -158,31 +200,49 @@ impl Decode {
         })
     }
 
-    fn chunk(&mut self, chunk: Chunk, out: &mut VecDeque<Event>) {
-        let Some(choice) = chunk.choices.into_iter().flatten().next() else { return };
-        if let Some(delta) = choice.delta {
-            if let Some(thought) = delta.reasoning_content.or(delta.reasoning).filter(|text| !text.is_empty())
-            {
-                out.push_back(Event::Thinking(thought));
-            }
-            append(delta.content.unwrap_or_default(), out);
-            for (position, call) in delta.tool_calls.into_iter().flatten().enumerate() {
-                let (name, arguments) = call.function.map_or((None, None), |f| (f.name, f.arguments));
-                out.push_back(Event::ToolCall(ToolDelta {
-                    index: self.call(call.index.unwrap_or(position)),
-                    id: call.id.filter(|id| !id.is_empty()),
-                    name: name.filter(|name| !name.is_empty()),
-                    arguments: arguments.unwrap_or_default(),
-                }));
-            }
+    fn chunk(&mut self, chunk: Chunk, out: &mut VecDeque<Event>) -> Result<()> {
+        if let Some(error) = chunk.error.and_then(|error| words::of_answer(&json!({"error": error}))) {
+            return Err(error);
         }
-        if let Some(reason) = choice.finish_reason {
-            self.reason = Some(match reason.as_str() {
+        // one answer was asked for: several choices are its parts, such as text in one and calls in the next
+        for choice in chunk.choices.into_iter().flatten() {
+            let mut is_refused = false;
+            if let Some(delta) = choice.delta {
+                is_refused = delta.refusal.as_ref().is_some_and(|text| !text.is_empty());
+                self.delta(delta, out);
+            }
+            let reason = choice.finish_reason.map(|reason| match reason.as_str() {
                 "length" => FinishReason::Length,
                 "tool_calls" | "function_call" => FinishReason::ToolCalls,
                 "content_filter" => FinishReason::ContentFilter,
                 _ => FinishReason::Stop,
             });
+            match reason {
+                _ if is_refused => self.reason = Some(FinishReason::ContentFilter),
+                // says the least
+                Some(FinishReason::Stop) => drop(self.reason.get_or_insert(FinishReason::Stop)),
+                reason => self.reason = reason.or(self.reason),
+            }
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, delta: Delta, out: &mut VecDeque<Event>) {
+        if let Some(thought) = delta.reasoning_content.or(delta.reasoning).filter(|text| !text.is_empty()) {
+            out.push_back(Event::Thinking(thought));
+        }
+        append(delta.content.map(Words::text).unwrap_or_default(), out);
+        append(delta.refusal.unwrap_or_default(), out);
+        let old =
+            delta.function_call.map(|function| CallDelta { index: None, id: None, function: Some(function) });
+        for (position, call) in delta.tool_calls.into_iter().flatten().chain(old).enumerate() {
+            let (name, arguments) = call.function.map(FunctionDelta::parts).unwrap_or_default();
+            out.push_back(Event::ToolCall(ToolDelta {
+                index: self.call(call.index.unwrap_or(position)),
+                id: call.id.filter(|id| !id.is_empty()),
+                name,
+                arguments,
+            }));
         }
     }
 }
@@ -292,6 +352,43 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_other_shapes_lose_nothing() {
+        let call = |arguments: &str| {
+            let (name, arguments) = (Some("f".into()), arguments.into());
+            Event::ToolCall(ToolDelta { index: 0, id: None, name, arguments })
+        };
+        let rows = [
+            (
+                json!([{"delta": {"content": "Hi"}}, {"delta": {"tool_calls": [{"function": {"name": "f"}}]},
+                "finish_reason": "tool_calls"}, {"finish_reason": "stop"}]),
+                vec![text("Hi"), call("")],
+                FinishReason::ToolCalls,
+            ),
+            (json!([{"message": {"content": "Hi"}}]), vec![text("Hi")], FinishReason::Stop),
+            (
+                json!([{"delta": {"content": [{"type": "text", "text": "H"}, "i", {"type": "image"}, null]}}]),
+                vec![text("Hi")],
+                FinishReason::Stop,
+            ),
+            (
+                json!([{"delta": {"refusal": "No."}, "finish_reason": "stop"}]),
+                vec![text("No.")],
+                FinishReason::ContentFilter,
+            ),
+            (
+                json!([{"delta": {"function_call": {"name": "f", "arguments": {"a": 1}}}}]),
+                vec![call(r#"{"a":1}"#)],
+                FinishReason::Stop,
+            ),
+        ];
+        for (choices, events, reason) in rows {
+            let chunk = json!({"choices": choices, "error": null}).to_string();
+            let expected: Vec<_> = events.into_iter().chain([finish(reason)]).collect();
+            assert_eq!(decode(&[("json", &chunk), ("done", "{}")]).unwrap(), expected, "{chunk}");
+        }
+    }
+
+    #[test]
     fn calls_are_counted_without_gaps() {
         let piece =
             |index: &str| format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":{index}}}]}}}}]}}"#);
@@ -323,5 +420,7 @@ mod tests {
             decode(&[("error", r#"{"error_type":"insufficient_fund","text":"No points"}"#)]).unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (Kind::InsufficientQuota, "No points"));
         assert_eq!(decode(&[("text", "{")]).unwrap_err().kind, Kind::Upstream);
+        let error = decode(&[("json", r#"{"error":{"message":"prompt is too long"}}"#)]).unwrap_err();
+        assert_eq!(error.kind, Kind::ContextTooLong);
     }
 }

@@ -73,7 +73,7 @@ fn sampling(ask: &Ask) -> impl Iterator<Item = (String, Value)> + use<> {
 fn declared<'a>(entry: &'a Entry, name: &str) -> Option<&'a Parameter> {
     let names: &[&str] = match name {
         "max_tokens" => &["max_tokens", "max_output_tokens", "max_completion_tokens"],
-        "web_search_options" => SEARCH_NAMES,
+        "web_search_options" | "web_search" | "enable_web_search" => SEARCH_NAMES,
         _ => return entry.parameter(name),
     };
     names.iter().find_map(|name| entry.parameter(name))

@@ -59,7 +59,9 @@ impl Poe {
         if response.status() != 200 {
             let error = self.refusal(response, watch);
             let message = format!("the file `{name}` could not be uploaded: {}", error.message);
-            return Err(Error { message, ..error });
+            // what is too large here is the file
+            let kind = if error.kind == Kind::ContextTooLong { Kind::TooLarge } else { error.kind };
+            return Err(Error { kind, message, ..error });
         }
         let body = self.read(response, MAX_ERROR_BYTES, watch)?;
         let uploaded: Uploaded = serde_json::from_slice(&body).map_err(|error| {

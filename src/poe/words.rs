@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Excess, Kind};
 
 /// The most characters of an error text that are passed on.
 const MAX_WORDS: usize = 2000;
@@ -31,6 +31,14 @@ const PHRASES: &[(&str, Kind)] = &[
     ("context limit", Kind::ContextTooLong),
     ("maximum context", Kind::ContextTooLong),
     ("too many tokens", Kind::ContextTooLong),
+    ("input is too long", Kind::ContextTooLong),
+    ("exceeds the token limit", Kind::ContextTooLong),
+    ("exceed the token limit", Kind::ContextTooLong),
+    ("input tokens exceed", Kind::ContextTooLong),
+    ("input token count", Kind::ContextTooLong),
+    ("message exceeds the maximum length", Kind::ContextTooLong),
+    ("reduce the length of", Kind::ContextTooLong),
+    ("request too large for", Kind::ContextTooLong),
     ("not enough points", Kind::InsufficientQuota),
     ("insufficient points", Kind::InsufficientQuota),
     ("insufficient credits", Kind::InsufficientQuota),
@@ -85,20 +93,53 @@ struct ErrorEvent {
 /// What an `error` event says.
 pub fn of_event(data: &[u8]) -> Error {
     let event: ErrorEvent = serde_json::from_slice(data).unwrap_or_default();
-    let raw = event.raw_response.as_ref().and_then(Value::as_str);
-    let text = event.text.as_deref().filter(|text| !text.trim().is_empty()).or(raw);
-    let text = text.unwrap_or("the bot ended with an error and gave no reason");
+    let raw = event.raw_response.as_ref().and_then(|raw| Said::of(raw).message);
+    let text = event.text.filter(|text| !text.trim().is_empty()).or(raw);
+    let text = text.as_deref().unwrap_or("the bot ended with an error and gave no reason");
     let kind = event.error_type.as_deref().and_then(by_type).or_else(|| by_phrase(text));
-    let error = Error::new(kind.unwrap_or(Kind::Upstream), shorten(text));
-    match event.allow_retry.unwrap_or(true) && matches!(error.kind, Kind::Upstream | Kind::RateLimited) {
-        true => error.transient(),
-        false => error,
+    let mut error = told(kind.unwrap_or(Kind::Upstream), shorten(text));
+    error.transient =
+        event.allow_retry.unwrap_or(true) && matches!(error.kind, Kind::Upstream | Kind::RateLimited);
+    error.is_final = event.allow_retry == Some(false);
+    error
+}
+
+/// What an error says that comes where an answer should be: a JSON object with an `error`. `None`: it is none.
+pub fn of_answer(value: &Value) -> Option<Error> {
+    let error = value.get("error").filter(|error| !error.is_null())?;
+    let status = error.get("code").and_then(Value::as_u64).filter(|code| (400..600).contains(code));
+    Some(of_said(status.map_or(500, |status| status as u16), Said::of(value)))
+}
+
+/// An error in Poe's words, with the numbers they hold.
+fn told(kind: Kind, message: String) -> Error {
+    let excess = (kind == Kind::ContextTooLong).then(|| excess(&message)).flatten();
+    Error { excess, ..Error::new(kind, message) }
+}
+
+/// By how much a conversation is too long, if `message` says so: of two numbers the larger is what it has, the other
+/// what the model takes.
+fn excess(message: &str) -> Option<Excess> {
+    let plain = message.replace(',', "");
+    let numbers = plain.split(|c: char| !c.is_ascii_alphanumeric());
+    // smaller numbers are parts of names, counts of messages and the like
+    let mut numbers = numbers.filter_map(|text| text.parse::<u64>().ok()).filter(|number| *number >= 1000);
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(one), Some(other), None) if one != other => {
+            Some(Excess { tokens: one.max(other), limit: Some(one.min(other)) })
+        }
+        _ => None,
     }
 }
 
 /// What an HTTP answer with an error status says. `retry_after` is the header of that name.
 pub fn of_status(status: u16, retry_after: Option<&str>, body: &[u8]) -> Error {
-    let said = Said::read(body);
+    let mut error = of_said(status, Said::read(body));
+    error.retry_after = retry_after.and_then(seconds);
+    error
+}
+
+fn of_said(status: u16, said: Said) -> Error {
     let message = match &said.message {
         Some(message) => shorten(message),
         None => format!("Poe answered with status {status} and gave no reason"),
@@ -111,14 +152,14 @@ pub fn of_status(status: u16, retry_after: Option<&str>, body: &[u8]) -> Error {
         403 => Kind::Forbidden,
         404 => Kind::ModelNotFound,
         408 => Kind::ModelTimeout,
-        413 => Kind::TooLarge,
+        // in Poe's table: more tokens than the model's window
+        413 => Kind::ContextTooLong,
         429 => Kind::RateLimited,
         400..=499 => Kind::InvalidRequest,
         _ => Kind::Upstream,
     });
-    let mut error = Error::new(kind, message);
+    let mut error = told(kind, message);
     error.param = said.param;
-    error.retry_after = retry_after.and_then(seconds);
     error.transient = status == 429 || (status >= 500 && kind == Kind::Upstream);
     error
 }
@@ -143,7 +184,11 @@ impl Said {
             let plain = !text.trim().is_empty() && !text.trim_start().starts_with('<');
             return Said { message: plain.then(|| text.trim().to_owned()), ..Said::default() };
         };
-        let error = value.get("error").unwrap_or(&value);
+        Said::of(&value)
+    }
+
+    fn of(value: &Value) -> Said {
+        let error = value.get("error").unwrap_or(value);
         let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
         let message = ["message", "detail", "text", "error"].into_iter().find_map(text);
         Said {
@@ -164,11 +209,12 @@ fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn every_phrase_is_understood_where_it_stands() {
         for (phrase, kind) in PHRASES {
-            let data = serde_json::json!({"text": format!("Sorry: {}!", phrase.to_uppercase())}).to_string();
+            let data = json!({"text": format!("Sorry: {}!", phrase.to_uppercase())}).to_string();
             assert_eq!(of_event(data.as_bytes()).kind, *kind, "{phrase}");
         }
     }
@@ -176,7 +222,7 @@ mod tests {
     #[test]
     fn every_type_is_understood() {
         for (name, kind) in TYPES {
-            let data = serde_json::json!({"error_type": name, "text": "x", "allow_retry": true}).to_string();
+            let data = json!({"error_type": name, "text": "x", "allow_retry": true}).to_string();
             let error = of_event(data.as_bytes());
             assert_eq!((error.kind, error.transient), (*kind, false), "{name}");
         }
@@ -190,6 +236,51 @@ mod tests {
         assert!(!of_event(br#"{"allow_retry":false,"text":"Internal server error"}"#).transient);
         assert_eq!(of_event(b"no JSON").kind, Kind::Upstream);
         assert_eq!(of_event(br#"{"text":"","raw_response":"from below"}"#).message, "from below");
+        let below = of_event(br#"{"raw_response":{"error":{"message":"prompt is too long"}}}"#);
+        assert_eq!((below.kind, below.message.as_str()), (Kind::ContextTooLong, "prompt is too long"));
+    }
+
+    #[test]
+    fn only_a_plain_no_is_final() {
+        assert!(of_event(br#"{"allow_retry":false,"text":"x"}"#).is_final);
+        assert!(!of_event(br#"{"allow_retry":true,"text":"x"}"#).is_final);
+        assert!(!of_event(br#"{"text":"x"}"#).is_final);
+    }
+
+    #[test]
+    fn an_error_in_the_place_of_an_answer() {
+        let error = |value| of_answer(&value).map(|error| (error.kind, error.message));
+        let points = json!({"error": {"code": 402, "message": "No points"}});
+        assert_eq!(error(points), Some((Kind::InsufficientQuota, "No points".into())));
+        assert_eq!(error(json!({"error": "oops"})), Some((Kind::Upstream, "oops".into())));
+        for none in [json!({"error": null}), json!({"choices": []}), json!([]), json!(null)] {
+            assert_eq!(error(none.clone()), None, "{none}");
+        }
+    }
+
+    /// As models of several makers put it.
+    #[test]
+    fn numbers_of_what_is_too_long_are_read() {
+        let cases = [
+            ("prompt is too long: 215000 tokens > 200000 maximum", Some((215_000, 200_000))),
+            (
+                "This model's maximum context length is 8192 tokens. However, your messages resulted in 9,001 tokens.",
+                Some((9001, 8192)),
+            ),
+            (
+                "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+                Some((1_200_000, 1_048_576)),
+            ),
+            ("gpt-4-0314: input is too long for requested model, 3 messages", None),
+            ("Input tokens exceed the configured limit of 272000 tokens.", None),
+            ("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000", None),
+        ];
+        for (text, expected) in cases {
+            let error = of_event(json!({"text": text}).to_string().as_bytes());
+            assert_eq!(error.kind, Kind::ContextTooLong, "{text}");
+            let found = error.excess.map(|excess| (excess.tokens, excess.limit.unwrap()));
+            assert_eq!(found, expected, "{text}");
+        }
     }
 
     #[test]
@@ -217,7 +308,7 @@ mod tests {
                 Kind::ContextTooLong,
                 "prompt is too long: 9 > 8",
             ),
-            (413, r#"{"error":{"type":"request_too_large","message":"big"}}"#, Kind::TooLarge, "big"),
+            (413, r#"{"error":{"type":"request_too_large","message":"big"}}"#, Kind::ContextTooLong, "big"),
             (429, r#"{"error":{"message":"slow down"}}"#, Kind::RateLimited, "slow down"),
             (500, r#"{"error":{"type":"provider_error","message":"oops"}}"#, Kind::Upstream, "oops"),
             (502, "<html>bad</html>", Kind::Upstream, "Poe answered with status 502 and gave no reason"),

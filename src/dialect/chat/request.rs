@@ -117,6 +117,7 @@ struct RawTool {
     // the way of Responses, which some editors keep to here too
     name: Option<String>,
     description: Option<String>,
+    #[serde(alias = "input_schema")]
     parameters: Option<Value>,
 }
 
@@ -191,8 +192,14 @@ struct RawPart {
     video_url: Option<Url>,
     file: Option<RawFile>,
     input_audio: Option<Audio>,
-    /// Anthropic's way, which some editors use here too.
+    // Anthropic's way, which some editors use here too
     source: Option<RawSource>,
+    id: Option<String>,
+    name: Option<String>,
+    input: Option<Value>,
+    tool_use_id: Option<String>,
+    #[serde(default)]
+    content: Content<RawPart>,
 }
 
 #[derive(Deserialize)]
@@ -205,6 +212,7 @@ struct RawFile {
 
 #[derive(Deserialize)]
 struct RawSource {
+    r#type: Option<String>,
     media_type: Option<String>,
     data: Option<String>,
     url: Option<String>,
@@ -292,6 +300,9 @@ impl Request {
                     let param = format!("tools[{position}].function");
                     return Err(Error::invalid(&param, format!("{param} is missing")));
                 }
+                (kind, _) if kind.starts_with("web_search") => {
+                    self.rest.entry("web_search_options").or_insert_with(|| Map::new().into());
+                }
                 (other, _) => {
                     log::debug!("a tool of type {other} was ignored: only functions can be offered")
                 }
@@ -308,7 +319,9 @@ impl Request {
             None => ("function_call", self.function_call.take().unwrap_or_default()),
         };
         let name = choice.pointer("/function/name").or_else(|| choice.get("name")).and_then(Value::as_str);
-        match (choice.as_str(), name) {
+        // in Anthropic's way all choices are objects
+        let word = choice.as_str().or_else(|| choice.get("type").filter(|_| name.is_none())?.as_str());
+        match (word, name) {
             _ if choice.is_null() => Ok(ToolChoice::Auto),
             (Some("auto"), _) => Ok(ToolChoice::Auto),
             (Some("none"), _) => Ok(ToolChoice::None),
@@ -387,10 +400,15 @@ fn messages(raw: Option<Vec<RawMessage>>) -> Result<Vec<Message>> {
     if raw.is_empty() {
         return Err(Error::invalid("messages", "messages is empty: at least one message is needed"));
     }
-    raw.into_iter().enumerate().map(|(position, raw)| message(position, raw)).collect()
+    let mut messages = Vec::with_capacity(raw.len());
+    for (position, raw) in raw.into_iter().enumerate() {
+        message(position, raw, &mut messages)?;
+    }
+    Ok(messages)
 }
 
-fn message(position: usize, raw: RawMessage) -> Result<Message> {
+/// Adds the turn at `position`, in front of it the results of calls that it brings in Anthropic's way.
+fn message(position: usize, raw: RawMessage, messages: &mut Vec<Message>) -> Result<()> {
     let role = match raw.role.as_str() {
         "system" | "developer" => Role::System,
         "user" => Role::User,
@@ -402,22 +420,12 @@ fn message(position: usize, raw: RawMessage) -> Result<Message> {
             return Err(Error::invalid(&param, format!("{param} is `{other}`, it must be {known}")));
         }
     };
-    let parts = match raw.content {
-        Content::Null => Vec::new(),
-        Content::Text(text) => vec![Part::Text(text)],
-        Content::Object(_) => {
-            let param = format!("messages[{position}].content");
-            let message = format!("{param} is an object, it must be a string or a list of parts");
-            return Err(Error::invalid(param, message));
-        }
-        Content::Parts(parts) => {
-            let path = |index| format!("messages[{position}].content[{index}]");
-            let parts: Result<Vec<_>> =
-                parts.into_iter().enumerate().map(|(i, raw)| part(&path(i), raw)).collect();
-            parts?.into_iter().flatten().collect()
-        }
-    };
-    let mut tool_calls: Vec<ToolCall> = raw.tool_calls.into_iter().flatten().map(call).collect();
+    let before = messages.len();
+    let mut said = Said::default();
+    said.read(&format!("messages[{position}].content"), raw.content)?;
+    let Said { parts, mut tool_calls, results } = said;
+    messages.extend(results);
+    tool_calls.extend(raw.tool_calls.into_iter().flatten().map(call));
     let mut tool_call_id = raw.tool_call_id;
     if let Some(function) = raw.function_call {
         // the old way has no ids: the function's name stands for them
@@ -426,7 +434,55 @@ fn message(position: usize, raw: RawMessage) -> Result<Message> {
     if role == Role::Tool && tool_call_id.is_none() {
         tool_call_id = raw.name.clone();
     }
-    Ok(Message { role, parts, tool_calls, tool_call_id, name: raw.name })
+    if messages.len() == before || !parts.is_empty() || !tool_calls.is_empty() {
+        messages.push(Message { role, parts, tool_calls, tool_call_id, name: raw.name });
+    }
+    Ok(())
+}
+
+/// What the content of a turn holds.
+#[derive(Default)]
+struct Said {
+    parts: Vec<Part>,
+    tool_calls: Vec<ToolCall>,
+    results: Vec<Message>,
+}
+
+impl Said {
+    fn read(&mut self, path: &str, content: Content<RawPart>) -> Result<()> {
+        let parts = match content {
+            Content::Null => return Ok(()),
+            Content::Text(text) => return Ok(self.parts.push(Part::Text(text))),
+            Content::Object(_) => {
+                let message = format!("{path} is an object, it must be a string or a list of parts");
+                return Err(Error::invalid(path, message));
+            }
+            Content::Parts(parts) => parts,
+        };
+        for (index, raw) in parts.into_iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            match raw.r#type.as_deref() {
+                Some("tool_use") => {
+                    let name = raw.name.ok_or_else(|| missing(&path, "name"))?;
+                    let function = RawFunctionCall { name, arguments: raw.input.unwrap_or_default() };
+                    self.tool_calls.push(call(RawCall { id: raw.id, function }));
+                }
+                Some("tool_result") => {
+                    let id = raw.tool_use_id.ok_or_else(|| missing(&path, "tool_use_id"))?;
+                    let mut result = Said::default();
+                    result.read(&format!("{path}.content"), raw.content)?;
+                    let (role, parts) = (Role::Tool, result.parts);
+                    self.results.push(Message { role, parts, tool_call_id: Some(id), ..Message::default() });
+                }
+                _ => self.parts.extend(part(&path, raw)?),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(path: &str, field: &str) -> Error {
+    Error::invalid(format!("{path}.{field}"), format!("{path}.{field} is missing"))
 }
 
 fn call(raw: RawCall) -> ToolCall {
@@ -441,8 +497,7 @@ fn call(raw: RawCall) -> ToolCall {
 /// A part that is not for the bot, such as its own thought sent back, is `None`.
 fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
     let kind = raw.r#type.as_deref().unwrap_or("text");
-    let missing =
-        |field: &str| Error::invalid(format!("{path}.{field}"), format!("{path}.{field} is missing"));
+    let missing = |field| missing(path, field);
     let file = match kind {
         "text" | "input_text" | "output_text" => {
             return raw.text.map(|text| Some(Part::Text(text))).ok_or_else(|| missing("text"));
@@ -463,7 +518,11 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
             audio.file(&format!("{path}.input_audio"))?
         }
         "image" | "document" => {
-            source(&format!("{path}.source"), raw.source.ok_or_else(|| missing("source"))?)?
+            let raw = raw.source.ok_or_else(|| missing("source"))?;
+            if raw.r#type.as_deref() == Some("text") {
+                return Ok(raw.data.map(Part::Text));
+            }
+            source(&format!("{path}.source"), raw)?
         }
         other => {
             let param = format!("{path}.type");
