@@ -99,6 +99,17 @@ fn print(mut line: String) {
     let _ = io::stdout().lock().write_all(line.as_bytes());
 }
 
+/// Prints what whoever starts the program waits for, however little is logged.
+pub fn announce(words: &str, format: LogFormat) {
+    print(match format {
+        LogFormat::Text => words.to_owned(),
+        LogFormat::Json => {
+            let words = format_args!("{words}");
+            line(&Record::builder().level(log::Level::Info).args(words).build(), format, clock::now())
+        }
+    });
+}
+
 /// One line without its end.
 fn line(record: &Record<'_>, format: LogFormat, time: Duration) -> String {
     match format {

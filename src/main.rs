@@ -10,7 +10,7 @@ use poe2openai::app::{App, Lock};
 use poe2openai::demo;
 use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
 use poe2openai::journal;
-use poe2openai::settings::{self, Command, Settings};
+use poe2openai::settings::{self, Command, LogFormat, Settings};
 use poe2openai::store::models;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -89,8 +89,11 @@ fn open_demo(settings: &mut Settings) -> Result<(), String> {
 
 /// Says where the server is found and, in a demo, what to do there.
 fn welcome(settings: &Settings, port: u16) {
-    println!("poe2openai {} listens on http://{}", env!("CARGO_PKG_VERSION"), settings.host.with_port(port));
-    if !settings.demo {
+    let place = format!("http://{}", settings.host.with_port(port));
+    let words = format!("poe2openai {} listens on {place}", env!("CARGO_PKG_VERSION"));
+    journal::announce(&words, settings.log_format);
+    // who reads objects reads no instructions
+    if !settings.demo || settings.log_format == LogFormat::Json {
         return;
     }
     println!("\nThe embedded Poe answers: no account, no network. Its bots:");
@@ -145,10 +148,11 @@ fn warn_of_password(app: &App) {
                 "ADMIN_PASSWORD is the one that everybody knows, and the admin page is open to all who reach it"
             );
         }
-        Lock::ThisMachine if !app.settings.host.is_loopback() => {
-            log::info!("the admin page opens on this machine only; set ADMIN_PASSWORD to open it elsewhere");
-        }
-        Lock::Closed | Lock::ThisMachine | Lock::Password => {}
+        Lock::ThisMachine => log::warn!(
+            "the admin page has its built-in password and opens on this machine only; set ADMIN_PASSWORD to one of \
+             your own, or to nothing to close the page"
+        ),
+        Lock::Closed | Lock::Password => {}
     }
 }
 

@@ -173,7 +173,7 @@ fn what_cannot_be_read_opens_nothing() {
 #[test]
 fn the_built_in_password_works_on_this_machine_only() {
     let house = House::demo(&["--host", "0.0.0.0"]);
-    house.wait_for_line("set ADMIN_PASSWORD to open it elsewhere");
+    house.wait_for_line("opens on this machine only");
     assert_eq!(house.ask(&get("/admin", &known())).status, 200);
     let warnings = house.ask(&get("/api/admin/settings", &known())).json()["warnings"].clone();
     assert_eq!(warnings, json!(["default_password"]));

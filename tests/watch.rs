@@ -411,7 +411,7 @@ fn the_log_can_be_json() {
     assert!(broken["error"].as_str().is_some_and(|error| error.contains("stopped responding")), "{broken}");
     // all that is logged, not only requests
     let logged = house.output();
-    let logged: Vec<_> = logged.lines().filter(|line| line.contains("\"level\"")).collect();
+    let logged: Vec<_> = logged.lines().collect();
     assert!(logged.len() >= 2);
     logged.iter().for_each(|line| drop(serde_json::from_str::<Value>(line).expect("JSON")));
 }

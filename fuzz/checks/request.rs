@@ -206,7 +206,7 @@ fn refusal(error: &Error, body: &[u8]) {
         matches!(error.kind, Kind::InvalidRequest | Kind::ThreadUnsupported | Kind::PreviousNotFound);
     assert!(is_clients, "{error}");
     for dialect in [Dialect::OpenAi, Dialect::Responses, Dialect::Anthropic, Dialect::Ollama] {
-        let answer = dialect.error_answer(error);
+        let answer = dialect.error_answer(error, Some("req_1"));
         serde_json::from_slice::<IgnoredAny>(&answer).expect("an error is JSON");
         proportionate(answer.len(), body);
     }

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::error::{Error, Kind};
 
 /// An error in Anthropic's shape: `{"type": "error", "error": {"type", "message"}, "request_id"}`.
-pub fn error_answer(error: &Error) -> Vec<u8> {
+pub fn error_answer(error: &Error, request: Option<&str>) -> Vec<u8> {
     let mut answer = error_value(error);
-    answer["request_id"] = Value::Null;
+    answer["request_id"] = request.into();
     answer.to_string().into_bytes()
 }
 
@@ -99,14 +99,14 @@ mod tests {
     use crate::error::Excess;
 
     fn told(error: &Error) -> Value {
-        serde_json::from_slice(&error_answer(error)).unwrap()
+        serde_json::from_slice(&error_answer(error, Some("req_1"))).unwrap()
     }
 
     #[test]
     fn errors_have_anthropics_shape() {
         let error = Error::invalid("max_tokens", "max_tokens: Field required");
         let error_type = json!({"type": "invalid_request_error", "message": "max_tokens: Field required"});
-        assert_eq!(told(&error), json!({"type": "error", "error": error_type, "request_id": null}));
+        assert_eq!(told(&error), json!({"type": "error", "error": error_type, "request_id": "req_1"}));
         let rows = [
             (Kind::Unauthorized, 401, "authentication_error"),
             (Kind::InsufficientQuota, 402, "billing_error"),

@@ -38,11 +38,11 @@ pub enum Dialect {
 
 impl Dialect {
     /// An error as the body of a whole answer.
-    pub fn error_answer(self, error: &Error) -> Vec<u8> {
+    pub fn error_answer(self, error: &Error, request: Option<&str>) -> Vec<u8> {
         match self {
             Dialect::OpenAi => openai::error_answer(error),
             Dialect::Responses => openai::error_answer(&openai::for_responses(error)),
-            Dialect::Anthropic => anthropic::error_answer(error),
+            Dialect::Anthropic => anthropic::error_answer(error, request),
             Dialect::Ollama => ollama::error_answer(error),
         }
     }

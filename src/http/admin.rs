@@ -48,7 +48,7 @@ pub fn answer(app: &App, call: &mut Call<'_>, record: &mut Record, path: &[&str]
         if error.kind == Kind::RateLimited && pause(SLOW, &watch_client(call)).is_err() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let answer = error_answer(record.dialect, &error);
+        let answer = error_answer(record, &error);
         let answer = match error.kind {
             Kind::Unauthorized => answer.header("WWW-Authenticate", CHALLENGE),
             Kind::MethodNotAllowed => answer.header("Allow", METHODS),

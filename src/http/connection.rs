@@ -215,7 +215,7 @@ pub fn live(seat: Arc<Seat>, limits: Limits, stop: Stop, handler: &dyn Handler) 
             Err(error) => {
                 let common = Common::of(id("req_"));
                 log::debug!("a request was refused unread: id={} {error}", common.id);
-                let answer = Dialect::default().error_answer(&error);
+                let answer = Dialect::default().error_answer(&error, None);
                 let refusal = Answer::json(error.kind.status(), answer).print(None, &common, true);
                 if refusal.is_ok_and(|bytes| wire.socket().write_all(&bytes).is_ok()) {
                     wire.linger();
@@ -336,7 +336,8 @@ impl Wire {
         if sent.get() == Sent::Nothing && !matches!(outcome, Ok(Err(_))) {
             let error = Error::new(Kind::Internal, "the server failed to answer this request");
             call.close = true;
-            let _ = call.send(Answer::json(error.kind.status(), Dialect::default().error_answer(&error)));
+            let _ =
+                call.send(Answer::json(error.kind.status(), Dialect::default().error_answer(&error, None)));
         }
         let close = call.close || outcome.is_err();
         match sent.get() {

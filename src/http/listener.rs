@@ -189,7 +189,7 @@ struct Farewells {
 impl Farewells {
     fn refuse(&mut self, mut socket: TcpStream) {
         let error = Error::new(Kind::Overloaded, "the server has no free connection; try again in a second");
-        let body = Dialect::default().error_answer(&error);
+        let body = Dialect::default().error_answer(&error, None);
         let answer = Answer::json(error.kind.status(), body).header("Retry-After", "1");
         let Ok(bytes) = answer.print(None, &Common::of(id("req_")), true) else { return };
         // a fresh socket has room for one small answer: this never blocks

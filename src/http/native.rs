@@ -214,7 +214,7 @@ impl Native {
         record.fault = Some(refusal.error.message.clone());
         let tokens = || asks.first().map_or(0, |ask| prompt_tokens(ask, tokens::count));
         let error = app.explain(refusal.error.clone(), &self.model, &self.name, tokens);
-        let answer = error_answer(record.dialect, &error);
+        let answer = error_answer(record, &error);
         // some kinds have words by which clients know what to do: whoever does not say them is not repeated
         let is_told = match (refusal.error.kind, self.door) {
             (Kind::ModelNotFound | Kind::InsufficientQuota | Kind::RateLimited, _) => false,

@@ -97,7 +97,7 @@ fn answer(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()>
     if !route.takes(&head.method) {
         let message = format!("{} is not allowed here, only {}", head.method, route.allow());
         let error = Error::new(Kind::MethodNotAllowed, message);
-        return send(call, record, error_answer(record.dialect, &error).header("Allow", route.allow()));
+        return send(call, record, error_answer(record, &error).header("Allow", route.allow()));
     }
     match route {
         Route::Home => send(call, record, Answer::text(200, HOME)),
@@ -246,9 +246,10 @@ fn shown_key(head: &Head) -> Result<Option<String>> {
     Ok(key.filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic())))
 }
 
-/// An error as a whole answer, with the time after which to try again.
-pub fn error_answer(dialect: Dialect, error: &Error) -> Answer {
-    let mut answer = Answer::json(dialect.status(error.kind), dialect.error_answer(error));
+/// An error as a whole answer to the request of `record`, with the time after which to try again.
+pub fn error_answer(record: &Record, error: &Error) -> Answer {
+    let dialect = record.dialect;
+    let mut answer = Answer::json(dialect.status(error.kind), dialect.error_answer(error, Some(&record.id)));
     if error.is_final {
         // the SDKs of OpenAI and Anthropic go by it
         answer = answer.header("x-should-retry", "false");
@@ -272,7 +273,10 @@ pub fn refuse(call: &mut Call<'_>, record: &mut Record, error: &Error) -> io::Re
     record.fault = Some(error.message.clone());
     match error.kind {
         Kind::ClientGone => Err(io::ErrorKind::BrokenPipe.into()),
-        _ => send(call, record, error_answer(record.dialect, error)),
+        _ => {
+            let answer = error_answer(record, error);
+            send(call, record, answer)
+        }
     }
 }
 

@@ -127,7 +127,9 @@ fn redact(text: &str, secrets: &[&str]) -> String {
         rest = match masked(word, after) {
             Masked::Word(mask) => {
                 out.push_str(&mask);
-                after
+                // a token's parts are joined by dots
+                let rest = if word.starts_with("eyJ") { run_length(after) } else { 0 };
+                &after[rest..]
             }
             Masked::Following(length) => {
                 out.push_str(word);
@@ -163,6 +165,9 @@ fn masked(word: &str, after: &str) -> Masked {
             return Masked::Following(length);
         }
     }
+    if let Some(length) = login_length(after) {
+        return Masked::Following(length);
+    }
     let name = word.to_ascii_lowercase();
     let shown = &value[..run_length(value)];
     let is_scheme = after.starts_with(' ')
@@ -177,8 +182,10 @@ fn masked(word: &str, after: &str) -> Masked {
     if is_scheme {
         return Masked::Following(run_length(value));
     }
-    if SECRET_NAMES.iter().any(|known| name.ends_with(known)) && is_assigned(after) {
-        return Masked::Following(secret_length(after, value));
+    let is_secret = SECRET_NAMES.iter().any(|known| name.ends_with(known)) && is_assigned(after);
+    // `?key=…`
+    if is_secret || name == "key" && after.starts_with('=') && !shown.is_empty() {
+        return Masked::Following(secret_length(&name, after, value));
     }
     let looks_like_key = word.len() >= KEY_LENGTH
         && word.bytes().any(|byte| byte.is_ascii_digit())
@@ -216,10 +223,25 @@ fn is_assigned(after: &str) -> bool {
         && !value_of(after).starts_with(['{', '['])
 }
 
-/// A value in quotes ends with them, any other with its line or its item.
-fn secret_length(after: &str, value: &str) -> usize {
+/// The name and password in an address, `//name:password` before an `@`.
+fn login_length(after: &str) -> Option<usize> {
+    let place = after.strip_prefix("://")?;
+    let login = &place[..place.find('@')?];
+    let is_login = login.contains(':')
+        && !login.contains(['/', '?', '#', '"', '\\'])
+        && !login.contains(char::is_whitespace);
+    is_login.then(|| "//".len() + login.len())
+}
+
+/// A value in quotes ends with them, a header with its line, any other with the next space.
+fn secret_length(name: &str, after: &str, value: &str) -> usize {
     let is_quoted = after[..after.len() - value.len()].trim_end_matches('\\').ends_with(['"', '\'']);
-    let ends: &[char] = if is_quoted { &['"', '\'', '\\'] } else { &['&', ',', '}', '\n', '\\', '"'] };
+    let is_header = name.ends_with("authorization") || name.ends_with("cookie");
+    let ends: &[char] = match (is_quoted, is_header) {
+        (true, _) => &['"', '\'', '\\'],
+        (false, true) => &['\n', '\\', '"'],
+        (false, false) => &['&', ',', '}', ' ', '\t', '\n', '\\', '"'],
+    };
     value.find(ends).unwrap_or(value.len())
 }
 
@@ -245,6 +267,11 @@ mod tests {
             (r#"{"content":"{\"password\": \"two words\"}"}"#.to_owned(), "words"),
             ("POE_API_KEY=hunter2\nnext".to_owned(), "hunter2"),
             ("try sk-proj-abcdefghijklmno".to_owned(), "proj-abc"),
+            ("see https://me:hunter2@example.org/x".to_owned(), "hunter2"),
+            ("postgres://me:hunter2@db".to_owned(), "hunter2"),
+            ("https://x.org/?key=hunter2&a=b".to_owned(), "hunter2"),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcDEF".to_owned(), "abcDEF"),
+            ("Cookie: a=hunter2; b=hunter3".to_owned(), "hunter3"),
         ];
         for (text, secret) in cases {
             let shown = redact(&text, &["the-poe-key"]);
@@ -261,10 +288,12 @@ mod tests {
             r#"{"model":"gpt-5.2","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"a/b c-d_e"}]}"#,
             "data: {\"x\": 1}",
             "call_ABCDEFGHIJKLMNOPQRSTUVWX",
+            "https://example.org/a@b: see the key above",
         ] {
             assert_eq!(redact(text, &["", "short"]), text);
         }
         assert!(redact("POE_API_KEY=hunter2\nnext", &[]).ends_with("\nnext"));
+        assert_eq!(redact("token: abcdef is what I use", &[]), format!("token: {MASK} is what I use"));
         assert!(redact(r#"{"password": "a b", "user": "c"}"#, &[]).contains(r#", "user": "c"}"#));
     }
 

@@ -148,7 +148,12 @@ impl House {
         output.follow(child.stderr.take().expect("piped"));
         let mut house = House { child, port: 0, output, directory };
         let line = house.wait_for_line("listens on http://");
-        house.port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        house.port = line
+            .trim_end_matches(['"', '}'])
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("a port");
         house
     }
 

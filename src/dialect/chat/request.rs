@@ -451,8 +451,11 @@ struct Said {
 impl Said {
     fn read(&mut self, path: &str, content: Content<RawPart>) -> Result<()> {
         let parts = match content {
-            Content::Null => return Ok(()),
-            Content::Text(text) => return Ok(self.parts.push(Part::Text(text))),
+            Content::Null => Vec::new(),
+            Content::Text(text) => {
+                self.parts.push(Part::Text(text));
+                Vec::new()
+            }
             Content::Object(_) => {
                 let message = format!("{path} is an object, it must be a string or a list of parts");
                 return Err(Error::invalid(path, message));
@@ -609,6 +612,8 @@ mod tests {
             ("messages", user(json!([{"type": "text", "text": 7}])), "messages[0].content[0].text"),
             ("messages", user(json!([{"type": "text"}])), "messages[0].content[0].text"),
             ("messages", user(json!([{"type": "hologram"}])), "messages[0].content[0].type"),
+            ("messages", user(json!([{"type": "tool_result"}])), "messages[0].content[0].tool_use_id"),
+            ("messages", user(json!([{"type": "tool_use"}])), "messages[0].content[0].name"),
             (
                 "messages",
                 user(json!([{"type": "image_url", "image_url": {"url": "ftp://x"}}])),
@@ -698,6 +703,7 @@ mod tests {
         .unwrap();
         assert_eq!(chat.ask.tools.len(), 2);
         assert!(!chat.has_functions);
+        assert_eq!(chat.ask.hints, *json!({"web_search_options": {}}).as_object().unwrap());
         let chat = read_value(json!({"model": "m", "functions": [{"name": "b", "parameters": {}}], "function_call": {"name": "b"},
             "messages": [{"role": "user", "content": "x"},
                          {"role": "assistant", "content": null, "function_call": {"name": "b", "arguments": "{}"}},
@@ -709,9 +715,46 @@ mod tests {
             (json!("none"), ToolChoice::None),
             (json!("required"), ToolChoice::Required),
             (json!({"type": "function", "function": {"name": "f"}}), ToolChoice::Named("f".into())),
+            (json!({"type": "any"}), ToolChoice::Required),
+            (json!({"type": "tool", "name": "f"}), ToolChoice::Named("f".into())),
         ] {
             assert_eq!(with("tool_choice", value).unwrap().ask.tool_choice, expected);
         }
+    }
+
+    #[test]
+    fn calls_and_results_in_anthropics_way() {
+        let chat = with(
+            "messages",
+            json!([
+                {"role": "user", "content": "weather?"},
+                {"role": "assistant", "content": [{"type": "text", "text": "I look."},
+                    {"type": "tool_use", "id": "c1", "name": "f", "input": {"city": "Rome"}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1",
+                    "content": [{"type": "text", "text": "sunny"}]}]},
+                {"role": "user", "content": [{"type": "text", "text": "and now?"},
+                    {"type": "tool_result", "tool_use_id": "c1", "content": "rain"},
+                    {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "notes"}}]},
+            ]),
+        );
+        let messages = chat.unwrap().ask.messages;
+        let turns: Vec<_> =
+            messages.iter().map(|turn| (turn.role, turn.text(), turn.tool_call_id.as_deref())).collect();
+        let expected = [
+            (Role::User, "weather?", None),
+            (Role::Assistant, "I look.", None),
+            (Role::Tool, "sunny", Some("c1")),
+            (Role::Tool, "rain", Some("c1")),
+            (Role::User, "and now?\nnotes", None),
+        ];
+        assert_eq!(turns, expected.map(|(role, text, id)| (role, text.to_owned(), id)));
+        let call = &messages[1].tool_calls[0];
+        assert_eq!(
+            (call.id.as_str(), call.name.as_str(), call.arguments.as_str()),
+            ("c1", "f", r#"{"city":"Rome"}"#)
+        );
+        let chat = with("tools", json!([{"name": "f", "input_schema": {"type": "object", "x": 1}}])).unwrap();
+        assert_eq!(chat.ask.tools[0].parameters, Some(json!({"type": "object", "x": 1})));
     }
 
     #[test]
