@@ -55,7 +55,7 @@ pub enum Kind {
     NotImplemented,
     /// Poe failed, broke off or made no sense: 502.
     Upstream,
-    /// The server is full or going down: 503.
+    /// The server is full or going down, or Poe is: 503.
     Overloaded,
     /// Poe stayed silent for too long: 504.
     UpstreamTimeout,
@@ -147,6 +147,11 @@ impl Error {
     /// The same error, with the time after which a new try makes sense.
     pub fn retry_after(self, wait: Duration) -> Error {
         Error { retry_after: Some(wait), ..self }
+    }
+
+    /// The same error, marked as one that a second try would only repeat, at the same price.
+    pub fn for_good(self) -> Error {
+        Error { is_final: true, ..self }
     }
 
     /// The same error, marked as one that a second try may cure.

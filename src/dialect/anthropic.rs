@@ -68,8 +68,11 @@ fn message(error: &Error) -> Cow<'_, str> {
     }
     Cow::Owned(match error.excess {
         Some(excess) => {
-            // what the model refuses is longer than it takes, even if another tokenizer counts less
-            let tokens = excess.limit.map_or(excess.tokens, |limit| excess.tokens.max(limit + 1));
+            // what the model refuses is longer than it takes, even if another tokenizer counts less; and a client
+            // that shortens by the difference has to shorten by enough
+            let tokens = excess
+                .limit
+                .map_or(excess.tokens, |limit| excess.tokens.max(limit + excess.tokens.div_ceil(10)));
             match excess.limit {
                 Some(limit) => format!("prompt is too long: {tokens} tokens > {limit} maximum ({said})"),
                 None => format!("prompt is too long: {tokens} tokens ({said})"),
@@ -141,7 +144,7 @@ mod tests {
         let excess = |tokens, limit| Some(Excess { tokens, limit });
         let rows = [
             (excess(9, Some(5)), "prompt is too long: 9 tokens > 5 maximum (no)"),
-            (excess(3, Some(5)), "prompt is too long: 6 tokens > 5 maximum (no)"),
+            (excess(40, Some(50)), "prompt is too long: 54 tokens > 50 maximum (no)"),
             (excess(3, None), "prompt is too long: 3 tokens (no)"),
             (None, "prompt is too long: no"),
         ];

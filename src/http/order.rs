@@ -275,7 +275,8 @@ fn corrected(state: &State, correction: &Correction) -> Ask {
 }
 
 fn unfit(fault: &str) -> Error {
-    Error::new(Kind::Upstream, format!("the bot's answer does not fit response_format: {fault}"))
+    // it has been asked for twice
+    Error::new(Kind::Upstream, format!("the bot's answer does not fit response_format: {fault}")).for_good()
 }
 
 /// What is wrong with a reply that should have been JSON. One that calls functions, or was cut short, is not judged.

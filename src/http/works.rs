@@ -68,11 +68,11 @@ fn pictures(
             Wanted::Base64 => {
                 let total = AtomicUsize::new(0);
                 let fetch = |picture: Attachment, watch: &poe::Watch| {
-                    let fetched = app.poe.fetch(&picture.url, watch)?;
+                    let fetched = app.poe.fetch(&picture.url, watch).map_err(Error::for_good)?;
                     let sum = total.fetch_add(fetched.bytes.len(), Ordering::Relaxed) + fetched.bytes.len();
                     match sum <= MOST_BYTES {
                         true => Ok(Picture::Bytes(fetched.bytes)),
-                        false => Err(Error::new(Kind::Upstream, TOO_MUCH)),
+                        false => Err(Error::new(Kind::Upstream, TOO_MUCH).for_good()),
                     }
                 };
                 poe::aside(found, AT_ONCE, &watch, fetch).into_iter().collect::<Result<Vec<_>>>()?
@@ -98,7 +98,7 @@ pub fn speech(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result
         let reply = replies.first().ok_or_else(|| Error::new(Kind::Internal, "there is no answer"))?;
         let found = made(reply, Work::Sound, "sound")?;
         let work = found.first().ok_or_else(|| Error::new(Kind::Internal, "there is no sound"))?;
-        let fetched = app.poe.fetch(&work.url, &watch)?;
+        let fetched = app.poe.fetch(&work.url, &watch).map_err(Error::for_good)?;
         let told = fetched.content_type.filter(|told| told.starts_with("audio/"));
         Ok((told.unwrap_or_else(|| work.content_type.clone()), fetched.bytes))
     });

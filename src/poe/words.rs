@@ -69,6 +69,7 @@ const TYPES: &[(&str, Kind)] = &[
     ("privacy_authorization_error", Kind::Forbidden),
     ("unsupported_feature_for_model", Kind::Unsupported),
     ("user_caused_error", Kind::InvalidRequest),
+    ("overloaded_error", Kind::Overloaded),
 ];
 
 fn by_type(name: &str) -> Option<Kind> {
@@ -98,8 +99,8 @@ pub fn of_event(data: &[u8]) -> Error {
     let text = text.as_deref().unwrap_or("the bot ended with an error and gave no reason");
     let kind = event.error_type.as_deref().and_then(by_type).or_else(|| by_phrase(text));
     let mut error = told(kind.unwrap_or(Kind::Upstream), shorten(text));
-    error.transient =
-        event.allow_retry.unwrap_or(true) && matches!(error.kind, Kind::Upstream | Kind::RateLimited);
+    error.transient = event.allow_retry.unwrap_or(true)
+        && matches!(error.kind, Kind::Upstream | Kind::RateLimited | Kind::Overloaded);
     error.is_final = event.allow_retry == Some(false);
     error
 }
@@ -156,11 +157,12 @@ fn of_said(status: u16, said: Said) -> Error {
         413 => Kind::ContextTooLong,
         429 => Kind::RateLimited,
         400..=499 => Kind::InvalidRequest,
+        503 | 529 => Kind::Overloaded,
         _ => Kind::Upstream,
     });
     let mut error = told(kind, message);
     error.param = said.param;
-    error.transient = status == 429 || (status >= 500 && kind == Kind::Upstream);
+    error.transient = status == 429 || (status >= 500 && matches!(kind, Kind::Upstream | Kind::Overloaded));
     error
 }
 
@@ -224,7 +226,7 @@ mod tests {
         for (name, kind) in TYPES {
             let data = json!({"error_type": name, "text": "x", "allow_retry": true}).to_string();
             let error = of_event(data.as_bytes());
-            assert_eq!((error.kind, error.transient), (*kind, false), "{name}");
+            assert_eq!((error.kind, error.transient), (*kind, *kind == Kind::Overloaded), "{name}");
         }
     }
 
@@ -312,7 +314,7 @@ mod tests {
             (429, r#"{"error":{"message":"slow down"}}"#, Kind::RateLimited, "slow down"),
             (500, r#"{"error":{"type":"provider_error","message":"oops"}}"#, Kind::Upstream, "oops"),
             (502, "<html>bad</html>", Kind::Upstream, "Poe answered with status 502 and gave no reason"),
-            (529, r#"{"error":{"type":"overloaded_error","message":"busy"}}"#, Kind::Upstream, "busy"),
+            (529, r#"{"error":{"type":"overloaded_error","message":"busy"}}"#, Kind::Overloaded, "busy"),
             (
                 400,
                 r#"{"error":{"message":"Model x does not support tool calling.","code":"unsupported_feature_for_model","param":"model"}}"#,

@@ -7,7 +7,7 @@ mod stream;
 
 use serde_json::{Value, json};
 
-pub(in crate::dialect) use request::{OneOrMany, choices};
+pub(in crate::dialect) use request::{MOST_STOP_BYTES, OneOrMany, choices};
 pub use stream::Encoder;
 
 use request::Body;

@@ -85,6 +85,9 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
+/// The longest text that ends an answer: the end of every piece is compared with it.
+pub const MOST_STOP_BYTES: usize = 1000;
+
 /// One text or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -104,6 +107,9 @@ impl OneOrMany {
         };
         if stops.len() > most {
             return Err(Error::invalid("stop", format!("stop: at most {most} texts")));
+        }
+        if stops.iter().any(|stop| stop.len() > MOST_STOP_BYTES) {
+            return Err(Error::invalid("stop", format!("stop: texts of at most {MOST_STOP_BYTES} bytes")));
         }
         stops.retain(|stop| !stop.is_empty());
         Ok(stops)
@@ -339,6 +345,10 @@ impl Request {
         match (format.r#type.as_str(), schema) {
             ("text", _) => Ok(Format::Text),
             ("json_object", _) => Ok(Format::JsonObject),
+            ("json_schema", Some((_, Some(schema)))) if !schema.is_object() => Err(Error::invalid(
+                "response_format.json_schema.schema",
+                "response_format.json_schema.schema must be an object",
+            )),
             ("json_schema", Some((name, Some(schema)))) => {
                 Ok(Format::JsonSchema { name: name.unwrap_or_else(|| "answer".into()), schema })
             }
@@ -660,6 +670,12 @@ mod tests {
             ("tool_choice", json!("maybe"), "tool_choice"),
             ("response_format", json!({"type": "xml"}), "response_format.type"),
             ("response_format", json!({"type": "json_schema"}), "response_format.json_schema"),
+            (
+                "response_format",
+                json!({"type": "json_schema", "json_schema": {"schema": 7}}),
+                "response_format.json_schema.schema",
+            ),
+            ("stop", json!("x".repeat(1001)), "stop"),
         ];
         for (field, value, param) in cases {
             let error = with(field, value.clone()).err().unwrap_or_else(|| panic!("{field}: {value}"));

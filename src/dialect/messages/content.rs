@@ -120,6 +120,16 @@ impl Turns {
     /// A turn at `path`. Turns of one speaker that follow each other are one.
     pub fn push(&mut self, path: &str, role: &str, content: Content<Block>) -> Result<()> {
         let inner = format!("{path}.content");
+        match (&content, role) {
+            (Content::Object(_), _) => {
+                let fault = format!("{inner}: Input should be a valid string or a list of blocks");
+                return Err(Error::invalid(inner, fault));
+            }
+            (Content::Null, "user") => {
+                return Err(Error::invalid(&inner, format!("{inner}: Field required")));
+            }
+            _ => {}
+        }
         match role {
             "user" => self.user(content.blocks(&inner)),
             "assistant" => self.assistant(content.blocks(&inner)),
@@ -223,8 +233,14 @@ impl Turns {
             return Err(Error::invalid(path, fault));
         }
         let mut parts = Vec::new();
-        for (path, block) in block.content.blocks(&format!("{path}.content")) {
-            part(&path, block, &mut parts)?;
+        match block.content {
+            // what a tool gave, as it is
+            Content::Object(result) => parts.push(Part::Text(Value::Object(result).to_string())),
+            content => {
+                for (path, block) in content.blocks(&format!("{path}.content")) {
+                    part(&path, block, &mut parts)?;
+                }
+            }
         }
         if block.is_error == Some(true) {
             let says_so = matches!(parts.first(), Some(Part::Text(text)) if has_error(text));

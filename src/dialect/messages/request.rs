@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::content::{Block, Turns};
 use super::known;
+use crate::dialect::chat::MOST_STOP_BYTES;
 use crate::dialect::content::Content;
 use crate::dialect::json;
 use crate::error::{Error, Kind, Result};
@@ -119,7 +120,7 @@ impl Raw {
         let sampling = self.sampling(purpose)?;
         let tools = self.tools()?;
         let (tool_choice, parallel_tool_calls) = self.tool_choice(&tools)?;
-        let (reasoning, shows_thought) = self.reasoning();
+        let (reasoning, shows_thought) = self.reasoning()?;
         let ask = Ask {
             bot: model.clone(),
             model,
@@ -172,6 +173,11 @@ impl Raw {
             let fault = format!("stop_sequences: at most {MOST_STOPS} texts");
             return Err(Error::invalid("stop_sequences", fault));
         }
+        if let Some(at) = stop.iter().position(|stop| stop.len() > MOST_STOP_BYTES) {
+            let path = format!("stop_sequences.{at}");
+            let fault = format!("{path}: String should have at most {MOST_STOP_BYTES} bytes");
+            return Err(Error::invalid(path, fault));
+        }
         Ok(Sampling {
             temperature: self.temperature,
             top_p: self.top_p,
@@ -189,6 +195,10 @@ impl Raw {
                     let name = tool.name.filter(|name| !name.is_empty());
                     let name = name.ok_or_else(|| required(&format!("tools.{position}.name")))?;
                     let RawTool { description, input_schema: parameters, .. } = tool;
+                    if parameters.as_ref().is_some_and(|schema| !schema.is_object() && !schema.is_null()) {
+                        let path = format!("tools.{position}.input_schema");
+                        return Err(Error::invalid(&path, format!("{path}: Input should be an object")));
+                    }
                     tools.offered.push(Tool { name, description, parameters });
                 }
                 Some(kind) => {
@@ -237,22 +247,33 @@ impl Raw {
     }
 
     /// How hard to think, and whether to show it.
-    fn reasoning(&mut self) -> (Option<Reasoning>, bool) {
+    fn reasoning(&mut self) -> Result<(Option<Reasoning>, bool)> {
         let effort = self.output_config.as_mut().and_then(|output| output.effort.take());
         let mut wish = Reasoning { effort, ..Reasoning::default() };
         let mut is_shown = false;
         if let Some(thinking) = self.thinking.take() {
-            wish.enabled = Some(thinking.r#type.as_deref() != Some("disabled"));
+            wish.enabled = match thinking.r#type.as_deref() {
+                Some("enabled" | "adaptive") => Some(true),
+                Some("disabled") => Some(false),
+                _ => {
+                    let fault = "thinking.type: Input should be 'enabled', 'adaptive' or 'disabled'";
+                    return Err(Error::invalid("thinking.type", fault));
+                }
+            };
             wish.budget = thinking.budget_tokens;
             is_shown = wish.enabled == Some(true) && thinking.display.as_deref() != Some("omitted");
         }
-        ((wish != Reasoning::default()).then_some(wish), is_shown)
+        Ok(((wish != Reasoning::default()).then_some(wish), is_shown))
     }
 
     fn format(&mut self) -> Result<Format> {
         let format = self.output_config.take().and_then(|output| output.format);
         let Some(format) = format.or(self.output_format.take()) else { return Ok(Format::Text) };
         match (format.r#type.as_deref(), format.schema) {
+            (Some("json_schema"), Some(schema)) if !schema.is_object() => Err(Error::invalid(
+                "output_config.format.schema",
+                "output_config.format.schema: Input should be an object",
+            )),
             (Some("json_schema"), Some(schema)) => Ok(Format::JsonSchema { name: "answer".into(), schema }),
             (Some("json_schema"), None) => Err(required("output_config.format.schema")),
             (Some("text") | None, _) => Ok(Format::Text),
@@ -386,6 +407,18 @@ mod tests {
             (fault(turns(json!([{"role": "tool", "content": "x"}]))), "messages.0.role"),
             (fault(turns(json!([{"content": "x"}]))), "messages.0.role"),
             (fault(turns(json!([{"role": "user", "content": 7}]))), "messages.0.content"),
+            (fault(turns(json!([{"role": "user"}]))), "messages.0.content"),
+            (
+                fault(turns(json!([{"role": "user", "content": {"type": "text", "text": "lost"}}]))),
+                "messages.0.content",
+            ),
+            (fault(with("stop_sequences", json!(["a", "b".repeat(1001)]))), "stop_sequences.1"),
+            (fault(with("tools", json!([{"name": "f", "input_schema": 7}]))), "tools.0.input_schema"),
+            (fault(with("thinking", json!({"type": "some"}))), "thinking.type"),
+            (
+                fault(with("output_config", json!({"format": {"type": "json_schema", "schema": 7}}))),
+                "output_config.format.schema",
+            ),
         ];
         for ((param, message), expected) in rows {
             assert_eq!(param, expected, "{message}");
@@ -422,6 +455,15 @@ mod tests {
         let typed = json!([{"role": "user", "content": "x"}, {"role": "user", "content": [{"type": "text", "text": 1}]}]);
         assert_eq!(fault(turns(typed)).0, "messages.1.content.0.text");
         assert_eq!(fault(read(b"{", Purpose::Answer)).0, "");
+    }
+
+    #[test]
+    fn a_result_that_is_an_object_reaches_the_bot() {
+        let call = json!([{"type": "tool_use", "id": "c", "name": "f", "input": {}}]);
+        let result = json!([{"type": "tool_result", "tool_use_id": "c", "content": {"temp": 21}}]);
+        let messages =
+            turns(json!([{"role": "assistant", "content": call}, {"role": "user", "content": result}]));
+        assert_eq!(messages.unwrap()[1].text(), r#"{"temp":21}"#);
     }
 
     #[test]
