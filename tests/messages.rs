@@ -232,6 +232,10 @@ fn tokens_are_counted_without_asking_anybody() {
     body["tools"] =
         json!([{"name": "weather", "description": "of a city", "input_schema": {"type": "object"}}]);
     let tools = count(path, &body);
+    // this bot knows no tools: they are explained to it
+    let mut asked = question("demo-echo", "Hello, world");
+    asked["tools"] = body["tools"].clone();
+    assert_eq!(ask(&house, &asked).json()["usage"]["input_tokens"], tools, "an answer says the same");
     assert!(tools > words);
     body["messages"][0]["content"] = json!([
         {"type": "text", "text": "Hello, world"},

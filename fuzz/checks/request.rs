@@ -1,7 +1,7 @@
 //! A request in any dialect: any bytes are refused in so many words or become a query for Poe, whichever way the tools go.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -9,12 +9,12 @@ use std::time::Instant;
 use poe2openai::attach::to_user_turns;
 use poe2openai::dialect::responses::{self, Kept, Shelf};
 use poe2openai::dialect::{
-    Dialect, Question, Stamp, chat, completions, form, images, messages, ollama, speech,
+    Dialect, Question, Stamp, chat, completions, count, form, images, messages, ollama, speech,
 };
 use poe2openai::error::{Error, Kind, Result};
 use poe2openai::exchange::{
     Ask, Attachment, Event, FileSource, Finish, Part, Reply, ToolCall, ToolXml, carry_in_prompt,
-    carry_pictures, check_tool_turns, firmer, json_format,
+    carry_pictures, check_tool_turns, firmer, json_format, tell_calls_apart,
 };
 use poe2openai::poe::{Entry, encode_query, fit_parameters, parse_catalog};
 use serde::de::IgnoredAny;
@@ -35,11 +35,8 @@ pub fn messages_request(body: &[u8]) {
     if let Ok(question) = messages::decode(body, &stamp) {
         question.asks.iter().for_each(|ask| check_tool_turns(&ask.messages).expect("turns in order"));
     }
-    match messages::count(body, |text| text.len()) {
-        Ok(counted) => {
-            let counted: BTreeMap<String, u64> = serde_json::from_slice(&counted).expect("one number");
-            assert!(counted["input_tokens"] > 0, "nothing costs nothing");
-        }
+    match messages::decode_count(body) {
+        Ok(ask) => assert!(count::tokens(&ask, |text| text.len()) > 0, "nothing costs nothing"),
         Err(error) => refusal(&error, body),
     }
 }
@@ -175,6 +172,9 @@ fn prepare(mut ask: Ask, entry: Option<&Entry>, body: &[u8]) {
         return refusal(&error, body);
     }
     ask.messages.iter_mut().flat_map(|message| &mut message.parts).for_each(upload);
+    tell_calls_apart(&mut ask.messages);
+    let ids: Vec<_> = ask.messages.iter().flat_map(|turn| &turn.tool_calls).map(|call| &call.id).collect();
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "two calls have one id");
     to_user_turns(&mut ask.messages);
     carry_pictures(&mut ask.messages);
     json_format::instruct(&mut ask);

@@ -66,6 +66,9 @@ fn message(error: &Error) -> Cow<'_, str> {
     if says_by_how_much(said) {
         return Cow::Borrowed(said);
     }
+    if error.excess.is_none() && said.get(1..).is_some_and(|rest| rest.starts_with("rompt is too long")) {
+        return Cow::Owned(format!("p{}", &said[1..]));
+    }
     Cow::Owned(match error.excess {
         Some(excess) => {
             // what the model refuses is longer than it takes, even if another tokenizer counts less; and a client
@@ -151,6 +154,8 @@ mod tests {
         for (excess, expected) in rows {
             assert_eq!(message(excess), expected);
         }
+        let bare = told(&Error::new(Kind::ContextTooLong, "Prompt is too long."));
+        assert_eq!(bare["error"]["message"], "prompt is too long.");
         for said in [
             "prompt is too long: 215000 tokens > 200000 maximum",
             "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease one of them",

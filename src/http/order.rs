@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::app::{App, Model};
 use crate::attach::{Relied, attach, to_user_turns};
+use crate::dialect::count;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{
     Ask, CountRunning, Cut, Event, FileRefs, Format, Held, Message, Reasoning, Reply, Settle, Stages,
@@ -308,6 +309,17 @@ fn arrange(ask: &mut Ask) {
     to_user_turns(&mut ask.messages);
     carry_pictures(&mut ask.messages);
     json_format::instruct(ask);
+}
+
+/// The tokens of `ask` as its bot would get it, files included. Nobody is asked.
+pub fn count_tokens(app: &App, mut ask: Ask, watch: &Watch) -> Result<u64> {
+    let model = app.model(&ask.model, watch)?;
+    check_tool_turns(&ask.messages)?;
+    arrange(&mut ask);
+    if carriage(app, &model, &ask) == Carriage::Prompt {
+        carry_in_prompt(&mut ask);
+    }
+    Ok(count::tokens(&ask, tokens::count))
 }
 
 fn carriage(app: &App, model: &Model, ask: &Ask) -> Carriage {

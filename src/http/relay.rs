@@ -15,7 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::answer::Answer;
 use super::connection::{Call, stopped};
 use super::native::{Native, Outcome};
-use super::order::{Manner, Order};
+use super::order::{self, Manner, Order};
 use super::outlet::Outlet;
 use super::record::Record;
 use super::router::{poe_key, refuse, send};
@@ -26,7 +26,6 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Event, Reply};
 use crate::ids::id;
 use crate::poe::{self, Watch};
-use crate::store::tokens;
 
 /// As many as one request may ask for.
 const MAX_CHOICES: usize = 8;
@@ -87,7 +86,9 @@ pub fn now() -> u64 {
 /// Counts the tokens of a question of Anthropic's dialect. Nobody is asked, but whoever wants to know must have a key.
 pub fn count_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
     poe_key(app, call.head())?;
-    Ok(Answer::json(200, messages::count(&body(app, call)?, tokens::count)?))
+    let ask = messages::decode_count(&body(app, call)?)?;
+    let tokens = order::count_tokens(app, ask, &watch_client(call))?;
+    Ok(Answer::json(200, messages::encode_count(tokens)))
 }
 
 /// The request's body, as it was sent.

@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::connection::Call;
+use super::order;
 use super::record::Record;
 use super::relay;
 use super::router::{client_key, poe_key};
 use crate::app::App;
 use crate::dialect::responses::{self, Kept, Shelf};
-use crate::dialect::{Question, Stamp, count};
+use crate::dialect::{Question, Stamp};
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
 use crate::store::responses::{Owner, Response};
-use crate::store::tokens;
 
 /// How many items a page of a list has, unless the client says.
 const PAGE: usize = 20;
@@ -61,7 +61,9 @@ pub fn input_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
     let find = |id: &str| conversation(app, owner, id);
     let shelf = Shelf { find: &find, keep: Box::new(drop), clock: relay::now };
     let question = responses::decode(&body, &Stamp { now: 0, make_id: &id }, shelf)?;
-    let tokens: u64 = question.asks.iter().map(|ask| count::tokens(ask, tokens::count)).sum();
+    let watch = relay::watch_client(call);
+    let count = |ask| order::count_tokens(app, ask, &watch);
+    let tokens: u64 = question.asks.into_iter().map(count).sum::<Result<_>>()?;
     Ok(told(&json!({"object": "response.input_tokens", "input_tokens": tokens})))
 }
 

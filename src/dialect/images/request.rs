@@ -122,7 +122,7 @@ fn from_form(fields: Vec<Field<'_>>) -> Result<(Request, Vec<FileSource>)> {
     let (mut request, mut pictures, mut mask) = (Request::default(), Vec::new(), None);
     for field in fields {
         match field.name.as_str() {
-            "image" | "image[]" => pictures.push(picture(&field)?),
+            name if name == "image" || name.starts_with("image[") => pictures.push(picture(&field)?),
             "mask" => mask = Some(picture(&field)?),
             "model" => request.model = Some(field.text()?.to_owned()),
             "prompt" => request.prompt = Some(field.text()?.to_owned()),
@@ -249,7 +249,7 @@ mod tests {
     fn a_form_brings_pictures_and_a_mask() {
         let painting = form(&[
             ("image[]", "; filename=\"a.jpg\"", "\u{89}"),
-            ("image[]", "; filename=\"b\"\r\nContent-Type: image/webp", "x"),
+            ("image[1]", "; filename=\"b\"\r\nContent-Type: image/webp", "x"),
             ("mask", "; filename=\"m.png\"", "x"),
             ("prompt", "", "a hat"),
             ("model", "", "m"),

@@ -12,7 +12,7 @@ pub use stream::Encoder;
 
 use super::{Question, Stamp};
 use crate::error::Result;
-use crate::exchange::{CountTokens, Door, Finish, FinishReason, TokenUsage};
+use crate::exchange::{Ask, Door, Finish, FinishReason, TokenUsage};
 use request::Purpose;
 
 /// What all pieces of one answer have in common.
@@ -43,11 +43,14 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
     Ok(Question { asks, stream: request.stream, door, encoder: Box::new(encoder) })
 }
 
-/// The answer to `count_tokens`: the request is read and counted, and nobody is asked.
-pub fn count(body: &[u8], tokens: CountTokens) -> Result<Vec<u8>> {
-    let request = request::read(body, Purpose::Count)?;
-    let counted = json!({"input_tokens": super::count::tokens(&request.ask, tokens)});
-    Ok(counted.to_string().into_bytes())
+/// Reads a request whose tokens are to be counted.
+pub fn decode_count(body: &[u8]) -> Result<Ask> {
+    Ok(request::read(body, Purpose::Count)?.ask)
+}
+
+/// The answer to `count_tokens`.
+pub fn encode_count(tokens: u64) -> Vec<u8> {
+    json!({"input_tokens": tokens}).to_string().into_bytes()
 }
 
 /// Anthropic's word for why an answer ended, `calls` telling whether it made any.
