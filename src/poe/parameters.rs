@@ -310,6 +310,23 @@ mod tests {
     }
 
     #[test]
+    fn the_search_of_the_web_goes_by_any_of_its_names() {
+        for declared in SEARCH_NAMES {
+            let entry = entry(json!([{"name": declared, "schema": {"type": "boolean"}}]));
+            for (name, value) in [
+                ("web_search", json!(true)),
+                ("enable_web_search", json!(true)),
+                ("web_search_options", json!({})),
+            ] {
+                let mut ask = Ask::default();
+                ask.hints.insert(name.into(), value);
+                fit(&mut ask, Some(&entry));
+                assert_eq!(Value::Object(ask.parameters), json!({*declared: true}), "{name} for {declared}");
+            }
+        }
+    }
+
+    #[test]
     fn a_value_that_the_model_does_not_take_is_left_out() {
         let entry = entry(json!([{"name": "aspect_ratio", "schema": {"enum": ["1:1"]}}]));
         let mut ask =
