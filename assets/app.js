@@ -48,11 +48,11 @@ function theme(name) {
 function frame() {
 	$('skip').textContent = t('skip');
 	const tabs = $('tabs');
-	tabs.setAttribute('aria-label', t('sections'));
+	tabs.setAttribute('aria-label', t('Sections'));
 	tabs.replaceChildren(...Object.keys(TABS).map((name) => h('a', { href: `#${name}`, 'aria-current': name === open ? 'page' : null }, t(name))));
 	$('tools').replaceChildren(
-		select(THEMES.map((name) => [name, t(`theme.${name}`)]), html.dataset.theme, theme, { id: 'theme', label: t('theme') }),
-		select(Object.entries(LANGUAGES), html.lang, (name) => { speak(name); draw(); }, { id: 'language', label: t('language') }));
+		select(THEMES.map((name) => [name, t(`theme.${name}`)]), html.dataset.theme, theme, { id: 'theme', label: t('Theme') }),
+		select(Object.entries(LANGUAGES), html.lang, (name) => { speak(name); draw(); }, { id: 'language', label: t('Language') }));
 }
 
 function speak(name) {
@@ -86,6 +86,7 @@ async function draw() {
 		const place = h('div', { class: `tab ${to}` }, h('p.wait', t('loading')));
 		root.replaceChildren(place);
 		await TABS[to].mount(place, app, rest.length ? decodeURIComponent(rest.join('/')) : null);
+		place.prepend(h('h1.sr', t(to)));
 	} catch (error) {
 		complain(error);
 		if (mine === turn) root.replaceChildren(h('p.notice.bad', error.message),

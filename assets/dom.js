@@ -27,7 +27,7 @@ export const svg = (what, first, ...rest) => fill((name) => document.createEleme
 
 export const button = (label, click, attributes = {}) => h('button', { ...attributes, on: { click } }, label);
 
-export const closer = (click) => button('✕', click, { class: 'plain', label: t('close') });
+export const closer = (click) => button('✕', click, { class: 'plain', label: t('Close') });
 
 /** A labelled control with a hint. */
 let serial = 0;
@@ -94,7 +94,7 @@ export async function copy(text) {
 		document.execCommand('copy');
 		area.remove();
 	}
-	toast(t('copied'));
+	toast(t('Copied'));
 }
 
 export function download(name, text) {
@@ -108,6 +108,8 @@ export const table = (id, label, heads, ...bodies) => h('div.wide', { tabindex: 
 /** A cell that tells its column's head where the window is too narrow for one. */
 export const cell = (key, ...content) => h(key[0] === '#' ? 'td.num' : 'td', { 'data-label': t(key.replace('#', '')) }, ...content);
 
+export const tile = (title, value, note) => h('div.tile', h('h2', title), h('p.figure', value), note && h('p.hint', note));
+
 /** Pairs of a name and a value; those without a value are left out. */
 export const facts = (pairs) => h('dl.facts', pairs.filter(([, value]) => value != null && value !== '' && value !== '–')
 	.map(([name, value]) => [h('dt', name), h('dd', value)]));
@@ -117,7 +119,6 @@ export const chips = (label, pairs, press) => h('div.chips', { role: 'group', la
 	pairs.map(([key, ...text]) => h('button.chip', { 'data-key': key, 'aria-pressed': 'false', on: { click: () => press(key) } }, text)));
 
 const language = () => document.documentElement.lang;
-export const number = (value) => (value == null ? '–' : new Intl.NumberFormat(language()).format(value));
 export const short = (value) =>
 	value == null ? '–' : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value).replace('K', 'k');
 export const seconds = (ms) => (ms == null ? '–' : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);

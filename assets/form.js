@@ -1,6 +1,6 @@
 // A form made of a model's own parameter schema, as Poe's list declares it.
-import { button, field, h, number, select } from './dom.js';
-import { t } from './i18n.js';
+import { button, field, h, input, select } from './dom.js';
+import { number, t } from './i18n.js';
 import { listOf, textOf } from './rows.js';
 
 const shown = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
@@ -58,8 +58,7 @@ export function parameterForm(declared, values, change) {
 			field(name, h('input', { type: 'text', value: shown(now[name]), on: { change: ({ target }) => put(name, read(target.value)) } })),
 			button('✕', () => { put(name, undefined); list(); }, { class: 'plain', label: t('removeOne', { name }) }))));
 	list();
-	const name = h('input', { type: 'text', label: t('name'), placeholder: t('name') });
-	const value = h('input', { type: 'text', label: t('value'), placeholder: t('value') });
+	const [name, value] = ['name', 'value'].map((key) => input('', () => {}, { label: t(key), placeholder: t(key) }));
 	const add = () => {
 		if (!name.value.trim()) return name.focus();
 		put(name.value.trim(), read(value.value));
@@ -67,5 +66,5 @@ export function parameterForm(declared, values, change) {
 		list();
 	};
 	return h('div.form', rows, others,
-		h('details', h('summary', t('addParameter')), h('div.pair', name, value, button(t('add'), add))));
+		h('details', h('summary', t('addParameter')), h('div.pair', name, value, button(t('Add'), add))));
 }

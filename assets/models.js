@@ -1,8 +1,8 @@
 // The list of models: search, filter, rename, switch, save.
 import { get, post } from './api.js';
-import { ask, button, check, chips, complain, download, h, month, number, search, seconds, select, short, toast, toggle } from './dom.js';
+import { ask, button, check, chips, complain, download, h, month, search, seconds, select, short, toast, toggle } from './dom.js';
 import { Draft } from './draft.js';
-import { t } from './i18n.js';
+import { number, t } from './i18n.js';
 import { customForm, panel } from './panel.js';
 import { FILTERS, ORDERS, grouped, pick, priceText, rowsOf } from './rows.js';
 
@@ -28,14 +28,12 @@ async function load(merge) {
 	else draft.load(config);
 }
 
+const MARKS = ['custom', 'tools', 'web', 'sees', 'paints', 'video', 'sound', 'preset', 'replace'];
 const badge = (kind) => h('span', { class: `badge ${kind}` }, t(`is.${kind}`));
 
 function cell(row) {
-	const marks = [row.custom && 'custom', row.tools && 'tools', row.search && 'web', row.inputs.includes('image') && 'sees',
-		row.outputs.includes('image') && 'paints', row.outputs.includes('video') && 'video', row.outputs.includes('audio') && 'sound',
-		row.preset && 'preset', row.replace && 'replace'].filter(Boolean);
-	const look = JSON.stringify([row.name, row.aliases, row.enabled, row.changed, row.removed, marks, row.context, row.created, row.price,
-		selected.has(row.bot), opened === row.bot, document.documentElement.lang]);
+	const marks = MARKS.filter((name) => FILTERS[name](row));
+	const look = JSON.stringify([{ ...row, model: null }, selected.has(row.bot), opened === row.bot, document.documentElement.lang]);
 	const kept = cells.get(row.bot);
 	if (kept?.look === look) return kept.element;
 	const at = (kind, ...content) => h(`span${kind}`, { role: 'gridcell' }, ...content);
@@ -70,7 +68,7 @@ function list() {
 	const body = groups.map(([owner, members]) => (view.group ? group(owner, members) : h('div', { role: 'rowgroup' }, members.map(cell))));
 	page.list.replaceChildren(headings(), ...body);
 	page.scroll.scrollTop = before;
-	page.count.textContent = t('shownOf', { n: number(shown.length), all: number(rows.length) });
+	page.count.textContent = t('shownOf', { n: shown.length, all: rows.length });
 	page.empty.hidden = shown.length > 0;
 	if (!shown.some((row) => row.bot === current)) current = shown[0]?.bot ?? null;
 	rove(current);
@@ -158,10 +156,10 @@ function bars() {
 	const count = unsaved();
 	page.save.hidden = count === 0;
 	page.save.lastChild.disabled = saving;
-	page.unsaved.textContent = t('unsaved', { n: number(count) });
+	page.unsaved.textContent = t('unsaved', { n: count });
 	document.title = count ? `• poe2openai` : 'poe2openai';
 	const chosen = selected.size;
-	const which = { n: number(chosen || shown.length) };
+	const which = { n: chosen || shown.length };
 	page.on.textContent = t(chosen ? 'enableSelected' : 'enableShown', which);
 	page.off.textContent = t(chosen ? 'disableSelected' : 'disableShown', which);
 	page.clear.hidden = chosen === 0;
@@ -236,7 +234,7 @@ async function save() {
 }
 
 async function conflict() {
-	const choice = await ask(t('conflict'), h('p', t('conflictText', { n: number(unsaved()) })),
+	const choice = await ask(t('conflict'), h('p', t('conflictText', { n: unsaved() })),
 		[['theirs', t('dropMine')], ['merge', t('reapply'), 'primary']]);
 	if (!choice) return;
 	try {
@@ -248,7 +246,7 @@ async function conflict() {
 
 async function add() {
 	const { form, read } = customForm();
-	if (await ask(t('addCustom'), form, [[null, t('cancel')], ['add', t('add'), 'primary']]) !== 'add') return;
+	if (await ask(t('addCustom'), form, [[null, t('Cancel')], ['add', t('Add'), 'primary']]) !== 'add') return;
 	const model = read();
 	if (!model) return toast(t('needsName'), 'bad');
 	if (rows.some((row) => row.bot.toLowerCase() === model.id.toLowerCase() && !row.removed)) return toast(t('exists', { name: model.id }), 'bad');
@@ -265,12 +263,12 @@ export async function file(again) {
 	let late = false;
 	const area = h('textarea', { id: 'yaml', value: text.yaml, rows: 22, label: 'models.yaml' });
 	const fault = h('p.notice.bad', { role: 'alert', hidden: true });
-	const upload = h('input', { type: 'file', id: 'yaml-file', accept: '.yaml,.yml,text/yaml', label: t('upload'),
+	const upload = h('input', { type: 'file', id: 'yaml-file', accept: '.yaml,.yml,text/yaml', label: t('Upload'),
 		on: { change: async () => { if (upload.files[0]) area.value = await upload.files[0].text(); } } });
 	for (;;) {
-		const choice = await ask('models.yaml', [h('p.hint', t('fileHint')), unsaved() ? h('p.notice', t('fileUnsaved')) : null,
-			h('div.actions', button(t('download'), () => download('models.yaml', area.value)), upload), area, fault],
-		[[null, t('cancel')], late && ['theirs', t('dropMine')], ['save', t(late ? 'replaceAnyway' : 'replaceFile'), 'primary']].filter(Boolean));
+		const choice = await ask('models.yaml', [h('p.hint', t('fileHint')), unsaved() > 0 && h('p.notice', t('fileUnsaved')),
+			h('div.actions', button(t('Download'), () => download('models.yaml', area.value)), upload), area, fault],
+		[[null, t('Cancel')], late && ['theirs', t('dropMine')], ['save', t(late ? 'replaceAnyway' : 'replaceFile'), 'primary']].filter(Boolean));
 		if (!choice) return;
 		try {
 			fault.hidden = true;
@@ -301,13 +299,13 @@ export async function mount(root, app) {
 	if (!loaded || !unsaved()) await load();
 	const words = search('searchModels', view.words, (value) => { view.words = value; list(); });
 	page = { list: h('div', { role: 'grid', id: 'list', label: t('models'), on: { click: clicks, keydown: keys } }),
-		side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: chips(t('filters'), Object.keys(FILTERS).map((name) => [name, t(`is.${name}`), ' ', h('small')]), filter),
+		side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: chips(t('Filters'), Object.keys(FILTERS).map((name) => [name, t(`is.${name}`), ' ', h('small')]), filter),
 		notes: h('div'), applied: h('span'), unsaved: h('b', { id: 'unsaved' }), empty: h('p.wait', t('nothing')),
 		on: button('', () => bulk(true), { id: 'bulk-on' }), off: button('', () => bulk(false), { id: 'bulk-off' }),
 		clear: button(t('clearSelection'), () => { selected.clear(); list(); }) };
 	page.save = h('section.savebar', { label: t('changes'), hidden: true }, page.unsaved,
 		button(t('showChanges'), () => { view.filters = ['changed']; view.words = words.value = ''; list(); }),
-		button(t('undoAll'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('save'), save, { class: 'primary', id: 'save' }));
+		button(t('undoAll'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('Save'), save, { class: 'primary', id: 'save' }));
 	page.scroll = h('div.scroll', page.list, page.empty);
 	page.frame = h('div.frame',
 		h('section.card.list', { label: t('models') },
@@ -319,7 +317,7 @@ export async function mount(root, app) {
 			h('div.bar.slim', page.count, page.on, page.off, page.clear, h('span.gap'), h('span.check', t('applied'), page.applied)),
 			page.scroll),
 		page.side);
-	root.replaceChildren(h('h1.sr', t('models')), page.notes, page.frame, page.save);
+	root.replaceChildren(page.notes, page.frame, page.save);
 	redraw();
 }
 

@@ -1,7 +1,7 @@
 // Everything about one model, beside the list.
-import { button, closer, copy, facts, field, h, input, month, number, select, toggle } from './dom.js';
+import { button, closer, copy, facts, field, h, input, month, select, toggle } from './dom.js';
 import { parameterForm } from './form.js';
-import { t } from './i18n.js';
+import { number, t } from './i18n.js';
 import { priceText, textOf } from './rows.js';
 
 const about = ({ bot, owner, model, inputs, outputs, price, created }) => facts([
@@ -29,7 +29,7 @@ export function panel(row, draft, set, act) {
 			field(t('rename'), input(get('mapping'), (value) => text('mapping', value), { id: 'mapping', placeholder: bot }), t('renameHint')),
 			field(t('aliases'), input(get('aliases').join(', '),
 				(value) => set('aliases', value.split(',').map((name) => name.trim()).filter(Boolean))), t('aliasesHint')),
-			field(t('description'), input(get('description'), (value) => text('description', value))),
+			field(t('Description'), input(get('description'), (value) => text('description', value))),
 			field(t('toolsWay'), select([['auto', t('toolsAuto')], ['native', t('toolsNative')], ['prompt', t('toolsPrompt')]], get('tools'), (value) => set('tools', value))),
 			field(t('routeWay'), select([['', t('byServer')], ['bot', t('routeBot')], ['auto', t('toolsAuto')], ['native', t('toolsNative')]], get('route') ?? '',
 				(value) => set('route', value || null))),

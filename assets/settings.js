@@ -1,6 +1,6 @@
 // What the server runs with, and how it feels.
 import { get } from './api.js';
-import { cell, h, seconds, table } from './dom.js';
+import { cell, h, seconds, table, tile } from './dom.js';
 import { t } from './i18n.js';
 
 function span(total) {
@@ -8,17 +8,15 @@ function span(total) {
 	return total < 60 ? seconds(total * 1000) : [days && `${days} d`, (days || hours) && `${hours} h`, `${minutes} min`].filter(Boolean).join(' ');
 }
 
-const tile = (title, value, note) => h('div.tile', h('h2', title), h('p.figure', value), note && h('p.hint', note));
-
 export async function mount(root, app) {
 	const [settings, state] = await Promise.all([get('/api/admin/settings'), get('/api/admin/config/state')]);
 	app.told(settings, state);
 	const { health, rows } = settings;
-	root.replaceChildren(h('h1.sr', t('settings')),
+	root.replaceChildren(
 		h('div.tiles',
-			tile(t('version'), settings.version),
-			tile(t('health'), health.status, t('upFor', { time: span(health.uptime_seconds) })),
-			health.memory_bytes ? tile(t('memory'), `${(health.memory_bytes / 1048576).toFixed(1)} MB`) : null,
+			tile(t('Version'), settings.version),
+			tile(t('Health'), health.status, t('upFor', { time: span(health.uptime_seconds) })),
+			health.memory_bytes && tile(t('Memory'), `${(health.memory_bytes / 1048576).toFixed(1)} MB`),
 			tile('models.yaml', t(`state.${state.state}`), state.error || [state.path, state.writable === false && t('readOnly')].filter(Boolean).join(' · '))),
 		h('section.card', h('h2', t('settings')), h('p.hint', t('settingsHint')),
 			table('settings', t('settings'), ['name', 'value', 'source', 'meaning'],
@@ -26,5 +24,5 @@ export async function mount(root, app) {
 					h('th', { scope: 'row', 'data-label': t('name') }, h('code', row.name), h('small.hint', ` ${row.flag}`)),
 					cell('value', h('code', row.value || '–')),
 					cell('source', h('span', { class: `badge ${row.source === 'default' ? '' : 'preset'}` }, t(`source.${row.source}`))),
-					cell('meaning', row.meaning, row.source !== 'default' && row.default ? h('small.hint', ` (${t('source.default')}: ${row.default})`) : null)))))));
+					cell('meaning', row.meaning, row.source !== 'default' && row.default && h('small.hint', ` (${t('source.default')}: ${row.default})`))))))));
 }
