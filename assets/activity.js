@@ -1,6 +1,6 @@
 // What goes through the server.
 import { get, post } from './api.js';
-import { ask, button, cell, check, clock, complain, facts, h, search, seconds, table, toggle } from './dom.js';
+import { ask, button, cell, check, clock, complain, facts, h, search, span, table, toggle } from './dom.js';
 import { number, t } from './i18n.js';
 
 const PERIOD = 1500;
@@ -62,8 +62,8 @@ function line(one) {
 		h('th', { scope: 'row', 'data-label': t('model') }, h('span', ...arrow(one), one.error && h('small.fault', one.error))),
 		cell('endpoint', one.endpoint || '–', ' ', one.stream && h('span.badge', t('stream'))),
 		cell('client', h('span', { title: one.agent || '' }, one.client || '–', one.agent && h('small.hint', ` ${one.agent.split(/[ /]/)[0]}`))),
-		cell('#firstByte', seconds(one.first_byte_ms)),
-		cell('#duration', seconds(one.duration_ms)),
+		cell('#firstByte', span(one.first_byte_ms)),
+		cell('#duration', span(one.duration_ms)),
 		cell('#tokens', tokens(one)),
 		h('td', isRunning && button(t('Stop'), () => stop(one.id), { class: 'danger small' }),
 			(one.error || one.inspection) && button(t('Details'), () => details(one), { class: 'small' })));
@@ -105,7 +105,7 @@ function draw(news) {
 
 async function inspect(on) {
 	try {
-		if (on && await ask(t('inspection'), h('p', t('inspectionWarning')), [[null, t('Cancel')], ['on', t('switchOn'), 'danger']]) !== 'on') {
+		if (on && await ask(t('inspection'), h('p', t('inspectionHint')), [[null, t('Cancel')], ['on', t('Switch on'), 'danger']]) !== 'on') {
 			page.inspection.setAttribute('aria-checked', 'false');
 			return;
 		}
@@ -120,13 +120,13 @@ async function inspect(on) {
 
 export async function mount(root) {
 	page = { running: h('b', { id: 'running' }), live: h('tbody', { id: 'running-rows' }), done: h('tbody', { id: 'done-rows' }), totals: h('tbody'), counters: h('div.tiles'),
-		fault: h('div', { role: 'status' }), empty: h('p.wait', { hidden: true }, t('noRequests')), warning: h('p.notice', { hidden: true }, t('inspectionOn')) };
+		fault: h('div', { role: 'status' }), empty: h('p.wait', { hidden: true }, t('nothing')), warning: h('p.notice', { hidden: true }, t('inspectionHint')) };
 	page.inspection = toggle(t('inspection'), false, inspect, { id: 'inspection' });
 	page.body = table('requests', t('activity'), ['time', 'status', 'model', 'endpoint', 'client', '#firstByte', '#duration', '#tokens', 'actions'], page.live, page.done);
 	root.replaceChildren(page.fault, page.warning,
 		h('section.card',
 			h('div.bar', page.running, search('searchRequests', words, (value) => { words = value.toLowerCase(); draw(null); }),
-				check(t('faultsOnly'), faultsOnly, (on) => { faultsOnly = on; draw(null); }),
+				check(t('Errors only'), faultsOnly, (on) => { faultsOnly = on; draw(null); }),
 				h('span.gap'), h('span.check', t('inspection'), page.inspection)),
 			page.body, page.empty),
 		h('div.columns',

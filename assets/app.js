@@ -22,8 +22,9 @@ const app = {
 		app.settings = now;
 		$('version').textContent = now.version;
 		const lines = (now.warnings || []).filter((name) => name !== 'config_broken').map((name) => t(`warning.${name}`));
-		if (state?.state === 'broken') lines.push(`${t('warning.config_broken')} ${state.error || ''}`);
-		$('banners').replaceChildren(...lines.map((text) => h('p.notice.bad', { role: 'alert' }, text)));
+		if (state.state === 'broken') lines.push(`${t('warning.config_broken')} ${state.error || ''}`);
+		const hints = open === 'settings' ? [] : state.warnings;
+		$('banners').replaceChildren(...lines.map((text) => h('p.notice.bad', { role: 'alert' }, text)), ...hints.map((text) => h('p.notice', text)));
 	},
 	async refresh() {
 		try {
@@ -62,12 +63,8 @@ function speak(name) {
 }
 
 function preferred() {
-	for (const wish of navigator.languages) {
-		if (/^zh\b.*(hant|tw|hk|mo)/i.test(wish)) return 'zh-TW';
-		if (/^zh\b/i.test(wish)) return 'zh-CN';
-		if (/^en\b/i.test(wish)) return 'en';
-	}
-	return 'en';
+	const wish = navigator.languages.find((one) => /^(zh|en)\b/i.test(one)) ?? 'en';
+	return /^en/i.test(wish) ? 'en' : /hant|tw|hk|mo/i.test(wish) ? 'zh-TW' : 'zh-CN';
 }
 
 let turn = 0;

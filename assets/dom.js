@@ -67,6 +67,9 @@ export function toast(text, kind = 'good', details = []) {
 	if (kind === 'good' && !details.length) setTimeout(() => notice.remove(), 5000);
 }
 
+/** Takes what was told before away. */
+export const hush = () => document.getElementById('toasts').replaceChildren();
+
 /** What went wrong, in the server's words. */
 export const complain = ({ param, message }) => toast(param && !message.includes(param) ? `${param}: ${message}` : message, 'bad');
 
@@ -77,7 +80,7 @@ export function ask(title, content, actions) {
 		const dialog = h('dialog', { label: title, on: { cancel: (event) => { event.preventDefault(); close(null); } } },
 			h('header', h('h2', title), closer(() => close(null))),
 			h('div.body', content),
-			h('footer', actions.map(([value, label, kind]) => button(label, () => close(value), { class: kind || '' }))));
+			h('footer', actions.map(([value, label, kind]) => button(label, () => close(value), { class: kind }))));
 		document.body.append(dialog);
 		dialog.showModal();
 	});
@@ -121,7 +124,14 @@ export const chips = (label, pairs, press) => h('div.chips', { role: 'group', la
 const language = () => document.documentElement.lang;
 export const short = (value) =>
 	value == null ? '–' : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value).replace('K', 'k');
-export const seconds = (ms) => (ms == null ? '–' : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+/** How long: 12 ms, 3.4 s, and from a minute on in two units: 1 min 15 s, 3 d 2 h. */
+export function span(ms) {
+	if (ms == null) return '–';
+	if (ms < 60000) return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+	const [days, hours, minutes] = [86400000, 3600000, 60000].map((unit) => Math.floor(ms / unit));
+	if (hours) return days ? `${days} d ${hours % 24} h` : `${hours} h ${minutes % 60} min`;
+	return `${minutes} min ${Math.floor(ms / 1000) % 60} s`;
+}
 export const clock = (ms) => new Date(ms).toLocaleTimeString(language(), { hour12: false });
 export const month = (when) =>
 	when ? new Date(when * 1000).toLocaleDateString(language(), { year: 'numeric', month: 'short' }) : '–';

@@ -44,7 +44,7 @@ const answer = await client.chat.completions.create(${json(Object.fromEntries([.
 for await (const chunk of answer) {
   process.stdout.write(chunk.choices[0]?.delta?.content ?? '');
 }` },
-		{ id: 'cline', label: 'Cline / Roo', where: 'Settings → API Provider: OpenAI Compatible', text:
+		{ id: 'cline', label: 'Cline / Roo', where: 'settings', text:
 `API Provider     OpenAI Compatible
 Base URL         ${base}
 API Key          KEY
@@ -67,7 +67,7 @@ wire_api = "responses"` },
 export ANTHROPIC_AUTH_TOKEN=KEY
 export ANTHROPIC_MODEL=${shell(model)}
 ${['OPUS', 'SONNET', 'HAIKU'].map((kind) => `export ANTHROPIC_DEFAULT_${kind}_MODEL=${shell(model)}\n`).join('')}claude` },
-		{ id: 'cherry', label: 'Cherry Studio', where: 'Settings → Model Provider → Add → OpenAI', text:
+		{ id: 'cherry', label: 'Cherry Studio', where: 'settings', text:
 `Provider Type  OpenAI
 API Host       ${origin}
 API Key        KEY
