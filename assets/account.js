@@ -1,38 +1,39 @@
 // Points: how many are left, and where they went.
 import { get, poeKey } from './api.js';
-import { button, field, h, number, svg, table } from './dom.js';
-import { t } from './i18n.js';
+import { button, field, h, svg, table, tile } from './dom.js';
+import { number, t } from './i18n.js';
 
-const [WIDE, HIGH, GAP] = [720, 150, 6];
+const [HIGH, GAP] = [200, 6];
 
-/** Bars, one for each day. */
-function chart(days) {
+/** Bars, one for each day, a unit to a pixel, so that the days can be read at any width. */
+function chart(days, wide) {
 	const most = Math.max(1, ...days.map((day) => day.points));
-	const step = WIDE / Math.max(days.length, 1);
+	const step = wide / days.length;
+	const every = Math.ceil(40 / step);
 	const bars = days.map((day, at) => {
 		const height = day.points ? Math.max(2, (day.points / most) * (HIGH - 40)) : 0;
 		const x = at * step;
 		return svg('g', svg('title', `${day.date}: ${number(day.points)}`),
 			svg('rect', { x, y: 0, width: step, height: HIGH, fill: 'transparent' }),
 			svg('rect.mark', { x: x + GAP / 2, y: HIGH - 20 - height, width: Math.max(1, step - GAP), height, rx: 3 }),
-			days.length <= 14 || at % 5 === 0 ? svg('text', { x: x + step / 2, y: HIGH - 5, 'text-anchor': 'middle' }, day.date.slice(5)) : null);
+			at % every === 0 && svg('text', { x: x + step / 2, y: HIGH - 5, 'text-anchor': 'middle' }, day.date.slice(5)));
 	});
-	return svg('svg.chart', { viewBox: `0 0 ${WIDE} ${HIGH}`, role: 'img', label: t('chart', { n: number(days.length), most: number(most) }) },
-		svg('line', { x1: 0, x2: WIDE, y1: HIGH - 20, y2: HIGH - 20 }), bars);
+	return svg('svg.chart', { viewBox: `0 0 ${wide} ${HIGH}`, role: 'img', label: t('chart', { n: days.length, most }) },
+		svg('line', { x1: 0, x2: wide, y1: HIGH - 20, y2: HIGH - 20 }), bars);
 }
 
-const points = (label, heading, rows) => table(null, label, [heading, '#points'],
+const points = (label, heading, rows) => table(null, label, [heading, '#Points'],
 	h('tbody', rows.map(([name, value]) => h('tr', h('th', { scope: 'row' }, name), h('td.num', number(value))))));
 
-function report({ balance, days, top, partial }) {
+function report({ balance, days, top, partial }, wide) {
 	const spent = days.reduce((sum, day) => sum + day.points, 0);
 	return [
 		h('div.tiles',
-			h('div.tile', h('h2', t('balance')), h('p.figure', { id: 'balance' }, number(balance))),
-			h('div.tile', h('h2', t('spent', { n: number(days.length) })), h('p.figure', number(spent)))),
+			tile(t('balance'), h('span', { id: 'balance' }, number(balance))),
+			tile(t('spent', { n: days.length }), number(spent))),
 		partial && h('p.notice', t('partial')),
-		h('section.card', h('h2', t('usage')), days.length ? [chart(days), h('details', h('summary', t('asTable')), points(t('usage'), 'day', days.map((day) => [day.date, day.points])))]
-			: h('p.wait', t('noUsage'))),
+		h('section.card', h('h2', t('usage')), days.length ? [chart(days, wide), h('details', h('summary', t('As a table')), points(t('usage'), 'Day', days.map((day) => [day.date, day.points])))]
+			: h('p.wait', t('nothing'))),
 		top?.length > 0 && h('section.card', h('h2', t('topBots')), points(t('topBots'), 'bot', top.map((one) => [one.bot, one.points]))),
 	].filter(Boolean);
 }
@@ -40,17 +41,18 @@ function report({ balance, days, top, partial }) {
 export async function mount(root, app) {
 	const out = h('div', { id: 'account', 'aria-live': 'polite' });
 	const load = async () => {
+		if (app.settings?.has_poe_key === false && !poeKey.get()) return out.replaceChildren(h('p.notice', t('needsKey')));
 		out.replaceChildren(h('p.wait', t('loading')));
 		try {
-			out.replaceChildren(...report(await get('/api/admin/account', { key: poeKey.get() })));
+			out.replaceChildren(...report(await get('/api/admin/account', { key: poeKey.get() }), out.clientWidth - 34));
 		} catch (error) {
 			out.replaceChildren(h('p.notice.bad', error.message));
 		}
 	};
 	const key = h('input', { type: 'password', id: 'key', value: poeKey.get(), placeholder: t(app.settings?.has_poe_key ? 'serverKey' : 'noKey') });
-	root.replaceChildren(h('h1.sr', t('account')),
+	root.replaceChildren(
 		h('form.card.keyform', { on: { submit: (event) => { event.preventDefault(); poeKey.set(key.value.trim()); load(); } } },
-			field(t('poeKey'), key, t('poeKeyHint')),
-			h('div.actions', h('button.primary', { type: 'submit' }, t('look')), button(t('forget'), () => { key.value = ''; poeKey.set(''); load(); }))), out);
+			field(t('Poe key'), key, t('poeKeyHint')),
+			h('div.actions', h('button.primary', { type: 'submit' }, t('Look')), button(t('Forget'), () => { key.value = ''; poeKey.set(''); load(); }))), out);
 	await load();
 }

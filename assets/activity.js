@@ -1,7 +1,7 @@
 // What goes through the server.
 import { get, post } from './api.js';
-import { ask, button, cell, check, clock, complain, facts, h, number, search, seconds, table, toggle } from './dom.js';
-import { t } from './i18n.js';
+import { ask, button, cell, check, clock, complain, facts, h, search, span, table, toggle } from './dom.js';
+import { number, t } from './i18n.js';
 
 const PERIOD = 1500;
 const KEPT = 500;
@@ -59,14 +59,14 @@ function line(one) {
 	return h('tr', { 'data-id': one.id },
 		cell('time', clock(one.time)),
 		cell('status', status),
-		h('th', { scope: 'row', 'data-label': t('model') }, h('span', ...arrow(one), one.error ? h('small.fault', one.error) : null)),
+		h('th', { scope: 'row', 'data-label': t('model') }, h('span', ...arrow(one), one.error && h('small.fault', one.error))),
 		cell('endpoint', one.endpoint || '–', ' ', one.stream && h('span.badge', t('stream'))),
-		cell('client', h('span', { title: one.agent || '' }, one.client || '–', one.agent ? h('small.hint', ` ${one.agent.split(/[ /]/)[0]}`) : null)),
-		cell('#firstByte', seconds(one.first_byte_ms)),
-		cell('#duration', seconds(one.duration_ms)),
-		cell('#tokensShort', tokens(one)),
-		h('td', isRunning ? button(t('stop'), () => stop(one.id), { class: 'danger small' }) : null,
-			one.error || one.inspection ? button(t('details'), () => details(one), { class: 'small' }) : null));
+		cell('client', h('span', { title: one.agent || '' }, one.client || '–', one.agent && h('small.hint', ` ${one.agent.split(/[ /]/)[0]}`))),
+		cell('#firstByte', span(one.first_byte_ms)),
+		cell('#duration', span(one.duration_ms)),
+		cell('#tokens', tokens(one)),
+		h('td', isRunning && button(t('Stop'), () => stop(one.id), { class: 'danger small' }),
+			(one.error || one.inspection) && button(t('Details'), () => details(one), { class: 'small' })));
 }
 
 function details(one) {
@@ -74,9 +74,9 @@ function details(one) {
 	const block = (title, text) => [h('h3', title), h('pre', { tabindex: '0' }, text)];
 	ask(one.id, [
 		facts([[t('client'), `${one.client} ${one.agent || ''}`], [t('endpoint'), `${one.method || ''} ${one.endpoint}`],
-			[t('model'), one.model], [t('bot'), one.bot], [t('route'), one.route]]),
-		one.error ? block(t('errors'), one.error) : null,
-		inspection ? [block(t('request'), inspection.request || ''), block(t('answer'), inspection.answer || '')] : null], []);
+			[t('model'), one.model], [t('bot'), one.bot], [t('Route'), one.route]]),
+		one.error && block(t('errors'), one.error),
+		inspection && [block(t('Request'), inspection.request || ''), block(t('Answer'), inspection.answer || '')]], []);
 }
 
 const wanted = (one) => (!faultsOnly || one.status >= 400 || one.error)
@@ -84,7 +84,7 @@ const wanted = (one) => (!faultsOnly || one.status >= 400 || one.error)
 
 function draw(news) {
 	const { running, totals, counters } = latest;
-	page.running.textContent = t('runningNow', { n: number(running.length) });
+	page.running.textContent = t('runningNow', { n: running.length });
 	const held = document.activeElement?.closest?.('#requests tr')?.dataset.id;
 	page.live.replaceChildren(...running.map(line));
 	const matching = requests.filter(wanted);
@@ -105,7 +105,7 @@ function draw(news) {
 
 async function inspect(on) {
 	try {
-		if (on && await ask(t('inspection'), h('p', t('inspectionWarning')), [[null, t('cancel')], ['on', t('switchOn'), 'danger']]) !== 'on') {
+		if (on && await ask(t('inspection'), h('p', t('inspectionHint')), [[null, t('Cancel')], ['on', t('Switch on'), 'danger']]) !== 'on') {
 			page.inspection.setAttribute('aria-checked', 'false');
 			return;
 		}
@@ -120,18 +120,18 @@ async function inspect(on) {
 
 export async function mount(root) {
 	page = { running: h('b', { id: 'running' }), live: h('tbody', { id: 'running-rows' }), done: h('tbody', { id: 'done-rows' }), totals: h('tbody'), counters: h('div.tiles'),
-		fault: h('div', { role: 'status' }), empty: h('p.wait', { hidden: true }, t('noRequests')), warning: h('p.notice', { hidden: true }, t('inspectionOn')) };
+		fault: h('div', { role: 'status' }), empty: h('p.wait', { hidden: true }, t('nothing')), warning: h('p.notice', { hidden: true }, t('inspectionHint')) };
 	page.inspection = toggle(t('inspection'), false, inspect, { id: 'inspection' });
-	page.body = table('requests', t('activity'), ['time', 'status', 'model', 'endpoint', 'client', '#firstByte', '#duration', '#tokensShort', 'actions'], page.live, page.done);
-	root.replaceChildren(h('h1.sr', t('activity')), page.fault, page.warning,
+	page.body = table('requests', t('activity'), ['time', 'status', 'model', 'endpoint', 'client', '#firstByte', '#duration', '#tokens', 'actions'], page.live, page.done);
+	root.replaceChildren(page.fault, page.warning,
 		h('section.card',
 			h('div.bar', page.running, search('searchRequests', words, (value) => { words = value.toLowerCase(); draw(null); }),
-				check(t('faultsOnly'), faultsOnly, (on) => { faultsOnly = on; draw(null); }),
+				check(t('Errors only'), faultsOnly, (on) => { faultsOnly = on; draw(null); }),
 				h('span.gap'), h('span.check', t('inspection'), page.inspection)),
 			page.body, page.empty),
 		h('div.columns',
-			h('section.card', h('h2', t('totals')), table('totals', t('totals'), ['model', '#requests', '#errors', '#tokensIn', '#tokensOut'], page.totals)),
-			h('section.card', h('h2', t('counters')), page.counters)));
+			h('section.card', h('h2', t('Totals')), table('totals', t('Totals'), ['model', '#requests', '#errors', '#tokensIn', '#tokensOut'], page.totals)),
+			h('section.card', h('h2', t('Counters')), page.counters)));
 	if (latest) draw(null);
 	await poll();
 }

@@ -1,9 +1,11 @@
 // The server behind this page.
+import { t } from './i18n.js';
 
-/** A refusal, in the server's words. */
+/** A refusal, in the server's words, which are English; other languages put those for its code in front. */
 export class Refusal extends Error {
 	constructor(status, error) {
-		super(error?.message || `HTTP ${status}`);
+		const code = `code.${error?.code}`;
+		super((t(code) === code ? '' : t(code)) + (error?.message || `HTTP ${status}`));
 		this.status = status;
 		this.param = error?.param || null;
 		this.code = error?.code || null;

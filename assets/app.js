@@ -22,8 +22,9 @@ const app = {
 		app.settings = now;
 		$('version').textContent = now.version;
 		const lines = (now.warnings || []).filter((name) => name !== 'config_broken').map((name) => t(`warning.${name}`));
-		if (state?.state === 'broken') lines.push(`${t('warning.config_broken')} ${state.error || ''}`);
-		$('banners').replaceChildren(...lines.map((text) => h('p.notice.bad', { role: 'alert' }, text)));
+		if (state.state === 'broken') lines.push(`${t('warning.config_broken')} ${state.error || ''}`);
+		const hints = open === 'settings' ? [] : state.warnings;
+		$('banners').replaceChildren(...lines.map((text) => h('p.notice.bad', { role: 'alert' }, text)), ...hints.map((text) => h('p.notice', text)));
 	},
 	async refresh() {
 		try {
@@ -48,11 +49,11 @@ function theme(name) {
 function frame() {
 	$('skip').textContent = t('skip');
 	const tabs = $('tabs');
-	tabs.setAttribute('aria-label', t('sections'));
+	tabs.setAttribute('aria-label', t('Sections'));
 	tabs.replaceChildren(...Object.keys(TABS).map((name) => h('a', { href: `#${name}`, 'aria-current': name === open ? 'page' : null }, t(name))));
 	$('tools').replaceChildren(
-		select(THEMES.map((name) => [name, t(`theme.${name}`)]), html.dataset.theme, theme, { id: 'theme', label: t('theme') }),
-		select(Object.entries(LANGUAGES), html.lang, (name) => { speak(name); draw(); }, { id: 'language', label: t('language') }));
+		select(THEMES.map((name) => [name, t(`theme.${name}`)]), html.dataset.theme, theme, { id: 'theme', label: t('Theme') }),
+		select(Object.entries(LANGUAGES), html.lang, (name) => { speak(name); draw(); }, { id: 'language', label: t('Language') }));
 }
 
 function speak(name) {
@@ -62,12 +63,8 @@ function speak(name) {
 }
 
 function preferred() {
-	for (const wish of navigator.languages) {
-		if (/^zh\b.*(hant|tw|hk|mo)/i.test(wish)) return 'zh-TW';
-		if (/^zh\b/i.test(wish)) return 'zh-CN';
-		if (/^en\b/i.test(wish)) return 'en';
-	}
-	return 'en';
+	const wish = navigator.languages.find((one) => /^(zh|en)\b/i.test(one)) ?? 'en';
+	return /^en/i.test(wish) ? 'en' : /hant|tw|hk|mo/i.test(wish) ? 'zh-TW' : 'zh-CN';
 }
 
 let turn = 0;
@@ -86,6 +83,7 @@ async function draw() {
 		const place = h('div', { class: `tab ${to}` }, h('p.wait', t('loading')));
 		root.replaceChildren(place);
 		await TABS[to].mount(place, app, rest.length ? decodeURIComponent(rest.join('/')) : null);
+		place.prepend(h('h1.sr', t(to)));
 	} catch (error) {
 		complain(error);
 		if (mine === turn) root.replaceChildren(h('p.notice.bad', error.message),

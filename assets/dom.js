@@ -27,7 +27,7 @@ export const svg = (what, first, ...rest) => fill((name) => document.createEleme
 
 export const button = (label, click, attributes = {}) => h('button', { ...attributes, on: { click } }, label);
 
-export const closer = (click) => button('✕', click, { class: 'plain', label: t('close') });
+export const closer = (click) => button('✕', click, { class: 'plain', label: t('Close') });
 
 /** A labelled control with a hint. */
 let serial = 0;
@@ -67,6 +67,9 @@ export function toast(text, kind = 'good', details = []) {
 	if (kind === 'good' && !details.length) setTimeout(() => notice.remove(), 5000);
 }
 
+/** Takes what was told before away. */
+export const hush = () => document.getElementById('toasts').replaceChildren();
+
 /** What went wrong, in the server's words. */
 export const complain = ({ param, message }) => toast(param && !message.includes(param) ? `${param}: ${message}` : message, 'bad');
 
@@ -77,7 +80,7 @@ export function ask(title, content, actions) {
 		const dialog = h('dialog', { label: title, on: { cancel: (event) => { event.preventDefault(); close(null); } } },
 			h('header', h('h2', title), closer(() => close(null))),
 			h('div.body', content),
-			h('footer', actions.map(([value, label, kind]) => button(label, () => close(value), { class: kind || '' }))));
+			h('footer', actions.map(([value, label, kind]) => button(label, () => close(value), { class: kind }))));
 		document.body.append(dialog);
 		dialog.showModal();
 	});
@@ -94,7 +97,7 @@ export async function copy(text) {
 		document.execCommand('copy');
 		area.remove();
 	}
-	toast(t('copied'));
+	toast(t('Copied'));
 }
 
 export function download(name, text) {
@@ -108,6 +111,8 @@ export const table = (id, label, heads, ...bodies) => h('div.wide', { tabindex: 
 /** A cell that tells its column's head where the window is too narrow for one. */
 export const cell = (key, ...content) => h(key[0] === '#' ? 'td.num' : 'td', { 'data-label': t(key.replace('#', '')) }, ...content);
 
+export const tile = (title, value, note) => h('div.tile', h('h2', title), h('p.figure', value), note && h('p.hint', note));
+
 /** Pairs of a name and a value; those without a value are left out. */
 export const facts = (pairs) => h('dl.facts', pairs.filter(([, value]) => value != null && value !== '' && value !== '–')
 	.map(([name, value]) => [h('dt', name), h('dd', value)]));
@@ -117,10 +122,16 @@ export const chips = (label, pairs, press) => h('div.chips', { role: 'group', la
 	pairs.map(([key, ...text]) => h('button.chip', { 'data-key': key, 'aria-pressed': 'false', on: { click: () => press(key) } }, text)));
 
 const language = () => document.documentElement.lang;
-export const number = (value) => (value == null ? '–' : new Intl.NumberFormat(language()).format(value));
 export const short = (value) =>
 	value == null ? '–' : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value).replace('K', 'k');
-export const seconds = (ms) => (ms == null ? '–' : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+/** How long: 12 ms, 3.4 s, and from a minute on in two units: 1 min 15 s, 3 d 2 h. */
+export function span(ms) {
+	if (ms == null) return '–';
+	if (ms < 60000) return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+	const [days, hours, minutes] = [86400000, 3600000, 60000].map((unit) => Math.floor(ms / unit));
+	if (hours) return days ? `${days} d ${hours % 24} h` : `${hours} h ${minutes % 60} min`;
+	return `${minutes} min ${Math.floor(ms / 1000) % 60} s`;
+}
 export const clock = (ms) => new Date(ms).toLocaleTimeString(language(), { hour12: false });
 export const month = (when) =>
 	when ? new Date(when * 1000).toLocaleDateString(language(), { year: 'numeric', month: 'short' }) : '–';

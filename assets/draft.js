@@ -51,6 +51,8 @@ function write(config, bot, name, value, original) {
 const named = (id) => (model) => String(model.id) === String(id);
 const customOf = (config, id) => config.custom_models.find(named(id));
 
+export const isEmpty = ({ models, custom_models: custom }) => !Object.keys(models).length && !custom.length;
+
 export class Draft {
 	constructor() {
 		this.load({});
@@ -60,10 +62,10 @@ export class Draft {
 		const { version, ...rest } = config;
 		this.version = version;
 		this.base = { enable: false, ...rest, models: rest.models || {}, custom_models: rest.custom_models || [] };
-		this.now = clone(this.base);
+		this.undoAll();
 	}
 
-	copy() { return clone(this.now); }
+	copy() { return { ...clone(this.now), enable: this.applied }; }
 
 	/** The file has become `sent`, a copy of before: what was changed since is what is left. */
 	kept(sent, version) {
@@ -74,18 +76,10 @@ export class Draft {
 	get(bot, name) { return read(this.now, bot, name); }
 	was(bot, name) { return read(this.base, bot, name); }
 
-	set(bot, name, value) {
-		write(this.now, bot, name, value, this.base);
-		this.wake();
-	}
+	set(bot, name, value) { write(this.now, bot, name, value, this.base); }
 
-	/** A file that said nothing begins to count with its first change. */
-	wake() {
-		const empty = !Object.keys(this.base.models).length && !this.base.custom_models.length;
-		if (empty && !this.base.enable) this.now.enable = true;
-	}
-
-	setApplied(on) { this.now.enable = on; }
+	/** Whether the file is to count: as the switch says; else as it did, and one that said nothing begins to with its first change. */
+	get applied() { return this.switched ?? (this.base.enable || (isEmpty(this.base) && !isEmpty(this.now))); }
 
 	isCustom(id) { return !!customOf(this.now, id); }
 	wasCustom(id) { return !!customOf(this.base, id); }
@@ -93,7 +87,6 @@ export class Draft {
 	addCustom(model) {
 		this.removeCustom(model.id);
 		this.now.custom_models.push(clone(model));
-		this.wake();
 	}
 
 	removeCustom(id) { this.now.custom_models = this.now.custom_models.filter((model) => !named(id)(model)); }
@@ -112,7 +105,7 @@ export class Draft {
 			const to = customOf(this.now, id) || null;
 			if (!same(customOf(this.base, id) || null, to)) found.push({ custom: id, to });
 		}
-		if (this.base.enable !== this.now.enable) found.push({ applied: this.now.enable });
+		if ((this.switched ?? this.base.enable) !== this.base.enable) found.push({ applied: this.switched });
 		return found;
 	}
 
@@ -131,7 +124,10 @@ export class Draft {
 		}
 	}
 
-	undoAll() { this.now = clone(this.base); }
+	undoAll() {
+		this.now = clone(this.base);
+		this.switched = null;
+	}
 
 	/** The same changes on top of what somebody else saved meanwhile. */
 	rebase(config) {
@@ -140,7 +136,7 @@ export class Draft {
 		for (const change of changes) {
 			if (change.bot !== undefined) write(this.now, change.bot, change.name, change.to, this.base);
 			else if (change.custom !== undefined) change.to ? this.addCustom(change.to) : this.removeCustom(change.custom);
-			else this.now.enable = change.applied;
+			else this.switched = change.applied;
 		}
 	}
 }

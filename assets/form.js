@@ -1,14 +1,33 @@
 // A form made of a model's own parameter schema, as Poe's list declares it.
-import { button, field, h, number, select } from './dom.js';
-import { t } from './i18n.js';
+import { button, field, h, input, select } from './dom.js';
+import { same } from './draft.js';
+import { number, t } from './i18n.js';
 import { listOf, textOf } from './rows.js';
 
 const shown = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
 const read = (text) => { try { return JSON.parse(text); } catch { return text; } };
+const amount = (text) => (Number.isFinite(Number(text)) ? Number(text) : text);
+
+const parametersOf = (declared) => listOf(declared).filter((one) => textOf(one?.name)).map((one) => ({ ...one, schema: one.schema || {} }));
+const isNumber = ({ type, enum: values }) => (type === 'number' || type === 'integer') && !Array.isArray(values);
+const fits = (schema, value) => value === undefined || !isNumber(schema)
+	|| (typeof value === 'number' && !(value < (schema.minimum ?? value)) && !(value > (schema.maximum ?? value))
+		&& (schema.type === 'number' || Number.isInteger(value)));
+
+function rangeOf({ minimum, maximum }) {
+	if (minimum != null && maximum != null) return `${number(minimum)} – ${number(maximum)}`;
+	return minimum != null ? `≥ ${number(minimum)}` : maximum != null ? `≤ ${number(maximum)}` : '';
+}
+
+/** What is wrong with these values, in words; one that stood there before is nobody's fault here. */
+export function faultOf(declared, values, before = {}) {
+	const wrong = parametersOf(declared).find(({ name, schema }) => !same(values[name], before[name]) && !fits(schema, values[name]));
+	return wrong && t('unfit', { name: wrong.name, kind: wrong.schema.type, range: rangeOf(wrong.schema) });
+}
 
 function control({ schema, default_value: preset }, value, change) {
 	const kind = schema.type;
-	const unset = preset === undefined || preset === null || preset === '' ? t('notSet') : t('notSetBut', { value: shown(preset) });
+	const unset = preset === undefined || preset === null || preset === '' ? t('not set') : t('notSetBut', { value: shown(preset) });
 	const values = Array.isArray(schema.enum) ? [...schema.enum] : kind === 'boolean' ? [true, false] : null;
 	if (values) {
 		if (value !== undefined && !values.includes(value)) values.push(value);
@@ -17,28 +36,16 @@ function control({ schema, default_value: preset }, value, change) {
 		return select([['', unset], ...values.map((one, at) => [String(at), label(one)])], chosen,
 			(at) => change(at === '' ? undefined : values[at]));
 	}
-	const isNumber = kind === 'number' || kind === 'integer';
-	return h('input', {
-		type: isNumber ? 'number' : 'text',
-		...(isNumber ? { min: schema.minimum, max: schema.maximum, step: kind === 'integer' ? 1 : 'any', inputmode: 'decimal' } : {}),
-		placeholder: unset,
-		value: value === undefined ? '' : shown(value),
-		on: { input: ({ target }) => {
-			const wrong = target.value !== '' && !target.validity.valid;
-			target.setAttribute('aria-invalid', wrong);
-			if (!wrong && !target.validity.badInput) {
-				change(target.value === '' ? undefined : isNumber ? Number(target.value) : kind === 'string' ? target.value : read(target.value));
-			}
-		} },
-	});
+	// no type=number: it hides what is typed as long as that is no number, and what a file says instead of one
+	const control = input(value === undefined ? '' : shown(value), (text) => {
+		const now = text.trim() === '' ? undefined : isNumber(schema) ? amount(text) : kind === 'string' ? text : read(text);
+		control.setAttribute('aria-invalid', !fits(schema, now));
+		change(now);
+	}, { placeholder: unset, inputmode: isNumber(schema) && 'decimal', 'aria-invalid': String(!fits(schema, value)) });
+	return control;
 }
 
-function hintOf({ description, schema }) {
-	const { minimum, maximum } = schema;
-	const range = minimum != null && maximum != null ? `${number(minimum)} – ${number(maximum)}`
-		: minimum != null ? `≥ ${number(minimum)}` : maximum != null ? `≤ ${number(maximum)}` : '';
-	return [textOf(description), range].filter(Boolean).join(' · ');
-}
+const hintOf = ({ description, schema }) => [textOf(description), rangeOf(schema)].filter(Boolean).join(' · ');
 
 /** A control for each declared parameter, then what is set beyond those. `change` gets all that is set. */
 export function parameterForm(declared, values, change) {
@@ -48,18 +55,17 @@ export function parameterForm(declared, values, change) {
 		else now[name] = value;
 		change({ ...now });
 	};
-	const known = listOf(declared).filter((one) => textOf(one?.name)).map((one) => ({ ...one, schema: one.schema || {} }));
+	const known = parametersOf(declared);
 	const rows = known.map((one) =>
 		field(one.name, control(one, now[one.name], (value) => put(one.name, value)), hintOf(one)));
 	const others = h('div.others');
 	const list = () => others.replaceChildren(...Object.keys(now)
 		.filter((name) => !known.some((one) => one.name === name))
 		.map((name) => h('div.pair',
-			field(name, h('input', { type: 'text', value: shown(now[name]), on: { change: ({ target }) => put(name, read(target.value)) } })),
+			field(name, input(shown(now[name]), (text) => put(name, read(text)))),
 			button('✕', () => { put(name, undefined); list(); }, { class: 'plain', label: t('removeOne', { name }) }))));
 	list();
-	const name = h('input', { type: 'text', label: t('name'), placeholder: t('name') });
-	const value = h('input', { type: 'text', label: t('value'), placeholder: t('value') });
+	const [name, value] = ['name', 'value'].map((key) => input('', () => {}, { label: t(key), placeholder: t(key) }));
 	const add = () => {
 		if (!name.value.trim()) return name.focus();
 		put(name.value.trim(), read(value.value));
@@ -67,5 +73,5 @@ export function parameterForm(declared, values, change) {
 		list();
 	};
 	return h('div.form', rows, others,
-		h('details', h('summary', t('addParameter')), h('div.pair', name, value, button(t('add'), add))));
+		h('details', h('summary', t('Another parameter')), h('div.pair', name, value, button(t('Add'), add))));
 }

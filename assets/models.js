@@ -1,8 +1,9 @@
 // The list of models: search, filter, rename, switch, save.
 import { get, post } from './api.js';
-import { ask, button, check, chips, complain, download, h, month, number, search, seconds, select, short, toast, toggle } from './dom.js';
-import { Draft } from './draft.js';
-import { t } from './i18n.js';
+import { ask, button, check, chips, complain, download, h, hush, month, search, select, short, span, toast, toggle } from './dom.js';
+import { Draft, isEmpty } from './draft.js';
+import { number, t } from './i18n.js';
+import { faultOf } from './form.js';
 import { customForm, panel } from './panel.js';
 import { FILTERS, ORDERS, grouped, pick, priceText, rowsOf } from './rows.js';
 
@@ -28,14 +29,12 @@ async function load(merge) {
 	else draft.load(config);
 }
 
+const MARKS = ['custom', 'tools', 'web', 'sees', 'paints', 'video', 'sound', 'preset', 'replace'];
 const badge = (kind) => h('span', { class: `badge ${kind}` }, t(`is.${kind}`));
 
 function cell(row) {
-	const marks = [row.custom && 'custom', row.tools && 'tools', row.search && 'web', row.inputs.includes('image') && 'sees',
-		row.outputs.includes('image') && 'paints', row.outputs.includes('video') && 'video', row.outputs.includes('audio') && 'sound',
-		row.preset && 'preset', row.replace && 'replace'].filter(Boolean);
-	const look = JSON.stringify([row.name, row.aliases, row.enabled, row.changed, row.removed, marks, row.context, row.created, row.price,
-		selected.has(row.bot), opened === row.bot, document.documentElement.lang]);
+	const marks = MARKS.filter((name) => FILTERS[name](row));
+	const look = JSON.stringify([{ ...row, model: null }, selected.has(row.bot), opened === row.bot, document.documentElement.lang]);
 	const kept = cells.get(row.bot);
 	if (kept?.look === look) return kept.element;
 	const at = (kind, ...content) => h(`span${kind}`, { role: 'gridcell' }, ...content);
@@ -47,8 +46,8 @@ function cell(row) {
 			row.changed && h('span.dot', { role: 'img', label: t('is.changed') }))),
 		at('.badges', row.removed ? h('span.badge.bad', t('removed')) : marks.map(badge)),
 		at('.num', short(row.context)),
-		at('.num.price', priceText(row.price)),
-		at('.num.date', row.created ? month(row.created) : '–'),
+		at('.num', priceText(row.price)),
+		at('.num', row.created ? month(row.created) : '–'),
 		at('', toggle(`${t('served')}: ${row.name}`, row.enabled, () => {}, { tabindex: '-1', 'data-act': 'enable', disabled: row.removed })));
 	cells.set(row.bot, { look, element });
 	return element;
@@ -70,7 +69,7 @@ function list() {
 	const body = groups.map(([owner, members]) => (view.group ? group(owner, members) : h('div', { role: 'rowgroup' }, members.map(cell))));
 	page.list.replaceChildren(headings(), ...body);
 	page.scroll.scrollTop = before;
-	page.count.textContent = t('shownOf', { n: number(shown.length), all: number(rows.length) });
+	page.count.textContent = t('shownOf', { n: shown.length, all: rows.length });
 	page.empty.hidden = shown.length > 0;
 	if (!shown.some((row) => row.bot === current)) current = shown[0]?.bot ?? null;
 	rove(current);
@@ -158,14 +157,14 @@ function bars() {
 	const count = unsaved();
 	page.save.hidden = count === 0;
 	page.save.lastChild.disabled = saving;
-	page.unsaved.textContent = t('unsaved', { n: number(count) });
+	page.unsaved.textContent = t('unsaved', { n: count });
 	document.title = count ? `• poe2openai` : 'poe2openai';
 	const chosen = selected.size;
-	const which = { n: number(chosen || shown.length) };
+	const which = { n: chosen || shown.length };
 	page.on.textContent = t(chosen ? 'enableSelected' : 'enableShown', which);
 	page.off.textContent = t(chosen ? 'disableSelected' : 'disableShown', which);
 	page.clear.hidden = chosen === 0;
-	page.applied.replaceChildren(toggle(t('applied'), draft.now.enable, (on) => { draft.setApplied(on); notes(); bars(); }));
+	page.applied.replaceChildren(toggle(t('applied'), draft.applied, (on) => { draft.switched = on; notes(); bars(); }));
 	for (const chip of page.chips.children) {
 		const { key } = chip.dataset;
 		chip.setAttribute('aria-pressed', view.filters.includes(key));
@@ -176,9 +175,9 @@ function bars() {
 function notes() {
 	const { source, age_seconds: age } = loaded;
 	const lines = [];
-	if (!draft.now.enable && (Object.keys(draft.now.models).length || draft.now.custom_models.length)) lines.push(t('notApplied'));
+	if (!draft.applied && !isEmpty(draft.now)) lines.push(t('notApplied'));
 	if (source === 'none') lines.push(t('sourceNone'));
-	if (source === 'cache') lines.push(t('sourceCache', { age: seconds((age || 0) * 1000) }));
+	if (source === 'cache') lines.push(t('sourceCache', { age: span((age || 0) * 1000) }));
 	page.notes.replaceChildren(...lines.map((text) => h('p.notice', text)));
 }
 
@@ -198,6 +197,7 @@ function redraw(typing) {
 }
 
 function told({ warnings = [] }) {
+	hush();
 	toast(t('saved'), warnings.length ? 'warn' : 'good', warnings);
 	context.refresh();
 }
@@ -213,8 +213,22 @@ function filter(name) {
 	list();
 }
 
+/** A model with a parameter that may not be saved as it is typed, and why. */
+function wrong() {
+	for (const { bot, model } of rows.filter((row) => row.changed)) {
+		const fault = faultOf(model.parameters, draft.get(bot, 'parameters'), draft.was(bot, 'parameters'));
+		if (fault) return { bot, fault };
+	}
+}
+
 async function save() {
 	if (saving) return;
+	const { bot: at, fault } = wrong() || {};
+	if (fault) {
+		open(at);
+		page.side.querySelector('[aria-invalid=true]')?.focus();
+		return toast(fault, 'bad');
+	}
 	saving = true;
 	bars();
 	const sent = draft.copy();
@@ -236,7 +250,7 @@ async function save() {
 }
 
 async function conflict() {
-	const choice = await ask(t('conflict'), h('p', t('conflictText', { n: number(unsaved()) })),
+	const choice = await ask(t('conflict'), h('p', t('conflictText', { n: unsaved() })),
 		[['theirs', t('dropMine')], ['merge', t('reapply'), 'primary']]);
 	if (!choice) return;
 	try {
@@ -248,7 +262,7 @@ async function conflict() {
 
 async function add() {
 	const { form, read } = customForm();
-	if (await ask(t('addCustom'), form, [[null, t('cancel')], ['add', t('add'), 'primary']]) !== 'add') return;
+	if (await ask(t('Add model'), form, [[null, t('Cancel')], ['add', t('Add'), 'primary']]) !== 'add') return;
 	const model = read();
 	if (!model) return toast(t('needsName'), 'bad');
 	if (rows.some((row) => row.bot.toLowerCase() === model.id.toLowerCase() && !row.removed)) return toast(t('exists', { name: model.id }), 'bad');
@@ -265,12 +279,12 @@ export async function file(again) {
 	let late = false;
 	const area = h('textarea', { id: 'yaml', value: text.yaml, rows: 22, label: 'models.yaml' });
 	const fault = h('p.notice.bad', { role: 'alert', hidden: true });
-	const upload = h('input', { type: 'file', id: 'yaml-file', accept: '.yaml,.yml,text/yaml', label: t('upload'),
+	const upload = h('input', { type: 'file', id: 'yaml-file', hidden: true, accept: '.yaml,.yml,text/yaml',
 		on: { change: async () => { if (upload.files[0]) area.value = await upload.files[0].text(); } } });
 	for (;;) {
-		const choice = await ask('models.yaml', [h('p.hint', t('fileHint')), unsaved() ? h('p.notice', t('fileUnsaved')) : null,
-			h('div.actions', button(t('download'), () => download('models.yaml', area.value)), upload), area, fault],
-		[[null, t('cancel')], late && ['theirs', t('dropMine')], ['save', t(late ? 'replaceAnyway' : 'replaceFile'), 'primary']].filter(Boolean));
+		const choice = await ask('models.yaml', [h('p.hint', t('fileHint')), unsaved() > 0 && h('p.notice', t('fileUnsaved')),
+			h('div.actions', button(t('Download'), () => download('models.yaml', area.value)), button(t('Upload'), () => upload.click()), upload), area, fault],
+		[[null, t('Cancel')], late && ['theirs', t('dropMine')], ['save', t(late ? 'replaceAnyway' : 'replaceFile'), 'primary']].filter(Boolean));
 		if (!choice) return;
 		try {
 			fault.hidden = true;
@@ -301,25 +315,25 @@ export async function mount(root, app) {
 	if (!loaded || !unsaved()) await load();
 	const words = search('searchModels', view.words, (value) => { view.words = value; list(); });
 	page = { list: h('div', { role: 'grid', id: 'list', label: t('models'), on: { click: clicks, keydown: keys } }),
-		side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: chips(t('filters'), Object.keys(FILTERS).map((name) => [name, t(`is.${name}`), ' ', h('small')]), filter),
+		side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: chips(t('Filters'), Object.keys(FILTERS).map((name) => [name, t(`is.${name}`), ' ', h('small')]), filter),
 		notes: h('div'), applied: h('span'), unsaved: h('b', { id: 'unsaved' }), empty: h('p.wait', t('nothing')),
 		on: button('', () => bulk(true), { id: 'bulk-on' }), off: button('', () => bulk(false), { id: 'bulk-off' }),
-		clear: button(t('clearSelection'), () => { selected.clear(); list(); }) };
+		clear: button(t('Select none'), () => { selected.clear(); list(); }) };
 	page.save = h('section.savebar', { label: t('changes'), hidden: true }, page.unsaved,
-		button(t('showChanges'), () => { view.filters = ['changed']; view.words = words.value = ''; list(); }),
-		button(t('undoAll'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('save'), save, { class: 'primary', id: 'save' }));
+		button(t('Show'), () => { view.filters = ['changed']; view.words = words.value = ''; list(); }),
+		button(t('Undo all'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('Save'), save, { class: 'primary', id: 'save' }));
 	page.scroll = h('div.scroll', page.list, page.empty);
 	page.frame = h('div.frame',
 		h('section.card.list', { label: t('models') },
 			h('div.bar', words,
 				select(Object.keys(ORDERS).map((name) => [name, t(name === 'owner' ? name : `order.${name}`)]), view.order, (name) => { view.order = name; list(); }, { label: t('sort'), id: 'order' }),
 				check(t('byOwner'), view.group, (on) => { view.group = on; list(); }),
-				h('span.gap'), button(t('addCustom'), add, { id: 'add-custom' }), button('models.yaml', () => file(), { id: 'file' })),
+				h('span.gap'), button(t('Add model'), add, { id: 'add-custom' }), button('models.yaml', () => file(), { id: 'file' })),
 			page.chips,
 			h('div.bar.slim', page.count, page.on, page.off, page.clear, h('span.gap'), h('span.check', t('applied'), page.applied)),
 			page.scroll),
 		page.side);
-	root.replaceChildren(h('h1.sr', t('models')), page.notes, page.frame, page.save);
+	root.replaceChildren(page.notes, page.frame, page.save);
 	redraw();
 }
 

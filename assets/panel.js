@@ -1,13 +1,13 @@
 // Everything about one model, beside the list.
-import { button, closer, copy, facts, field, h, input, month, number, select, toggle } from './dom.js';
+import { button, closer, copy, facts, field, h, input, month, select, toggle } from './dom.js';
 import { parameterForm } from './form.js';
-import { t } from './i18n.js';
+import { number, t } from './i18n.js';
 import { priceText, textOf } from './rows.js';
 
 const about = ({ bot, owner, model, inputs, outputs, price, created }) => facts([
 	[t('bot'), bot], [t('owner'), owner], [t('context'), model.context_length && number(model.context_length)],
-	[t('maxOutput'), model.max_output_tokens && number(model.max_output_tokens)],
-	[t('modalities'), inputs.length > 0 ? `${inputs.join(', ')} → ${outputs.join(', ')}` : null], [t('price'), priceText(price)],
+	[t('Longest answer'), model.max_output_tokens && number(model.max_output_tokens)],
+	[t('Takes → makes'), inputs.length > 0 ? `${inputs.join(', ')} → ${outputs.join(', ')}` : null], [t('price'), priceText(price)],
 	[t('added'), created ? month(created) : null]]);
 
 /** The panel for a row. `set(name, value)` changes the draft; `act` has undo, close, attempt and drop. */
@@ -15,30 +15,30 @@ export function panel(row, draft, set, act) {
 	const { bot, model } = row;
 	const get = (name) => draft.get(bot, name);
 	const text = (name, value) => set(name, value.trim() === '' ? null : value.trim());
+	const flick = (key, hint, on, change) =>
+		h('div.inline', h('span', t(key), h('small.hint', t(hint, { name: row.name }))), toggle(t(key), on, change));
 	const title = h('h2', { id: 'panel-title', tabindex: '-1' }, row.name);
 	return h('aside', { id: 'panel', class: 'card', 'aria-labelledby': 'panel-title' },
 		h('header', title, closer(act.close)),
 		h('p.hint', textOf(model.description)),
 		h('div.actions',
 			button(t('try'), act.attempt, { disabled: !row.enabled || row.removed }),
-			button(t('copyName'), () => copy(row.name)),
-			button(t('undoModel'), act.undo, { id: 'undo-one', disabled: !row.changed }),
-			row.custom && button(t('removeCustom'), act.drop, { class: 'danger' })),
+			button(t('Copy name'), () => copy(row.name)),
+			button(t('Undo'), act.undo, { id: 'undo-one', disabled: !row.changed }),
+			row.custom && button(t('Remove model'), act.drop, { class: 'danger' })),
 		h('div.form',
 			h('div.inline', h('span', t('served')), toggle(`${t('served')}: ${row.name}`, get('enable'), (on) => set('enable', on))),
 			field(t('rename'), input(get('mapping'), (value) => text('mapping', value), { id: 'mapping', placeholder: bot }), t('renameHint')),
 			field(t('aliases'), input(get('aliases').join(', '),
 				(value) => set('aliases', value.split(',').map((name) => name.trim()).filter(Boolean))), t('aliasesHint')),
-			field(t('description'), input(get('description'), (value) => text('description', value))),
-			field(t('toolsWay'), select([['auto', t('toolsAuto')], ['native', t('toolsNative')], ['prompt', t('toolsPrompt')]], get('tools'), (value) => set('tools', value))),
-			field(t('routeWay'), select([['', t('byServer')], ['bot', t('routeBot')], ['auto', t('toolsAuto')], ['native', t('toolsNative')]], get('route') ?? '',
+			field(t('Description'), input(get('description'), (value) => text('description', value))),
+			field(t('toolsWay'), select([['auto', t('automatic')], ['native', t('toolsNative')], ['prompt', t('in the prompt')]], get('tools'), (value) => set('tools', value))),
+			field(t('Way to Poe'), select([['', t('byServer')], ['bot', t('bot protocol')], ['auto', t('automatic')], ['native', t('toolsNative')]], get('route') ?? '',
 				(value) => set('route', value || null))),
-			field(t('suffixes'), select([['', t('byServer')], ['true', t('on')], ['false', t('off')]], String(get('reasoning') ?? ''),
-				(value) => set('reasoning', value === '' ? null : value === 'true')), t('suffixesHint', { name: row.name })),
-			h('div.inline', h('span', t('replace'), h('small.hint', t('replaceHint'))),
-				toggle(t('replace'), get('replace_response'), (on) => set('replace_response', on)))),
+			flick('suffixes', 'suffixesHint', get('reasoning') !== false, (on) => set('reasoning', on && (draft.was(bot, 'reasoning') || null))),
+			flick('replace', 'replaceHint', get('replace_response'), (on) => set('replace_response', on))),
 		h('h3', t('presets')),
-		h('p.hint', t(model.parameters?.length ? 'presetsHint' : 'presetsNone')),
+		h('p.hint', t('presetsHint')),
 		parameterForm(model.parameters, get('parameters'), (values) => set('parameters', values)),
 		h('h3', t('facts')),
 		about(row));

@@ -1,8 +1,8 @@
 // A conversation with any model, streamed through this server.
-import { get, lines, poeKey, send } from './api.js';
-import { ask, button, chips, complain, copy, field, h, number, seconds, toast } from './dom.js';
-import { parameterForm } from './form.js';
-import { t } from './i18n.js';
+import { Refusal, get, lines, poeKey, send } from './api.js';
+import { ask, button, chips, complain, copy, field, h, input, span, toast } from './dom.js';
+import { faultOf, parameterForm } from './form.js';
+import { number, t } from './i18n.js';
 import { listOf, textOf } from './rows.js';
 import { snippets } from './snippets.js';
 
@@ -47,12 +47,12 @@ function attached(files, drop) {
 
 function figures({ first, total, usage, model }) {
 	const parts = [model];
-	if (first != null) parts.push(t('firstToken', { time: seconds(first) }));
-	if (total != null) parts.push(t('total', { time: seconds(total) }));
+	if (first != null) parts.push(t('firstToken', { time: span(first) }));
+	if (total != null) parts.push(t('total', { time: span(total) }));
 	if (usage) {
-		parts.push(t('tokens', { in: number(usage.prompt_tokens), out: number(usage.completion_tokens) }));
+		parts.push(`${number(usage.prompt_tokens)} → ${number(usage.completion_tokens)} tokens`);
 		const thought = usage.completion_tokens_details?.reasoning_tokens;
-		if (thought) parts.push(t('thoughtTokens', { n: number(thought) }));
+		if (thought) parts.push(t('thoughtTokens', { n: thought }));
 	}
 	return parts.filter(Boolean).join(' · ');
 }
@@ -61,14 +61,15 @@ function figures({ first, total, usage, model }) {
 function shown(turn) {
 	const text = document.createTextNode(turn.text);
 	const thought = document.createTextNode(turn.thought || '');
-	const thinking = h('details.thought', { hidden: !turn.thought }, h('summary', t('reasoning')), h('p', thought));
+	const thinking = h('details.thought', { hidden: !turn.thought }, h('summary', t('Reasoning')), h('p', thought));
 	const extras = h('div', turn.role === 'assistant' && pictures(turn.text));
 	const note = h('small.hint.figures', turn.figures ? figures(turn.figures) : '');
 	const fault = h('p.notice.bad', { role: 'alert', hidden: !turn.fault }, turn.fault || '');
-	const element = h('article', { class: `turn ${turn.role}`, label: t(turn.role === 'user' ? 'you' : 'answer') },
-		h('header', h('b', t(turn.role === 'user' ? 'you' : 'answer')), h('span.gap'),
-			turn.text && button(t('copy'), () => copy(turn.text), { class: 'plain' })),
-		thinking, h('p.said', text), turn.files?.length ? attached(turn.files) : null, extras, fault, note);
+	const who = t(turn.role === 'user' ? 'You' : 'Answer');
+	const element = h('article', { class: `turn ${turn.role}`, label: who },
+		h('header', h('b', who), h('span.gap'),
+			turn.text && button(t('Copy'), () => copy(turn.text), { class: 'plain' })),
+		thinking, h('p.said', text), turn.files?.length > 0 && attached(turn.files), extras, fault, note);
 	return { element, text, thought, thinking, note };
 }
 
@@ -79,10 +80,16 @@ function conversation() {
 	return views.at(-1);
 }
 
+/** Whether a question can go out now; says what is in its way. */
+function ready() {
+	const fault = talk.model.trim() ? faultOf(entry()?.parameters, talk.parameters) : t('needsModel');
+	if (fault) toast(fault, 'bad');
+	return !fault && !running;
+}
+
 async function say() {
-	if (running) return;
+	if (!ready()) return;
 	const text = page.input.value.trim();
-	if (!talk.model.trim()) { page.model.focus(); return toast(t('needsModel'), 'bad'); }
 	if (text || talk.files.length) talk.turns.push({ role: 'user', text, files: talk.files });
 	if (talk.turns.at(-1)?.role !== 'user') return page.input.focus();
 	talk.files = [];
@@ -97,7 +104,7 @@ async function listen(response, turn, began) {
 	for await (const line of lines(response)) {
 		if (line === '[DONE]') { ended = true; continue; }
 		const chunk = JSON.parse(line);
-		if (chunk.error) throw new Error(chunk.error.message);
+		if (chunk.error) throw new Refusal(0, chunk.error);
 		if (chunk.usage) turn.figures.usage = chunk.usage;
 		const delta = chunk.choices?.[0]?.delta || {};
 		const thought = delta.reasoning_content ?? delta.reasoning ?? '';
@@ -132,7 +139,7 @@ async function answer() {
 		const key = context.settings?.has_poe_key ? '' : poeKey.get();
 		await listen(await send('/api/admin/try', { method: 'POST', body, key, signal: abort.signal }), turn, began);
 	} catch (error) {
-		turn.fault = error.name === 'AbortError' ? t('stopped') : error.message;
+		turn.fault = error.name === 'AbortError' ? t('Stopped.') : error.message;
 	} finally {
 		clearInterval(ticking);
 		turn.figures.total = performance.now() - began;
@@ -192,12 +199,12 @@ async function clients() {
 	const show = (id) => {
 		const one = all.find((other) => other.id === id);
 		text.textContent = one.text;
-		where.textContent = [one.where, t('keyHint')].filter(Boolean).join(' — ');
+		where.textContent = [one.where && t(one.where), t('keyHint')].filter(Boolean).join(' — ');
 		for (const tab of tabs.children) tab.setAttribute('aria-pressed', tab.dataset.key === id);
 	};
-	const tabs = chips(t('useElsewhere'), all.map(({ id, label }) => [id, label]), show);
+	const tabs = chips(t('Use elsewhere'), all.map(({ id, label }) => [id, label]), show);
 	show('curl');
-	await ask(t('useElsewhere'), [tabs, where, text, h('div.actions', button(t('copy'), () => copy(text.textContent), { class: 'primary', id: 'copy-snippet' }))], []);
+	await ask(t('Use elsewhere'), [tabs, where, text, h('div.actions', button(t('Copy'), () => copy(text.textContent), { class: 'primary', id: 'copy-snippet' }))], []);
 }
 
 export async function mount(root, app, argument) {
@@ -207,34 +214,32 @@ export async function mount(root, app, argument) {
 	if (!talk.model) talk.model = models.find((model) => listOf(model.output_modalities).includes('text'))?.name || models[0]?.id || '';
 	const names = h('datalist', { id: 'model-names' }, models.map((model) => h('option', { value: model.name || model.id }, model.owned_by || '')));
 	page = {
-		log: h('div', { id: 'log', tabindex: '0', role: 'log', label: t('conversation') }),
-		model: h('input', { id: 'model', list: 'model-names', value: talk.model,
-			on: { input: ({ target }) => choose(target.value), focus: ({ target }) => target.select() } }),
+		log: h('div', { id: 'log', tabindex: '0', role: 'log', label: t('Conversation') }),
+		model: input(talk.model, choose, { id: 'model', list: 'model-names', on: { focus: ({ target }) => target.select() } }),
 		about: h('p.hint'), parameters: h('div', { id: 'parameters' }), files: h('div'), live: h('p.sr', { role: 'status' }),
-		input: h('textarea', { id: 'say', rows: '3', value: talk.draft, placeholder: t('sayHint'), label: t('yourMessage'), on: {
+		input: h('textarea', { id: 'say', rows: '3', value: talk.draft, placeholder: t('sayHint'), label: t('Your message'), on: {
 			input: ({ target }) => { talk.draft = target.value; },
 			keydown: (event) => { if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); say(); } },
 			paste: (event) => { if (event.clipboardData.files.length) { event.preventDefault(); attach(event.clipboardData.files); } } } }),
-		say: button(t('send'), say, { class: 'primary', id: 'send' }),
-		stop: button(t('stop'), () => running?.abort(), { class: 'danger', id: 'stop', hidden: true }),
+		say: button(t('Send'), say, { class: 'primary', id: 'send' }),
+		stop: button(t('Stop'), () => running?.abort(), { class: 'danger', id: 'stop', hidden: true }),
 	};
-	const picker = h('input', { type: 'file', class: 'sr', id: 'attach', multiple: true, tabindex: '-1', label: t('attach'),
+	const picker = h('input', { type: 'file', class: 'sr', id: 'attach', multiple: true, tabindex: '-1', label: t('Attach'),
 		on: { change: () => { attach(picker.files); picker.value = ''; } } });
-	const keyed = h('input', { type: 'password', value: poeKey.get(), on: { input: () => poeKey.set(keyed.value.trim()) } });
-	root.replaceChildren(h('h1.sr', t('try')), h('div.frame.talk',
-		h('section.card.chat', { label: t('conversation') },
+	root.replaceChildren(h('div.frame.talk',
+		h('section.card.chat', { label: t('Conversation') },
 		page.log, page.live,
 		h('div.composer', page.files, page.input, h('div.actions',
-			button(t('attach'), () => picker.click()), picker,
-			button(t('again'), () => { if (!running && talk.turns.at(-1)?.role === 'assistant') { talk.turns.pop(); answer(); } }),
-			button(t('newTalk'), () => { if (!running) { talk.turns = []; conversation(); page.input.focus(); } }),
+			button(t('Attach'), () => picker.click()), picker,
+			button(t('again'), () => { if (talk.turns.at(-1)?.role === 'assistant' && ready()) { talk.turns.pop(); answer(); } }),
+			button(t('New'), () => { if (!running) { talk.turns = []; conversation(); page.input.focus(); } }),
 			h('span.gap'), page.stop, page.say))),
-		h('aside.card', { label: t('options') },
+		h('aside.card', { label: t('Options') },
 			field(t('model'), page.model), names, page.about,
-			context.settings?.has_poe_key ? null : field(t('poeKey'), keyed, t('poeKeyHint')),
+			!context.settings?.has_poe_key && field(t('Poe key'), input(poeKey.get(), (key) => poeKey.set(key.trim()), { type: 'password' }), t('poeKeyHint')),
 			field(t('system'), h('textarea', { rows: '3', value: talk.system, on: { input: ({ target }) => { talk.system = target.value; } } })),
-			h('h2.sub', t('parameters')), page.parameters,
-			h('div.actions', button(t('useElsewhere'), clients, { id: 'elsewhere' })))));
+			h('h2.sub', t('Parameters')), page.parameters,
+			h('div.actions', button(t('Use elsewhere'), clients, { id: 'elsewhere' })))));
 	parameters();
 	pending();
 	// an answer that streams on while the tab was away goes on here

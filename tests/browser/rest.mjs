@@ -185,6 +185,26 @@ export const stories = [
     assert.ok(faults.length === 1 && faults[0].includes("401"), String(faults));
   }],
 
+  ["without a key of its own: every tab opens without a fault, and the account says what it needs", async () => {
+    const { page, go, clean } = await start("models", { server: { flags: ["--poe-base-url", "http://127.0.0.1:1"] }, context: { locale: "zh-TW" } });
+    for (const tab of TABS) {
+      await go(tab);
+      await page.locator(`.tab.${tab} h1`).waitFor({ state: "attached" });
+      if (tab === "account") assert.match(await page.locator("#account").textContent(), /輸入 Poe 金鑰/);
+    }
+    assert.match(await page.locator(".tiles").textContent(), /就緒/);
+    const line = page.locator("table#settings tr", { has: page.locator('code:text-is("POE_API_KEY")') });
+    assert.match(await line.textContent(), /未設定/);
+    clean();
+  }],
+
+  ["a fault is told in the page's language, with Poe's words behind it", async () => {
+    const { page } = await start("try/demo-error-http-402", { context: { locale: "zh-CN" } });
+    await say(page, "x");
+    await ended(page);
+    assert.match(await answer(page).locator(".notice.bad").textContent(), /^积分不足：.*points/i);
+  }],
+
   ["settings: every one with its source, secrets masked", async () => {
     const { server, page, clean } = await start("settings");
     const line = (name) => page.locator("table#settings tr", { has: page.locator(`code:text-is("${name}")`) }).textContent();
@@ -280,6 +300,58 @@ export const stories = [
     await page.locator(".savebar").waitFor({ state: "hidden" });
     await page.locator("#panel").getByRole("button", { name: "Close" }).tap();
     assert.equal(await page.locator('.row[data-bot="demo-echo"] .open b').textContent(), "small");
+    clean();
+  }],
+
+  ["a phone of 390 pixels: settings and requests are pairs of a name and a value, what is long is wrapped, days can be read", async () => {
+    const { server, page, go, clean } = await start("settings", { context: { viewport: { width: 390, height: 844 } } });
+    await server.post("/api/admin/inspection", { on: true });
+    const content = "a question without an end, ".repeat(30);
+    const body = JSON.stringify({ model: "demo-echo", stream: true, messages: [{ role: "user", content }] });
+    await (await fetch(`${server.url}/v1/chat/completions`, { method: "POST", headers: { authorization: "Bearer demo", "content-type": "application/json" }, body })).text();
+    for (const tab of ["settings", "activity"]) {
+      await go(tab);
+      await page.locator(`.tab.${tab} tbody [data-label]`).first().waitFor();
+      const odd = await page.evaluate(() => {
+        const table = document.querySelector("#settings, #requests");
+        const right = table.getBoundingClientRect().right;
+        const places = [...table.querySelectorAll("tbody [data-label]")].map((cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          const all = [...range.getClientRects()].filter((one) => one.width);
+          return { text: cell.textContent, left: Math.min(...all.map((one) => Math.round(one.left))), right: Math.max(...all.map((one) => one.right)), room: cell.clientWidth };
+        });
+        return places.filter((one) => one.left !== places[0].left || one.right > right || one.room < 200);
+      });
+      assert.deepEqual(odd, [], tab);
+    }
+    await page.getByRole("button", { name: "Details" }).first().click();
+    assert.ok(await page.locator("dialog pre").first().evaluate((one) => one.scrollWidth <= one.clientWidth && one.clientHeight > 100));
+    await page.keyboard.press("Escape");
+    await go("account");
+    const day = await page.locator("svg.chart text").first().boundingBox();
+    assert.ok(day.height >= 10, `${day.height} pixels`);
+    clean();
+  }],
+
+  ["from phone to desktop: neither the name of the program nor a time is broken, and no tab is cut", async () => {
+    const { server, page, go, clean } = await start("activity");
+    await server.post("/v1/chat/completions", { model: "demo-echo", messages: [{ role: "user", content: "x" }] });
+    for (const width of [721, 768, 861, 900, 1280]) {
+      await page.setViewportSize({ width, height: 800 });
+      await go("activity");
+      await page.locator("#done-rows tr").first().waitFor();
+      for (const place of [".brand b", "#done-rows td"]) {
+        const lines = await page.locator(place).first().evaluate((one) => {
+          const range = document.createRange();
+          range.selectNodeContents(one);
+          return range.getClientRects().length;
+        });
+        assert.equal(lines, 1, `${place} at ${width}`);
+      }
+      const header = await page.evaluate(() => [document.documentElement.scrollWidth - innerWidth, document.querySelector("#top").scrollWidth - innerWidth]);
+      assert.ok(header.every((over) => over <= 0), `${width}: ${header}`);
+    }
     clean();
   }],
 
