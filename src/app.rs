@@ -24,6 +24,7 @@ use crate::store::config::{Config, Posted, Saved};
 use crate::store::dir::Dir;
 use crate::store::doors::Refusals;
 use crate::store::files::Files;
+use crate::store::kept_list;
 use crate::store::limiter::Limiter;
 use crate::store::metrics::Metrics;
 use crate::store::models::{Lookup, ModelConfig, ModelsFile, Route};
@@ -112,6 +113,13 @@ impl App {
         });
         let dir = Arc::new(Dir::new(&settings.config_dir));
         let catalog = Catalog::kept(&dir, &settings);
+        if catalog.as_ref().is_some_and(|kept| kept.source == ListSource::Elsewhere) {
+            log::warn!(
+                "{} holds the list of another POE_BASE_URL, served until this one gives its own",
+                dir.at(kept_list::FILE_NAME).display()
+            );
+        }
+        let own = catalog.as_ref().filter(|kept| kept.source == ListSource::Cache);
         let cache_bytes = usize::try_from(settings.url_cache_size).unwrap_or(usize::MAX);
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
@@ -133,7 +141,7 @@ impl App {
                 settings.rate_limit_burst,
                 settings.rate_limit_max_wait,
             ),
-            written: Mutex::new(catalog.as_ref().map(|kept| (kept.raw().cloned().collect(), kept.fetched))),
+            written: Mutex::new(own.map(|kept| (kept.raw().cloned().collect(), kept.fetched))),
             catalog: catalog.map_or_else(Refreshed::default, Refreshed::holding),
             shadows: Mutex::default(),
             settings,
