@@ -17,7 +17,7 @@ pub use catalog::{Catalog, ListSource};
 
 use crate::error::{Error, Excess, Kind, Result};
 use crate::exchange::Attachment;
-use crate::poe::{self, Entry, Poe, Watch};
+use crate::poe::{self, Entry, Named, Poe, Watch};
 use crate::settings::{Secret, Settings, Source};
 use crate::store::activity::Activity;
 use crate::store::config::{Config, Posted, Saved};
@@ -210,7 +210,7 @@ impl App {
                 let entries = catalog.as_ref().map_or(&[][..], |catalog| &catalog.entries);
                 // a listed name that Poe refuses all the same is no suggestion
                 let mut alike = poe::suggestions(entries, name);
-                alike.retain(|other| !other.eq_ignore_ascii_case(name));
+                alike.retain(|other| !poe::same_name(other, name));
                 let message = match alike.is_empty() {
                     false => format!("{said}. Did you mean {}?", alike.join(", ")),
                     true => error.message,
@@ -293,10 +293,13 @@ impl App {
 
     /// The name that Poe's list or models.yaml has for a model, if it is one that exists.
     pub fn listed_name(&self, name: &str) -> Option<String> {
-        let catalog = self.peek_catalog();
+        let (catalog, models) = (self.peek_catalog(), self.models());
+        if let Some(custom) = models.custom_model(name) {
+            return Some(custom.id.clone());
+        }
         match catalog.as_ref().and_then(|catalog| poe::listed(&catalog.entries, name)) {
             Some(entry) => Some(entry.id.clone()),
-            None => self.models().config_of(name).map(|_| name.to_ascii_lowercase()),
+            None => models.config_of(name).map(|_| name.to_lowercase()),
         }
     }
 
@@ -325,9 +328,17 @@ fn known_model(
     let (name, config) = match models.bot_for(name) {
         Lookup::Bot { name, config } => (name, config.clone()),
         Lookup::Disabled => (name, ModelConfig { enable: false, ..ModelConfig::default() }),
+        Lookup::Unlisted if models.custom_model(name).is_some() => (name, ModelConfig::default()),
         Lookup::Unlisted => (poe::listed(catalog, name)?.id.as_str(), ModelConfig::default()),
     };
-    let found = poe::find_model(catalog, name);
+    // a custom model is called what it is called, whatever Poe lists that is nearly so
+    let (name, found) = match models.custom_model(name) {
+        Some(custom) => {
+            let entry = poe::exact(catalog, &custom.id);
+            (custom.id.as_str(), entry.map(|entry| Named { entry, effort: None }))
+        }
+        None => (name, poe::find_model(catalog, name)),
+    };
     let bot = found.as_ref().map_or(name, |found| found.entry.id.as_str()).to_owned();
     // the file may speak of the bot by the name that Poe lists
     let config = models.config_of(&bot).cloned().unwrap_or(config);

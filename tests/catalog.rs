@@ -122,6 +122,41 @@ fn every_path_has_its_list_and_one_of_them_is_unfiltered() {
     assert_eq!(house.ask(&get("/v1/models/hidden")).status, 404);
 }
 
+/// Poe is asked for a custom model by its own name, however the client writes it.
+#[test]
+fn a_custom_model_is_reached_in_any_case_and_form() {
+    let place = Place::new(Some(
+        "enable: true\nmodels:\n  my-bot: {reasoning: true}\n  never: {mapping: x, reasoning: false}\ncustom_models: \
+         [{id: My-Bot}, {id: Ünïcode-Custom}, {id: Demo-Echo-High}, {id: Demo-Story-20250101}, {id: Never}]\n",
+    ));
+    let poe = Poe::start();
+    let house = place.start(&poe.at.base_url, &[]);
+    from(&house, "poe");
+    for (asked, bot, effort) in [
+        ("My-Bot", "My-Bot", json!(null)),
+        ("my-bot", "My-Bot", json!(null)),
+        ("openai/MY-BOT", "My-Bot", json!(null)),
+        ("my-bot-high", "My-Bot", json!("high")),
+        ("ünïcode-custom", "Ünïcode-Custom", json!(null)),
+        ("ÜNÏCODE-CUSTOM-low", "Ünïcode-Custom", json!("low")),
+        ("demo-echo-high", "Demo-Echo-High", json!(null)),
+        ("x/demo-story-20250101", "Demo-Story-20250101", json!(null)),
+        ("X", "Never", json!(null)),
+    ] {
+        poe.reset();
+        house.chat(&question(asked, "x"));
+        assert_eq!(poe.last_bot(), bot, "{asked}");
+        let sent = &poe.last_query()["query"];
+        let parameters = sent.as_array().and_then(|turns| turns.last()).map(|turn| &turn["parameters"]);
+        assert_eq!(parameters.expect("a turn")["reasoning_effort"], effort, "{asked}");
+        let path =
+            asked.replace('ü', "%C3%BC").replace('ï', "%C3%AF").replace('Ü', "%C3%9C").replace('Ï', "%C3%8F");
+        let shown = house.ask(&get(&format!("/v1/models/{path}")));
+        assert_eq!((shown.status, &shown.json()["owned_by"]), (200, &json!("custom")), "{asked}");
+    }
+    assert_eq!(house.chat(&question("x-high", "x")).status, 404, "it has no efforts");
+}
+
 #[test]
 fn anthropics_clients_get_anthropics_shape() {
     let house = House::demo(&[]);

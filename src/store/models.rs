@@ -54,6 +54,8 @@ pub struct ModelsFile {
     names: HashMap<String, usize>,
     /// The bots' own names, in lower case, to the same.
     bots: HashMap<String, usize>,
+    /// The custom models' names, in lower case, to their place in `content.custom_models`.
+    customs: HashMap<String, usize>,
     /// Every value of an `api_token`, at whatever depth.
     secrets: Vec<Token>,
 }
@@ -257,7 +259,10 @@ impl ModelsFile {
         let (bots, names) = index(text, content.as_ref().unwrap_or(&Content::default()))?;
         let tree = edit::tree(text)?;
         let secrets = mask::tokens(&tree).into_iter().map(Token).collect();
-        let file = ModelsFile { content: content.unwrap_or_default(), bots, names, secrets };
+        let content = content.unwrap_or_default();
+        let customs = content.custom_models.iter().enumerate();
+        let customs = customs.map(|(place, custom)| (custom.id.to_lowercase(), place)).collect();
+        let file = ModelsFile { content, bots, names, customs, secrets };
         let warnings = file.warnings(text, &tree);
         Ok((file, warnings))
     }
@@ -299,8 +304,13 @@ impl ModelsFile {
 
     /// The models to list on top of Poe's: none while the file is not applied, and no disabled ones.
     pub fn custom_models(&self) -> impl Iterator<Item = &CustomModel> {
-        let listed = |model: &&CustomModel| self.is_applied() && self.bot_for(&model.id) != Lookup::Disabled;
-        self.content.custom_models.iter().filter(listed)
+        self.content.custom_models.iter().filter(|model| self.custom_model(&model.id).is_some())
+    }
+
+    /// The one of them that is called `name`, in any case.
+    pub fn custom_model(&self, name: &str) -> Option<&CustomModel> {
+        let place = self.customs.get(&name.to_lowercase()).filter(|_| self.is_applied())?;
+        self.content.custom_models.get(*place).filter(|model| self.bot_for(&model.id) != Lookup::Disabled)
     }
 
     /// The same as the file has them, listed or not.
