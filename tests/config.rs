@@ -296,6 +296,32 @@ fn the_file_itself_can_be_edited_with_its_comments() {
     assert_eq!(place.read("models.yaml"), file);
 }
 
+/// Other programs keep more than one secret in the file.
+#[test]
+fn no_secret_of_any_program_is_shown() {
+    let place = Place::with(
+        "enable: true\npassword: geheim-1 # theirs\nother: {api_key: geheim-22, token: geheim-33}\nmodels:\n  \
+         demo-echo: {mapping: one, secret: geheim-4}\n",
+    );
+    let house = demo(&place);
+    let (json, file) = (admin(&house, "config"), admin(&house, "config/file"));
+    for shown in [&json, &file, &admin(&house, "models"), &admin(&house, "config/state")] {
+        assert!(shown.status == 200 && !shown.text().contains("geheim"), "{shown:?}");
+    }
+    let yaml = file.json()["yaml"].as_str().unwrap().replace("mapping: one", "mapping: two");
+    assert_eq!(save_with(&house, "config/file", &[], &json!({"yaml": yaml})).status, 200);
+    let expected = place.read("models.yaml.bak").replace("mapping: one", "mapping: two");
+    assert_eq!(place.read("models.yaml"), expected);
+    let mut config = admin(&house, "config").json();
+    config["models"]["demo-echo"]["mapping"] = "three".into();
+    assert_eq!(save(&house, &config).status, 200);
+    for kept in
+        ["password: geheim-1", "api_key: geheim-22", "token: geheim-33", "secret: geheim-4", "mapping: three"]
+    {
+        assert!(place.read("models.yaml").contains(kept), "{kept}");
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_by_field_and_changes_nothing() {
     let place = Place::with(ONE);

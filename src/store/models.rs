@@ -56,7 +56,7 @@ pub struct ModelsFile {
     bots: HashMap<String, usize>,
     /// The custom models' names, in lower case, to their place in `content.custom_models`.
     customs: HashMap<String, usize>,
-    /// Every value of an `api_token`, at whatever depth.
+    /// Every value of a key that names a secret, at whatever depth.
     secrets: Vec<Token>,
 }
 
@@ -323,7 +323,7 @@ impl ModelsFile {
         self.content.api_token.as_ref().map(|token| token.0.as_str()).filter(|token| !token.is_empty())
     }
 
-    /// Every value of an `api_token`, at whatever depth: nobody may see them anywhere.
+    /// Every value of a key that names a secret, at whatever depth: nobody may see them anywhere.
     pub fn secrets(&self) -> Vec<&str> {
         self.secrets.iter().map(|token| token.0.as_str()).collect()
     }
