@@ -1,6 +1,7 @@
 //! What all requests share.
 
 mod catalog;
+mod doubts;
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -14,6 +15,7 @@ use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
 
 pub use catalog::{Catalog, ListSource};
+pub use doubts::report;
 
 use crate::error::{Error, Excess, Kind, Result};
 use crate::exchange::Attachment;
@@ -63,8 +65,7 @@ pub struct App {
     catalog: Refreshed<Catalog>,
     /// The list that lies on the disk, and when Poe gave it.
     written: Mutex<Option<(Vec<Arc<RawValue>>, SystemTime)>>,
-    /// What was warned of already.
-    shadows: Mutex<Vec<String>>,
+    doubts: Mutex<Option<doubts::Doubts>>,
     opened: Instant,
     toolless: Mutex<LruCache<String, ()>>,
 }
@@ -143,7 +144,7 @@ impl App {
             ),
             written: Mutex::new(own.map(|kept| (kept.raw().cloned().collect(), kept.fetched))),
             catalog: catalog.map_or_else(Refreshed::default, Refreshed::holding),
-            shadows: Mutex::default(),
+            doubts: Mutex::default(),
             settings,
         })
     }
@@ -157,28 +158,17 @@ impl App {
     pub fn watch_config(&self) {
         loop {
             if self.config.wait_and_look() {
-                self.warn_of_shadows();
+                self.doubts();
             }
         }
     }
 
     /// Saves models.yaml, see [`Config::save`]: a name of Poe's list may not be given to another bot.
     pub fn save_config(&self, posted: Posted<'_>, expected: &[String]) -> Result<Saved> {
-        let bots = self.peek_catalog().map(|catalog| catalog.names()).unwrap_or_default();
-        self.config.save(posted, expected, &|name| bots.contains(&name.to_lowercase()))
-    }
-
-    /// The names that models.yaml gives to bots although others have them in Poe's list, a sentence each.
-    pub fn shadows(&self) -> Vec<String> {
-        let bots = self.peek_catalog().map(|catalog| catalog.names()).unwrap_or_default();
-        self.config.current().shadows(&|name| bots.contains(&name.to_lowercase()))
-    }
-
-    fn warn_of_shadows(&self) {
-        let mut told = lock(&self.shadows);
-        let now = self.shadows();
-        now.iter().filter(|one| !told.contains(*one)).for_each(|one| log::warn!("models.yaml: {one}"));
-        *told = now;
+        let bots = self.peek_catalog().map(|catalog| catalog::names(&catalog.entries)).unwrap_or_default();
+        let saved = self.config.save(posted, expected, &|name| bots.contains(&name.to_lowercase()))?;
+        let warnings = saved.warnings.iter().chain(self.doubts().iter()).cloned().collect();
+        Ok(Saved { warnings, ..saved })
     }
 
     /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
@@ -331,19 +321,24 @@ fn known_model(
         Lookup::Unlisted if models.custom_model(name).is_some() => (name, ModelConfig::default()),
         Lookup::Unlisted => (poe::listed(catalog, name)?.id.as_str(), ModelConfig::default()),
     };
-    // a custom model is called what it is called, whatever Poe lists that is nearly so
-    let (name, found) = match models.custom_model(name) {
-        Some(custom) => {
-            let entry = poe::exact(catalog, &custom.id);
-            (custom.id.as_str(), entry.map(|entry| Named { entry, effort: None }))
-        }
-        None => (name, poe::find_model(catalog, name)),
-    };
+    let (name, found) = entry_of(models, catalog, name);
     let bot = found.as_ref().map_or(name, |found| found.entry.id.as_str()).to_owned();
     // the file may speak of the bot by the name that Poe lists
     let config = models.config_of(&bot).cloned().unwrap_or(config);
     let effort = effort.or(found.as_ref().and_then(|found| found.effort));
     Some(Model { bot, entry: found.map(|found| found.entry.clone()), config, effort })
+}
+
+/// The bot's name and its entry in Poe's list. A custom model is called what it is called, whatever Poe lists that is
+/// nearly so.
+fn entry_of<'a>(models: &'a ModelsFile, catalog: &'a [Entry], name: &'a str) -> (&'a str, Option<Named<'a>>) {
+    match models.custom_model(name) {
+        Some(custom) => {
+            let entry = poe::exact(catalog, &custom.id);
+            (&custom.id, entry.map(|entry| Named { entry, effort: None }))
+        }
+        None => (name, poe::find_model(catalog, name)),
+    }
 }
 
 fn no_model(name: &str) -> Error {

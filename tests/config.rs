@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    Answer, House, PATIENCE, Poe, Wire, binary, content, eventually, fresh_path, get, post, question,
+    Answer, House, PATIENCE, Poe, Wire, binary, content, eventually, fresh_path, get, post, question, run,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -145,7 +145,7 @@ fn an_edit_by_hand_counts_without_a_restart() {
     );
     place.write(ONE);
     eventually(SOON, "a new file counts", || is_listed(&house, "one").then_some(()));
-    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
     // as editors do it: beside it and over it
     fs::write(place.file("new"), TWO).unwrap();
     fs::rename(place.file("new"), place.file("models.yaml")).unwrap();
@@ -194,7 +194,7 @@ fn a_bad_edit_keeps_what_was_good_and_says_so() {
     assert_eq!(content(&house.chat(&question("one", "still here"))), "still here");
     place.write(TWO);
     eventually(SOON, "a mended file counts", || is_listed(&house, "two").then_some(()));
-    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_start_with_a_broken_file_takes_the_last_good_one() {
     assert_eq!(saved.status, 200, "{saved:?}");
     assert_eq!(place.read("models.yaml.broken"), BROKEN);
     assert!(is_listed(&house, "three"));
-    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
 }
 
 #[test]
@@ -380,6 +380,48 @@ fn a_name_that_hides_a_bot_is_warned_of_where_it_was_before() {
     assert_eq!((refused.status, refused.error("param").as_str()), (400, "models.demo-fast.mapping"));
 }
 
+/// Poe's schema may be wrong: what it does not allow is sent, and told with line and field wherever one looks.
+#[test]
+fn defaults_that_the_model_does_not_take_are_warned_of() {
+    let place = Place::with(
+        "enable: true\nmodels:\n  Demo-Claude:\n    parameters:\n      web_search: true\n      thinking_budget: hello\n      \
+         colour: red\n  demo-echo: {parameters: {anything: 1}, mapping: demo-story}\n",
+    );
+    let expected = [
+        "models.yaml: line 8, column 42: models.demo-echo.mapping: demo-story is the name of a bot of Poe's",
+        "models.yaml: line 6, column 7: models.Demo-Claude.parameters.thinking_budget: not as demo-claude declares it",
+        "models.yaml: line 7, column 7: models.Demo-Claude.parameters.colour: demo-claude declares no such parameter",
+    ];
+    let poe = Poe::start();
+    let house = House::before(&poe, &["--config-dir", place.arg()]);
+    for line in expected {
+        house.wait_for_line(line);
+    }
+    let told = state(&house)["warnings"].clone();
+    assert_eq!(told.as_array().map(Vec::len), Some(3), "{told}");
+    assert!(told.to_string().contains("must be of type number, is string"), "{told}");
+    assert_eq!(health(&house)["warnings"], 3);
+    assert!(!content(&house.chat(&question("demo-claude", "served"))).is_empty());
+    let sent = poe.last_query()["query"].as_array().and_then(|turns| turns.last().cloned()).expect("a turn");
+    assert_eq!(sent["parameters"]["thinking_budget"], "hello");
+    // once for each file and list
+    let before = house.output();
+    for line in expected {
+        assert_eq!(before.matches(line).count(), 1, "{line}");
+    }
+    let saved = save(&house, &json!({"use_v1_api": true}));
+    assert!(saved.json()["warnings"].to_string().contains("parameters.colour"), "{saved:?}");
+    assert_eq!(state(&house)["warnings"].as_array().map(Vec::len), Some(3), "none twice");
+    // and without a server, by the list that was kept
+    drop(house);
+    place.write(&place.read("models.yaml.bak"));
+    let checked = run(&["check", "--config-dir", place.arg()], &[]);
+    let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
+    for line in expected {
+        assert!(checked.contains(line), "{line}: {checked}");
+    }
+}
+
 #[test]
 fn of_two_savers_the_second_is_told() {
     let place = Place::with(ONE);
@@ -479,7 +521,7 @@ fn a_server_killed_while_saving_leaves_the_old_file_or_the_new() {
     }
     assert_eq!(seen, [true; 2], "both were found: the kills came at different moments");
     let house = demo(&place);
-    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
     assert_eq!(
         save(&house, &json!({"enable": false})).status,
         200,

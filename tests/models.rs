@@ -11,10 +11,10 @@ fn files_are_read_from_their_directory() {
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).unwrap();
     assert_eq!(ModelsFile::read(&dir).unwrap().map(|(_, warnings)| warnings), None);
-    assert!(report(&dir).unwrap().ends_with("models.yaml: none\n"));
+    assert!(report(&dir, |_| Vec::new()).unwrap().ends_with("models.yaml: none\n"));
 
     fs::write(dir.join(FILE_NAME), "enable: true\nmodels: {a: {mapping: b}}\nx: 1\n").unwrap();
-    let text = report(&dir).unwrap();
+    let text = report(&dir, |_| Vec::new()).unwrap();
     assert!(text.contains("models.yaml: applied: 1 models, 1 renamed, 0 disabled, 0 custom\n"), "{text}");
     assert!(text.contains("models.yaml: line 3, column 1: x: unknown key, ignored\n"), "{text}");
 

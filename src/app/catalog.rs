@@ -61,11 +61,6 @@ impl Catalog {
         self.fetched.elapsed().unwrap_or_default()
     }
 
-    /// The bots' names in lower case.
-    pub fn names(&self) -> HashSet<String> {
-        self.entries.iter().map(|entry| entry.id.to_lowercase()).collect()
-    }
-
     /// The entries as Poe wrote them.
     pub(super) fn raw(&self) -> impl Iterator<Item = &Arc<RawValue>> {
         self.entries.iter().filter_map(|entry| entry.raw.as_ref())
@@ -81,6 +76,11 @@ impl Catalog {
         let source = if kept.is_own { ListSource::Cache } else { ListSource::Elsewhere };
         Some(Catalog { entries, fetched: kept.fetched, source })
     }
+}
+
+/// The bots' names in lower case.
+pub(super) fn names(entries: &[Entry]) -> HashSet<String> {
+    entries.iter().map(|entry| entry.id.to_lowercase()).collect()
 }
 
 impl App {
@@ -121,7 +121,7 @@ impl App {
                     is_due.then(|| self.catalog.refresh(fetch))
                 }
             };
-            self.warn_of_shadows();
+            self.doubts();
             match outcome {
                 Some(Err(error)) => {
                     log::warn!("Poe's list of models could not be fetched: {error}");

@@ -3,6 +3,7 @@
 //! A wrong type ends the reading with line and field; an unknown key only warns, for files carry foreign keys.
 
 pub mod edit;
+mod faults;
 mod locate;
 mod mask;
 #[cfg(test)]
@@ -18,7 +19,10 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_yaml::Value as Yaml;
 
+pub use faults::Fault;
 pub use locate::Place;
+
+use faults::{describe, yaml_fault};
 
 /// The file's name inside the configuration directory.
 pub const FILE_NAME: &str = "models.yaml";
@@ -49,6 +53,7 @@ const CUSTOM_KEYS: &[&str] = &["id", "created", "owned_by"];
 /// The whole file. While it is not applied ([`ModelsFile::is_applied`]), look-ups answer as if it were empty.
 #[derive(Debug, Clone, Default)]
 pub struct ModelsFile {
+    text: String,
     content: Content,
     /// Names a client may use, in lower case, to the place of their model in `content.models`.
     names: HashMap<String, usize>,
@@ -169,66 +174,15 @@ pub struct CustomModel {
     pub owned_by: Option<String>,
 }
 
-/// What is wrong with a text: "line 3, column 5: models.gpt-4o.enable: …".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where it stands, if that is known.
-    pub place: Option<Place>,
-    /// Which field it is; empty for a text that is no YAML.
-    pub field: String,
-    /// What is wrong with it.
-    pub message: String,
-}
-
-impl Fault {
-    /// Line and field alone, for everybody to see; empty if neither is known.
-    pub fn spot(&self) -> String {
-        let place = self.place.map(|Place { line, column }| format!("line {line}, column {column}"));
-        let field = Some(self.field.clone()).filter(|field| !field.is_empty());
-        place.into_iter().chain(field).collect::<Vec<_>>().join(": ")
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Place { line, column }) = self.place {
-            write!(f, "line {line}, column {column}: ")?;
-        }
-        match self.field.is_empty() {
-            true => f.write_str(&self.message),
-            false => write!(f, "{}: {}", self.field, self.message),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
-
 /// A name given to one bot that is the own name of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shadow<'a> {
     /// The bot it was given to.
     pub bot: &'a str,
-    /// The field that gives it, such as `models.gpt-4o.mapping`.
+    /// The field that gives it, `mapping` or `aliases[0]`.
     pub field: String,
     /// The name.
     pub name: &'a str,
-}
-
-impl Shadow<'_> {
-    /// What happens where it is let be, with its place in `text`.
-    pub fn warning(self, text: &str) -> String {
-        let Shadow { bot, name, .. } = self;
-        let message =
-            format!("{name} is the name of a bot of Poe's; it reaches {bot} now, and that bot is hidden");
-        self.fault(text, message).to_string()
-    }
-
-    /// `message`, with its place in `text`.
-    pub fn fault(self, text: &str, message: String) -> Fault {
-        let field = self.field.strip_prefix(&format!("models.{}.", self.bot));
-        let place = field.and_then(|field| locate::place(text, &locate::steps(self.bot, field)));
-        Fault { place, field: self.field, message }
-    }
 }
 
 impl ModelsFile {
@@ -262,9 +216,20 @@ impl ModelsFile {
         let content = content.unwrap_or_default();
         let customs = content.custom_models.iter().enumerate();
         let customs = customs.map(|(place, custom)| (custom.id.to_lowercase(), place)).collect();
-        let file = ModelsFile { content, bots, names, customs, secrets };
-        let warnings = file.warnings(text, &tree);
+        let file = ModelsFile { text: text.to_owned(), content, bots, names, customs, secrets };
+        let warnings = file.warnings(&tree);
         Ok((file, warnings))
+    }
+
+    /// The text it was read from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// `message` about a field of the bot called `bot`, such as `mapping` or `parameters.size`, with its place.
+    pub fn fault(&self, bot: &str, field: &str, message: String) -> Fault {
+        let place = locate::place(&self.text, &locate::steps(bot, field));
+        Fault { place, field: format!("models.{bot}.{field}"), message }
     }
 
     /// Whether the file counts at all: its `enable: true`.
@@ -356,16 +321,13 @@ impl ModelsFile {
     pub fn shadows<'a>(&'a self, is_bot: &'a dyn Fn(&str) -> bool) -> impl Iterator<Item = Shadow<'a>> + 'a {
         let models = self.content.models.iter().filter(|(_, config)| self.is_applied() && config.enable);
         let given = models.flat_map(|(bot, config)| {
-            config.given_names().map(move |(field, name)| Shadow {
-                bot,
-                field: format!("models.{bot}.{field}"),
-                name,
-            })
+            config.given_names().map(move |(field, name)| Shadow { bot, field, name })
         });
         given.filter(move |given| !self.bots.contains_key(&given.name.to_lowercase()) && is_bot(given.name))
     }
 
-    fn warnings(&self, text: &str, tree: &Yaml) -> Vec<String> {
+    fn warnings(&self, tree: &Yaml) -> Vec<String> {
+        let text = &self.text;
         let mut warnings = unknown_keys(text, tree);
         if !self.content.models.is_empty() && tree.get("enable").is_none() {
             warnings.push("enable: missing, so the file is not applied; expected enable: true".into());
@@ -385,16 +347,19 @@ impl ModelsFile {
     }
 }
 
-/// The check of the file in `dir` as `check` prints it: a summary and the warnings, a line each.
+/// The check of the file in `dir` as `check` prints it: a summary and the warnings, a line each. `doubts` finds more of
+/// them.
 ///
 /// # Errors
 /// As [`ModelsFile::read`].
-pub fn report(dir: &Path) -> Result<String, String> {
-    let Some((file, warnings)) = ModelsFile::read(dir)? else {
-        return Ok(format!("{}: none\n", dir.join(FILE_NAME).display()));
+pub fn report(dir: &Path, doubts: impl FnOnce(&ModelsFile) -> Vec<String>) -> Result<String, String> {
+    let path = dir.join(FILE_NAME);
+    let Some((file, mut warnings)) = ModelsFile::read(dir)? else {
+        return Ok(format!("{}: none\n", path.display()));
     };
+    warnings.extend(doubts(&file).into_iter().map(|doubt| format!("{}: {doubt}", path.display())));
     let warnings: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
-    Ok(format!("{}: {}\n{warnings}", dir.join(FILE_NAME).display(), file.summary()))
+    Ok(format!("{}: {}\n{warnings}", path.display(), file.summary()))
 }
 
 /// The file as written.
@@ -507,44 +472,6 @@ fn owner(content: &Content, bots: &Index, names: &Index, name: &str) -> Option<u
         config.enable && config.mapping.is_none()
     };
     names.get(&name).or_else(|| bots.get(&name).filter(keeps_own_name)).copied()
-}
-
-/// The parser's error, with its words and the place taken apart.
-fn describe(error: serde_path_to_error::Error<serde_yaml::Error>) -> Fault {
-    let field = error.path().to_string();
-    let field = if field == "." || field == "?" { String::new() } else { field };
-    let mut fault = Fault { field, ..yaml_fault(&error.into_inner()) };
-    // the parser's own words carry the path too
-    if let Some(rest) = fault.message.strip_prefix(&format!("{}: ", fault.field)) {
-        fault.message = rest.to_owned();
-    }
-    fault.message = without_value(&fault.message);
-    fault
-}
-
-/// The parser's words without the value that it did not expect: that may be a secret under a wrong key.
-fn without_value(message: &str) -> String {
-    let starts = ["invalid type: ", "invalid value: ", "unknown variant"];
-    let Some(start) = starts.iter().filter_map(|word| Some(message.find(word)? + word.len())).min() else {
-        return message.to_owned();
-    };
-    let (said, rest) = message.split_at(start);
-    let (value, expected) = rest.rsplit_once(", expected ").unwrap_or((rest, ""));
-    let kind = value.split(['"', '`', '\'']).next().unwrap_or_default().trim_end();
-    match expected {
-        "" => format!("{said}{kind}"),
-        _ => format!("{said}{kind}, expected {expected}"),
-    }
-}
-
-fn yaml_fault(error: &serde_yaml::Error) -> Fault {
-    let place = error.location().map(Place::from);
-    let message = error.to_string();
-    let message = match place {
-        Some(Place { line, column }) => message.replace(&format!(" at line {line} column {column}"), ""),
-        None => message,
-    };
-    Fault { place, field: String::new(), message }
 }
 
 /// The bytes of the file at `path`, `None` if there is none.

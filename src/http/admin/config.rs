@@ -45,11 +45,10 @@ fn shown_file(app: &App) -> Result<Answer> {
 
 fn state(app: &App) -> Answer {
     let status = &app.config.current().status;
-    let warnings = [status.warnings.clone(), app.shadows()].concat();
     answer_json(&json!({
         "state": status.state.name(),
         "error": status.error,
-        "warnings": warnings,
+        "warnings": app.config_warnings(),
         "path": app.config.path().display().to_string(),
         "writable": app.config.is_writable(),
         "version": status.version,

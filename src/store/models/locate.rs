@@ -40,9 +40,13 @@ impl From<usize> for Step {
     }
 }
 
-/// The steps to `field` (`mapping`, `aliases[1]`) of the model called `bot`.
+/// The steps to `field` (`mapping`, `aliases[1]`, `parameters.size`) of the model called `bot`.
 pub(super) fn steps(bot: &str, field: &str) -> Vec<Step> {
     let mut steps = vec!["models".into(), bot.into()];
+    if let Some((mapping, key)) = field.split_once('.') {
+        steps.extend([mapping.into(), key.into()]);
+        return steps;
+    }
     match field.strip_suffix(']').and_then(|field| field.split_once('[')) {
         Some((list, place)) => steps.extend([list.into(), place.parse::<usize>().unwrap_or(0).into()]),
         None => steps.push(field.into()),
