@@ -166,7 +166,12 @@ impl App {
     /// Saves models.yaml, see [`Config::save`]: a name of Poe's list may not be given to another bot.
     pub fn save_config(&self, posted: Posted<'_>, expected: &[String]) -> Result<Saved> {
         let bots = self.peek_catalog().map(|catalog| catalog::names(&catalog.entries)).unwrap_or_default();
-        let saved = self.config.save(posted, expected, &|name| bots.contains(&name.to_lowercase()))?;
+        let saved = self.config.save(posted, expected, &|name| bots.contains(&name.to_lowercase()));
+        let saved = saved.inspect_err(|error| {
+            if error.kind == Kind::Internal {
+                log::warn!("models.yaml was not saved: {error}");
+            }
+        })?;
         let warnings = saved.warnings.iter().chain(self.doubts().iter()).cloned().collect();
         Ok(Saved { warnings, ..saved })
     }

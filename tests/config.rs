@@ -214,6 +214,7 @@ fn a_start_with_a_broken_file_takes_the_last_good_one() {
     let saved = save(&house, &shown);
     assert_eq!(saved.status, 200, "{saved:?}");
     assert_eq!(place.read("models.yaml.broken"), BROKEN);
+    assert!(saved.json()["warnings"].to_string().contains("kept as models.yaml.broken"), "{saved:?}");
     assert!(is_listed(&house, "three"));
     assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
 }
@@ -259,6 +260,9 @@ fn the_page_saves_and_the_list_changes() {
         assert!(file.contains(kept), "{kept} in {file}");
     }
     assert_eq!(place.read("models.yaml.bak"), before, "with its comments");
+    assert!(!saved.json()["warnings"].to_string().contains("If-Match"), "{saved:?}");
+    let blind = save(&house, &json!({"use_v1_api": true}));
+    assert!(blind.json()["warnings"].to_string().contains("neither version nor If-Match"), "{blind:?}");
     let mode = |name: &str| fs::metadata(place.file(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(
         (mode("models.yaml"), mode("models.yaml.bak"), mode("models.yaml.good")),
@@ -553,6 +557,7 @@ fn cannot_save(house: &House, place: &Place, body: &Value, words: &[&str]) {
     assert_eq!(failed.status, 500, "{failed:?}");
     assert!(words.iter().any(|word| said.contains(word)) && said.contains(place.arg()), "{said}");
     assert_eq!((place.read("models.yaml"), place.names()), (before, names), "nothing is left behind");
+    house.wait_for_line("[WARN] models.yaml was not saved");
     assert!(is_listed(house, "one"));
     assert_eq!(content(&house.chat(&question("one", "as before"))), "as before");
 }

@@ -19,7 +19,9 @@ fn files_are_read_from_their_directory() {
     assert!(text.contains("models.yaml: line 3, column 1: x: unknown key, ignored\n"), "{text}");
 
     fs::write(dir.join(FILE_NAME), b"enable: \xff").unwrap();
-    assert!(ModelsFile::read(&dir).unwrap_err().ends_with("models.yaml: expected UTF-8 text"));
+    assert!(
+        ModelsFile::read(&dir).unwrap_err().ends_with("models.yaml: line 1, column 9: expected UTF-8 text")
+    );
 
     fs::remove_file(dir.join(FILE_NAME)).unwrap();
     fs::create_dir(dir.join(FILE_NAME)).unwrap();

@@ -139,7 +139,9 @@ impl Listing {
         let custom = self.file.custom_model(bot);
         Model {
             id,
-            created: custom.and_then(|custom| custom.created).map_or(0, i64::unsigned_abs),
+            created: custom
+                .and_then(|custom| custom.created)
+                .map_or(0, |time| u64::try_from(time).unwrap_or(0)),
             owned_by: custom.and_then(|custom| custom.owned_by.as_deref()).unwrap_or("custom"),
             description: self.file.config_of(bot).and_then(|config| config.description.as_deref()),
             ..Model::default()

@@ -290,7 +290,9 @@ impl Config {
             Err(fault) => {
                 let error = format!("{FILE_NAME}: {fault}");
                 log::error!("{name} is not applied, what was in force stays: {fault}");
-                let spot = Some(format!("{FILE_NAME}: {}", fault.spot()).trim_end_matches(": ").to_owned());
+                // a file that cannot be read has no line, and nothing of it is told
+                let spot = if found.bytes.is_some() { fault.spot() } else { fault.to_string() };
+                let spot = Some(format!("{FILE_NAME}: {spot}").trim_end_matches(": ").to_owned());
                 let status = Status { spot, ..status(State::Broken, Some(error), Vec::new()) };
                 self.put(Current { models: Arc::clone(&before.models), status });
             }
@@ -323,6 +325,9 @@ impl Config {
         let mut told = warnings.clone();
         if found.bytes.as_deref() != Some(text.as_bytes()) {
             let copy = self.write(posted, &text, &found).map_err(unsaved)?;
+            if let (Err(_), Some(_)) = (&found.read, &found.bytes) {
+                told.push(format!("{FILE_NAME} was broken; as it was, it is kept as {}", beside("broken")));
+            }
             told.extend(copy.map(|name| format!("the comments are gone; the file with them is {name}")));
         }
         drop(dir_lock);
@@ -593,6 +598,7 @@ mod tests {
             config.current().status.error.as_deref(),
             Some("models.yaml: cannot be read: it is a directory")
         );
+        assert_eq!(config.current().status.spot, config.current().status.error, "everybody may know");
         let error = config.save(Posted::Yaml("enable: true"), &[], &|_| false).unwrap_err();
         assert!(error.message.ends_with("cannot be read and is not overwritten"), "{error}");
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);

@@ -22,7 +22,7 @@ use serde_yaml::Value as Yaml;
 pub use faults::Fault;
 pub use locate::Place;
 
-use faults::{describe, yaml_fault};
+use faults::{TWICE, describe, too_deep};
 
 /// The file's name inside the configuration directory.
 pub const FILE_NAME: &str = "models.yaml";
@@ -53,7 +53,8 @@ const CUSTOM_KEYS: &[&str] = &["id", "created", "owned_by"];
 /// The whole file. While it is not applied ([`ModelsFile::is_applied`]), look-ups answer as if it were empty.
 #[derive(Debug, Clone, Default)]
 pub struct ModelsFile {
-    text: String,
+    /// Secrets stand in it.
+    text: Token,
     content: Content,
     /// Names a client may use, in lower case, to the place of their model in `content.models`.
     names: HashMap<String, usize>,
@@ -167,6 +168,7 @@ impl ModelConfig {
 #[serde(expecting = "a mapping with the key `id`")]
 pub struct CustomModel {
     /// The bot's name.
+    #[serde(deserialize_with = "trimmed")]
     pub id: String,
     /// When it was made, in seconds since 1970.
     pub created: Option<i64>,
@@ -204,31 +206,33 @@ impl ModelsFile {
     /// # Errors
     /// What is wrong, with line and field.
     pub fn parse(text: &str) -> Result<(ModelsFile, Vec<String>), Fault> {
+        if let Some(fault) = too_deep(text) {
+            return Err(fault);
+        }
         let deserializer = serde_yaml::Deserializer::from_str(text);
         // An empty file, or one of comments only, is a file that says nothing.
         let content: Option<Content> = match serde_path_to_error::deserialize(deserializer) {
             Err(error) if error.inner().to_string() == EMPTY => None,
-            found => found.map_err(describe)?,
+            found => found.map_err(|error| describe(text, error))?,
         };
         let (bots, names) = index(text, content.as_ref().unwrap_or(&Content::default()))?;
         let tree = edit::tree(text)?;
         let secrets = mask::tokens(&tree).into_iter().map(Token).collect();
         let content = content.unwrap_or_default();
-        let customs = content.custom_models.iter().enumerate();
-        let customs = customs.map(|(place, custom)| (custom.id.to_lowercase(), place)).collect();
-        let file = ModelsFile { text: text.to_owned(), content, bots, names, customs, secrets };
+        let customs = index_custom(text, &content.custom_models)?;
+        let file = ModelsFile { text: Token(text.to_owned()), content, bots, names, customs, secrets };
         let warnings = file.warnings(&tree);
         Ok((file, warnings))
     }
 
     /// The text it was read from.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.text.0
     }
 
     /// `message` about a field of the bot called `bot`, such as `mapping` or `parameters.size`, with its place.
     pub fn fault(&self, bot: &str, field: &str, message: String) -> Fault {
-        let place = locate::place(&self.text, &locate::steps(bot, field));
+        let place = locate::place(&self.text.0, &locate::steps(bot, field));
         Fault { place, field: format!("models.{bot}.{field}"), message }
     }
 
@@ -327,9 +331,9 @@ impl ModelsFile {
     }
 
     fn warnings(&self, tree: &Yaml) -> Vec<String> {
-        let text = &self.text;
+        let text = self.text();
         let mut warnings = unknown_keys(text, tree);
-        if !self.content.models.is_empty() && tree.get("enable").is_none() {
+        if !self.content.models.is_empty() && tree.get("enable").is_none_or(Yaml::is_null) {
             warnings.push("enable: missing, so the file is not applied; expected enable: true".into());
         }
         for (at, model) in self.content.custom_models.iter().enumerate() {
@@ -377,7 +381,7 @@ struct Content {
     use_v1_api: Option<bool>,
 }
 
-#[derive(Clone, serde::Deserialize)]
+#[derive(Clone, Default, serde::Deserialize)]
 #[serde(transparent)]
 struct Token(String);
 
@@ -394,6 +398,10 @@ fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(from: D)
 
 fn or_yes<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(true))
+}
+
+fn trimmed<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(String::deserialize(from)?.trim().to_owned())
 }
 
 fn name_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
@@ -440,11 +448,14 @@ fn index(text: &str, content: &Content) -> Result<(Index, Index), Fault> {
     for (place, (bot, _)) in content.models.iter().enumerate() {
         if let Some(first) = bots.insert(bot.to_lowercase(), place) {
             let first = &content.models[first].0;
-            return Err(Fault {
-                place: locate::place(text, &["models".into(), bot.as_str().into()]),
-                field: format!("models.{bot}"),
-                message: format!("the same model as models.{first}, for case does not matter"),
-            });
+            let (place, message) = match first == bot {
+                true => (locate::twin(text), TWICE.to_owned()),
+                false => (
+                    locate::place(text, &["models".into(), bot.as_str().into()]),
+                    format!("the same model as models.{first}, for case does not matter"),
+                ),
+            };
+            return Err(Fault { place, field: format!("models.{bot}"), message });
         }
     }
     let mut names = Index::new();
@@ -462,6 +473,28 @@ fn index(text: &str, content: &Content) -> Result<(Index, Index), Fault> {
         }
     }
     Ok((bots, names))
+}
+
+/// Where each custom model is found; what makes no sense is refused.
+fn index_custom(text: &str, models: &[CustomModel]) -> Result<Index, Fault> {
+    let mut index = Index::new();
+    for (at, model) in models.iter().enumerate() {
+        let fault = |field: &str, message: String| Fault {
+            place: locate::place(text, &["custom_models".into(), at.into(), field.into()]),
+            field: format!("custom_models[{at}].{field}"),
+            message,
+        };
+        if model.id.is_empty() {
+            return Err(fault("id", "a model without a name".to_owned()));
+        }
+        if model.created.is_some_and(i64::is_negative) {
+            return Err(fault("created", "expected seconds since 1970, which are not negative".to_owned()));
+        }
+        if let Some(first) = index.insert(model.id.to_lowercase(), at) {
+            return Err(fault("id", format!("{} is the name of custom_models[{first}] already", model.id)));
+        }
+    }
+    Ok(index)
 }
 
 /// Which model has `name` already: because it was given it, or because it is served under it as its own.
@@ -505,7 +538,12 @@ pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
 /// # Errors
 /// When they are none.
 pub fn as_text(bytes: &[u8]) -> Result<&str, Fault> {
-    let fault = |_| Fault { place: None, field: String::new(), message: "expected UTF-8 text".to_owned() };
+    let fault = |error: std::str::Utf8Error| {
+        let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        let last = good.rsplit('\n').next().unwrap_or_default();
+        let place = Place { line: good.matches('\n').count() + 1, column: last.chars().count() + 1 };
+        Fault { place: Some(place), field: String::new(), message: "expected UTF-8 text".to_owned() }
+    };
     std::str::from_utf8(bytes).map(without_bom).map_err(fault)
 }
 

@@ -115,7 +115,7 @@ impl<'a> File<'a> {
         let custom = self.models.all_custom_models().iter().find(|custom| same_name(&custom.id, bot));
         let about = About {
             owned_by: custom.and_then(|custom| custom.owned_by.as_deref()),
-            created: custom.and_then(|custom| custom.created).map(i64::unsigned_abs),
+            created: custom.and_then(|custom| custom.created).and_then(|time| u64::try_from(time).ok()),
             ..About::default()
         };
         let name = self.models.listed_name(bot).filter(|_| self.models.custom_model(bot).is_some());

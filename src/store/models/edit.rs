@@ -5,16 +5,20 @@
 use serde_json::{Map, Value};
 use serde_yaml::{Mapping, Value as Yaml};
 
+use super::faults::{too_deep, yaml_fault};
 pub use super::mask::{MASK, masked, unmasked};
 use super::mask::{TOKEN, bots, is_secret, long, tokens};
-use super::{Fault, KEYS, MODEL_KEYS, locate, yaml_fault};
+use super::{Fault, KEYS, MODEL_KEYS, locate};
 
 /// The text as a tree; nothing at all is null.
 pub(super) fn tree(text: &str) -> Result<Yaml, Fault> {
+    if let Some(fault) = too_deep(text) {
+        return Err(fault);
+    }
     match serde_yaml::from_str(text) {
         Ok(tree) => Ok(tree),
         Err(error) if error.to_string() == super::EMPTY => Ok(Yaml::Null),
-        Err(error) => Err(yaml_fault(&error)),
+        Err(error) => Err(yaml_fault(text, &error)),
     }
 }
 
