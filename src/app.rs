@@ -1,6 +1,7 @@
 //! What all requests share.
 
 mod catalog;
+mod doubts;
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -14,16 +15,18 @@ use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
 
 pub use catalog::{Catalog, ListSource};
+pub use doubts::report;
 
 use crate::error::{Error, Excess, Kind, Result};
 use crate::exchange::Attachment;
-use crate::poe::{self, Entry, Poe, Watch};
+use crate::poe::{self, Entry, Named, Poe, Watch};
 use crate::settings::{Secret, Settings, Source};
 use crate::store::activity::Activity;
 use crate::store::config::{Config, Posted, Saved};
 use crate::store::dir::Dir;
 use crate::store::doors::Refusals;
 use crate::store::files::Files;
+use crate::store::kept_list;
 use crate::store::limiter::Limiter;
 use crate::store::metrics::Metrics;
 use crate::store::models::{Lookup, ModelConfig, ModelsFile, Route};
@@ -62,8 +65,7 @@ pub struct App {
     catalog: Refreshed<Catalog>,
     /// The list that lies on the disk, and when Poe gave it.
     written: Mutex<Option<(Vec<Arc<RawValue>>, SystemTime)>>,
-    /// What was warned of already.
-    shadows: Mutex<Vec<String>>,
+    doubts: Mutex<Option<doubts::Doubts>>,
     opened: Instant,
     toolless: Mutex<LruCache<String, ()>>,
 }
@@ -112,6 +114,13 @@ impl App {
         });
         let dir = Arc::new(Dir::new(&settings.config_dir));
         let catalog = Catalog::kept(&dir, &settings);
+        if catalog.as_ref().is_some_and(|kept| kept.source == ListSource::Elsewhere) {
+            log::warn!(
+                "{} holds the list of another POE_BASE_URL, served until this one gives its own",
+                dir.at(kept_list::FILE_NAME).display()
+            );
+        }
+        let own = catalog.as_ref().filter(|kept| kept.source == ListSource::Cache);
         let cache_bytes = usize::try_from(settings.url_cache_size).unwrap_or(usize::MAX);
         Ok(App {
             files: Files::new(settings.url_cache_ttl, cache_bytes),
@@ -133,9 +142,9 @@ impl App {
                 settings.rate_limit_burst,
                 settings.rate_limit_max_wait,
             ),
-            written: Mutex::new(catalog.as_ref().map(|kept| (kept.raw().cloned().collect(), kept.fetched))),
+            written: Mutex::new(own.map(|kept| (kept.raw().cloned().collect(), kept.fetched))),
             catalog: catalog.map_or_else(Refreshed::default, Refreshed::holding),
-            shadows: Mutex::default(),
+            doubts: Mutex::default(),
             settings,
         })
     }
@@ -149,28 +158,22 @@ impl App {
     pub fn watch_config(&self) {
         loop {
             if self.config.wait_and_look() {
-                self.warn_of_shadows();
+                self.doubts();
             }
         }
     }
 
     /// Saves models.yaml, see [`Config::save`]: a name of Poe's list may not be given to another bot.
     pub fn save_config(&self, posted: Posted<'_>, expected: &[String]) -> Result<Saved> {
-        let bots = self.peek_catalog().map(|catalog| catalog.names()).unwrap_or_default();
-        self.config.save(posted, expected, &|name| bots.contains(&name.to_lowercase()))
-    }
-
-    /// The names that models.yaml gives to bots although others have them in Poe's list, a sentence each.
-    pub fn shadows(&self) -> Vec<String> {
-        let bots = self.peek_catalog().map(|catalog| catalog.names()).unwrap_or_default();
-        self.config.current().shadows(&|name| bots.contains(&name.to_lowercase()))
-    }
-
-    fn warn_of_shadows(&self) {
-        let mut told = lock(&self.shadows);
-        let now = self.shadows();
-        now.iter().filter(|one| !told.contains(*one)).for_each(|one| log::warn!("models.yaml: {one}"));
-        *told = now;
+        let bots = self.peek_catalog().map(|catalog| catalog::names(&catalog.entries)).unwrap_or_default();
+        let saved = self.config.save(posted, expected, &|name| bots.contains(&name.to_lowercase()));
+        let saved = saved.inspect_err(|error| {
+            if error.kind == Kind::Internal {
+                log::warn!("models.yaml was not saved: {error}");
+            }
+        })?;
+        let warnings = saved.warnings.iter().chain(self.doubts().iter()).cloned().collect();
+        Ok(Saved { warnings, ..saved })
     }
 
     /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
@@ -202,7 +205,7 @@ impl App {
                 let entries = catalog.as_ref().map_or(&[][..], |catalog| &catalog.entries);
                 // a listed name that Poe refuses all the same is no suggestion
                 let mut alike = poe::suggestions(entries, name);
-                alike.retain(|other| !other.eq_ignore_ascii_case(name));
+                alike.retain(|other| !poe::same_name(other, name));
                 let message = match alike.is_empty() {
                     false => format!("{said}. Did you mean {}?", alike.join(", ")),
                     true => error.message,
@@ -285,10 +288,13 @@ impl App {
 
     /// The name that Poe's list or models.yaml has for a model, if it is one that exists.
     pub fn listed_name(&self, name: &str) -> Option<String> {
-        let catalog = self.peek_catalog();
+        let (catalog, models) = (self.peek_catalog(), self.models());
+        if let Some(custom) = models.custom_model(name) {
+            return Some(custom.id.clone());
+        }
         match catalog.as_ref().and_then(|catalog| poe::listed(&catalog.entries, name)) {
             Some(entry) => Some(entry.id.clone()),
-            None => self.models().config_of(name).map(|_| name.to_ascii_lowercase()),
+            None => models.config_of(name).map(|_| name.to_lowercase()),
         }
     }
 
@@ -317,14 +323,27 @@ fn known_model(
     let (name, config) = match models.bot_for(name) {
         Lookup::Bot { name, config } => (name, config.clone()),
         Lookup::Disabled => (name, ModelConfig { enable: false, ..ModelConfig::default() }),
+        Lookup::Unlisted if models.custom_model(name).is_some() => (name, ModelConfig::default()),
         Lookup::Unlisted => (poe::listed(catalog, name)?.id.as_str(), ModelConfig::default()),
     };
-    let found = poe::find_model(catalog, name);
+    let (name, found) = entry_of(models, catalog, name);
     let bot = found.as_ref().map_or(name, |found| found.entry.id.as_str()).to_owned();
     // the file may speak of the bot by the name that Poe lists
     let config = models.config_of(&bot).cloned().unwrap_or(config);
     let effort = effort.or(found.as_ref().and_then(|found| found.effort));
     Some(Model { bot, entry: found.map(|found| found.entry.clone()), config, effort })
+}
+
+/// The bot's name and its entry in Poe's list. A custom model is called what it is called, whatever Poe lists that is
+/// nearly so.
+fn entry_of<'a>(models: &'a ModelsFile, catalog: &'a [Entry], name: &'a str) -> (&'a str, Option<Named<'a>>) {
+    match models.custom_model(name) {
+        Some(custom) => {
+            let entry = poe::exact(catalog, &custom.id);
+            (&custom.id, entry.map(|entry| Named { entry, effort: None }))
+        }
+        None => (name, poe::find_model(catalog, name)),
+    }
 }
 
 fn no_model(name: &str) -> Error {

@@ -6,12 +6,11 @@ use std::process::{ExitCode, exit};
 use std::sync::{Arc, OnceLock};
 use std::{io, panic, thread};
 
-use poe2openai::app::{App, Lock};
+use poe2openai::app::{self, App, Lock};
 use poe2openai::demo;
 use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
 use poe2openai::journal;
 use poe2openai::settings::{self, Command, LogFormat, Settings};
-use poe2openai::store::models;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -74,7 +73,7 @@ fn serve(mut settings: Settings) -> Result<(), String> {
 /// Prints the settings in force and what models.yaml says.
 fn check(settings: &Settings) -> Result<(), String> {
     println!("{}", settings::effective(settings));
-    println!("{}", models::report(&settings.config_dir)?);
+    println!("{}", app::report(settings)?);
     Ok(())
 }
 

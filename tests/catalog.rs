@@ -122,6 +122,41 @@ fn every_path_has_its_list_and_one_of_them_is_unfiltered() {
     assert_eq!(house.ask(&get("/v1/models/hidden")).status, 404);
 }
 
+/// Poe is asked for a custom model by its own name, however the client writes it.
+#[test]
+fn a_custom_model_is_reached_in_any_case_and_form() {
+    let place = Place::new(Some(
+        "enable: true\nmodels:\n  my-bot: {reasoning: true}\n  never: {mapping: x, reasoning: false}\ncustom_models: \
+         [{id: My-Bot}, {id: Ünïcode-Custom}, {id: Demo-Echo-High}, {id: Demo-Story-20250101}, {id: Never}]\n",
+    ));
+    let poe = Poe::start();
+    let house = place.start(&poe.at.base_url, &[]);
+    from(&house, "poe");
+    for (asked, bot, effort) in [
+        ("My-Bot", "My-Bot", json!(null)),
+        ("my-bot", "My-Bot", json!(null)),
+        ("openai/MY-BOT", "My-Bot", json!(null)),
+        ("my-bot-high", "My-Bot", json!("high")),
+        ("ünïcode-custom", "Ünïcode-Custom", json!(null)),
+        ("ÜNÏCODE-CUSTOM-low", "Ünïcode-Custom", json!("low")),
+        ("demo-echo-high", "Demo-Echo-High", json!(null)),
+        ("x/demo-story-20250101", "Demo-Story-20250101", json!(null)),
+        ("X", "Never", json!(null)),
+    ] {
+        poe.reset();
+        house.chat(&question(asked, "x"));
+        assert_eq!(poe.last_bot(), bot, "{asked}");
+        let sent = &poe.last_query()["query"];
+        let parameters = sent.as_array().and_then(|turns| turns.last()).map(|turn| &turn["parameters"]);
+        assert_eq!(parameters.expect("a turn")["reasoning_effort"], effort, "{asked}");
+        let path =
+            asked.replace('ü', "%C3%BC").replace('ï', "%C3%AF").replace('Ü', "%C3%9C").replace('Ï', "%C3%8F");
+        let shown = house.ask(&get(&format!("/v1/models/{path}")));
+        assert_eq!((shown.status, &shown.json()["owned_by"]), (200, &json!("custom")), "{asked}");
+    }
+    assert_eq!(house.chat(&question("x-high", "x")).status, 404, "it has no efforts");
+}
+
 #[test]
 fn anthropics_clients_get_anthropics_shape() {
     let house = House::demo(&[]);
@@ -171,10 +206,14 @@ fn a_restart_without_network_lists_what_was_kept() {
         200_000,
         "with all its details"
     );
-    // another Poe's list is not taken for this one's
+    drop(house);
+    // another address is no reason to have none: whoever moves without network sees what there was
+    let kept = fs::read_to_string(place.cache()).unwrap();
     let other = place.start(NOWHERE, &[]);
-    assert_eq!(other.ask(&get("/v1/models")).status, 503);
-    assert!(place.cache().exists(), "and not overwritten");
+    let list = other.ask(&get("/v1/models"));
+    assert_eq!((list.status, list.header("x-models-source"), ids(&list)), (200, Some("cache"), before));
+    other.wait_for_line("holds the list of another POE_BASE_URL");
+    assert_eq!(fs::read_to_string(place.cache()).unwrap(), kept, "it stays that Poe's");
 }
 
 #[test]
@@ -254,7 +293,7 @@ fn the_list_is_fetched_again_in_its_time_and_only_then() {
     drop(house);
     // with 0 the list that was kept is good enough for ever
     let once = place.start(&counting_poe(), &["--models-refresh-seconds", "0"]);
-    assert_eq!(ids(&from(&once, "poe")), ["asked-1"], "of another Poe there is none: it is fetched");
+    assert_eq!(ids(&from(&once, "poe")), ["asked-1"], "another Poe's is not: it is replaced");
     let kept = fs::read_to_string(place.cache()).unwrap();
     drop(once);
     assert!(kept.contains("asked-1"), "{kept}");

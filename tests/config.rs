@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    Answer, House, PATIENCE, Poe, Wire, binary, content, eventually, fresh_path, get, post, question,
+    Answer, House, PATIENCE, Poe, Wire, binary, content, eventually, fresh_path, get, post, question, run,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -145,7 +145,7 @@ fn an_edit_by_hand_counts_without_a_restart() {
     );
     place.write(ONE);
     eventually(SOON, "a new file counts", || is_listed(&house, "one").then_some(()));
-    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
     // as editors do it: beside it and over it
     fs::write(place.file("new"), TWO).unwrap();
     fs::rename(place.file("new"), place.file("models.yaml")).unwrap();
@@ -194,7 +194,7 @@ fn a_bad_edit_keeps_what_was_good_and_says_so() {
     assert_eq!(content(&house.chat(&question("one", "still here"))), "still here");
     place.write(TWO);
     eventually(SOON, "a mended file counts", || is_listed(&house, "two").then_some(()));
-    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
 }
 
 #[test]
@@ -214,8 +214,9 @@ fn a_start_with_a_broken_file_takes_the_last_good_one() {
     let saved = save(&house, &shown);
     assert_eq!(saved.status, 200, "{saved:?}");
     assert_eq!(place.read("models.yaml.broken"), BROKEN);
+    assert!(saved.json()["warnings"].to_string().contains("kept as models.yaml.broken"), "{saved:?}");
     assert!(is_listed(&house, "three"));
-    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
 }
 
 #[test]
@@ -259,6 +260,9 @@ fn the_page_saves_and_the_list_changes() {
         assert!(file.contains(kept), "{kept} in {file}");
     }
     assert_eq!(place.read("models.yaml.bak"), before, "with its comments");
+    assert!(!saved.json()["warnings"].to_string().contains("If-Match"), "{saved:?}");
+    let blind = save(&house, &json!({"use_v1_api": true}));
+    assert!(blind.json()["warnings"].to_string().contains("neither version nor If-Match"), "{blind:?}");
     let mode = |name: &str| fs::metadata(place.file(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(
         (mode("models.yaml"), mode("models.yaml.bak"), mode("models.yaml.good")),
@@ -294,6 +298,32 @@ fn the_file_itself_can_be_edited_with_its_comments() {
     let no_yaml = save_with(&house, "config/file", &[], &json!({"yaml": "a: b: c"}));
     assert_eq!((no_yaml.status, no_yaml.error("param").as_str()), (400, "yaml"));
     assert_eq!(place.read("models.yaml"), file);
+}
+
+/// Other programs keep more than one secret in the file.
+#[test]
+fn no_secret_of_any_program_is_shown() {
+    let place = Place::with(
+        "enable: true\npassword: geheim-1 # theirs\nother: {api_key: geheim-22, token: geheim-33}\nmodels:\n  \
+         demo-echo: {mapping: one, secret: geheim-4}\n",
+    );
+    let house = demo(&place);
+    let (json, file) = (admin(&house, "config"), admin(&house, "config/file"));
+    for shown in [&json, &file, &admin(&house, "models"), &admin(&house, "config/state")] {
+        assert!(shown.status == 200 && !shown.text().contains("geheim"), "{shown:?}");
+    }
+    let yaml = file.json()["yaml"].as_str().unwrap().replace("mapping: one", "mapping: two");
+    assert_eq!(save_with(&house, "config/file", &[], &json!({"yaml": yaml})).status, 200);
+    let expected = place.read("models.yaml.bak").replace("mapping: one", "mapping: two");
+    assert_eq!(place.read("models.yaml"), expected);
+    let mut config = admin(&house, "config").json();
+    config["models"]["demo-echo"]["mapping"] = "three".into();
+    assert_eq!(save(&house, &config).status, 200);
+    for kept in
+        ["password: geheim-1", "api_key: geheim-22", "token: geheim-33", "secret: geheim-4", "mapping: three"]
+    {
+        assert!(place.read("models.yaml").contains(kept), "{kept}");
+    }
 }
 
 #[test]
@@ -352,6 +382,48 @@ fn a_name_that_hides_a_bot_is_warned_of_where_it_was_before() {
     let json = json!({"models": {"demo-fast": {"mapping": "demo-think"}}});
     let refused = save(&house, &json);
     assert_eq!((refused.status, refused.error("param").as_str()), (400, "models.demo-fast.mapping"));
+}
+
+/// Poe's schema may be wrong: what it does not allow is sent, and told with line and field wherever one looks.
+#[test]
+fn defaults_that_the_model_does_not_take_are_warned_of() {
+    let place = Place::with(
+        "enable: true\nmodels:\n  Demo-Claude:\n    parameters:\n      web_search: true\n      thinking_budget: hello\n      \
+         colour: red\n  demo-echo: {parameters: {anything: 1}, mapping: demo-story}\n",
+    );
+    let expected = [
+        "models.yaml: line 8, column 42: models.demo-echo.mapping: demo-story is the name of a bot of Poe's",
+        "models.yaml: line 6, column 7: models.Demo-Claude.parameters.thinking_budget: not as demo-claude declares it",
+        "models.yaml: line 7, column 7: models.Demo-Claude.parameters.colour: demo-claude declares no such parameter",
+    ];
+    let poe = Poe::start();
+    let house = House::before(&poe, &["--config-dir", place.arg()]);
+    for line in expected {
+        house.wait_for_line(line);
+    }
+    let told = state(&house)["warnings"].clone();
+    assert_eq!(told.as_array().map(Vec::len), Some(3), "{told}");
+    assert!(told.to_string().contains("must be of type number, is string"), "{told}");
+    assert_eq!(health(&house)["warnings"], 3);
+    assert!(!content(&house.chat(&question("demo-claude", "served"))).is_empty());
+    let sent = poe.last_query()["query"].as_array().and_then(|turns| turns.last().cloned()).expect("a turn");
+    assert_eq!(sent["parameters"]["thinking_budget"], "hello");
+    // once for each file and list
+    let before = house.output();
+    for line in expected {
+        assert_eq!(before.matches(line).count(), 1, "{line}");
+    }
+    let saved = save(&house, &json!({"use_v1_api": true}));
+    assert!(saved.json()["warnings"].to_string().contains("parameters.colour"), "{saved:?}");
+    assert_eq!(state(&house)["warnings"].as_array().map(Vec::len), Some(3), "none twice");
+    // and without a server, by the list that was kept
+    drop(house);
+    place.write(&place.read("models.yaml.bak"));
+    let checked = run(&["check", "--config-dir", place.arg()], &[]);
+    let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
+    for line in expected {
+        assert!(checked.contains(line), "{line}: {checked}");
+    }
 }
 
 #[test]
@@ -453,7 +525,7 @@ fn a_server_killed_while_saving_leaves_the_old_file_or_the_new() {
     }
     assert_eq!(seen, [true; 2], "both were found: the kills came at different moments");
     let house = demo(&place);
-    assert_eq!(health(&house), json!({"state": "good", "error": null}));
+    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
     assert_eq!(
         save(&house, &json!({"enable": false})).status,
         200,
@@ -485,6 +557,7 @@ fn cannot_save(house: &House, place: &Place, body: &Value, words: &[&str]) {
     assert_eq!(failed.status, 500, "{failed:?}");
     assert!(words.iter().any(|word| said.contains(word)) && said.contains(place.arg()), "{said}");
     assert_eq!((place.read("models.yaml"), place.names()), (before, names), "nothing is left behind");
+    house.wait_for_line("[WARN] models.yaml was not saved");
     assert!(is_listed(house, "one"));
     assert_eq!(content(&house.chat(&question("one", "as before"))), "as before");
 }

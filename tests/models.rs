@@ -11,15 +11,17 @@ fn files_are_read_from_their_directory() {
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).unwrap();
     assert_eq!(ModelsFile::read(&dir).unwrap().map(|(_, warnings)| warnings), None);
-    assert!(report(&dir).unwrap().ends_with("models.yaml: none\n"));
+    assert!(report(&dir, |_| Vec::new()).unwrap().ends_with("models.yaml: none\n"));
 
     fs::write(dir.join(FILE_NAME), "enable: true\nmodels: {a: {mapping: b}}\nx: 1\n").unwrap();
-    let text = report(&dir).unwrap();
+    let text = report(&dir, |_| Vec::new()).unwrap();
     assert!(text.contains("models.yaml: applied: 1 models, 1 renamed, 0 disabled, 0 custom\n"), "{text}");
     assert!(text.contains("models.yaml: line 3, column 1: x: unknown key, ignored\n"), "{text}");
 
     fs::write(dir.join(FILE_NAME), b"enable: \xff").unwrap();
-    assert!(ModelsFile::read(&dir).unwrap_err().ends_with("models.yaml: expected UTF-8 text"));
+    assert!(
+        ModelsFile::read(&dir).unwrap_err().ends_with("models.yaml: line 1, column 9: expected UTF-8 text")
+    );
 
     fs::remove_file(dir.join(FILE_NAME)).unwrap();
     fs::create_dir(dir.join(FILE_NAME)).unwrap();

@@ -339,6 +339,39 @@ fn metrics_count_what_happens() {
     drop(held);
 }
 
+/// Names that clients make up are all one model; custom models are some that exist.
+#[test]
+fn invented_names_are_no_models() {
+    let directory = common::fresh_path("invented");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    std::fs::write(directory.join("models.yaml"), "enable: true\ncustom_models: [{id: My-Bot}]\n")
+        .expect("a file");
+    let house = House::demo(&["--config-dir", directory.to_str().expect("UTF-8")]);
+    for (number, name) in ["ghost-1", "ghost-2", "my-bot", "MY-BOT", "demo-echo"].into_iter().enumerate() {
+        house.ask(&chat(&[&format!("X-Request-Id: nr-{number}")], &question(name, "x")));
+        ended(&house, &format!("nr-{number}"));
+    }
+    let totals = activity(&house, 0)["totals"].clone();
+    let sums: Vec<_> = totals
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|sum| (sum["model"].as_str(), sum["requests"].as_u64()))
+        .collect();
+    assert_eq!(sums, [(Some("My-Bot"), Some(2)), (Some("other"), Some(2)), (Some("demo-echo"), Some(1))]);
+    let page = house.ask(&common::get("/metrics")).text();
+    let series = |name: &str| {
+        format!(
+            "poe2openai_requests_total{{endpoint=\"/v1/chat/completions\",model=\"{name}\",status=\"404\"}} 2"
+        )
+    };
+    assert!(
+        page.contains(&series("My-Bot")) && page.contains(&series("other")) && !page.contains("ghost"),
+        "{page}"
+    );
+    let _ = std::fs::remove_dir_all(directory);
+}
+
 #[test]
 fn metrics_can_be_switched_off() {
     let house = House::demo(&["--metrics=false"]);

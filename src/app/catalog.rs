@@ -41,6 +41,8 @@ pub enum ListSource {
     Poe,
     /// From the disk.
     Cache,
+    /// From the disk, where another Poe's list lay: better than none until this one answers.
+    Elsewhere,
 }
 
 impl ListSource {
@@ -48,7 +50,7 @@ impl ListSource {
     pub fn name(self) -> &'static str {
         match self {
             ListSource::Poe => "poe",
-            ListSource::Cache => "cache",
+            ListSource::Cache | ListSource::Elsewhere => "cache",
         }
     }
 }
@@ -59,25 +61,26 @@ impl Catalog {
         self.fetched.elapsed().unwrap_or_default()
     }
 
-    /// The bots' names in lower case.
-    pub fn names(&self) -> HashSet<String> {
-        self.entries.iter().map(|entry| entry.id.to_lowercase()).collect()
-    }
-
     /// The entries as Poe wrote them.
     pub(super) fn raw(&self) -> impl Iterator<Item = &Arc<RawValue>> {
         self.entries.iter().filter_map(|entry| entry.raw.as_ref())
     }
 
-    /// The list that an earlier start kept. The embedded Poe's is always at hand, and not kept.
+    /// The list that an earlier start kept, of this Poe or of another. The embedded Poe's is always at hand, and not kept.
     pub(super) fn kept(dir: &Dir, settings: &crate::settings::Settings) -> Option<Catalog> {
         if settings.demo {
             return None;
         }
         let kept = kept_list::read(dir, &settings.poe_base_url)?;
         let entries = poe::parse_catalog(&kept.body).ok().filter(|entries| !entries.is_empty())?;
-        Some(Catalog { entries, fetched: kept.fetched, source: ListSource::Cache })
+        let source = if kept.is_own { ListSource::Cache } else { ListSource::Elsewhere };
+        Some(Catalog { entries, fetched: kept.fetched, source })
     }
+}
+
+/// The bots' names in lower case.
+pub(super) fn names(entries: &[Entry]) -> HashSet<String> {
+    entries.iter().map(|entry| entry.id.to_lowercase()).collect()
 }
 
 impl App {
@@ -113,9 +116,12 @@ impl App {
             let outcome = match self.catalog.peek() {
                 // somebody who asks for the list may be fetching it already
                 None => Some(self.catalog.get(&*nobody, fetch)),
-                Some(_) => (!interval.is_zero()).then(|| self.catalog.refresh(fetch)),
+                Some(kept) => {
+                    let is_due = !interval.is_zero() || kept.source == ListSource::Elsewhere;
+                    is_due.then(|| self.catalog.refresh(fetch))
+                }
             };
-            self.warn_of_shadows();
+            self.doubts();
             match outcome {
                 Some(Err(error)) => {
                     log::warn!("Poe's list of models could not be fetched: {error}");

@@ -11,7 +11,7 @@ use super::routes::decoded;
 use crate::app::{App, Catalog};
 use crate::dialect::catalog::{self, Model, Page};
 use crate::error::{Error, Kind, Result};
-use crate::poe::{Entry, listed, readings};
+use crate::poe::{Entry, exact, listed, readings, same_name};
 use crate::store::models::{Lookup, ModelsFile};
 
 /// Every model that is served, under the name it is served by.
@@ -94,7 +94,7 @@ impl Listing {
             .collect();
         for custom in self.file.custom_models() {
             let Some(id) = self.file.listed_name(&custom.id) else { continue };
-            if !models.iter().any(|model| model.id.eq_ignore_ascii_case(id)) {
+            if !models.iter().any(|model| same_name(model.id, id)) {
                 models.push(self.custom(id, &custom.id));
             }
         }
@@ -103,7 +103,7 @@ impl Listing {
 
     /// The model that a client means by `name`; it is shown under the name that was asked for.
     pub fn find<'a>(&'a self, name: &'a str) -> Option<Model<'a>> {
-        if let Some(model) = self.models().into_iter().find(|model| model.id.eq_ignore_ascii_case(name)) {
+        if let Some(model) = self.models().into_iter().find(|model| same_name(model.id, name)) {
             return Some(model);
         }
         for (reading, effort) in readings(name) {
@@ -112,9 +112,12 @@ impl Listing {
                 Lookup::Bot { name, .. } => name,
                 Lookup::Unlisted => reading,
             };
-            let entry = listed(self.entries(), bot);
-            let is_custom = || self.file.custom_models().any(|custom| custom.id.eq_ignore_ascii_case(bot));
-            if entry.is_none() && !is_custom() {
+            let custom = self.file.custom_model(bot);
+            let entry = match custom {
+                Some(custom) => exact(self.entries(), &custom.id),
+                None => listed(self.entries(), bot),
+            };
+            if entry.is_none() && custom.is_none() {
                 continue;
             }
             // the file may speak of the bot by the name that Poe lists
@@ -129,14 +132,16 @@ impl Listing {
 
     fn described<'a>(&'a self, entry: &'a Entry, id: &'a str) -> Model<'a> {
         let description = self.file.config_of(&entry.id).and_then(|config| config.description.as_deref());
-        Model { description, is_renamed: !id.eq_ignore_ascii_case(&entry.id), ..of_entry(entry, id) }
+        Model { description, is_renamed: !same_name(id, &entry.id), ..of_entry(entry, id) }
     }
 
     fn custom<'a>(&'a self, id: &'a str, bot: &str) -> Model<'a> {
-        let custom = self.file.custom_models().find(|custom| custom.id.eq_ignore_ascii_case(bot));
+        let custom = self.file.custom_model(bot);
         Model {
             id,
-            created: custom.and_then(|custom| custom.created).map_or(0, i64::unsigned_abs),
+            created: custom
+                .and_then(|custom| custom.created)
+                .map_or(0, |time| u64::try_from(time).unwrap_or(0)),
             owned_by: custom.and_then(|custom| custom.owned_by.as_deref()).unwrap_or("custom"),
             description: self.file.config_of(bot).and_then(|config| config.description.as_deref()),
             ..Model::default()

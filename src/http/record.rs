@@ -12,7 +12,7 @@ use crate::dialect::Dialect;
 use crate::exchange::{Event, TokenUsage};
 use crate::store::activity::{Notes, Running};
 use crate::store::inspection::Heard;
-use crate::store::metrics::Done;
+use crate::store::metrics::{Done, OTHER};
 
 /// Where a request went that no route answers.
 pub const NO_ENDPOINT: &str = "other";
@@ -206,7 +206,7 @@ impl Record {
             secrets.push(&key);
             notes.inspection = Some(heard.keep(&secrets));
         }
-        app.activity.end(&running, notes);
+        app.activity.end(&running, notes, name.map(|_| listed.as_deref().unwrap_or(OTHER)));
     }
 
     fn tell(&self, notes: &mut Notes) {

@@ -168,7 +168,10 @@ fn health(app: &App) -> Answer {
     let body = json!({
         "status": "ok", "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": app.uptime().as_secs(),
         "uploads": admin::uploads(app),
-        "config": {"state": current.status.state.name(), "error": current.status.spot},
+        "config": {
+            "state": current.status.state.name(), "error": current.status.spot,
+            "warnings": app.config_warnings().len(),
+        },
     });
     Answer::json(200, body.to_string().into_bytes())
 }

@@ -59,13 +59,22 @@ pub fn suggestions<'a>(catalog: &'a [Entry], name: &str) -> Vec<&'a str> {
     alike.into_iter().take(SUGGESTIONS).map(|(_, id)| id).collect()
 }
 
-fn exact<'a>(catalog: &'a [Entry], name: &str) -> Option<&'a Entry> {
-    catalog.iter().find(|entry| entry.id.eq_ignore_ascii_case(name))
+/// The model that is listed under `name` to the letter, in any case.
+pub fn exact<'a>(catalog: &'a [Entry], name: &str) -> Option<&'a Entry> {
+    catalog.iter().find(|entry| same_name(&entry.id, name))
+}
+
+/// Whether both are one name: case does not matter, in any alphabet.
+pub fn same_name(one: &str, other: &str) -> bool {
+    match one.is_ascii() && other.is_ascii() {
+        true => one.eq_ignore_ascii_case(other),
+        false => one.to_lowercase() == other.to_lowercase(),
+    }
 }
 
 /// `claude-3-7-sonnet-20250219` as `claude-sonnet-3.7`: dates and `latest` dropped, versions with a dot and last.
 fn folded(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
+    let name = name.to_lowercase();
     let is_date = |word: &&str| word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_digit());
     let is_version =
         |word: &str| !word.is_empty() && word.len() <= 2 && word.bytes().all(|b| b.is_ascii_digit());
@@ -99,6 +108,7 @@ mod tests {
             "claude-sonnet-3.7",
             "odd-low",
             "a/b",
+            "ÄÖÜ-Bot",
         ]
         .map(|id| Entry { id: id.into(), ..Entry::default() })
         .into()
@@ -127,6 +137,8 @@ mod tests {
             ("gpt-5.2-high", Some(("GPT-5.2", Some("high")))),
             ("poe/gpt-5.2-xhigh", Some(("GPT-5.2", Some("xhigh")))),
             ("odd-low", Some(("odd-low", None))),
+            ("x/äöü-BOT", Some(("ÄÖÜ-Bot", None))),
+            ("äöü-bot-20250514-low", Some(("ÄÖÜ-Bot", Some("low")))),
             ("gpt-5.2-turbo", None),
             ("", None),
         ];

@@ -166,8 +166,8 @@ impl Activity {
         running
     }
 
-    /// A request has ended, with `notes` of it.
-    pub fn end(&self, running: &Running, mut notes: Notes) {
+    /// A request has ended, with `notes` of it. It is summed up under `model`, which no client may have made up.
+    pub fn end(&self, running: &Running, mut notes: Notes, model: Option<&str>) {
         let mut state = lock(&self.state);
         state.running.remove(&running.number);
         state.ended += 1;
@@ -175,10 +175,11 @@ impl Activity {
         if !self.inspects() {
             notes.inspection = None; // switched off meanwhile
         }
-        if let Some(model) = notes.bot.as_ref().or(notes.model.as_ref()) {
-            let total = state
-                .totals
-                .get_or_insert_mut(model.clone(), || Total { model: model.clone(), ..Total::default() });
+        if let Some(model) = model {
+            let total = state.totals.get_or_insert_mut(model.to_owned(), || Total {
+                model: model.to_owned(),
+                ..Total::default()
+            });
             total.requests += 1;
             let has_failed = notes.error.is_some() || notes.status >= 400;
             total.errors += u64::from(has_failed && notes.status != CLIENT_GONE);
@@ -271,11 +272,12 @@ mod tests {
         let ids: Vec<_> =
             report.running.iter().map(|notes| (notes.id.as_str(), notes.bot.as_deref())).collect();
         assert_eq!((ids, report.requests.len()), (vec![("fast", Some("b")), ("slow", None)], 0));
-        activity.end(&fast, notes("fast", "m"));
+        activity.end(&fast, notes("fast", "m"), Some("m"));
         let report = activity.report(0);
         assert_eq!((report.requests[0].id.as_str(), report.running.len()), ("fast", 1));
         // what began before ends later, and is news all the same
-        activity.end(&slow, Notes { prompt_tokens: Some(3), error: Some("no".into()), ..notes("slow", "m") });
+        let slow_notes = Notes { prompt_tokens: Some(3), error: Some("no".into()), ..notes("slow", "m") };
+        activity.end(&slow, slow_notes, Some("m"));
         let news = activity.report(report.seq);
         assert_eq!(news.requests.iter().map(|notes| notes.id.as_str()).collect::<Vec<_>>(), ["slow"]);
         let total = &news.totals[0];
@@ -289,7 +291,7 @@ mod tests {
         let (running, stop) = begun(&activity, "a");
         let (_other, untouched) = begun(&activity, "b");
         assert!(activity.stop("a") && stop.load(Ordering::Relaxed) && !untouched.load(Ordering::Relaxed));
-        activity.end(&running, notes("a", "m"));
+        activity.end(&running, notes("a", "m"), Some("m"));
         assert!(!activity.stop("a") && !activity.stop("c"));
     }
 
@@ -300,7 +302,8 @@ mod tests {
         for number in 0..3000 {
             let (running, _) = begun(&activity, "x");
             let inspection = Some(Kept::default());
-            activity.end(&running, Notes { inspection, ..notes("x", &format!("model {number}")) });
+            let model = format!("model {number}");
+            activity.end(&running, Notes { inspection, ..notes("x", &model) }, Some(&model));
         }
         let state = lock(&activity.state);
         assert_eq!((state.last.len(), state.totals.len(), state.running.len()), (MAX_ENDED, 1000, 0));

@@ -14,7 +14,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
 use super::dir::{Dir, Staged, is_mounted_alone};
-use super::models::{FILE_NAME, Fault, ModelsFile, as_text, edit, read_bytes, without_bom};
+use super::models::{FILE_NAME, Fault, ModelsFile, Shadow, as_text, edit, read_bytes, without_bom};
 use crate::error::{Error, Kind, Result};
 
 /// How often somebody looks whether the file has changed; what two looks find alike counts.
@@ -41,15 +41,6 @@ pub struct Current {
     pub models: Arc<ModelsFile>,
     /// How the file is.
     pub status: Status,
-    /// The text that `models` was read from.
-    text: String,
-}
-
-impl Current {
-    /// The names that the file gives to bots although others have them in Poe's list, a line each.
-    pub fn shadows(&self, is_bot: &dyn Fn(&str) -> bool) -> Vec<String> {
-        self.models.shadows(is_bot).map(|shadow| shadow.warning(&self.text)).collect()
-    }
 }
 
 /// How the file is.
@@ -135,7 +126,6 @@ struct Found {
 
 struct Read {
     models: ModelsFile,
-    text: String,
     warnings: Vec<String>,
 }
 
@@ -151,7 +141,6 @@ impl Config {
                 warnings: Vec::new(),
                 version: ABSENT.into(),
             },
-            text: String::new(),
         };
         let config = Config {
             dir,
@@ -173,7 +162,6 @@ impl Config {
                     log::warn!("{name} is in force in place of {FILE_NAME}: {}", good.models.summary());
                     self.put(Current {
                         models: Arc::new(good.models),
-                        text: good.text,
                         status: self.current().status.clone(),
                     });
                 }
@@ -211,8 +199,8 @@ impl Config {
     /// None in practice: what is in force has been read before.
     pub fn to_json(&self) -> Result<(Map<String, Value>, String)> {
         let current = self.current();
-        let json =
-            edit::to_json(&current.text).map_err(|fault| Error::new(Kind::Internal, fault.to_string()))?;
+        let json = edit::to_json(current.models.text())
+            .map_err(|fault| Error::new(Kind::Internal, fault.to_string()))?;
         Ok((json, current.status.version.clone()))
     }
 
@@ -288,23 +276,25 @@ impl Config {
             Ok(Some(read)) => {
                 log::info!("{name}: {}", read.models.summary());
                 read.warnings.iter().for_each(|warning| log::warn!("{name}: {warning}"));
-                self.keep_good(&read.text);
+                self.keep_good(read.models.text());
                 let status = status(State::Good, None, read.warnings);
-                self.put(Current { models: Arc::new(read.models), text: read.text, status });
+                self.put(Current { models: Arc::new(read.models), status });
             }
             Ok(None) => {
                 if before.status.state != State::None {
                     log::warn!("{name} is gone: every bot is served under its own name");
                 }
                 let status = status(State::None, None, Vec::new());
-                self.put(Current { models: Arc::default(), text: String::new(), status });
+                self.put(Current { models: Arc::default(), status });
             }
             Err(fault) => {
                 let error = format!("{FILE_NAME}: {fault}");
                 log::error!("{name} is not applied, what was in force stays: {fault}");
-                let spot = Some(format!("{FILE_NAME}: {}", fault.spot()).trim_end_matches(": ").to_owned());
+                // a file that cannot be read has no line, and nothing of it is told
+                let spot = if found.bytes.is_some() { fault.spot() } else { fault.to_string() };
+                let spot = Some(format!("{FILE_NAME}: {spot}").trim_end_matches(": ").to_owned());
                 let status = Status { spot, ..status(State::Broken, Some(error), Vec::new()) };
-                self.put(Current { models: Arc::clone(&before.models), text: before.text.clone(), status });
+                self.put(Current { models: Arc::clone(&before.models), status });
             }
         }
     }
@@ -330,11 +320,15 @@ impl Config {
             return Err(Error::new(Kind::Conflict, message).about("version"));
         }
         let text = self.text_of(posted, &found)?;
-        let (models, mut warnings) = ModelsFile::parse(&text).map_err(|fault| refused(posted, fault))?;
-        warnings.extend(self.judge_shadows(posted, &text, &models, is_bot)?);
+        let (models, warnings) = ModelsFile::parse(&text).map_err(|fault| refused(posted, fault))?;
+        self.judge_shadows(posted, &models, is_bot)?;
+        let mut told = warnings.clone();
         if found.bytes.as_deref() != Some(text.as_bytes()) {
             let copy = self.write(posted, &text, &found).map_err(unsaved)?;
-            warnings.extend(copy.map(|name| format!("the comments are gone; the file with them is {name}")));
+            if let (Err(_), Some(_)) = (&found.read, &found.bytes) {
+                told.push(format!("{FILE_NAME} was broken; as it was, it is kept as {}", beside("broken")));
+            }
+            told.extend(copy.map(|name| format!("the comments are gone; the file with them is {name}")));
         }
         drop(dir_lock);
         seen.stamp = self.stamp();
@@ -342,24 +336,19 @@ impl Config {
         self.keep_good(&text);
         log::info!("{} was saved: {}", self.path().display(), models.summary());
         let version = version(text.as_bytes());
-        let status = Status {
-            state: State::Good,
-            error: None,
-            spot: None,
-            warnings: warnings.clone(),
-            version: version.clone(),
-        };
-        self.put(Current { models: Arc::new(models), text, status });
-        Ok(Saved { version, warnings })
+        let status =
+            Status { state: State::Good, error: None, spot: None, warnings, version: version.clone() };
+        self.put(Current { models: Arc::new(models), status });
+        Ok(Saved { version, warnings: told })
     }
 
     /// The text to be saved. Of a broken file nothing can be kept but what was good before.
     fn text_of(&self, posted: Posted<'_>, found: &Found) -> Result<String> {
         let current = self.current();
         let before = match &found.read {
-            Ok(Some(read)) => read.text.as_str(),
+            Ok(Some(read)) => read.models.text(),
             Ok(None) => "",
-            Err(_) => current.text.as_str(),
+            Err(_) => current.models.text(),
         };
         match posted {
             Posted::Json(json) => edit::merged(before, json),
@@ -373,26 +362,25 @@ impl Config {
         .map_err(|fault| refused(posted, fault))
     }
 
-    /// A name that hides a bot of Poe's is refused when it is new. One that was there before is only warned of: the bot
-    /// may be younger than the name.
+    /// A name that hides a bot of Poe's is refused when it is new. One that was there before is let be: the bot may be
+    /// younger than the name.
     fn judge_shadows(
         &self,
         posted: Posted<'_>,
-        text: &str,
         models: &ModelsFile,
         is_bot: &dyn Fn(&str) -> bool,
-    ) -> Result<Vec<String>> {
+    ) -> Result<()> {
         let before = self.current();
-        let mut warnings = Vec::new();
-        for shadow in models.shadows(is_bot) {
-            if before.models.shadows(is_bot).any(|old| (old.bot, old.name) == (shadow.bot, shadow.name)) {
-                warnings.push(shadow.warning(text));
-                continue;
+        let was_there = |new: &Shadow<'_>| {
+            before.models.shadows(is_bot).any(|old| (old.bot, old.name) == (new.bot, new.name))
+        };
+        match models.shadows(is_bot).find(|shadow| !was_there(shadow)) {
+            None => Ok(()),
+            Some(Shadow { bot, field, name }) => {
+                let message = format!("{name} is the name of a bot of Poe's already");
+                Err(refused(posted, models.fault(bot, &field, message)))
             }
-            let message = format!("{} is the name of a bot of Poe's already", shadow.name);
-            return Err(refused(posted, shadow.fault(text, message)));
         }
-        Ok(warnings)
     }
 
     /// Writes the file; the name of the copy that holds its comments, if it loses them.
@@ -439,7 +427,7 @@ impl Config {
             Ok(Some(bytes)) => {
                 let read = as_text(&bytes).and_then(|text| {
                     let (models, warnings) = ModelsFile::parse(text)?;
-                    Ok(Some(Read { models, text: text.to_owned(), warnings }))
+                    Ok(Some(Read { models, warnings }))
                 });
                 Found { version: version(&bytes), bytes: Some(bytes), read }
             }
@@ -456,9 +444,8 @@ impl Config {
     fn last_good(&self) -> Option<(String, Read)> {
         [beside("good"), beside("bak")].into_iter().find_map(|name| {
             let bytes = read_bytes(&self.dir.at(&name)).ok()??;
-            let text = as_text(&bytes).ok()?.to_owned();
-            let (models, warnings) = ModelsFile::parse(&text).ok()?;
-            Some((name, Read { models, text, warnings }))
+            let (models, warnings) = ModelsFile::parse(as_text(&bytes).ok()?).ok()?;
+            Some((name, Read { models, warnings }))
         })
     }
 
@@ -611,6 +598,7 @@ mod tests {
             config.current().status.error.as_deref(),
             Some("models.yaml: cannot be read: it is a directory")
         );
+        assert_eq!(config.current().status.spot, config.current().status.error, "everybody may know");
         let error = config.save(Posted::Yaml("enable: true"), &[], &|_| false).unwrap_err();
         assert!(error.message.ends_with("cannot be read and is not overwritten"), "{error}");
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);

@@ -20,6 +20,8 @@ pub struct KeptList {
     pub body: Vec<u8>,
     /// When Poe gave them.
     pub fetched: SystemTime,
+    /// The Poe that is asked gave them, and no other one.
+    pub is_own: bool,
 }
 
 #[derive(serde::Deserialize)]
@@ -31,7 +33,8 @@ struct Head {
     fetched: u64,
 }
 
-/// The list that was kept of the Poe at `base_url`, if there is one. A file that makes no sense is warned of.
+/// The list that was kept, if there is one: of the Poe at `base_url`, or of another. A file that makes no sense is
+/// warned of.
 pub fn read(dir: &Dir, base_url: &str) -> Option<KeptList> {
     let path = dir.at(FILE_NAME);
     let about = std::fs::metadata(&path).ok()?;
@@ -48,13 +51,11 @@ pub fn read(dir: &Dir, base_url: &str) -> Option<KeptList> {
     };
     match serde_json::from_slice::<Head>(&body) {
         Ok(head) if head.format != FORMAT => ignored(format!("its format is {}", head.format)),
-        Ok(head) if head.poe != hash(base_url) => {
-            log::debug!("{} is another Poe's", path.display());
-            None
-        }
-        Ok(head) => {
-            Some(KeptList { body, fetched: SystemTime::UNIX_EPOCH + Duration::from_secs(head.fetched) })
-        }
+        Ok(head) => Some(KeptList {
+            body,
+            fetched: SystemTime::UNIX_EPOCH + Duration::from_secs(head.fetched),
+            is_own: head.poe == hash(base_url),
+        }),
         Err(error) => ignored(error.to_string()),
     }
 }
@@ -84,7 +85,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn a_list_is_kept_for_its_own_poe() {
+    fn a_list_is_kept_and_known_by_its_poe() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kept-list-test");
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
@@ -93,10 +94,10 @@ mod tests {
         let fetched = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         write(&dir, "http://a", fetched, [r#"{"id":"x"}"#, r#"{"id":"y"}"#].into_iter());
         let kept = read(&dir, "http://a").unwrap();
-        assert_eq!(kept.fetched, fetched);
+        assert_eq!((kept.fetched, kept.is_own), (fetched, true));
         let json: serde_json::Value = serde_json::from_slice(&kept.body).unwrap();
         assert_eq!(json["data"], json!([{"id": "x"}, {"id": "y"}]));
-        assert_eq!(read(&dir, "http://b"), None);
+        assert!(!read(&dir, "http://b").unwrap().is_own);
         for nonsense in ["", "{", "[]", "{\"format\":1}", "\u{0}"] {
             fs::write(path.join(FILE_NAME), nonsense).unwrap();
             assert_eq!(read(&dir, "http://a"), None, "{nonsense}");

@@ -10,7 +10,8 @@ use std::time::Duration;
 /// How many models have series of their own, and how many series of requests there are; the rest is `other`.
 const MAX_MODELS: usize = 100;
 const MAX_SERIES: usize = 500;
-const OTHER: &str = "other";
+/// What stands for a model that does not exist.
+pub const OTHER: &str = "other";
 
 /// Upper bounds of the histograms, in seconds.
 const BOUNDS: [f64; 14] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];

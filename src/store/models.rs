@@ -3,6 +3,7 @@
 //! A wrong type ends the reading with line and field; an unknown key only warns, for files carry foreign keys.
 
 pub mod edit;
+mod faults;
 mod locate;
 mod mask;
 #[cfg(test)]
@@ -18,7 +19,10 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_yaml::Value as Yaml;
 
+pub use faults::Fault;
 pub use locate::Place;
+
+use faults::{TWICE, describe, too_deep};
 
 /// The file's name inside the configuration directory.
 pub const FILE_NAME: &str = "models.yaml";
@@ -49,12 +53,16 @@ const CUSTOM_KEYS: &[&str] = &["id", "created", "owned_by"];
 /// The whole file. While it is not applied ([`ModelsFile::is_applied`]), look-ups answer as if it were empty.
 #[derive(Debug, Clone, Default)]
 pub struct ModelsFile {
+    /// Secrets stand in it.
+    text: Token,
     content: Content,
     /// Names a client may use, in lower case, to the place of their model in `content.models`.
     names: HashMap<String, usize>,
     /// The bots' own names, in lower case, to the same.
     bots: HashMap<String, usize>,
-    /// Every value of an `api_token`, at whatever depth.
+    /// The custom models' names, in lower case, to their place in `content.custom_models`.
+    customs: HashMap<String, usize>,
+    /// Every value of a key that names a secret, at whatever depth.
     secrets: Vec<Token>,
 }
 
@@ -160,6 +168,7 @@ impl ModelConfig {
 #[serde(expecting = "a mapping with the key `id`")]
 pub struct CustomModel {
     /// The bot's name.
+    #[serde(deserialize_with = "trimmed")]
     pub id: String,
     /// When it was made, in seconds since 1970.
     pub created: Option<i64>,
@@ -167,66 +176,15 @@ pub struct CustomModel {
     pub owned_by: Option<String>,
 }
 
-/// What is wrong with a text: "line 3, column 5: models.gpt-4o.enable: …".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where it stands, if that is known.
-    pub place: Option<Place>,
-    /// Which field it is; empty for a text that is no YAML.
-    pub field: String,
-    /// What is wrong with it.
-    pub message: String,
-}
-
-impl Fault {
-    /// Line and field alone, for everybody to see; empty if neither is known.
-    pub fn spot(&self) -> String {
-        let place = self.place.map(|Place { line, column }| format!("line {line}, column {column}"));
-        let field = Some(self.field.clone()).filter(|field| !field.is_empty());
-        place.into_iter().chain(field).collect::<Vec<_>>().join(": ")
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Place { line, column }) = self.place {
-            write!(f, "line {line}, column {column}: ")?;
-        }
-        match self.field.is_empty() {
-            true => f.write_str(&self.message),
-            false => write!(f, "{}: {}", self.field, self.message),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
-
 /// A name given to one bot that is the own name of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shadow<'a> {
     /// The bot it was given to.
     pub bot: &'a str,
-    /// The field that gives it, such as `models.gpt-4o.mapping`.
+    /// The field that gives it, `mapping` or `aliases[0]`.
     pub field: String,
     /// The name.
     pub name: &'a str,
-}
-
-impl Shadow<'_> {
-    /// What happens where it is let be, with its place in `text`.
-    pub fn warning(self, text: &str) -> String {
-        let Shadow { bot, name, .. } = self;
-        let message =
-            format!("{name} is the name of a bot of Poe's; it reaches {bot} now, and that bot is hidden");
-        self.fault(text, message).to_string()
-    }
-
-    /// `message`, with its place in `text`.
-    pub fn fault(self, text: &str, message: String) -> Fault {
-        let field = self.field.strip_prefix(&format!("models.{}.", self.bot));
-        let place = field.and_then(|field| locate::place(text, &locate::steps(self.bot, field)));
-        Fault { place, field: self.field, message }
-    }
 }
 
 impl ModelsFile {
@@ -248,18 +206,34 @@ impl ModelsFile {
     /// # Errors
     /// What is wrong, with line and field.
     pub fn parse(text: &str) -> Result<(ModelsFile, Vec<String>), Fault> {
+        if let Some(fault) = too_deep(text) {
+            return Err(fault);
+        }
         let deserializer = serde_yaml::Deserializer::from_str(text);
         // An empty file, or one of comments only, is a file that says nothing.
         let content: Option<Content> = match serde_path_to_error::deserialize(deserializer) {
             Err(error) if error.inner().to_string() == EMPTY => None,
-            found => found.map_err(describe)?,
+            found => found.map_err(|error| describe(text, error))?,
         };
         let (bots, names) = index(text, content.as_ref().unwrap_or(&Content::default()))?;
         let tree = edit::tree(text)?;
         let secrets = mask::tokens(&tree).into_iter().map(Token).collect();
-        let file = ModelsFile { content: content.unwrap_or_default(), bots, names, secrets };
-        let warnings = file.warnings(text, &tree);
+        let content = content.unwrap_or_default();
+        let customs = index_custom(text, &content.custom_models)?;
+        let file = ModelsFile { text: Token(text.to_owned()), content, bots, names, customs, secrets };
+        let warnings = file.warnings(&tree);
         Ok((file, warnings))
+    }
+
+    /// The text it was read from.
+    pub fn text(&self) -> &str {
+        &self.text.0
+    }
+
+    /// `message` about a field of the bot called `bot`, such as `mapping` or `parameters.size`, with its place.
+    pub fn fault(&self, bot: &str, field: &str, message: String) -> Fault {
+        let place = locate::place(&self.text.0, &locate::steps(bot, field));
+        Fault { place, field: format!("models.{bot}.{field}"), message }
     }
 
     /// Whether the file counts at all: its `enable: true`.
@@ -299,8 +273,13 @@ impl ModelsFile {
 
     /// The models to list on top of Poe's: none while the file is not applied, and no disabled ones.
     pub fn custom_models(&self) -> impl Iterator<Item = &CustomModel> {
-        let listed = |model: &&CustomModel| self.is_applied() && self.bot_for(&model.id) != Lookup::Disabled;
-        self.content.custom_models.iter().filter(listed)
+        self.content.custom_models.iter().filter(|model| self.custom_model(&model.id).is_some())
+    }
+
+    /// The one of them that is called `name`, in any case.
+    pub fn custom_model(&self, name: &str) -> Option<&CustomModel> {
+        let place = self.customs.get(&name.to_lowercase()).filter(|_| self.is_applied())?;
+        self.content.custom_models.get(*place).filter(|model| self.bot_for(&model.id) != Lookup::Disabled)
     }
 
     /// The same as the file has them, listed or not.
@@ -313,7 +292,7 @@ impl ModelsFile {
         self.content.api_token.as_ref().map(|token| token.0.as_str()).filter(|token| !token.is_empty())
     }
 
-    /// Every value of an `api_token`, at whatever depth: nobody may see them anywhere.
+    /// Every value of a key that names a secret, at whatever depth: nobody may see them anywhere.
     pub fn secrets(&self) -> Vec<&str> {
         self.secrets.iter().map(|token| token.0.as_str()).collect()
     }
@@ -346,18 +325,15 @@ impl ModelsFile {
     pub fn shadows<'a>(&'a self, is_bot: &'a dyn Fn(&str) -> bool) -> impl Iterator<Item = Shadow<'a>> + 'a {
         let models = self.content.models.iter().filter(|(_, config)| self.is_applied() && config.enable);
         let given = models.flat_map(|(bot, config)| {
-            config.given_names().map(move |(field, name)| Shadow {
-                bot,
-                field: format!("models.{bot}.{field}"),
-                name,
-            })
+            config.given_names().map(move |(field, name)| Shadow { bot, field, name })
         });
         given.filter(move |given| !self.bots.contains_key(&given.name.to_lowercase()) && is_bot(given.name))
     }
 
-    fn warnings(&self, text: &str, tree: &Yaml) -> Vec<String> {
+    fn warnings(&self, tree: &Yaml) -> Vec<String> {
+        let text = self.text();
         let mut warnings = unknown_keys(text, tree);
-        if !self.content.models.is_empty() && tree.get("enable").is_none() {
+        if !self.content.models.is_empty() && tree.get("enable").is_none_or(Yaml::is_null) {
             warnings.push("enable: missing, so the file is not applied; expected enable: true".into());
         }
         for (at, model) in self.content.custom_models.iter().enumerate() {
@@ -375,16 +351,19 @@ impl ModelsFile {
     }
 }
 
-/// The check of the file in `dir` as `check` prints it: a summary and the warnings, a line each.
+/// The check of the file in `dir` as `check` prints it: a summary and the warnings, a line each. `doubts` finds more of
+/// them.
 ///
 /// # Errors
 /// As [`ModelsFile::read`].
-pub fn report(dir: &Path) -> Result<String, String> {
-    let Some((file, warnings)) = ModelsFile::read(dir)? else {
-        return Ok(format!("{}: none\n", dir.join(FILE_NAME).display()));
+pub fn report(dir: &Path, doubts: impl FnOnce(&ModelsFile) -> Vec<String>) -> Result<String, String> {
+    let path = dir.join(FILE_NAME);
+    let Some((file, mut warnings)) = ModelsFile::read(dir)? else {
+        return Ok(format!("{}: none\n", path.display()));
     };
+    warnings.extend(doubts(&file).into_iter().map(|doubt| format!("{}: {doubt}", path.display())));
     let warnings: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
-    Ok(format!("{}: {}\n{warnings}", dir.join(FILE_NAME).display(), file.summary()))
+    Ok(format!("{}: {}\n{warnings}", path.display(), file.summary()))
 }
 
 /// The file as written.
@@ -402,7 +381,7 @@ struct Content {
     use_v1_api: Option<bool>,
 }
 
-#[derive(Clone, serde::Deserialize)]
+#[derive(Clone, Default, serde::Deserialize)]
 #[serde(transparent)]
 struct Token(String);
 
@@ -419,6 +398,10 @@ fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(from: D)
 
 fn or_yes<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(true))
+}
+
+fn trimmed<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(String::deserialize(from)?.trim().to_owned())
 }
 
 fn name_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
@@ -465,11 +448,14 @@ fn index(text: &str, content: &Content) -> Result<(Index, Index), Fault> {
     for (place, (bot, _)) in content.models.iter().enumerate() {
         if let Some(first) = bots.insert(bot.to_lowercase(), place) {
             let first = &content.models[first].0;
-            return Err(Fault {
-                place: locate::place(text, &["models".into(), bot.as_str().into()]),
-                field: format!("models.{bot}"),
-                message: format!("the same model as models.{first}, for case does not matter"),
-            });
+            let (place, message) = match first == bot {
+                true => (locate::twin(text), TWICE.to_owned()),
+                false => (
+                    locate::place(text, &["models".into(), bot.as_str().into()]),
+                    format!("the same model as models.{first}, for case does not matter"),
+                ),
+            };
+            return Err(Fault { place, field: format!("models.{bot}"), message });
         }
     }
     let mut names = Index::new();
@@ -489,6 +475,28 @@ fn index(text: &str, content: &Content) -> Result<(Index, Index), Fault> {
     Ok((bots, names))
 }
 
+/// Where each custom model is found; what makes no sense is refused.
+fn index_custom(text: &str, models: &[CustomModel]) -> Result<Index, Fault> {
+    let mut index = Index::new();
+    for (at, model) in models.iter().enumerate() {
+        let fault = |field: &str, message: String| Fault {
+            place: locate::place(text, &["custom_models".into(), at.into(), field.into()]),
+            field: format!("custom_models[{at}].{field}"),
+            message,
+        };
+        if model.id.is_empty() {
+            return Err(fault("id", "a model without a name".to_owned()));
+        }
+        if model.created.is_some_and(i64::is_negative) {
+            return Err(fault("created", "expected seconds since 1970, which are not negative".to_owned()));
+        }
+        if let Some(first) = index.insert(model.id.to_lowercase(), at) {
+            return Err(fault("id", format!("{} is the name of custom_models[{first}] already", model.id)));
+        }
+    }
+    Ok(index)
+}
+
 /// Which model has `name` already: because it was given it, or because it is served under it as its own.
 fn owner(content: &Content, bots: &Index, names: &Index, name: &str) -> Option<usize> {
     let name = name.to_lowercase();
@@ -497,44 +505,6 @@ fn owner(content: &Content, bots: &Index, names: &Index, name: &str) -> Option<u
         config.enable && config.mapping.is_none()
     };
     names.get(&name).or_else(|| bots.get(&name).filter(keeps_own_name)).copied()
-}
-
-/// The parser's error, with its words and the place taken apart.
-fn describe(error: serde_path_to_error::Error<serde_yaml::Error>) -> Fault {
-    let field = error.path().to_string();
-    let field = if field == "." || field == "?" { String::new() } else { field };
-    let mut fault = Fault { field, ..yaml_fault(&error.into_inner()) };
-    // the parser's own words carry the path too
-    if let Some(rest) = fault.message.strip_prefix(&format!("{}: ", fault.field)) {
-        fault.message = rest.to_owned();
-    }
-    fault.message = without_value(&fault.message);
-    fault
-}
-
-/// The parser's words without the value that it did not expect: that may be a secret under a wrong key.
-fn without_value(message: &str) -> String {
-    let starts = ["invalid type: ", "invalid value: ", "unknown variant"];
-    let Some(start) = starts.iter().filter_map(|word| Some(message.find(word)? + word.len())).min() else {
-        return message.to_owned();
-    };
-    let (said, rest) = message.split_at(start);
-    let (value, expected) = rest.rsplit_once(", expected ").unwrap_or((rest, ""));
-    let kind = value.split(['"', '`', '\'']).next().unwrap_or_default().trim_end();
-    match expected {
-        "" => format!("{said}{kind}"),
-        _ => format!("{said}{kind}, expected {expected}"),
-    }
-}
-
-fn yaml_fault(error: &serde_yaml::Error) -> Fault {
-    let place = error.location().map(Place::from);
-    let message = error.to_string();
-    let message = match place {
-        Some(Place { line, column }) => message.replace(&format!(" at line {line} column {column}"), ""),
-        None => message,
-    };
-    Fault { place, field: String::new(), message }
 }
 
 /// The bytes of the file at `path`, `None` if there is none.
@@ -568,7 +538,12 @@ pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
 /// # Errors
 /// When they are none.
 pub fn as_text(bytes: &[u8]) -> Result<&str, Fault> {
-    let fault = |_| Fault { place: None, field: String::new(), message: "expected UTF-8 text".to_owned() };
+    let fault = |error: std::str::Utf8Error| {
+        let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        let last = good.rsplit('\n').next().unwrap_or_default();
+        let place = Place { line: good.matches('\n').count() + 1, column: last.chars().count() + 1 };
+        Fault { place: Some(place), field: String::new(), message: "expected UTF-8 text".to_owned() }
+    };
     std::str::from_utf8(bytes).map(without_bom).map_err(fault)
 }
 

@@ -76,8 +76,17 @@ impl Poe {
 
     /// The body of the last query.
     pub fn last_query(&self) -> Value {
+        self.last_record()["body"].clone()
+    }
+
+    /// The bot of the last query, as its path names it.
+    pub fn last_bot(&self) -> String {
+        self.last_record()["bot"].as_str().expect("a name").to_owned()
+    }
+
+    fn last_record(&self) -> Value {
         let queries = self.wire().ask(&get("/demo/queries")).json();
-        queries.as_array().and_then(|all| all.last()).expect("a query")["body"].clone()
+        queries.as_array().and_then(|all| all.last()).expect("a query").clone()
     }
 
     /// What came through Poe's own doors and what left through them, oldest first.

@@ -45,11 +45,10 @@ fn shown_file(app: &App) -> Result<Answer> {
 
 fn state(app: &App) -> Answer {
     let status = &app.config.current().status;
-    let warnings = [status.warnings.clone(), app.shadows()].concat();
     answer_json(&json!({
         "state": status.state.name(),
         "error": status.error,
-        "warnings": warnings,
+        "warnings": app.config_warnings(),
         "path": app.config.path().display().to_string(),
         "writable": app.config.is_writable(),
         "version": status.version,
@@ -76,7 +75,13 @@ fn save_yaml(app: &App, call: &mut Call<'_>) -> Result<Answer> {
 }
 
 fn save(app: &App, posted: Posted<'_>, versions: &[String]) -> Result<Answer> {
-    let Saved { version, warnings } = app.save_config(posted, versions)?;
+    let Saved { version, mut warnings } = app.save_config(posted, versions)?;
+    if versions.is_empty() {
+        warnings.push(
+            "saved over whatever was there: neither version nor If-Match told what the change began with"
+                .into(),
+        );
+    }
     let body = json!({"status": "success", "version": version, "warnings": warnings});
     Ok(answer_json(&body).header("ETag", format!("\"{version}\"")))
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::super::answer::Answer;
 use crate::app::App;
 use crate::error::Result;
-use crate::poe::Entry;
+use crate::poe::{Entry, same_name};
 use crate::store::models::{Lookup, ModelsFile};
 
 #[derive(Serialize)]
@@ -73,7 +73,7 @@ pub fn list(app: &App) -> Result<Answer> {
     let mut models: Vec<Shown<'_>> = entries.iter().map(|entry| file.of_poe(entry)).collect();
     let own = current.models.models().iter().map(|(bot, _)| bot.as_str());
     for bot in current.models.all_custom_models().iter().map(|custom| custom.id.as_str()).chain(own) {
-        if !models.iter().any(|model| model.id.to_lowercase() == bot.to_lowercase()) {
+        if !models.iter().any(|model| same_name(model.id, bot)) {
             models.push(file.own(bot));
         }
     }
@@ -112,15 +112,13 @@ impl<'a> File<'a> {
 
     /// A model that Poe's list does not have. Listed is only what stands among the custom ones.
     fn own(&self, bot: &'a str) -> Shown<'a> {
-        let custom =
-            self.models.all_custom_models().iter().find(|custom| custom.id.eq_ignore_ascii_case(bot));
+        let custom = self.models.all_custom_models().iter().find(|custom| same_name(&custom.id, bot));
         let about = About {
             owned_by: custom.and_then(|custom| custom.owned_by.as_deref()),
-            created: custom.and_then(|custom| custom.created).map(i64::unsigned_abs),
+            created: custom.and_then(|custom| custom.created).and_then(|time| u64::try_from(time).ok()),
             ..About::default()
         };
-        let is_listed = self.models.custom_models().any(|custom| custom.id.eq_ignore_ascii_case(bot));
-        let name = self.models.listed_name(bot).filter(|_| is_listed);
+        let name = self.models.listed_name(bot).filter(|_| self.models.custom_model(bot).is_some());
         Shown { name, custom: custom.is_some(), ..self.shown(bot, about) }
     }
 

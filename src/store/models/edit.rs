@@ -5,16 +5,20 @@
 use serde_json::{Map, Value};
 use serde_yaml::{Mapping, Value as Yaml};
 
+use super::faults::{too_deep, yaml_fault};
 pub use super::mask::{MASK, masked, unmasked};
-use super::mask::{TOKEN, long, tokens};
-use super::{Fault, KEYS, MODEL_KEYS, locate, yaml_fault};
+use super::mask::{TOKEN, bots, is_secret, long, tokens};
+use super::{Fault, KEYS, MODEL_KEYS, locate};
 
 /// The text as a tree; nothing at all is null.
 pub(super) fn tree(text: &str) -> Result<Yaml, Fault> {
+    if let Some(fault) = too_deep(text) {
+        return Err(fault);
+    }
     match serde_yaml::from_str(text) {
         Ok(tree) => Ok(tree),
         Err(error) if error.to_string() == super::EMPTY => Ok(Yaml::Null),
-        Err(error) => Err(yaml_fault(&error)),
+        Err(error) => Err(yaml_fault(text, &error)),
     }
 }
 
@@ -149,17 +153,17 @@ impl Merge {
 
     /// Puts `value` where the key is, unless it is what stands there already, perhaps in words that JSON does not have.
     fn put(&self, mapping: &mut Mapping, key: &str, value: &Value, at: &str) -> Result<(), Fault> {
-        let is_secret = key == TOKEN;
+        let hides = is_secret(key);
         match mapping.iter_mut().find(|(name, _)| name_of(name) == key) {
-            Some((_, before)) => *before = self.value(Some(before), value, at, is_secret)?,
-            None => drop(mapping.insert(key.into(), self.value(None, value, at, is_secret)?)),
+            Some((_, before)) => *before = self.value(Some(before), value, at, hides)?,
+            None => drop(mapping.insert(key.into(), self.value(None, value, at, hides)?)),
         }
         Ok(())
     }
 
     /// What is posted in place of `before`, with the secrets that masks in it stand for.
-    fn value(&self, before: Option<&Yaml>, posted: &Value, at: &str, is_secret: bool) -> Result<Yaml, Fault> {
-        if let Some(same) = before.filter(|before| shown_at(before, &self.secrets, is_secret) == *posted) {
+    fn value(&self, before: Option<&Yaml>, posted: &Value, at: &str, hides: bool) -> Result<Yaml, Fault> {
+        if let Some(same) = before.filter(|before| shown_at(before, &self.secrets, hides) == *posted) {
             return Ok(same.clone());
         }
         match posted {
@@ -167,36 +171,47 @@ impl Merge {
                 let before = before.and_then(Yaml::as_mapping);
                 let entry = |(key, value): (&String, &Value)| {
                     let before = before.into_iter().flatten().find(|(name, _)| name_of(name) == *key);
-                    let (at, is_secret) = (format!("{at}.{key}"), is_secret || key == TOKEN);
-                    let value = self.value(before.map(|(_, value)| value), value, &at, is_secret)?;
+                    let (at, hides) = (format!("{at}.{key}"), hides || is_secret(key));
+                    let value = self.value(before.map(|(_, value)| value), value, &at, hides)?;
                     Ok((before.map_or_else(|| key.as_str().into(), |(name, _)| name.clone()), value))
                 };
                 Ok(Yaml::Mapping(posted.iter().map(entry).collect::<Result<_, Fault>>()?))
             }
             Value::Array(posted) => {
-                let before = before.and_then(Yaml::as_sequence);
-                // of those that look alike nobody knows which is meant, unless none came and none went
-                let counterpart = |at: usize, value: &Value| {
-                    let before = before?;
-                    if before.len() == posted.len() {
-                        return before.get(at);
-                    }
-                    let mut same =
-                        before.iter().filter(|one| shown_at(one, &self.secrets, is_secret) == *value);
-                    let first = same.next()?;
-                    same.all(|other| other == first).then_some(first)
-                };
-                let all = posted.iter().enumerate().map(|(place, value)| {
-                    self.value(counterpart(place, value), value, &format!("{at}[{place}]"), is_secret)
+                let before = before.and_then(Yaml::as_sequence).map_or(&[][..], |before| before);
+                let counterparts = self.counterparts(before, posted, hides);
+                let all = posted.iter().zip(counterparts).enumerate().map(|(place, (value, before))| {
+                    self.value(before, value, &format!("{at}[{place}]"), hides)
                 });
                 Ok(Yaml::Sequence(all.collect::<Result<_, Fault>>()?))
             }
-            Value::String(text) if text.contains(MASK) && (is_secret || !self.secrets.is_empty()) => {
+            Value::String(text) if text.contains(MASK) && (hides || !self.secrets.is_empty()) => {
                 let message = format!("{MASK} stands for a secret that the file does not hold here");
                 Err(Fault { place: None, field: at.to_owned(), message })
             }
             other => Ok(yaml_of(other)),
         }
+    }
+
+    /// For each item of a list what it was before: the one that looks alike, for items move; else, while none came and
+    /// none went, the one at its place. Of those that look alike nobody knows which is meant.
+    fn counterparts<'a>(&self, before: &'a [Yaml], posted: &[Value], hides: bool) -> Vec<Option<&'a Yaml>> {
+        let shown: Vec<Value> = before.iter().map(|one| shown_at(one, &self.secrets, hides)).collect();
+        let is_as_long = before.len() == posted.len();
+        let mut taken = vec![false; before.len()];
+        let alike = |(at, value): (usize, &Value)| {
+            if is_as_long && shown[at] == *value {
+                return Some(at);
+            }
+            let mut same = (0..before.len()).filter(|other| shown[*other] == *value);
+            let first = same.next()?;
+            same.all(|other| before[other] == before[first]).then_some(first)
+        };
+        let found: Vec<Option<usize>> = posted.iter().enumerate().map(alike).collect();
+        found.iter().flatten().for_each(|at| taken[*at] = true);
+        let at_its_place = |at: usize| Some(at).filter(|at| is_as_long && !taken[*at]);
+        let places = found.iter().enumerate().map(|(at, found)| found.or_else(|| at_its_place(at)));
+        places.map(|place| Some(&before[place?])).collect()
     }
 }
 
@@ -230,26 +245,36 @@ fn json_of(value: &Yaml) -> Value {
 
 /// As [`json_of`], without the secrets.
 fn shown(tree: &Yaml, secrets: &[String]) -> Value {
-    shown_at(tree, secrets, false)
+    let Yaml::Mapping(top) = tree else { return shown_at(tree, secrets, false) };
+    let entry = |(key, value): (&Yaml, &Yaml)| {
+        let name = name_of(key);
+        let shown_bots = |bots: &Mapping| {
+            let bots = bots.iter().map(|(bot, config)| (name_of(bot), shown_at(config, secrets, false)));
+            Value::Object(bots.collect())
+        };
+        let hides = is_secret(&name);
+        (name, bots(key, value).map_or_else(|| shown_at(value, secrets, hides), shown_bots))
+    };
+    Value::Object(top.iter().map(entry).collect())
 }
 
-fn shown_at(value: &Yaml, secrets: &[String], is_secret: bool) -> Value {
+fn shown_at(value: &Yaml, secrets: &[String], hides: bool) -> Value {
     match value {
-        Yaml::Mapping(mapping) if !is_secret => {
+        Yaml::Mapping(mapping) if !hides => {
             let entry = |(key, value): (&Yaml, &Yaml)| {
                 let name = name_of(key);
-                let value = shown_at(value, secrets, name == TOKEN);
-                (name, value)
+                let hides = is_secret(&name);
+                (name, shown_at(value, secrets, hides))
             };
             Value::Object(mapping.iter().map(entry).collect())
         }
-        Yaml::Sequence(all) if !is_secret => {
+        Yaml::Sequence(all) if !hides => {
             Value::Array(all.iter().map(|value| shown_at(value, secrets, false)).collect())
         }
-        Yaml::Tagged(tagged) => shown_at(&tagged.value, secrets, is_secret),
+        Yaml::Tagged(tagged) => shown_at(&tagged.value, secrets, hides),
         Yaml::Null => Value::Null,
         Yaml::String(text) if text.is_empty() => "".into(),
-        _ if is_secret => MASK.into(),
+        _ if hides => MASK.into(),
         Yaml::String(text) => {
             let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
             long(&secrets).fold(text.clone(), |text, secret| text.replace(secret, MASK)).into()
@@ -346,6 +371,29 @@ mod tests {
         moved["models"] = json!({"C": {"api_token": MASK}});
         assert_eq!(merged(before, &moved).unwrap_err().field, "models.C.api_token");
         assert_eq!(merged("", &object(json!({"api_token": MASK}))).unwrap_err().field, "api_token");
+    }
+
+    #[test]
+    fn every_kind_of_secret_is_masked_and_stays_with_its_key() {
+        let before = "password: geheim-1111\ntoken: geheim-2222\nmodels:\n  Top-Secret: {mapping: x, api_key: geheim-3333}\n\
+                      users:\n- {name: a, secret: geheim-4444}\n- {name: b, secret: geheim-5555}\n";
+        let shown = to_json(before).unwrap();
+        let text = Value::Object(shown.clone()).to_string();
+        assert!(!text.contains("geheim"), "{text}");
+        assert_eq!(shown["models"]["Top-Secret"]["mapping"], "x");
+        let mut changed = shown.clone();
+        changed["users"] = json!([shown["users"][1], shown["users"][0]]);
+        changed["models"]["Top-Secret"]["mapping"] = "y".into();
+        let after = merged(before, &changed).unwrap();
+        let users = |text: &str| tree(text).unwrap()["users"].as_sequence().unwrap().clone();
+        let [one, other] = <[Yaml; 2]>::try_from(users(before)).unwrap();
+        assert_eq!(users(&after), [other, one], "moved with what they belong to");
+        for kept in ["password: geheim-1111", "token: geheim-2222", "api_key: geheim-3333", "mapping: y"] {
+            assert!(after.contains(kept), "{kept}: {after}");
+        }
+        // one moved and the other new: nobody knows whose the mask is
+        changed["users"] = json!([{"name": "c", "secret": MASK}, shown["users"][0]]);
+        assert_eq!(merged(before, &changed).unwrap_err().field, "users[0].secret");
     }
 
     proptest! {

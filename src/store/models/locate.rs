@@ -2,10 +2,12 @@
 //!
 //! The parser tells places only in errors, so a probe walks down to the field and fails there on purpose.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, VariantAccess,
+    Visitor,
 };
 use serde_yaml::Value as Yaml;
 
@@ -40,9 +42,13 @@ impl From<usize> for Step {
     }
 }
 
-/// The steps to `field` (`mapping`, `aliases[1]`) of the model called `bot`.
+/// The steps to `field` (`mapping`, `aliases[1]`, `parameters.size`) of the model called `bot`.
 pub(super) fn steps(bot: &str, field: &str) -> Vec<Step> {
     let mut steps = vec!["models".into(), bot.into()];
+    if let Some((mapping, key)) = field.split_once('.') {
+        steps.extend([mapping.into(), key.into()]);
+        return steps;
+    }
     match field.strip_suffix(']').and_then(|field| field.split_once('[')) {
         Some((list, place)) => steps.extend([list.into(), place.parse::<usize>().unwrap_or(0).into()]),
         None => steps.push(field.into()),
@@ -88,6 +94,98 @@ pub(super) fn place(text: &str, path: &[Step]) -> Option<Place> {
 pub(super) fn line(text: &str, path: &[Step]) -> String {
     place(text, path)
         .map_or_else(String::new, |Place { line, column }| format!("line {line}, column {column}: "))
+}
+
+/// Where a key stands for the second time in its mapping, if one does.
+pub(super) fn twin(text: &str) -> Option<Place> {
+    let error = Twins.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
+    error.location().map(Place::from).filter(|_| error.to_string().contains(TWIN))
+}
+
+/// The word of [`Twins`] for what they find.
+const TWIN: &str = "a twin";
+
+/// Walks everywhere and fails at the first key that its mapping has already.
+struct Twins;
+
+impl<'de> DeserializeSeed<'de> for Twins {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Twins {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while map.next_key_seed(NewKey(&mut seen))?.is_some() {
+            map.next_value_seed(Twins)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Twins)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_enum<A: serde::de::EnumAccess<'de>>(self, tagged: A) -> Result<(), A::Error> {
+        tagged.variant::<String>()?.1.newtype_variant_seed(Twins)
+    }
+}
+
+/// A key that must not be among those seen.
+struct NewKey<'a>(&'a mut HashSet<String>);
+
+impl<'de> DeserializeSeed<'de> for NewKey<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NewKey<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
+        if self.0.insert(key.to_owned()) { Ok(()) } else { Err(E::custom(TWIN)) }
+    }
 }
 
 /// Walks down its path and fails at the end of it.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use serde_yaml::Value as Yaml;
+use serde_yaml::{Mapping, Value as Yaml};
 
 use super::edit::{name_of, tree};
 use super::{Fault, locate};
@@ -11,10 +11,39 @@ use super::{Fault, locate};
 pub const MASK: &str = "********";
 /// What stands in place of a secret that is found elsewhere than under its key: unlike an asterisk it may begin a word.
 const HIDDEN: &str = "••••••••";
-/// The key whose value is a secret, at whatever depth.
+/// The key of the reference whose value is a secret.
 pub(super) const TOKEN: &str = "api_token";
+/// How keys end whose values are secrets, at whatever depth, written small and without what stands between words:
+/// `api_token`, `POE_API_KEY`, `clientSecret`.
+const SECRET_KEYS: [&str; 12] = [
+    "token",
+    "password",
+    "passwords",
+    "passwd",
+    "passphrase",
+    "secret",
+    "secrets",
+    "apikey",
+    "apikeys",
+    "secretkey",
+    "privatekey",
+    "authorization",
+];
+/// So many bots may be called like a secret; what is said of others is hidden.
+const MOST_BOTS: usize = 20;
 /// What is shorter may be a part of any word.
 const SHORTEST_SECRET: usize = 8;
+
+/// Whether the value of a key of this name is a secret.
+pub(super) fn is_secret(key: &str) -> bool {
+    let letters: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    SECRET_KEYS.iter().any(|end| letters.ends_with(end))
+}
+
+/// What stands under `key` at the top, where the names of bots are keys too: `None` for all but `models`.
+pub(super) fn bots<'a>(key: &Yaml, value: &'a Yaml) -> Option<&'a Mapping> {
+    (key.as_str() == Some("models")).then(|| value.as_mapping()).flatten()
+}
 
 /// The secrets that a tree holds, the longest first: one may be a part of another.
 pub(super) fn tokens(tree: &Yaml) -> Vec<String> {
@@ -26,19 +55,29 @@ pub(super) fn tokens(tree: &Yaml) -> Vec<String> {
 
 fn all_tokens(tree: &Yaml) -> Vec<String> {
     let mut found = Vec::new();
-    collect(tree, false, &mut found);
+    match tree {
+        Yaml::Mapping(top) => {
+            for (key, value) in top {
+                match bots(key, value) {
+                    Some(bots) => bots.values().for_each(|bot| collect(bot, false, &mut found)),
+                    None => collect(value, is_secret(&name_of(key)), &mut found),
+                }
+            }
+        }
+        other => collect(other, false, &mut found),
+    }
     found
 }
 
-fn collect(tree: &Yaml, is_secret: bool, found: &mut Vec<String>) {
+fn collect(tree: &Yaml, hides: bool, found: &mut Vec<String>) {
     match tree {
         Yaml::Mapping(mapping) => {
-            mapping.iter().for_each(|(key, value)| collect(value, is_secret || name_of(key) == TOKEN, found))
+            mapping.iter().for_each(|(key, value)| collect(value, hides || is_secret(&name_of(key)), found))
         }
-        Yaml::Sequence(all) => all.iter().for_each(|value| collect(value, is_secret, found)),
-        Yaml::Tagged(tagged) => collect(&tagged.value, is_secret, found),
-        Yaml::String(text) if is_secret => found.push(text.clone()),
-        Yaml::Number(number) if is_secret => found.push(number.to_string()),
+        Yaml::Sequence(all) => all.iter().for_each(|value| collect(value, hides, found)),
+        Yaml::Tagged(tagged) => collect(&tagged.value, hides, found),
+        Yaml::String(text) if hides => found.push(text.clone()),
+        Yaml::Number(number) if hides => found.push(number.to_string()),
         _ => {}
     }
 }
@@ -52,7 +91,7 @@ pub(super) fn long<'a>(tokens: &'a [&'a str]) -> impl Iterator<Item = &'a str> +
 #[derive(Debug, Clone)]
 struct Span {
     range: Range<usize>,
-    /// It is the whole value of an `api_token`.
+    /// It is the whole value of a key that holds a secret.
     is_value: bool,
 }
 
@@ -86,7 +125,7 @@ fn spans(text: &str, tokens: &[&str]) -> Vec<Span> {
     spans
 }
 
-/// The text with every value of an `api_token` masked, also in comments and in a text that is no YAML. `known` are
+/// The text with every secret masked that a key names, also in comments and in a text that is no YAML. `known` are
 /// further secrets: where one stands anywhere else, it is hidden there too.
 pub fn masked(text: &str, known: &[&str]) -> String {
     let own = tree(text).map(|tree| tokens(&tree)).unwrap_or_default();
@@ -116,9 +155,11 @@ pub fn unmasked(text: &str, before: &str, known: &[&str]) -> Result<String, Faul
     if show(before, &old) == text {
         return Ok(before.to_owned());
     }
-    let masks: Vec<Span> = spans(text, &[]).into_iter().filter(|span| span.is_mask(text)).collect();
+    let new = spans(text, &[]);
+    let masks = new.iter().zip(ways(text, &new)).filter(|(span, _)| span.is_mask(text));
+    let (masks, wanted): (Vec<&Span>, Vec<_>) = masks.unzip();
     let mut restored = text.to_owned();
-    for (mask, secret) in masks.iter().zip(counterparts(text, &masks, before, &old)).rev() {
+    for (mask, secret) in masks.iter().zip(counterparts(&wanted, before, &old)).rev() {
         let Some(secret) = secret else { return Err(lost(text, mask.range.start)) };
         restored.replace_range(mask.range.clone(), &written(before, secret));
     }
@@ -131,16 +172,26 @@ pub fn unmasked(text: &str, before: &str, known: &[&str]) -> Result<String, Faul
     if is_left { Err(lost(&restored, restored.find(MASK).unwrap_or(0))) } else { Ok(restored) }
 }
 
-/// For each mask the span of `before` that it stands for.
-fn counterparts<'a>(text: &str, masks: &[Span], before: &str, old: &'a [Span]) -> Vec<Option<&'a Span>> {
-    let shown_before = |at: usize| {
-        let span = &old[at];
-        (span.is_value, way(before, span.range.start))
-    };
-    let ways: Vec<(bool, String)> = (0..old.len()).map(shown_before).collect();
-    let wanted: Vec<(bool, String)> =
-        masks.iter().map(|mask| (mask.is_value, way(text, mask.range.start))).collect();
-    let mut found: Vec<Option<&Span>> = vec![None; masks.len()];
+/// How a mask is told from others: whether it is a whole value, and the way to it.
+type Way = (bool, String);
+
+/// The way to each of `spans`. Others on that way count as masks, whatever they hold.
+fn ways(text: &str, spans: &[Span]) -> Vec<Way> {
+    let (mut shown, mut end) = (String::new(), 0);
+    let mut ways = Vec::new();
+    for span in spans {
+        shown += &text[end..span.range.start];
+        ways.push((span.is_value, way(&shown, shown.len())));
+        shown += &span.shown(text);
+        end = span.range.end;
+    }
+    ways
+}
+
+/// For each mask, by the way to it, the span of `before` that it stands for.
+fn counterparts<'a>(wanted: &[Way], before: &str, old: &'a [Span]) -> Vec<Option<&'a Span>> {
+    let ways = ways(before, old);
+    let mut found: Vec<Option<&Span>> = vec![None; wanted.len()];
     let mut taken = vec![false; old.len()];
     let mut pair = |of_mask: &dyn Fn(usize) -> bool, of_old: &dyn Fn(usize) -> bool| {
         let masks: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none() && of_mask(*at)).collect();
@@ -157,7 +208,7 @@ fn counterparts<'a>(text: &str, masks: &[Span], before: &str, old: &'a [Span]) -
             }
         }
     };
-    for way in &wanted {
+    for way in wanted {
         pair(&|at| wanted[at] == *way, &|at| ways[at] == *way);
     }
     for is_value in [true, false] {
@@ -205,25 +256,39 @@ fn lost(text: &str, at: usize) -> Fault {
         line: text[..start].matches('\n').count() + 1,
         column: text[start..at].chars().count() + 1,
     };
+    let colon = text[start..at].rfind(':').map(|colon| start + colon);
     Fault {
         place: Some(place),
-        field: TOKEN.to_owned(),
+        field: colon.map_or_else(String::new, |colon| text[key(text, colon)].to_owned()),
         message: "the mask stands for a secret, and the file holds none here: write the secret itself"
             .to_owned(),
     }
 }
 
-/// Where the values of keys called `api_token` stand, as the eye finds them: on the rest of the line, or on the deeper
+/// The last word of the key before the colon that stands at `colon`.
+fn key(text: &str, colon: usize) -> Range<usize> {
+    let head = text[..colon].trim_end_matches([' ', '\t']);
+    let head = head.strip_suffix(['"', '\'']).unwrap_or(head);
+    let start = head.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_' || c == '-').len();
+    start..head.len()
+}
+
+/// Where the values of keys stand that hold secrets, as the eye finds them: on the rest of the line, or on the deeper
 /// lines below it.
 fn secrets(text: &str) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
-    for (at, _) in text.match_indices(TOKEN) {
-        let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
-        let before = &text[line..at];
-        let rest = &text[at + TOKEN.len()..];
-        let after_quote = rest.strip_prefix(['"', '\'']).unwrap_or(rest).trim_start_matches([' ', '\t']);
-        let Some(value) = after_quote.strip_prefix(':') else { continue };
-        let value = after_names(value.trim_start_matches([' ', '\t']));
+    let mut bots = None;
+    for (colon, _) in text.match_indices(':') {
+        let key = key(text, colon);
+        if !is_secret(&text[key.clone()]) {
+            continue;
+        }
+        // a bot may be called so
+        if bots.get_or_insert_with(|| bot_names(text)).iter().any(|bot| bot.contains(&key.start)) {
+            continue;
+        }
+        let before = &text[text[..key.start].rfind('\n').map_or(0, |end| end + 1)..key.start];
+        let value = after_names(text[colon + 1..].trim_start_matches([' ', '\t']));
         let start = text.len() - value.len();
         let end_of_line = start + value.find(['\n', '\r']).unwrap_or(value.len());
         // in a comment nothing goes on below
@@ -252,6 +317,20 @@ fn secrets(text: &str) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// Where the names of bots stand that look like keys of secrets.
+fn bot_names(text: &str) -> Vec<Range<usize>> {
+    let Ok(Yaml::Mapping(top)) = tree(text) else { return Vec::new() };
+    let bots = top.iter().filter_map(|(key, value)| bots(key, value)).flat_map(Mapping::keys).map(name_of);
+    let range = |bot: String| {
+        let place = locate::place(text, &["models".into(), bot.as_str().into()])?;
+        let line = text.split_inclusive('\n').take(place.line - 1).map(str::len).sum::<usize>();
+        let column = text[line..].chars().take(place.column - 1).map(char::len_utf8).sum::<usize>();
+        Some(line + column..line + column + bot.len() + 1)
+    };
+    // each costs a walk through the whole text
+    bots.filter(|bot| is_secret(bot)).take(MOST_BOTS).filter_map(range).collect()
 }
 
 /// The value behind its anchor and its tag, which others may refer to.
@@ -351,6 +430,10 @@ mod tests {
             "api_token: geheim-geheim\nmine:\n  api_token:\n  - geheim-aa\n  - geheim-bb\n  x: y\n",
             "api_token: geheim,geheim\nmore: &t geheim,geheim\n",
             "api_token: |\n  geheim-a\n\n  geheim-b\nenable: true\n",
+            "api_token: geheim-geheim\npassword: geheim-pass\nnested: {client_secret: geheim-x, api-key: 'geheim-y'}\n",
+            "api_token: geheim-geheim\nPOE_API_KEY: geheim-k\n\"accessToken\" : geheim-m\nmine:\n  token:\n  - geheim-t\n",
+            "{\"api_token\":\"geheim-geheim\",\"users\":[{\"password\":\"geheim-1\",\"token\":\"geheim-2\"}]}",
+            "api_token: geheim-geheim\nmodels:\n  A: {parameters: {secret: geheim-p}}\nauthorization: Bearer geheim\n",
         ];
         for text in texts {
             let shown = masked(text, &[]);
@@ -368,7 +451,13 @@ mod tests {
         assert!(!broken.contains("geheim") && broken.contains("models: ["), "{broken}");
         let elsewhere = masked("api_token: *t\nkeys: &t geheim-geheim # geheim-geheim\n", &["geheim-geheim"]);
         assert!(!elsewhere.contains("geheim"), "{elsewhere}");
-        for plain in ["api_token:\nenable: true\n", "api_token: \n", "models: {api_tokens: 1}\n", ""] {
+        for plain in [
+            "api_token:\nenable: true\n",
+            "api_token: \n",
+            "models: {api_tokens: 1}\n",
+            "max_tokens: 5\nkey: value\n",
+            "",
+        ] {
             assert_eq!(masked(plain, &[]), plain);
         }
     }
@@ -397,6 +486,37 @@ mod tests {
     }
 
     #[test]
+    fn secrets_of_one_line_and_one_length_keep_their_keys() {
+        let text =
+            "a: {password: geheim-aaaa, token: geheim-bbbb}\npassword: geheim-cccc\nsecret: geheim-dddd\n";
+        let shown = masked(text, &[]);
+        assert_eq!(
+            shown,
+            "a: {password: \"********\", token: \"********\"}\npassword: \"********\"\nsecret: \"********\"\n"
+        );
+        let turned = "secret: '********'\na: {password: new, token: \"********\"}\npassword: \"********\"\n";
+        assert_eq!(
+            unmasked(turned, text, &[]).unwrap(),
+            "secret: geheim-dddd\na: {password: new, token: geheim-bbbb}\npassword: geheim-cccc\n"
+        );
+        let fault = unmasked(&format!("{shown}b: {{api_key: '********'}}\n"), text, &[]).unwrap_err();
+        assert!(fault.to_string().starts_with("line 4, column 14: api_key: the mask stands"), "{fault}");
+    }
+
+    #[test]
+    fn a_bot_may_be_called_like_a_secret() {
+        for text in [
+            "enable: true\nmodels:\n  Top Secret:\n    mapping: tops\n  \"Token\": {mapping: t}\n",
+            "{models: {Ä-Secret: {mapping: x}, Token: {mapping: t}}}",
+        ] {
+            assert_eq!(masked(text, &[]), text);
+            assert_eq!(tokens(&tree(text).unwrap()), [""; 0]);
+        }
+        let shown = masked("models:\n  Secret:\n    token: geheim\n    mapping: x\n", &[]);
+        assert_eq!(shown, "models:\n  Secret:\n    token: \"********\"\n    mapping: x\n");
+    }
+
+    #[test]
     fn comments_outlive_the_mask_and_a_mask_needs_its_secret() {
         let text = "# top\napi_token: \"old \\\" one\" # mine\n# api_token: older\nmodels: {a: {description: '********'}}\n";
         let shown = masked(text, &["old \" one"]);
@@ -411,7 +531,7 @@ mod tests {
         /// However it is written, broken or not: nothing panics, a secret that the file has is not seen, and what was
         /// shown and is sent back is the file itself.
         #[test]
-        fn no_text_shows_its_secret(text in r##"(api_token|geheim-geheim|"|'|:|: | |\n|\n  |\\|é|#|\||-|,|\{|\}|\[){0,40}"##) {
+        fn no_text_shows_its_secret(text in r##"(api_token|password|models|geheim-geheim|"|'|:|: | |\n|\n  |\\|é|#|\||-|,|\{|\}|\[){0,40}"##) {
             let shown = masked(&text, &[]);
             let token = tree(&text).ok().and_then(|tree| Some(tree.get(TOKEN)?.as_str()?.to_owned()));
             if let Some(token) = token.as_deref().filter(|token| token.contains("geheim-geheim") && !token.contains('\n')) {

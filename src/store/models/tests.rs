@@ -108,6 +108,7 @@ fn custom_models_count_while_the_file_does() {
     let text = "enable: true\nmodels: {b: {enable: false}}\ncustom_models: [{id: A, created: 7}, {id: B}]";
     let ids = |text: &str| parse(text).custom_models().map(|model| model.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(text), ["A"]);
+    assert_eq!(ids("enable: true\ncustom_models: [{id: ' x '}]"), ["x"]);
     assert_eq!(ids(&text.replace("enable: true", "enable: false")), [""; 0]);
     assert_eq!(ids("enable: true\ncustom_models:"), [""; 0]);
 }
@@ -165,6 +166,32 @@ fn what_is_wrong_is_named_by_line_and_field() {
             "models:\n  a: {enable: true}\n  A: {enable: false}\n",
             "line 3, column 3: models.A: the same model as models.a, for case does not matter",
         ),
+        ("enable: true\nmodels:\n  a: {}\n  a: {}\n", "line 4, column 3: models.a: given twice"),
+        ("enable: true\nx: 1\nenable: true\n", "line 3, column 1: enable: given twice"),
+        ("x: 1\nenable: true\nx: 2\n", "line 3, column 1: x: given twice"),
+        ("enable: true\nz:\n  q: 1\n  q: 2\n", "line 4, column 3: z.q: given twice"),
+        (
+            "models:\n  a:\n    mapping: x\n    tools: auto\n    mapping: y\n",
+            "line 5, column 5: models.a.mapping: given twice",
+        ),
+        ("custom_models:\n- id: a\n  id: b\n", "line 3, column 3: custom_models[0].id: given twice"),
+        ("custom_models:\n- id: ' '\n", "line 2, column 3: custom_models[0].id: a model without a name"),
+        (
+            "custom_models:\n- id: foo\n- id: FOO\n",
+            "line 3, column 3: custom_models[1].id: FOO is the name of custom_models[0] already",
+        ),
+        (
+            "custom_models:\n- id: foo\n  created: -5\n",
+            "line 3, column 3: custom_models[0].created: expected seconds since 1970, which are not negative",
+        ),
+        (
+            "enable: true\nmodels: {GPT-4o: {mapping: x]\n",
+            "line 2, column 29: models.GPT-4o: did not find expected ',' or '}', while parsing a flow mapping at line 2 column 18",
+        ),
+        (
+            "# a\n---\na: 1\n---\nb: 2\n",
+            "line 4, column 1: deserializing from YAML containing more than one document is not supported",
+        ),
         ("models:\n  ' ': {}\n", "line 2, column 3: models: a model without a name"),
         (
             "- a\n",
@@ -202,8 +229,22 @@ fn unknown_keys_warn_and_the_rest_counts() {
     assert!(matches!(file.bot_for("y"), Lookup::Bot { name: "a", .. }));
 }
 
+/// The parser's time grows with the square of such a depth; nobody's file has it.
+#[test]
+fn what_is_nested_without_end_is_refused_before_it_is_parsed() {
+    let deep = format!("enable: true\nx: {}", "[".repeat(120 << 10));
+    let fault = ModelsFile::parse(&deep).unwrap_err().to_string();
+    assert_eq!(fault, "line 2, column 132: more than 128 open brackets");
+    assert!(edit::masked(&deep, &[]).len() > 100 << 10, "shown all the same");
+    let comments: String = (0..300).map(|_| "# :[ {\nx: \"(\" # [\n").collect();
+    assert_eq!(faults::too_deep(&comments), None, "comments open nothing");
+    parse(&format!("enable: true\nmodels: {{a: {{aliases: [{}]}}}}", vec!["x"; 3000].join(", ")));
+}
+
 #[test]
 fn what_cannot_be_meant_warns() {
+    let (_, warnings) = ModelsFile::parse("enable: ~\nmodels: {a: {mapping: b}}").unwrap();
+    assert_eq!(warnings, ["enable: missing, so the file is not applied; expected enable: true"]);
     let (_, warnings) = ModelsFile::parse("models: {a: {mapping: b}}").unwrap();
     assert_eq!(warnings, ["enable: missing, so the file is not applied; expected enable: true"]);
     let (_, warnings) =
