@@ -74,10 +74,15 @@ impl Poe {
         self.stats()["open"].as_u64().expect("a number")
     }
 
+    /// The last query: `{"bot", "headers", "body"}`.
+    pub fn last_record(&self) -> Value {
+        let queries = self.wire().ask(&get("/demo/queries")).json();
+        queries.as_array().and_then(|all| all.last()).expect("a query").clone()
+    }
+
     /// The body of the last query.
     pub fn last_query(&self) -> Value {
-        let queries = self.wire().ask(&get("/demo/queries")).json();
-        queries.as_array().and_then(|all| all.last()).expect("a query")["body"].clone()
+        self.last_record()["body"].clone()
     }
 
     /// What came through Poe's own doors and what left through them, oldest first.
