@@ -342,6 +342,7 @@ fn silence_is_filled_and_ends_in_time() {
                 let (answer, took) = timed(|| house.chat(&streamed(bot, "x")));
                 let body = answer.text();
                 assert!(body.contains(": keep-alive\n") && body.contains(said), "{bot}: {body}");
+                assert!(!body.contains("keep-alive\n\n"), "an empty event to some readers: {bot}: {body}");
                 assert!(body.contains("\"code\":\"upstream_timeout\""), "{bot}: {body}");
                 assert!(!body.contains("[DONE]") && answer.ending == Ending::Framed, "{bot}: {body}");
                 assert!(took >= Duration::from_secs(3) && took < PATIENCE, "{bot}: {took:?}");
@@ -652,8 +653,13 @@ fn what_claude_code_sends_beside_the_body_reaches_the_door() {
     let mut program = binary();
     program.envs([("POE_API_KEY", SECRET), ("PROXY_API_KEYS", "alpha")]);
     let house = House::start(program, &["--poe-base-url", &poe.at.base_url, "--poe-route", "auto"]);
-    let headers =
-        ["x-api-key: alpha", "anthropic-version: 2024-01-01", "anthropic-beta: one", "anthropic-beta: two"];
+    let headers = [
+        "x-api-key: alpha",
+        "anthropic-version: 2024-01-01",
+        "anthropic-beta: one",
+        "anthropic-beta: two",
+        "poe-feature: chat",
+    ];
     let body = questions("demo-door", "hi", true)[2].1.clone();
     let answer = house.ask(&post("/v1/messages?beta=true", &headers, &body));
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -662,7 +668,42 @@ fn what_claude_code_sends_beside_the_body_reaches_the_door() {
         (came["headers"]["anthropic-version"].as_str(), came["headers"]["anthropic-beta"].as_str()),
         (Some("2024-01-01"), Some("one,two"))
     );
+    assert_eq!(came["headers"]["poe-feature"], "chat");
     assert_eq!(came["body"], body);
+}
+
+/// What a proxy in front or a browser adds tells of the client and its other places: none of it is Poe's to know.
+#[test]
+fn headers_that_are_not_poes_end_here() {
+    let poe = Poe::start();
+    let house = house(&poe, "auto", &[]);
+    let strange = [
+        "X-Forwarded-For: 192.0.2.7",
+        "X-Forwarded-Host: mine.example",
+        "X-Real-IP: 192.0.2.7",
+        "Forwarded: for=192.0.2.7",
+        "Via: 1.1 mine.example",
+        "Cookie: session=mine",
+        "Origin: https://mine.example",
+        "Referer: https://mine.example/page",
+        "User-Agent: mine/1",
+        "X-Stainless-Lang: mine",
+        "OpenAI-Organization: mine",
+    ];
+    let headers = [&["Authorization: Bearer some-key"], &strange[..]].concat();
+    for bot in ["demo-door", "demo-echo"] {
+        for (path, body) in questions(bot, "hi", false) {
+            poe.reset();
+            assert_eq!(house.ask(&post(path, &headers, &body)).status, 200, "{bot} {path}");
+            let came = poe.doors().pop().unwrap_or_else(|| poe.last_record())["headers"].clone();
+            assert!(came["content-length"].is_string(), "all headers are recorded: {came}");
+            for line in strange.iter().filter(|line| !line.starts_with("User-Agent")) {
+                let name = line.split(':').next().expect("a name").to_lowercase();
+                assert_eq!(came.get(&name), None, "{bot} {path}");
+            }
+            assert!(!came.to_string().contains("mine") && !came.to_string().contains("192.0.2"), "{came}");
+        }
+    }
 }
 
 #[test]
@@ -774,6 +815,7 @@ fn the_first_event_of_responses_is_the_doors_own() {
     let (signs, rest) = text.split_once("event:").expect("an end");
     // OpenAI's libraries break at an event in this place
     assert!(signs.contains(": keep-alive\n") && !signs.contains("data:"), "{text}");
+    assert!(!signs.contains("\n\n"), "an empty event to some readers: {text}");
     assert!(rest.contains("upstream_timeout") || rest.contains("server_error"), "{text}");
 }
 

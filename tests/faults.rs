@@ -2,6 +2,8 @@
 
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
+#[path = "support/poe.rs"]
+mod poe;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,9 +12,10 @@ use std::time::Duration;
 
 use common::{
     Ending, Event, House, PATIENCE, Piece, Poe, Wire, binary, chat, claims_success, content, eventually,
-    fault, question, streamed, text, timed,
+    fault, post, question, streamed, text, timed,
 };
-use serde_json::Value;
+use poe::{Answer as Said, Script};
+use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 /// How soon Poe's connection must be dropped after the client's.
@@ -152,6 +155,16 @@ fn silence_is_filled_with_comments_and_ends_in_time() {
             scope.spawn(|| fall_silent(&house, bot));
         }
     });
+}
+
+/// Some readers take a blank line for the end of an event, and fail at one without data.
+#[test]
+fn no_blank_line_follows_a_sign_of_life() {
+    let house = House::demo(&["--keep-alive-seconds", "1"]);
+    let answer = house.chat(&streamed("demo-slow-start", "x"));
+    let text = answer.text();
+    assert!(text.starts_with(": keep-alive\n") && text.ends_with("data: [DONE]\n\n"), "{text}");
+    assert!(!text.contains("keep-alive\n\n"), "{text}");
 }
 
 fn fall_silent(house: &House, bot: &str) {
@@ -373,4 +386,75 @@ fn events_beside_the_answer_never_end_it() {
     );
     let answer = house.chat(&question("any", "x"));
     assert!(content(&answer).starts_with("said"), "{}", answer.text());
+}
+
+/// A Poe that gives `answers` one after the other, and a server in front of it.
+fn told(answers: Vec<Said>) -> (poe::Poe, House) {
+    let poe = poe::Poe::start(r#"{"data": [{"id": "any"}]}"#.into());
+    poe.play(Script { answers, ..Script::default() });
+    let house = House::start(binary(), &["--poe-base-url", &poe.base_url]);
+    (poe, house)
+}
+
+fn stream_of(events: &str) -> Said {
+    Said::stream(events.as_bytes().to_vec())
+}
+
+fn refusal(status: u16, retry_after: &str) -> Said {
+    let body = json!({"error": {"code": status, "message": "not now"}}).to_string();
+    Said { head: format!("{status}\nRetry-After: {retry_after}"), body: body.into_bytes() }
+}
+
+#[test]
+fn a_short_wait_that_poe_asks_for_is_waited_here() {
+    for status in [429, 503] {
+        for body in [question("any", "x"), streamed("any", "x")] {
+            let said = stream_of("event: text\ndata: {\"text\": \"now\"}\n\nevent: done\ndata: {}\n\n");
+            let (poe, house) = told(vec![refusal(status, "1"), said]);
+            let (answer, took) = timed(|| house.chat(&body));
+            assert_eq!((answer.status, poe.asked().queries.len()), (200, 2), "{status}: {}", answer.text());
+            assert!(answer.text().contains("now"), "{status}: {}", answer.text());
+            assert!(took >= Duration::from_secs(1), "{status}: asked again too soon, after {took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_long_wait_that_poe_asks_for_is_the_clients() {
+    for (theirs, ours) in [(429, 429), (503, 502)] {
+        for body in [question("any", "x"), streamed("any", "x")] {
+            let (poe, house) = told(vec![refusal(theirs, "7")]);
+            let answer = house.chat(&body);
+            assert_eq!((answer.status, answer.header("retry-after")), (ours, Some("7")), "{}", answer.text());
+            assert_eq!(poe.asked().queries.len(), 1, "{theirs}");
+        }
+    }
+}
+
+#[test]
+fn clients_are_told_not_to_ask_again_where_poe_says_that_it_is_in_vain() {
+    for (field, should) in
+        [("\"allow_retry\": false, ", Some("false")), ("\"allow_retry\": true, ", None), ("", None)]
+    {
+        let event = format!("event: error\ndata: {{{field}\"text\": \"The model is broken\"}}\n\n");
+        let (poe, house) = told(vec![stream_of(&event)]);
+        let mut asked = 0;
+        for stream in [false, true] {
+            let turns = json!([{"role": "user", "content": "x"}]);
+            for (path, key) in [
+                ("/v1/chat/completions", "messages"),
+                ("/v1/responses", "input"),
+                ("/v1/messages", "messages"),
+            ] {
+                let body = json!({"model": "any", "max_tokens": 9, "stream": stream, key: turns});
+                let answer = house.ask(&post(path, &["Authorization: Bearer some-key"], &body.to_string()));
+                let words = answer.text();
+                assert_eq!(answer.status, 502, "{path}: {words}");
+                assert!(words.contains("The model is broken"), "{path}: {words}");
+                assert_eq!(answer.header("x-should-retry"), should, "{path} {field:?}");
+                asked += if should.is_some() { 1 } else { 2 };
+                assert_eq!(poe.asked().queries.len(), asked, "{path} {field:?}");
+            }
+        }
+    }
 }

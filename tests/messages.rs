@@ -143,6 +143,100 @@ fn a_conversation_that_is_too_long_says_by_how_much() {
     assert_eq!(chat.error("message"), "message too long. This model's maximum context length is 50 tokens.");
 }
 
+/// A Poe with one model, whose answers are all `events`, and a server in front of it.
+fn told(events: &str) -> (poe::Poe, House) {
+    let poe = poe::Poe::start(json!({"data": [{"id": "Small", "context_length": 50}]}).to_string());
+    let answers = vec![poe::Answer::stream(events.as_bytes().to_vec())];
+    poe.play(poe::Script { answers, ..poe::Script::default() });
+    let house = House::start(binary(), &["--poe-base-url", &poe.base_url]);
+    (poe, house)
+}
+
+/// Claude Code reads these numbers: by the one it compacts, by the other it asks for a shorter answer.
+#[test]
+fn the_models_own_words_for_too_long_are_told_unchanged() {
+    for words in [
+        "prompt is too long: 215000 tokens > 200000 maximum",
+        "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length or \
+         `max_tokens` and try again",
+    ] {
+        let event = format!("event: error\ndata: {}\n\n", json!({"allow_retry": false, "text": words}));
+        let (poe, house) = told(&event);
+        let refusal =
+            json!({"error": {"code": 400, "type": "invalid_request_error", "message": words}}).to_string();
+        let refusal = poe::Answer { head: "400".into(), body: refusal.into_bytes() };
+        for answers in [vec![poe::Answer::stream(event.into_bytes())], vec![refusal]] {
+            poe.play(poe::Script { answers, ..poe::Script::default() });
+            for body in [question("Small", "x"), streamed("Small", "x")] {
+                let answer = ask(&house, &body);
+                let expected = ("invalid_request_error".to_owned(), words.to_owned());
+                assert_eq!((answer.status, fault(&answer)), (400, expected));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_conversation_that_turns_out_too_long_in_mid_answer_says_so_once() {
+    for said in [
+        json!({"text": "prompt is too long: 215000 tokens > 200000 maximum"}),
+        json!({"text": "prompt is too long"}),
+        json!({"text": "message too long", "error_type": "user_message_too_long"}),
+    ] {
+        let (_poe, house) =
+            told(&format!("event: text\ndata: {{\"text\": \"It is \"}}\n\nevent: error\ndata: {said}\n\n"));
+        let answer = ask(&house, &streamed("Small", "x"));
+        let text = answer.text();
+        let story = messages::story(&text);
+        assert_eq!(
+            (answer.status, story.finish.as_str(), story.text.as_str()),
+            (200, "error", "It is "),
+            "{text}"
+        );
+        let last = story::data(&text).0.pop().expect("an event");
+        let message = last["error"]["message"].as_str().expect("words");
+        assert!(message.starts_with("prompt is too long"), "{message}");
+        assert_eq!(message.matches("prompt is too long").count(), 1, "{message}");
+        assert_eq!(last["error"]["type"], "invalid_request_error");
+    }
+}
+
+#[test]
+fn empty_blocks_that_mark_the_cache_are_no_turns() {
+    let (poe, house) = told("event: text\ndata: {\"text\": \"hi\"}\n\nevent: done\ndata: {}\n\n");
+    let empty = || json!({"type": "text", "text": "", "cache_control": {"type": "ephemeral"}});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let mut body = question("Small", "x");
+    body["system"] = json!([text("Be brief."), empty()]);
+    body["messages"] = json!([
+        {"role": "user", "content": [empty(), text("one"), empty()]},
+        {"role": "assistant", "content": [text("two"), empty()]},
+        {"role": "user", "content": [text("three"), empty()]}]);
+    let sent = || -> Vec<(String, String)> {
+        let query = poe.asked().queries.pop().expect("a query")["body"]["query"].clone();
+        let word = |turn: &Value, name: &str| turn[name].as_str().expect("text").to_owned();
+        query
+            .as_array()
+            .expect("turns")
+            .iter()
+            .map(|turn| (word(turn, "role"), word(turn, "content")))
+            .collect()
+    };
+    let turn = |role: &str, words: &str| (role.to_owned(), words.to_owned());
+    let answer = ask(&house, &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        sent(),
+        [turn("system", "Be brief."), turn("user", "one"), turn("bot", "two"), turn("user", "three")]
+    );
+    body["system"] = json!([empty()]);
+    body["messages"] =
+        json!([{"role": "user", "content": [empty()]}, {"role": "user", "content": [text("go"), empty()]}]);
+    let answer = ask(&house, &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(sent(), [turn("user", "go")]);
+}
+
 #[test]
 fn a_stream_that_fails_ends_with_an_error_event() {
     let house = House::demo(&[]);

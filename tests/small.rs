@@ -137,6 +137,16 @@ fn thought_is_no_part_of_a_completion_and_a_broken_one_is_not_done() {
 }
 
 #[test]
+fn a_completion_that_is_slow_to_begin_shows_life() {
+    let house = House::demo(&["--keep-alive-seconds", "1"]);
+    let answer = complete(&house, json!({"model": "demo-slow-start", "stream": true}));
+    let text = answer.text();
+    let data = text.trim_start_matches(": keep-alive\n");
+    assert!(data.len() < text.len() && data.starts_with("data: {"), "{text}");
+    assert!(data.contains(r#""text":"Once""#) && data.ends_with("data: [DONE]\n\n"), "{text}");
+}
+
+#[test]
 fn completions_that_cannot_be_had_are_refused_by_field() {
     let house = House::demo(&[]);
     for (more, param) in [

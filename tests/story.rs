@@ -102,6 +102,7 @@ fn as_responses(chat: &Value) -> Option<Value> {
     for (name, value) in chat.as_object()? {
         let (name, value) = match name.as_str() {
             "messages" => ("input", items(value)?),
+            "tools" if value.pointer("/0/input_schema").is_some() => return None, // Anthropic's, for chats alone
             "tools" => ("tools", value.as_array()?.iter().map(flat).collect()),
             "tool_choice" if value.is_object() => ("tool_choice", flat(value)),
             "tool_choice" => ("tool_choice", value.clone()),

@@ -90,7 +90,7 @@ fn pretty(value: &Value) -> String {
 impl Transcript {
     fn spelt(&self) -> Script {
         let mut script = self.script.clone();
-        for answer in script.answers.iter_mut().filter(|answer| answer.head.starts_with("200")) {
+        for answer in script.answers.iter_mut().filter(|answer| answer.head.contains("event-stream")) {
             answer.body = letters::letters(&answer.body);
         }
         script

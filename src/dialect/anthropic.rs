@@ -81,6 +81,7 @@ fn message(error: &Error) -> Cow<'_, str> {
                 None => format!("prompt is too long: {tokens} tokens ({said})"),
             }
         }
+        None if said.starts_with("prompt is too long") => return Cow::Borrowed(said),
         None => format!("prompt is too long: {said}"),
     })
 }

@@ -137,7 +137,7 @@ fn is_this_machine(address: Option<IpAddr>, head: &Head) -> bool {
     let is_loopback = address.is_some_and(|address| address.to_canonical().is_loopback());
     let is_a_proxys = |name: &str| SIGNS_OF_A_PROXY.contains(&name) || name.starts_with("x-forwarded-");
     // nginx speaks HTTP/1.0 to what is behind it unless told otherwise; browsers have not for decades
-    let is_proxied = !head.is_http11 || head.has(is_a_proxys);
+    let is_proxied = !head.is_http11 || head.names().any(|name| is_a_proxys(&name));
     // a name that leads here but is not this machine's own is a page's trick (DNS rebinding), or a proxy's
     is_loopback && is_local(head) && !is_proxied
 }

@@ -45,9 +45,9 @@ impl Head {
         (!values.is_empty()).then(|| values.join(","))
     }
 
-    /// Whether there is a header whose name, in lower case, `fits`.
-    pub fn has(&self, fits: impl Fn(&str) -> bool) -> bool {
-        self.headers.iter().any(|(name, _)| fits(&name.to_ascii_lowercase()))
+    /// The names of all headers, in lower case.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.headers.iter().map(|(name, _)| name.to_ascii_lowercase())
     }
 
     /// The value of a header that decides who is let in: `None` if it is absent, and an error if there are several or

@@ -74,6 +74,12 @@ impl Poe {
         self.stats()["open"].as_u64().expect("a number")
     }
 
+    /// The last query: `{"bot", "headers", "body"}`.
+    pub fn last_record(&self) -> Value {
+        let queries = self.wire().ask(&get("/demo/queries")).json();
+        queries.as_array().and_then(|all| all.last()).expect("a query").clone()
+    }
+
     /// The body of the last query.
     pub fn last_query(&self) -> Value {
         self.last_record()["body"].clone()
@@ -82,11 +88,6 @@ impl Poe {
     /// The bot of the last query, as its path names it.
     pub fn last_bot(&self) -> String {
         self.last_record()["bot"].as_str().expect("a name").to_owned()
-    }
-
-    fn last_record(&self) -> Value {
-        let queries = self.wire().ask(&get("/demo/queries")).json();
-        queries.as_array().and_then(|all| all.last()).expect("a query").clone()
     }
 
     /// What came through Poe's own doors and what left through them, oldest first.

@@ -46,9 +46,9 @@ fn spelt_chunk(mut chunk: Value) -> Vec<Value> {
     if delta.get("reasoning_content").is_some_and(Value::is_string) {
         delta.remove("reasoning"); // the same text
     }
-    for field in ["reasoning_content", "reasoning", "content"] {
-        if let Some(Value::String(text)) = delta.remove(field) {
-            let delta = json!({"choices": [{"delta": {field: text}}]});
+    for field in ["reasoning_content", "reasoning", "content", "refusal"] {
+        if delta.get(field).is_some_and(Value::is_string) {
+            let delta = json!({"choices": [{"delta": {field: delta.remove(field)}}]});
             pieces.extend(spelt(&delta, &format!("/choices/0/delta/{field}")));
         }
     }
@@ -63,13 +63,12 @@ fn spelt_chunk(mut chunk: Value) -> Vec<Value> {
 fn spelt_call(mut call: Value) -> Vec<Value> {
     let chunk = |call: Value| json!({"choices": [{"delta": {"tool_calls": [call]}}]});
     let index = call["index"].clone();
-    let arguments = call.pointer_mut("/function/arguments").map(Value::take);
-    let mut pieces = vec![chunk(call)];
-    if let (Some(Value::String(arguments)), true) = (arguments, index.is_u64()) {
-        let letter =
-            |letter: char| chunk(json!({"index": index, "function": {"arguments": letter.to_string()}}));
-        pieces.extend(arguments.chars().map(letter));
-        return pieces;
-    }
-    pieces
+    let arguments = match call.pointer_mut("/function/arguments") {
+        // without an index the pieces of two calls in one chunk could not be told apart
+        Some(arguments) if arguments.is_string() && index.is_u64() => arguments.take(),
+        _ => return vec![chunk(call)],
+    };
+    let letter = |letter: char| chunk(json!({"index": index, "function": {"arguments": letter.to_string()}}));
+    let letters = arguments.as_str().unwrap_or_default().chars().map(letter);
+    [chunk(call)].into_iter().chain(letters).collect()
 }

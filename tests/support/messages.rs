@@ -103,6 +103,8 @@ fn told_streamed(body: &str) -> Story {
                     assert!(block["id"].is_string() && block["input"] == json!({}), "{frame}");
                     story.calls.push((block["name"].as_str().expect("a name").to_owned(), String::new()));
                 }
+                let is_late = !story.text.is_empty() || !story.calls.is_empty();
+                assert!(kind != "thinking" || blocks == 1 || is_late, "thought comes first: {body}");
                 signed = kind != "thinking";
                 open = Some((blocks - 1, kind));
             }

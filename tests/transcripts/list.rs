@@ -21,8 +21,11 @@ transcripts! {
     tools_native_missing_ids_are_made
     tools_native_duplicate_ids_become_unique
     tools_native_missing_indices_and_repeated_names
+    tools_native_calls_without_an_index
     tools_native_name_after_arguments
     tools_native_empty_arguments_are_an_object
+    tools_native_arguments_as_an_object
+    tools_native_several_choices_in_one_event
     tools_native_finish_reason_comes_once
     tools_native_finish_reason_without_calls_is_stop
     tools_xml_call_between_text
@@ -65,6 +68,8 @@ transcripts! {
     tool_choice_required_after_a_fall_back
     tool_choice_required_and_never_met
     tool_choice_named_native
+    tool_choice_in_anthropics_way
+    tool_choice_named_in_anthropics_way
     tool_choice_named_prompt_wrong_tool_is_asked_again
     tool_choice_none_prompt_history_is_told
     parallel_tool_calls_false_native
@@ -152,6 +157,10 @@ transcripts! {
     poe_data_is_not_content
     poe_indexed_responses_come_one_after_the_other
     poe_wire_liberties
+    poe_what_follows_done_is_ignored
+    poe_usage_in_a_late_chunk
+    poe_refusal_in_a_json_delta
+    poe_content_in_parts
     poe_replacement_is_the_final_text
     poe_replacement_that_continues
     poe_replacement_that_rewrites
@@ -172,6 +181,10 @@ transcripts! {
     poe_error_of_a_stream_without_done
     poe_error_of_an_event_without_sense
     poe_error_of_an_empty_answer
+    poe_error_in_a_json_event
+    poe_error_in_a_json_event_after_text
+    poe_error_in_a_json_answer
+    poe_error_of_a_json_answer_without_one
     poe_error_status_400
     poe_error_status_401
     poe_error_status_402
@@ -254,6 +267,8 @@ transcripts! {
     name_with_characters_of_a_path
     name_missing
     asked_roles_developer_and_several_systems
+    asked_in_anthropics_blocks_native
+    asked_in_anthropics_blocks_prompt
     asked_role_unknown_is_refused
     asked_messages_empty_is_refused
     tools_native_cut_short_keeps_its_reason
