@@ -519,3 +519,27 @@ fn a_compaction_without_a_summary_is_refused_whole_and_fails_in_a_stream() {
     let reply = tested.ask(&json!({"model": "demo-empty", "stream": true, "input": input}));
     assert!(reply.body.contains("\"response.failed\"") && !reply.body.contains("response.completed"));
 }
+
+#[test]
+fn a_reference_finds_the_item_and_one_that_leads_nowhere_is_refused() {
+    let tested = open(&[]);
+    let answer = |request: Value| serde_json::from_str::<Value>(&tested.ask(&request).body).expect("JSON");
+    let first = answer(json!({"model": "demo-echo", "input": "one"}));
+    let refer = |id: &Value| json!({"type": "item_reference", "id": id});
+    let said = refer(&first["output"][0]["id"]);
+    let thought = refer(&json!("rs_gone_0"));
+    let more = json!({"role": "user", "content": "two"});
+    let next = tested.ask(&json!({"model": "demo-echo", "input": [thought, said, said, more]}));
+    assert_eq!(next.status, 200, "{}", next.body);
+    let turns: Vec<Value> = tested.query()["body"]["query"]
+        .as_array()
+        .expect("turns")
+        .iter()
+        .map(|turn| turn["content"].clone())
+        .collect();
+    assert_eq!(turns, ["one", "two"]);
+    let lost = tested.ask(&json!({"model": "demo-echo", "input": [more, refer(&json!("msg_gone_0"))]}));
+    let error = serde_json::from_str::<Value>(&lost.body).expect("JSON")["error"].clone();
+    assert_eq!((lost.status, &error["param"]), (400, &json!("input[1].id")), "{error}");
+    assert_eq!(error["message"], "Item with id 'msg_gone_0' not found.");
+}

@@ -1,11 +1,13 @@
 //! A `responses` request as an `Ask`. Unknown fields are ignored, or hints to the model where it declares them.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::compaction;
-use super::items::{Conversation, id_of_response, kind};
+use super::items::{Conversation, kind};
 use super::tools::{Names, Tools, echoed};
+use super::{Find, Items, Sought, compaction};
 use crate::dialect::json;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Format, Message, Part, Reasoning, Role, Sampling};
@@ -37,8 +39,8 @@ pub struct Request {
 #[derive(Deserialize)]
 struct Raw {
     model: Option<String>,
-    input: Option<Input>,
-    instructions: Option<Instructions>,
+    input: Option<Value>,
+    instructions: Option<Value>,
     previous_response_id: Option<String>,
     conversation: Option<Value>,
     background: Option<bool>,
@@ -62,20 +64,6 @@ struct Raw {
     poe: Option<RawPoe>,
     #[serde(flatten)]
     rest: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Input {
-    Text(String),
-    Items(Vec<Value>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Instructions {
-    Text(String),
-    Items(Vec<Value>),
 }
 
 #[derive(Deserialize)]
@@ -121,24 +109,24 @@ const REPEATED: [&str; 8] = [
     "frequency_penalty",
 ];
 
-/// Reads a request's body; `find` has the items of the conversation up to an earlier response. Errors name the field,
-/// as a path such as `input[0].content[1].image_url`.
-pub fn read(body: &[u8], find: &dyn Fn(&str) -> Option<Vec<Value>>) -> Result<Request> {
+/// Reads a request's body; `find` has the items of earlier responses. Errors name the field, as a path such as
+/// `input[0].content[1].image_url`.
+pub fn read(body: &[u8], find: Find<'_>) -> Result<Request> {
     let raw: Raw = json::read(body)?;
     raw.into_request(find)
 }
 
 impl Raw {
-    fn into_request(mut self, find: &dyn Fn(&str) -> Option<Vec<Value>>) -> Result<Request> {
+    fn into_request(mut self, find: Find<'_>) -> Result<Request> {
         let model = self.model.take().map(|model| model.trim().to_owned()).filter(|model| !model.is_empty());
         let model = model.ok_or_else(|| Error::invalid("model", "you must provide a model parameter"))?;
         self.refuse_what_cannot_be()?;
         let previous = self.previous_response_id.take().filter(|id| !id.is_empty());
-        let earlier = match &previous {
-            Some(id) => find(id).ok_or_else(|| not_found(id))?,
-            None => Vec::new(),
+        let earlier = || match &previous {
+            Some(id) => find(Sought::Conversation(id)).map(Some).ok_or_else(|| not_found(id)),
+            None => Ok(None),
         };
-        let input = self.items(&earlier, find)?;
+        let input = self.items(earlier()?, find)?;
         let mut tools = Tools::default();
         tools.add("tools", self.tools.as_deref().unwrap_or_default())?;
         for (at, item) in input.iter().enumerate().filter(|(_, item)| kind(item) == "additional_tools") {
@@ -147,7 +135,7 @@ impl Raw {
         }
         let echo = self.echo(&model, previous.as_deref());
         let tool_choice = tools.choice(self.tool_choice.as_ref())?;
-        let messages = self.messages(&earlier, &input, &tools.names)?;
+        let messages = self.messages(earlier()?, &input, &tools.names)?;
         let mut parameters = Map::new();
         for extra in [self.extra_body.take(), self.poe.take().and_then(|poe| poe.parameters)] {
             parameters.extend(extra.into_iter().flatten());
@@ -207,52 +195,41 @@ impl Raw {
     }
 
     /// The request's own items, with those that it only refers to in their places.
-    fn items(&mut self, earlier: &[Value], find: &dyn Fn(&str) -> Option<Vec<Value>>) -> Result<Vec<Value>> {
-        let items = match self.input.take() {
-            Some(Input::Text(text)) => return Ok(vec![json!({"role": "user", "content": text})]),
-            Some(Input::Items(items)) => items,
-            None if !earlier.is_empty() => Vec::new(),
-            None => return Err(Error::invalid("input", "you must provide an input parameter")),
-        };
-        let mut found: Option<(String, Vec<Value>)> = None;
-        let mut own = Vec::with_capacity(items.len());
-        for item in items {
-            if kind(&item) != "item_reference" {
-                own.push(item);
-                continue;
-            }
-            let Some(id) = item.get("id").and_then(Value::as_str) else { continue };
-            let response = id_of_response(id).unwrap_or_default();
-            if found.as_ref().is_none_or(|(known, _)| *known != response) {
-                found = Some((response.clone(), find(&response).unwrap_or_default()));
-            }
-            let has_id = |item: &&Value| item.get("id").is_some_and(|known| known == id);
-            match found.iter().flat_map(|(_, items)| items).find(has_id) {
-                // what the conversation has already is not said twice
-                Some(item) if !earlier.iter().any(|known| has_id(&known)) => own.push(item.clone()),
-                Some(_) => {}
-                None => log::debug!("a reference to {id} was passed over: that item is not kept here"),
-            }
+    fn items(&mut self, earlier: Option<Items>, find: Find<'_>) -> Result<Vec<Value>> {
+        let is_reference = |item: &Value| kind(item) == "item_reference";
+        match self.input.take() {
+            Some(Value::String(text)) => Ok(vec![json!({"role": "user", "content": text})]),
+            Some(Value::Array(items)) if items.iter().any(is_reference) => resolved(items, earlier, find),
+            Some(Value::Array(items)) => Ok(items),
+            Some(_) => Err(Error::invalid("input", "input must be a string or a list of items")),
+            None if earlier.is_some() => Ok(Vec::new()),
+            None => Err(Error::invalid("input", "you must provide an input parameter")),
         }
-        Ok(own)
     }
 
-    fn messages(&mut self, earlier: &[Value], input: &[Value], names: &Names) -> Result<Vec<Message>> {
+    fn messages(&mut self, earlier: Option<Items>, input: &[Value], names: &Names) -> Result<Vec<Message>> {
         let mut conversation = Conversation::new(names);
         match self.instructions.take() {
-            Some(Instructions::Text(text)) if !text.is_empty() => conversation.messages.push(Message {
+            None => {}
+            Some(Value::String(text)) if text.is_empty() => {}
+            Some(Value::String(text)) => conversation.messages.push(Message {
                 role: Role::System,
                 parts: vec![Part::Text(text)],
                 ..Message::default()
             }),
-            Some(Instructions::Items(items)) => {
+            Some(Value::Array(items)) => {
                 for (at, item) in items.iter().enumerate() {
                     conversation.add(&format!("instructions[{at}]"), item)?;
                 }
             }
-            _ => {}
+            Some(_) => {
+                return Err(Error::invalid(
+                    "instructions",
+                    "instructions must be a string or a list of items",
+                ));
+            }
         }
-        earlier.iter().for_each(|item| conversation.recall(item));
+        earlier.into_iter().flatten().for_each(|item| conversation.recall(&item));
         for (at, item) in input.iter().enumerate() {
             conversation.add(&format!("input[{at}]"), item)?;
         }
@@ -314,16 +291,11 @@ impl Raw {
             None => json!({"type": "text"}),
         };
         let verbosity = self.text.as_ref().and_then(|text| text.verbosity.as_deref()).unwrap_or("medium");
-        let instructions = match &self.instructions {
-            Some(Instructions::Text(text)) => text.as_str().into(),
-            Some(Instructions::Items(items)) => items.clone().into(),
-            None => Value::Null,
-        };
         let reasoning = self.reasoning.as_ref();
         let fields = json!({
             "background": false,
             "conversation": null,
-            "instructions": instructions,
+            "instructions": self.instructions,
             "max_output_tokens": self.max_output_tokens,
             "max_tool_calls": null,
             "model": model,
@@ -360,6 +332,37 @@ impl Raw {
     }
 }
 
+/// `items` with those in their places that are only referred to. Every earlier response is read once at most, and
+/// nothing is said twice, so that a short request costs no more than all that is kept.
+fn resolved(items: Vec<Value>, earlier: Option<Items>, find: Find<'_>) -> Result<Vec<Value>> {
+    let id = |item: &Value| item.get("id").and_then(Value::as_str).map(str::to_owned);
+    let referred = items.iter().filter(|item| kind(item) == "item_reference");
+    let wanted: HashSet<String> = referred.filter_map(id).collect();
+    let mut said: HashSet<String> = earlier.into_iter().flatten().filter_map(|item| id(&item)).collect();
+    let mut found: HashMap<String, Value> = HashMap::new();
+    let mut own = Vec::with_capacity(items.len());
+    for (at, item) in items.into_iter().enumerate() {
+        if kind(&item) != "item_reference" {
+            own.push(item);
+            continue;
+        }
+        let path = format!("input[{at}].id");
+        let id_of_it = id(&item).ok_or_else(|| Error::invalid(&path, format!("{path} is missing")))?;
+        // bots do not take their thoughts back, so that it does not matter whether they are kept
+        if id_of_it.starts_with("rs_") || !said.insert(id_of_it.clone()) {
+            continue;
+        }
+        if !found.contains_key(&id_of_it) {
+            let held = find(Sought::Item(&id_of_it)).into_iter().flatten();
+            let held = held.filter_map(|item| Some((id(&item)?, item)));
+            found.extend(held.filter(|(id, _)| wanted.contains(id)));
+        }
+        let missing = || Error::invalid(&path, format!("Item with id '{id_of_it}' not found."));
+        own.push(found.remove(&id_of_it).ok_or_else(missing)?);
+    }
+    Ok(own)
+}
+
 fn not_found(id: &str) -> Error {
     let message = format!("Previous response with id '{id}' not found.");
     Error::new(Kind::PreviousNotFound, message).about("previous_response_id")
@@ -367,6 +370,8 @@ fn not_found(id: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::exchange::ToolChoice;
 
@@ -523,10 +528,13 @@ mod tests {
 
     #[test]
     fn a_request_goes_on_from_an_earlier_response() {
-        let find = |id: &str| {
+        let find = |sought: Sought<'_>| {
             let item =
                 |id: &str, role: &str| json!({"id": id, "type": "message", "role": role, "content": id});
-            (id == "resp_1").then(|| vec![item("msg_x", "user"), item("msg_1_0", "assistant")])
+            let items = vec![item("msg_x", "user"), item("msg_1_0", "assistant")];
+            let is_kept =
+                matches!(sought, Sought::Conversation("resp_1") | Sought::Item("msg_x" | "msg_1_0"));
+            is_kept.then(|| Box::new(items.into_iter()) as Items)
         };
         let read = |request: Value| read(request.to_string().as_bytes(), &find);
         let said = |request: Value| {
@@ -548,6 +556,44 @@ mod tests {
             (error.kind, error.param.as_deref()),
             (Kind::PreviousNotFound, Some("previous_response_id"))
         );
+    }
+
+    #[test]
+    fn however_many_references_each_response_is_read_once_and_nothing_is_said_twice() {
+        let reads = Cell::new(0);
+        let find = |sought: Sought<'_>| {
+            let Sought::Item(id) = sought else { return None };
+            let random = id.split('_').nth(1).filter(|random| *random == "a" || *random == "b")?.to_owned();
+            reads.set(reads.get() + 1);
+            let item = move |at| {
+                let id = format!("msg_{random}_{at}");
+                json!({"id": id, "type": "message", "role": "user", "content": id})
+            };
+            Some(Box::new((0..100).map(item)) as Items)
+        };
+        let refer = |id: String| json!({"type": "item_reference", "id": id});
+        let alternating = (0..1000).map(|at| refer(format!("msg_{}_{}", ["a", "b"][at % 2], at / 2 % 100)));
+        let read = |input: Vec<Value>| {
+            read(json!({"model": "m", "input": input}).to_string().as_bytes(), &find)
+                .map(|request| request.input)
+        };
+        let input = read(alternating.collect()).unwrap();
+        assert_eq!((input.len(), reads.get()), (200, 2));
+        assert_eq!([&input[0]["id"], &input[1]["id"], &input[2]["id"]], ["msg_a_0", "msg_b_0", "msg_a_1"]);
+        let thoughts =
+            read((0..9).map(|at| refer(format!("rs_a_{at}"))).chain([refer("msg_a_1".into())]).collect());
+        assert_eq!((thoughts.unwrap().len(), reads.get()), (1, 3), "thoughts are not looked for");
+        for (id, said) in [
+            (json!("msg_c_0"), "'msg_c_0' not found"),
+            (json!("msg_a_100"), "not found"),
+            (json!(7), "missing"),
+        ] {
+            let input =
+                vec![json!({"role": "user", "content": "x"}), json!({"type": "item_reference", "id": id})];
+            let error = read(input).unwrap_err();
+            assert_eq!((error.kind, error.param.as_deref()), (Kind::InvalidRequest, Some("input[1].id")));
+            assert!(error.message.contains(said), "{error}");
+        }
     }
 
     #[test]
