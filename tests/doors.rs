@@ -278,7 +278,7 @@ fn refusals_keep_their_meaning_and_passing_faults_have_a_second_try() {
         assert_eq!((refused.status, refused.error("code").as_str()), (429, "rate_limit_exceeded"));
         assert_eq!((refused.header("retry-after"), poe.doors().len()), (Some("7"), 1));
         let refused = ask("demo-door-503");
-        assert_eq!((refused.status, refused.error("code").as_str()), (502, "upstream_error"));
+        assert_eq!((refused.status, refused.error("code").as_str()), (503, "overloaded"));
         assert_eq!(poe.doors().len(), 2);
         let answered = ask("demo-door-flaky");
         assert_eq!((answered.status, poe.doors().len(), poe.queries()), (200, 2, 0));
@@ -533,6 +533,8 @@ fn every_dialect_falls_back_and_is_remembered() {
         // Anthropic's door fails with 500, which has a second try
         assert_eq!((asked, poe.queries()), (if path == MESSAGES { 2 } else { 1 }, 1), "{path}");
         assert_eq!(house.ask(&raw(path, &body)).status, 200, "{path}");
+        // and may have failed for another reason
+        let asked = if path == MESSAGES { 4 } else { asked };
         assert_eq!((poe.doors().len(), poe.queries()), (asked, 2), "{path}");
     }
 }
@@ -575,17 +577,18 @@ fn every_dialect_is_refused_in_its_own_words() {
     let poe = Poe::start();
     let house = house(&poe, "native", &[]);
     let kind = |answer: &Answer| answer.error("type");
-    let (limit, quota, upstream) = ("rate_limit_exceeded", "insufficient_quota", "upstream_error");
+    let (limit, quota, busy) = ("rate_limit_exceeded", "insufficient_quota", "overloaded_error");
     let refusals = [
         ("demo-door-402", 402, quota, quota, "billing_error", "You have used up your points"),
         ("demo-door-429", 429, "rate_limit_error", limit, "rate_limit_error", "Too many requests"),
-        ("demo-door-503", 502, upstream, upstream, "api_error", "Poe is not available"),
+        ("demo-door-503", 503, busy, "overloaded", busy, "Poe is not available"),
     ];
     for (bot, status, openais, code, anthropics, words) in refusals {
         for stream in [false, true] {
             for (path, body) in questions(bot, "hi", stream) {
                 let answer = house.ask(&raw(path, &body));
                 let said = answer.json();
+                let status = if path == MESSAGES && status == 503 { 529 } else { status };
                 assert_eq!(answer.status, status, "{path}: {said}");
                 match path {
                     MESSAGES => assert_eq!(
@@ -812,5 +815,19 @@ fn the_operator_stops_what_goes_through_a_door() {
         eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
         assert_eq!(stop(), json!({"stopped": false}), "{path}");
         assert_eq!(through(&poe), (1, 0), "{path}");
+    }
+}
+
+#[test]
+fn one_clients_value_moves_nobody_elses_requests() {
+    let poe = Poe::start();
+    let house = house(&poe, "auto", &[]);
+    for (path, body) in questions("demo-door-picky", "hi", false) {
+        poe.reset();
+        let with = |top_p: &str| body.replacen('{', &format!("{{\"top_p\":{top_p},"), 1);
+        for (top_p, passages) in [("0", (1, 1)), ("0.5", (2, 1)), ("0", (3, 2)), ("0.5", (4, 2))] {
+            let answer = house.ask(&raw(path, &with(top_p)));
+            assert_eq!((answer.status, through(&poe)), (200, passages), "{path} {top_p}: {}", answer.text());
+        }
     }
 }

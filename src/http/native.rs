@@ -21,9 +21,8 @@ use crate::poe::door::{self, Knock, Lack, Opened, Passenger, Passing, Refusal, U
 use crate::store::models::{Route, Tools};
 use crate::store::tokens;
 
-/// How long a door's refusal of a model or a field is believed, and one that may have been something else.
+/// How long a door's refusal of a model or a field is believed.
 const BELIEVED: Duration = Duration::from_secs(3600);
-const BELIEVED_PERHAPS: Duration = Duration::from_secs(300);
 /// How often a door is asked again for one request, each time without a hint that it does not know.
 const MOST_HINTS: usize = 8;
 
@@ -178,21 +177,33 @@ impl Native {
                 name: (self.name != self.model.bot).then_some(&self.name),
             };
             let opened = app.poe.knock(&knock, watch)?;
-            let Some(hint) = self.unknown_hint(&opened).filter(|_| left > 0) else { return Ok(opened) };
+            let Some(unknown) = self.unknown_hint(&opened).filter(|_| left > 0) else { return Ok(opened) };
+            self.remember(app, &unknown);
+            let (Unknown::Field(hint) | Unknown::Value(hint)) = unknown else { return Ok(opened) };
             log::debug!("{hint} was left out: {} does not take it for {}", self.door.path(), self.model.bot);
-            app.doors.remember(&self.model.bot, self.door.path(), Some(&hint), Instant::now(), BELIEVED);
             self.body = door::without(std::mem::take(&mut self.body), &[hint]);
             left -= 1;
         }
     }
 
     /// The hint for which the door refused, if it did for one.
-    fn unknown_hint(&self, opened: &Opened) -> Option<String> {
+    fn unknown_hint(&self, opened: &Opened) -> Option<Unknown> {
         let Opened::Refused(refusal) = opened else { return None };
-        match refusal.unknown(self.door, &door::names(&self.body))? {
-            Unknown::Field(field) if door::is_hint(self.door, &field) => Some(field),
+        let unknown = refusal.unknown(self.door, &door::names(&self.body))?;
+        match &unknown {
+            Unknown::Field(name) | Unknown::Value(name) if door::is_hint(self.door, name) => Some(unknown),
             _ => None,
         }
+    }
+
+    /// Remembers what the door would refuse of every request; a value, or a passing fault, is one client's affair.
+    fn remember(&self, app: &App, unknown: &Unknown) {
+        let field = match unknown {
+            Unknown::Model => None,
+            Unknown::Field(name) => Some(name.as_str()),
+            Unknown::Value(_) | Unknown::Something => return,
+        };
+        app.doors.remember(&self.model.bot, self.door.path(), field, Instant::now(), BELIEVED);
     }
 
     /// What follows from a refusal: where only the door does not know what it was asked, another door may.
@@ -202,13 +213,8 @@ impl Native {
         {
             let (bot, path) = (&self.model.bot, self.door.path());
             log::debug!("{bot} is asked by the bot protocol, for {path} refused it: {}", refusal.error);
-            let (field, time) = match &unknown {
-                Unknown::Field(field) => (Some(field.as_str()), BELIEVED),
-                Unknown::Model => (None, BELIEVED),
-                Unknown::Something | Unknown::Perhaps => (None, BELIEVED_PERHAPS),
-            };
             record.route = None;
-            app.doors.remember(bot, path, field, Instant::now(), time);
+            self.remember(app, &unknown);
             return Outcome::Bot;
         }
         record.fault = Some(refusal.error.message.clone());
