@@ -831,3 +831,80 @@ fn one_clients_value_moves_nobody_elses_requests() {
         }
     }
 }
+
+#[test]
+fn what_only_this_server_can_read_does_not_reach_a_door() {
+    let poe = Poe::start();
+    for route in ["auto", "native"] {
+        let house = house(&poe, route, &[]);
+        // a house of its own: bots without doors are asked by the bot protocol
+        let bots = House::before(&poe, &[]);
+        let told = |house: &House, path: &str, body: &Value| {
+            let answer = house.ask(&raw(path, &body.to_string()));
+            assert_eq!(answer.status, 200, "{route} {path}: {}", answer.text());
+            answer.json()
+        };
+        let include = json!(["reasoning.encrypted_content"]);
+        let thought = told(
+            &bots,
+            RESPONSES,
+            &json!({"model": "demo-think", "input": "x", "include": include}),
+        )["output"]
+            .clone();
+        assert_eq!(thought[0]["type"], "reasoning");
+        let compact = raw("/v1/responses/compact", &json!({"model": "demo-echo", "input": "x"}).to_string());
+        let compaction = bots.ask(&compact).json()["output"][1].clone();
+        assert_eq!(compaction["type"], "compaction");
+        let user = json!({"role": "user", "content": "go on"});
+        let ask = |input: Value| {
+            poe.reset();
+            told(&house, RESPONSES, &json!({"model": "demo-door", "store": false, "input": input}));
+            through(&poe)
+        };
+        assert_eq!(ask(json!([compaction, user])), (0, 1), "{route}");
+        assert!(poe.last_query().to_string().contains("Summary of the conversation"), "{route}");
+        if route == "auto" {
+            assert_eq!(ask(json!([thought[0], thought[1], user])), (0, 1));
+        } else {
+            assert_eq!(ask(json!([thought[0], thought[1], user])), (1, 0));
+            let sent = json!({"model": "demo-door", "store": false, "input": [thought[1], user]});
+            assert_eq!(passage(&poe).0, sent.to_string());
+        }
+        let thinking = json!({"type": "enabled", "budget_tokens": 1024});
+        let body =
+            json!({"model": "demo-think", "max_tokens": 2000, "thinking": thinking, "messages": [user]});
+        let content = told(&bots, MESSAGES, &body)["content"].clone();
+        assert_eq!(content[0]["type"], "thinking");
+        let next = |content: Value| json!({"model": "demo-door", "max_tokens": 2000, "messages": [user, {"role": "assistant", "content": content}, user]});
+        poe.reset();
+        told(&house, MESSAGES, &next(content.clone()));
+        if route == "auto" {
+            assert_eq!(through(&poe), (0, 1));
+        } else {
+            assert_eq!(passage(&poe).0, next(json!([content[1]])).to_string());
+        }
+        // a door's own marks go back to it, byte by byte
+        poe.reset();
+        let doors_own =
+            next(json!([{"type": "thinking", "thinking": "hm", "signature": "EqQB"}, content[1]]));
+        told(&house, MESSAGES, &doors_own);
+        assert_eq!((through(&poe), passage(&poe).0), ((1, 0), doors_own.to_string()), "{route}");
+    }
+}
+
+#[test]
+fn an_item_that_a_door_gave_is_found_by_reference() {
+    let poe = Poe::start();
+    let house = house(&poe, "native", &[]);
+    let ask = |body: &Value| house.ask(&raw(RESPONSES, &body.to_string())).json();
+    let first = ask(&json!({"model": "demo-door", "input": "first"}));
+    let listed =
+        house.ask(&common::get(&format!("{RESPONSES}/{}/input_items", first["id"].as_str().expect("an id"))));
+    let refer = |item: &Value| json!({"type": "item_reference", "id": item["id"]});
+    let input = json!([refer(&listed.json()["data"][0]), refer(&first["output"][0]), {"role": "user", "content": "second"}]);
+    let next = ask(&json!({"model": "demo-door", "input": input}));
+    assert_eq!((&next["status"], through(&poe)), (&json!("completed"), (1, 1)), "{next}");
+    let turns = poe.last_query()["query"].clone();
+    let said: Vec<_> = turns.as_array().expect("turns").iter().map(|turn| turn["content"].clone()).collect();
+    assert_eq!(said, ["first", "first", "second"]);
+}

@@ -3,6 +3,7 @@
 //! The request has been decoded, so it is sound and its model is known; what is sent is the client's own body all the
 //! same. Where the route is `auto` and the door does not know what it is asked, the bots' door is asked instead.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,19 @@ use super::outlet::Outlet;
 use super::record::Record;
 use super::router::error_answer;
 use crate::app::{App, Model};
-use crate::dialect::Question;
+use crate::dialect::{Question, messages, responses};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Door, prompt_tokens};
 use crate::poe::Watch;
-use crate::poe::door::{self, Knock, Lack, Opened, Passenger, Passing, Refusal, Unknown};
+use crate::poe::door::{self, Knock, Lack, Marks, Opened, Passenger, Passing, Refusal, Unknown};
 use crate::store::models::{Route, Tools};
 use crate::store::tokens;
 
 /// How long a door's refusal of a model or a field is believed.
 const BELIEVED: Duration = Duration::from_secs(3600);
+/// By what this server knows again what it told clients for itself to read.
+const MARKS: Marks =
+    Marks { signature: messages::SIGNATURE, seal: responses::SEAL, is_thought: responses::is_thought };
 /// How often a door is asked again for one request, each time without a hint that it does not know.
 const MOST_HINTS: usize = 8;
 
@@ -77,7 +81,7 @@ impl Native {
         if route == Route::Auto && model.config.tools == Tools::Prompt && !ask.tools.is_empty() {
             return Ok(None); // models.yaml wants them in the prompt
         }
-        match door::lack(door, &body, &passenger) {
+        match door::ours(door, &body, &MARKS).or_else(|| door::lack(door, &body, &passenger)) {
             Some(lack) if route == Route::Auto || lack.is_ours => {
                 let (field, path) = (lack.field, door.path());
                 log::debug!("{} is asked by the bot protocol for {field}: at {path} {}", model.bot, lack.why);
@@ -85,6 +89,14 @@ impl Native {
             }
             Some(lack) => return Err(lacking(door, &lack)),
             None => {}
+        }
+        let body = door::unmarked(door, &body, &MARKS);
+        if route == Route::Auto && matches!(body, Cow::Owned(_)) {
+            log::debug!(
+                "{} is asked by the bot protocol, which told the thoughts in this request",
+                model.bot
+            );
+            return Ok(None);
         }
         let mut hints = app.doors.fields(&model.bot, door.path(), Instant::now());
         hints.retain(|field| door::is_hint(door, field));

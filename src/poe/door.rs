@@ -2,6 +2,7 @@
 
 mod answer;
 mod json;
+mod marks;
 mod request;
 
 use std::io::Read;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use ureq::BodyReader;
 
 use answer::{Answer, Frames, State};
+pub use marks::{Marks, ours, unmarked};
 pub use request::{Lack, Passenger, is_hint, lack, names, rewrite, without};
 
 use super::client::{MAX_ERROR_BYTES, Poe, bearer, finished, hide, with_retry};

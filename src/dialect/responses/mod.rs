@@ -12,7 +12,8 @@ use std::fmt::Display;
 use serde_json::{Map, Value};
 
 use answer::failure_code;
-pub use items::id_of_response;
+pub use compaction::SEAL;
+pub use items::{id_of_response, is_thought};
 pub use request::{Request, read};
 pub use stream::Encoder;
 pub use tools::Names;
