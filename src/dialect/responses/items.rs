@@ -22,6 +22,7 @@ pub struct Conversation<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawMessage {
     role: String,
     #[serde(default)]
@@ -29,6 +30,7 @@ struct RawMessage {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawCall {
     call_id: Option<String>,
     id: Option<String>,
@@ -41,6 +43,7 @@ struct RawCall {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawOutput {
     call_id: String,
     #[serde(default)]
@@ -48,6 +51,7 @@ struct RawOutput {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawPart {
     r#type: Option<String>,
     text: Option<String>,
@@ -68,6 +72,10 @@ impl<'a> Conversation<'a> {
 
     /// Adds the item at `path` of the request.
     pub fn add(&mut self, path: &str, item: &Value) -> Result<()> {
+        if item.get("type").is_some_and(|kind| !kind.is_string() && !kind.is_null()) {
+            let param = format!("{path}.type");
+            return Err(Error::invalid(&param, format!("{param} must be a string")));
+        }
         match kind(item) {
             "message" => self.message(path, json::read_value(path, item)?),
             "function_call" => {

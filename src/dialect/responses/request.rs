@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::items::{Conversation, kind};
-use super::tools::{Names, Tools, echoed};
+use super::tools::{Names, Tools};
 use super::{Find, Items, Sought, compaction};
 use crate::dialect::json;
 use crate::error::{Error, Kind, Result};
@@ -37,6 +37,7 @@ pub struct Request {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Raw {
     model: Option<String>,
     input: Option<Value>,
@@ -67,17 +68,20 @@ struct Raw {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct StreamOptions {
     include_usage: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
+#[serde(expecting = "an object")]
 struct RawText {
     format: Option<RawFormat>,
     verbosity: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawFormat {
     r#type: String,
     name: Option<String>,
@@ -87,15 +91,27 @@ struct RawFormat {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(expecting = "an object")]
 struct RawReasoning {
     effort: Option<String>,
     summary: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawPoe {
     parameters: Option<Map<String, Value>>,
 }
+
+/// The name of a schema that has none.
+const UNNAMED: &str = "answer";
+/// Words that the published schema has for these fields. Of efforts and tiers clients send newer ones too.
+const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+const TIERS: [&str; 7] = ["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"];
+const SUMMARIES: [&str; 4] = ["auto", "concise", "detailed", "none"];
+const VERBOSITIES: [&str; 3] = ["low", "medium", "high"];
+const TRUNCATIONS: [&str; 2] = ["auto", "disabled"];
+const RETENTIONS: [&str; 3] = ["in_memory", "in-memory", "24h"];
 
 /// Fields that a response repeats and that mean nothing more here.
 const REPEATED: [&str; 8] = [
@@ -128,13 +144,15 @@ impl Raw {
         };
         let input = self.items(earlier()?, find)?;
         let mut tools = Tools::default();
-        tools.add("tools", self.tools.as_deref().unwrap_or_default())?;
+        let told_tools = tools.add("tools", self.tools.as_deref().unwrap_or_default())?;
         for (at, item) in input.iter().enumerate().filter(|(_, item)| kind(item) == "additional_tools") {
             let more = item.get("tools").and_then(Value::as_array);
             tools.add(&format!("input[{at}].tools"), more.map_or(&[], Vec::as_slice))?;
         }
-        let echo = self.echo(&model, previous.as_deref());
         let tool_choice = tools.choice(self.tool_choice.as_ref())?;
+        let mut echo = self.echo(&model, previous.as_deref())?;
+        echo.insert("tools".into(), told_tools.into());
+        echo.insert("tool_choice".into(), tools.told_choice(&tool_choice, self.tool_choice.as_ref()));
         let messages = self.messages(earlier()?, &input, &tools.names)?;
         let mut parameters = Map::new();
         for extra in [self.extra_body.take(), self.poe.take().and_then(|poe| poe.parameters)] {
@@ -260,8 +278,11 @@ impl Raw {
         match (format.r#type.as_str(), format.schema) {
             ("text", _) => Ok(Format::Text),
             ("json_object", _) => Ok(Format::JsonObject),
+            ("json_schema", Some(schema)) if !schema.is_object() => {
+                Err(Error::invalid("text.format.schema", "text.format.schema must be an object"))
+            }
             ("json_schema", Some(schema)) => {
-                Ok(Format::JsonSchema { name: format.name.unwrap_or_else(|| "answer".into()), schema })
+                Ok(Format::JsonSchema { name: format.name.unwrap_or_else(|| UNNAMED.into()), schema })
             }
             ("json_schema", None) => {
                 Err(Error::invalid("text.format.schema", "text.format.schema is missing"))
@@ -279,19 +300,32 @@ impl Raw {
     }
 
     /// Every field of a response that only repeats the request; absent ones have OpenAI's defaults.
-    fn echo(&self, model: &str, previous: Option<&str>) -> Map<String, Value> {
+    fn echo(&self, model: &str, previous: Option<&str>) -> Result<Map<String, Value>> {
         let format = match self.text.as_ref().and_then(|text| text.format.as_ref()) {
             Some(RawFormat { r#type, name, schema, strict, description }) if r#type == "json_schema" => {
-                json!({
-                    "type": "json_schema", "name": name, "schema": schema, "strict": strict.unwrap_or(false),
-                    "description": description,
-                })
+                let mut format = json!({
+                    "type": "json_schema", "name": name.as_deref().unwrap_or(UNNAMED), "schema": schema,
+                    "strict": strict.unwrap_or(false),
+                });
+                if let Some(description) = description {
+                    format["description"] = description.as_str().into();
+                }
+                format
             }
             Some(RawFormat { r#type, .. }) => json!({ "type": r#type }),
             None => json!({"type": "text"}),
         };
-        let verbosity = self.text.as_ref().and_then(|text| text.verbosity.as_deref()).unwrap_or("medium");
+        let verbosity = self.text.as_ref().and_then(|text| text.verbosity.as_deref());
         let reasoning = self.reasoning.as_ref();
+        let effort = reasoning.and_then(|reasoning| reasoning.effort.as_deref());
+        let summary = reasoning.and_then(|reasoning| reasoning.summary.as_deref());
+        one_of("text.verbosity", verbosity, &VERBOSITIES)?;
+        one_of("reasoning.summary", summary, &SUMMARIES)?;
+        one_of("truncation", self.truncation.as_deref(), &TRUNCATIONS)?;
+        if let Some((name, _)) = self.metadata.iter().flatten().find(|(_, value)| !value.is_string()) {
+            let param = format!("metadata.{name}");
+            return Err(Error::invalid(&param, format!("{param} must be a string")));
+        }
         let fields = json!({
             "background": false,
             "conversation": null,
@@ -305,30 +339,62 @@ impl Raw {
             "prompt_cache_key": null,
             "prompt_cache_retention": null,
             "reasoning": {
-                "effort": reasoning.and_then(|reasoning| reasoning.effort.as_deref()),
-                "summary": reasoning.and_then(|reasoning| reasoning.summary.as_deref()),
+                "effort": effort.filter(|effort| EFFORTS.contains(effort)),
+                "summary": summary.filter(|summary| *summary != "none"),
             },
             "safety_identifier": null,
             "service_tier": "default",
             "store": self.store.unwrap_or(true),
             "temperature": self.temperature.unwrap_or(1.0),
-            "text": {"format": format, "verbosity": verbosity},
-            "tool_choice": self.tool_choice.clone().filter(|choice| !choice.is_null()).unwrap_or("auto".into()),
-            "tools": echoed(self.tools.as_deref().unwrap_or_default()),
+            "text": {"format": format, "verbosity": verbosity.unwrap_or("medium")},
             "top_logprobs": 0,
             "top_p": self.top_p.unwrap_or(1.0),
-            "truncation": self.truncation.as_deref().unwrap_or("disabled"),
+            "truncation": "disabled", // whatever is wished: nothing is left out here
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
             "metadata": self.metadata.clone().unwrap_or_default(),
         });
-        let Value::Object(mut fields) = fields else { return Map::new() };
+        let Value::Object(mut fields) = fields else { return Ok(Map::new()) };
         for name in REPEATED {
             if let Some(value) = self.rest.get(name).filter(|value| !value.is_null()) {
-                fields.insert(name.into(), value.clone());
+                fields.insert(name.into(), repeated(name, value)?);
             }
         }
-        fields
+        Ok(fields)
+    }
+}
+
+/// How a response repeats `value` of the field `name`.
+fn repeated(name: &str, value: &Value) -> Result<Value> {
+    let (fits, expected) = match name {
+        "max_tool_calls" => (value.is_u64(), "a whole number"),
+        "presence_penalty" | "frequency_penalty" => (value.is_number(), "a number"),
+        "safety_identifier" => {
+            let is_short = |text: &str| text.chars().count() <= 64;
+            (value.as_str().is_some_and(is_short), "a string of at most 64 characters")
+        }
+        _ => (value.is_string(), "a string"),
+    };
+    if !fits {
+        return Err(Error::invalid(name, format!("{name} must be {expected}")));
+    }
+    Ok(match (name, value.as_str()) {
+        ("service_tier", Some(tier)) if !TIERS.contains(&tier) => "default".into(),
+        ("prompt_cache_retention", retention) => {
+            one_of(name, retention, &RETENTIONS)?;
+            retention.map(|word| word.replace('-', "_")).into()
+        }
+        _ => value.clone(),
+    })
+}
+
+/// Refuses a word at `param` that is none of those `known`.
+fn one_of(param: &str, word: Option<&str>, known: &[&str]) -> Result<()> {
+    match word {
+        Some(word) if !known.contains(&word) => {
+            Err(Error::invalid(param, format!("{param} is `{word}`, it must be one of {}", known.join(", "))))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -422,12 +488,34 @@ mod tests {
             ("text", json!({"format": {"type": "xml"}}), "text.format.type"),
             ("text", json!({"format": {"type": "json_schema", "name": "x"}}), "text.format.schema"),
             ("text", json!({"format": {}}), "text.format"),
+            ("text", json!({"format": {"type": "json_schema", "schema": 7}}), "text.format.schema"),
+            ("text", json!({"format": {"type": "json_schema", "schema": [{}]}}), "text.format.schema"),
+            ("text", json!({"verbosity": "loud"}), "text.verbosity"),
+            ("reasoning", json!({"summary": "x"}), "reasoning.summary"),
+            ("truncation", json!("bogus"), "truncation"),
             ("metadata", json!(7), "metadata"),
+            ("metadata", json!({"a": 1}), "metadata.a"),
+            ("max_tool_calls", json!("x"), "max_tool_calls"),
+            ("service_tier", json!(7), "service_tier"),
+            ("user", json!(7), "user"),
+            ("safety_identifier", json!(7), "safety_identifier"),
+            ("safety_identifier", json!("x".repeat(65)), "safety_identifier"),
+            ("prompt_cache_key", json!(["k"]), "prompt_cache_key"),
+            ("prompt_cache_retention", json!("x"), "prompt_cache_retention"),
+            ("presence_penalty", json!("x"), "presence_penalty"),
+            ("tools", json!([{"type": "function", "name": ""}]), "tools[0].name"),
+            ("tools", json!([{"type": "function", "name": "f", "parameters": "x"}]), "tools[0].parameters"),
+            ("tools", json!([{"type": 7, "name": "f"}]), "tools[0].type"),
+            ("input", json!([{"type": 7, "role": "user", "content": "x"}]), "input[0].type"),
+            ("instructions", json!(7), "instructions"),
         ];
         for (field, value, param) in cases {
             let error = with(field, value.clone()).err().unwrap_or_else(|| panic!("{field}: {value}"));
             assert_eq!(error.param.as_deref(), Some(param), "{field}: {value}: {error}");
             assert_eq!(error.kind, Kind::InvalidRequest);
+            for rusts in ["struct ", "enum ", "variant "] {
+                assert!(!error.message.contains(rusts), "{error}");
+            }
         }
         for body in ["", "{", "[]", "7", "{\"model\":\"m\",\"input\":\"x\"} x"] {
             assert_eq!(read(body.as_bytes(), &|_| None).err().unwrap().kind, Kind::InvalidRequest, "{body}");
@@ -489,7 +577,12 @@ mod tests {
         for hint in ["verbosity", "web_search_options", "client_metadata"] {
             assert!(request.ask.hints.contains_key(hint), "{hint}");
         }
-        assert_eq!(request.echo["tools"].as_array().map(Vec::len), Some(5));
+        let told = request.echo["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone());
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            ["shell", "apply_patch"],
+            "what bots are not offered is not repeated"
+        );
         assert_eq!(request.echo["text"], json!({"format": {"type": "text"}, "verbosity": "low"}));
         assert_eq!(request.echo["reasoning"], json!({"effort": "high", "summary": "auto"}));
         assert_eq!(request.echo["prompt_cache_key"], "k");
@@ -509,6 +602,10 @@ mod tests {
             ("text", json!({"format": {"type": "text"}})),
             ("reasoning", json!({"summary": "auto"})),
             ("metadata", json!({"a": "b"})),
+            ("include", json!(["bogus"])),
+            ("reasoning", json!({"effort": "ultra", "summary": "none"})),
+            ("service_tier", json!("of_tomorrow")),
+            ("prompt_cache_retention", json!("in-memory")),
         ] {
             assert!(with(field, value).is_ok(), "{field}");
         }
