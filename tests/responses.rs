@@ -519,3 +519,84 @@ fn a_compaction_without_a_summary_is_refused_whole_and_fails_in_a_stream() {
     let reply = tested.ask(&json!({"model": "demo-empty", "stream": true, "input": input}));
     assert!(reply.body.contains("\"response.failed\"") && !reply.body.contains("response.completed"));
 }
+
+#[test]
+fn a_reference_finds_the_item_and_one_that_leads_nowhere_is_refused() {
+    let tested = open(&[]);
+    let answer = |request: Value| serde_json::from_str::<Value>(&tested.ask(&request).body).expect("JSON");
+    let first = answer(json!({"model": "demo-echo", "input": "one"}));
+    let refer = |id: &Value| json!({"type": "item_reference", "id": id});
+    let said = refer(&first["output"][0]["id"]);
+    let thought = refer(&json!("rs_gone_0"));
+    let more = json!({"role": "user", "content": "two"});
+    let next = tested.ask(&json!({"model": "demo-echo", "input": [thought, said, said, more]}));
+    assert_eq!(next.status, 200, "{}", next.body);
+    let turns: Vec<Value> = tested.query()["body"]["query"]
+        .as_array()
+        .expect("turns")
+        .iter()
+        .map(|turn| turn["content"].clone())
+        .collect();
+    assert_eq!(turns, ["one", "two"]);
+    let lost = tested.ask(&json!({"model": "demo-echo", "input": [more, refer(&json!("msg_gone_0"))]}));
+    let error = serde_json::from_str::<Value>(&lost.body).expect("JSON")["error"].clone();
+    assert_eq!((lost.status, &error["param"]), (400, &json!("input[1].id")), "{error}");
+    assert_eq!(error["message"], "Item with id 'msg_gone_0' not found.");
+}
+
+#[test]
+fn what_a_response_repeats_is_what_the_schema_says() {
+    let tested = open(&[]);
+    let function = json!({"type": "function", "name": "f", "parameters": {"type": "object"}});
+    let grammar = json!({"type": "grammar", "syntax": "lark", "definition": "start: /.+/"});
+    let allowed =
+        json!({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]});
+    let schema = json!({"type": "json_schema", "schema": {"type": "object"}});
+    let cases = [
+        json!({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}, {"name": "g"}]}),
+        json!({"tools": [{"type": "custom", "name": "c", "format": grammar}, {"type": "custom", "name": "d", "format": {}}]}),
+        json!({"tools": [{"type": "namespace", "name": "n", "tools": [function]}, {"type": "namespace", "name": "m"}]}),
+        json!({"tools": [{"type": "web_search"}, {"type": "invented", "x": 1}, {"type": "mcp"}]}),
+        json!({"tools": [function], "tool_choice": "any"}),
+        json!({"tools": [function], "tool_choice": {"type": "function", "function": {"name": "f"}}}),
+        json!({"tools": [function], "tool_choice": allowed}),
+        json!({"tools": [function], "tool_choice": {"type": "web_search_preview"}}),
+        json!({"model": "demo-json", "text": {"format": schema}}),
+        json!({"reasoning": {"effort": "ultra", "summary": "none"}}),
+        json!({"service_tier": "of_tomorrow", "prompt_cache_retention": "in-memory"}),
+        json!({"user": "u", "safety_identifier": "s", "prompt_cache_key": "k", "max_tool_calls": 3}),
+        json!({"metadata": {"a": "b"}, "truncation": "auto", "include": ["bogus"]}),
+        json!({"instructions": [{"role": "system", "content": "x"}]}),
+    ];
+    for case in cases {
+        for stream in [false, true] {
+            let mut request = json!({"model": "demo-tools", "input": "x", "stream": stream});
+            request.as_object_mut().expect("an object").extend(case.as_object().expect("an object").clone());
+            let reply = tested.ask(&request);
+            assert_eq!(reply.status, 200, "{case}: {}", reply.body);
+            // holds every object against the schema
+            let story = responses::story(&reply.body);
+            assert_ne!(story.finish, "error", "{case}: {}", reply.body);
+            assert!(!reply.body.contains("\"truncation\":\"auto\""), "nothing is left out here");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_name_before_anybody_is_asked() {
+    let tested = open(&[]);
+    let schema = json!({"format": {"type": "json_schema", "name": "x", "schema": 7}});
+    for (field, value, param) in [
+        ("text", schema, "text.format.schema"),
+        ("metadata", json!({"a": 1}), "metadata.a"),
+        ("tools", json!([{"type": "function", "name": "f", "parameters": "x"}]), "tools[0].parameters"),
+        ("reasoning", json!("high"), "reasoning"),
+    ] {
+        let mut request = json!({"model": "demo-json", "input": "x"});
+        request[field] = value;
+        let reply = tested.ask(&request);
+        let error = serde_json::from_str::<Value>(&reply.body).expect("JSON")["error"].clone();
+        assert_eq!((reply.status, &error["param"]), (400, &json!(param)), "{error}");
+        assert!(!reply.body.contains("struct"), "{error}");
+    }
+}

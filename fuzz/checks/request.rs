@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use poe2openai::attach::to_user_turns;
-use poe2openai::dialect::responses::{self, Kept, Shelf};
+use poe2openai::dialect::responses::{self, Items, Kept, Shelf, Sought};
 use poe2openai::dialect::{
     Dialect, Question, Stamp, chat, completions, count, form, images, messages, ollama, speech,
 };
@@ -100,17 +100,19 @@ pub fn responses_request(body: &[u8]) {
     let reply = Reply { text: "text".into(), tool_calls: names.map(call).collect(), ..Reply::default() };
     let answer: Value = serde_json::from_slice(&question.encoder.whole(&[reply])).expect("an answer is JSON");
     let Some(kept) = kept.take() else { return };
-    assert!(kept.input.iter().all(|item| item["id"].is_string()), "every item has an id");
+    let lines = kept.input.split_inclusive(|byte| *byte == b'\n');
+    let added: Vec<Value> = lines.map(|line| serde_json::from_slice(line).expect("an item a line")).collect();
+    assert!(added.iter().all(|item| item["id"].is_string()), "every item has an id");
     if answer["instructions"].is_array() {
         return; // they are not kept, and a call may stand in them
     }
-    let mut items = kept.previous.and_then(|id| earlier(&id)).unwrap_or_default();
-    items.extend(kept.input);
+    let earlier = kept.previous.and_then(|id| earlier(Sought::Conversation(&id)));
+    let mut items: Vec<Value> = earlier.into_iter().flatten().chain(added).collect();
     items.extend(answer["output"].as_array().expect("output").iter().cloned());
     let tools = &answer["tools"];
     let next =
         json!({"model": "m", "input": "more", "previous_response_id": "resp_2", "tools": tools}).to_string();
-    let find = |_: &str| Some(items.clone());
+    let find = |_: Sought<'_>| Some(Box::new(items.clone().into_iter()) as Items);
     let shelf = Shelf { find: &find, keep: Box::new(drop), clock: || 0 };
     if let Err(error) = responses::decode(next.as_bytes(), &stamp, shelf) {
         panic!("what was kept cannot be gone on from: {error}");
@@ -118,11 +120,12 @@ pub fn responses_request(body: &[u8]) {
 }
 
 /// What was kept of an earlier response.
-fn earlier(id: &str) -> Option<Vec<Value>> {
+fn earlier(sought: Sought<'_>) -> Option<Items> {
     let question = json!({"id": "msg_1", "type": "message", "role": "user", "content": "one"});
     let call =
         json!({"id": "fc_1_0", "type": "function_call", "call_id": "c0", "name": "a", "arguments": "{}"});
-    (id == "resp_1").then(|| vec![question, call])
+    let is_kept = matches!(sought, Sought::Conversation("resp_1") | Sought::Item("fc_1_0"));
+    is_kept.then(|| Box::new([question, call].into_iter()) as Items)
 }
 
 /// Checks one input of a dialect.

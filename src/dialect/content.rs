@@ -65,7 +65,7 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for ContentVisitor<P> {
 
 /// The URL of a part: plain, or inside an object.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a URL, or an object with one")]
 pub enum Url {
     /// `"https://…"`
     Plain(String),

@@ -3,6 +3,7 @@
 //! The request has been decoded, so it is sound and its model is known; what is sent is the client's own body all the
 //! same. Where the route is `auto` and the door does not know what it is asked, the bots' door is asked instead.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -13,17 +14,19 @@ use super::outlet::Outlet;
 use super::record::Record;
 use super::router::error_answer;
 use crate::app::{App, Model};
-use crate::dialect::Question;
+use crate::dialect::{Question, messages, responses};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Door, prompt_tokens};
 use crate::poe::Watch;
-use crate::poe::door::{self, Knock, Lack, Opened, Passenger, Passing, Refusal, Unknown};
+use crate::poe::door::{self, Knock, Lack, Marks, Opened, Passenger, Passing, Refusal, Unknown};
 use crate::store::models::{Route, Tools};
 use crate::store::tokens;
 
-/// How long a door's refusal of a model or a field is believed, and one that may have been something else.
+/// How long a door's refusal of a model or a field is believed.
 const BELIEVED: Duration = Duration::from_secs(3600);
-const BELIEVED_PERHAPS: Duration = Duration::from_secs(300);
+/// By what this server knows again what it told clients for itself to read.
+const MARKS: Marks =
+    Marks { signature: messages::SIGNATURE, seal: responses::SEAL, is_thought: responses::is_thought };
 /// How often a door is asked again for one request, each time without a hint that it does not know.
 const MOST_HINTS: usize = 8;
 
@@ -78,7 +81,7 @@ impl Native {
         if route == Route::Auto && model.config.tools == Tools::Prompt && !ask.tools.is_empty() {
             return Ok(None); // models.yaml wants them in the prompt
         }
-        match door::lack(door, &body, &passenger) {
+        match door::ours(door, &body, &MARKS).or_else(|| door::lack(door, &body, &passenger)) {
             Some(lack) if route == Route::Auto || lack.is_ours => {
                 let (field, path) = (lack.field, door.path());
                 log::debug!("{} is asked by the bot protocol for {field}: at {path} {}", model.bot, lack.why);
@@ -86,6 +89,14 @@ impl Native {
             }
             Some(lack) => return Err(lacking(door, &lack)),
             None => {}
+        }
+        let body = door::unmarked(door, &body, &MARKS);
+        if route == Route::Auto && matches!(body, Cow::Owned(_)) {
+            log::debug!(
+                "{} is asked by the bot protocol, which told the thoughts in this request",
+                model.bot
+            );
+            return Ok(None);
         }
         let mut hints = app.doors.fields(&model.bot, door.path(), Instant::now());
         hints.retain(|field| door::is_hint(door, field));
@@ -178,21 +189,33 @@ impl Native {
                 name: (self.name != self.model.bot).then_some(&self.name),
             };
             let opened = app.poe.knock(&knock, watch)?;
-            let Some(hint) = self.unknown_hint(&opened).filter(|_| left > 0) else { return Ok(opened) };
+            let Some(unknown) = self.unknown_hint(&opened).filter(|_| left > 0) else { return Ok(opened) };
+            self.remember(app, &unknown);
+            let (Unknown::Field(hint) | Unknown::Value(hint)) = unknown else { return Ok(opened) };
             log::debug!("{hint} was left out: {} does not take it for {}", self.door.path(), self.model.bot);
-            app.doors.remember(&self.model.bot, self.door.path(), Some(&hint), Instant::now(), BELIEVED);
             self.body = door::without(std::mem::take(&mut self.body), &[hint]);
             left -= 1;
         }
     }
 
     /// The hint for which the door refused, if it did for one.
-    fn unknown_hint(&self, opened: &Opened) -> Option<String> {
+    fn unknown_hint(&self, opened: &Opened) -> Option<Unknown> {
         let Opened::Refused(refusal) = opened else { return None };
-        match refusal.unknown(self.door, &door::names(&self.body))? {
-            Unknown::Field(field) if door::is_hint(self.door, &field) => Some(field),
+        let unknown = refusal.unknown(self.door, &door::names(&self.body))?;
+        match &unknown {
+            Unknown::Field(name) | Unknown::Value(name) if door::is_hint(self.door, name) => Some(unknown),
             _ => None,
         }
+    }
+
+    /// Remembers what the door would refuse of every request; a value, or a passing fault, is one client's affair.
+    fn remember(&self, app: &App, unknown: &Unknown) {
+        let field = match unknown {
+            Unknown::Model => None,
+            Unknown::Field(name) => Some(name.as_str()),
+            Unknown::Value(_) | Unknown::Something => return,
+        };
+        app.doors.remember(&self.model.bot, self.door.path(), field, Instant::now(), BELIEVED);
     }
 
     /// What follows from a refusal: where only the door does not know what it was asked, another door may.
@@ -202,13 +225,8 @@ impl Native {
         {
             let (bot, path) = (&self.model.bot, self.door.path());
             log::debug!("{bot} is asked by the bot protocol, for {path} refused it: {}", refusal.error);
-            let (field, time) = match &unknown {
-                Unknown::Field(field) => (Some(field.as_str()), BELIEVED),
-                Unknown::Model => (None, BELIEVED),
-                Unknown::Something | Unknown::Perhaps => (None, BELIEVED_PERHAPS),
-            };
             record.route = None;
-            app.doors.remember(bot, path, field, Instant::now(), time);
+            self.remember(app, &unknown);
             return Outcome::Bot;
         }
         record.fault = Some(refusal.error.message.clone());

@@ -13,7 +13,7 @@ use super::record::Record;
 use super::relay;
 use super::router::{client_key, poe_key};
 use crate::app::App;
-use crate::dialect::responses::{self, Kept, Shelf};
+use crate::dialect::responses::{self, Items, Kept, Shelf, Sought};
 use crate::dialect::{Question, Stamp};
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
@@ -43,11 +43,10 @@ fn ask(
     relay::answer(app, call, record, |_, body, stamp| {
         let owner = Owner::of(&shown?);
         let kept = Arc::clone(&app.responses);
-        let find = |id: &str| conversation(app, owner, id);
+        let find = |sought: Sought<'_>| find(app, owner, sought);
         let keep = Box::new(move |done: Kept| {
-            let Kept { id, previous, input, response } = done;
-            let input = Value::from(input).to_string().into_bytes();
-            kept.keep(owner, &id, Response { previous, input, response });
+            let Kept { id, previous, input, response, names } = done;
+            kept.keep(owner, &id, Response { previous, input, response, names });
         });
         decode(body, stamp, Shelf { find: &find, keep, clock: relay::now })
     })
@@ -58,7 +57,7 @@ pub fn input_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
     poe_key(app, call.head())?;
     let owner = Owner::of(&client_key(app, call.head())?);
     let body = relay::body(app, call)?;
-    let find = |id: &str| conversation(app, owner, id);
+    let find = |sought: Sought<'_>| find(app, owner, sought);
     let shelf = Shelf { find: &find, keep: Box::new(drop), clock: relay::now };
     let question = responses::decode(&body, &Stamp { now: 0, make_id: &id }, shelf)?;
     let watch = relay::watch_client(call);
@@ -103,10 +102,10 @@ pub fn input_items(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
     // what it went on from may be gone
     let chain = app.responses.conversation(owner, id).unwrap_or_else(|| vec![own]);
     let mut items = Vec::new();
-    for (at, response) in chain.iter().enumerate() {
-        items.extend(parsed(&response.input));
-        if at + 1 < chain.len() {
-            items.extend(output(&response.response));
+    for (at, response) in chain.into_iter().rev().enumerate().rev() {
+        items.extend(Lines { response: Arc::clone(&response), read: 0 });
+        if at > 0 {
+            items.extend(output(&response));
         }
     }
     match query(call, "order").as_deref() {
@@ -135,27 +134,47 @@ pub fn input_items(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
     })))
 }
 
-/// All items of the conversation up to and with the response `id`.
-fn conversation(app: &App, owner: Owner, id: &str) -> Option<Vec<Value>> {
-    let chain = app.responses.conversation(owner, id)?;
-    let mut items = Vec::new();
-    for response in &chain {
-        items.extend(parsed(&response.input));
-        items.extend(output(&response.response));
-    }
-    Some(items)
+/// The items that are sought, each read when its turn comes.
+fn find(app: &App, owner: Owner, sought: Sought<'_>) -> Option<Items> {
+    let called = |name: &str| app.responses.called(owner, name);
+    let found = match sought {
+        Sought::Conversation(id) => app.responses.conversation(owner, id)?,
+        Sought::Item(id) => {
+            let own = responses::id_of_response(id).and_then(|response| called(&response));
+            vec![own.or_else(|| called(id))?]
+        }
+    };
+    let items = |response: Arc<Response>| {
+        let later = Arc::clone(&response);
+        Lines { response, read: 0 }.chain(std::iter::once_with(move || output(&later)).flatten())
+    };
+    Some(Box::new(found.into_iter().flat_map(items)))
 }
 
-fn parsed(items: &[u8]) -> Vec<Value> {
-    serde_json::from_slice(items).unwrap_or_default()
+/// The items that a response was an answer to.
+struct Lines {
+    response: Arc<Response>,
+    /// How much of them has been read.
+    read: usize,
 }
 
-fn output(response: &[u8]) -> Vec<Value> {
-    let mut response: Value = serde_json::from_slice(response).unwrap_or_default();
-    match response.get_mut("output").map(Value::take) {
-        Some(Value::Array(items)) => items,
-        _ => Vec::new(),
+impl Iterator for Lines {
+    type Item = Value;
+
+    fn next(&mut self) -> Option<Value> {
+        let rest = &self.response.input[self.read..];
+        let line = rest.split_inclusive(|byte| *byte == b'\n').next()?;
+        self.read += line.len();
+        Some(serde_json::from_slice(line).unwrap_or_default())
     }
+}
+
+fn output(response: &Response) -> Vec<Value> {
+    #[derive(Default, serde::Deserialize)]
+    struct Told {
+        output: Vec<Value>,
+    }
+    serde_json::from_slice(&response.response).unwrap_or_else(|_| Told::default()).output
 }
 
 fn owner(app: &App, call: &Call<'_>) -> Result<Owner> {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod json;
+mod marks;
 mod request;
 
 use std::io::Read;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use ureq::BodyReader;
 
 use answer::{Answer, Frames, State};
+pub use marks::{Marks, ours, unmarked};
 pub use request::{Lack, Passenger, is_hint, lack, names, rewrite, without};
 
 use super::client::{MAX_ERROR_BYTES, Poe, bearer, finished, hide, with_retry};
@@ -73,12 +75,12 @@ pub struct Refusal {
 pub enum Unknown {
     /// The model.
     Model,
-    /// This field of the request, or a value of it.
+    /// This field of the request, whatever its value.
     Field(String),
-    /// Something of the request.
+    /// The value of this field, or something inside it.
+    Value(String),
+    /// Something of the request, or perhaps the model: the door failed in the way that it does then.
     Something,
-    /// Perhaps the model: the door failed in the way that it does then.
-    Perhaps,
 }
 
 /// Phrases (in lower case) of a door that does not know the model.
@@ -92,23 +94,22 @@ const UNKNOWN_MODELS: &[&str] = &[
     "not available on this endpoint",
     "does not support this endpoint",
 ];
-/// Phrases (in lower case) of a door that does not know a field, or not this value of it.
+/// Phrases (in lower case) of a door that does not know a field by its name.
 const UNKNOWN_FIELDS: &[&str] = &[
     "unknown parameter",
     "unknown field",
     "unsupported parameter",
     "unsupported field",
-    "unsupported value",
     "unrecognized request argument",
     "unrecognized parameter",
     "unexpected keyword",
     "extra inputs are not permitted",
     "extra fields not permitted",
     "additional properties are not allowed",
-    "does not support",
-    "is not supported",
-    "are not supported",
 ];
+/// Phrases (in lower case) of a door that does not know a value, or something else that this one request asks for.
+const UNKNOWN_VALUES: &[&str] =
+    &["unsupported value", "does not support", "is not supported", "are not supported"];
 /// The types of errors that Anthropic documents; clients know no others.
 const ANTHROPICS_TYPES: &[&str] = &[
     "invalid_request_error",
@@ -134,29 +135,35 @@ impl Refusal {
     pub fn unknown(&self, door: Door, fields: &[String]) -> Option<Unknown> {
         let said = self.error.message.to_lowercase();
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| said.contains(phrase));
+        let is_json = || serde_json::from_slice::<Value>(&self.body).is_ok();
         match (self.status, self.error.kind) {
+            // files, vector stores and the like, which one request names, may not be there either
+            (404, _) if is_json() && !said.contains("model") => Some(Unknown::Something),
             (404 | 405 | 501, _) | (_, Kind::ModelNotFound) => Some(Unknown::Model),
-            (500, _) if door == Door::Messages => Some(Unknown::Perhaps),
+            (500, _) if door == Door::Messages => Some(Unknown::Something),
             (400 | 422, _) if says(UNKNOWN_MODELS) => Some(Unknown::Model),
             (400 | 422, Kind::Unsupported) => Some(Unknown::Field("tools".into())),
-            (400 | 422, _) if says(UNKNOWN_FIELDS) => {
-                Some(self.field(fields).map_or(Unknown::Something, Unknown::Field))
-            }
+            (400 | 422, _) if says(UNKNOWN_FIELDS) => Some(self.field(fields)),
+            (400 | 422, _) if says(UNKNOWN_VALUES) => Some(match self.field(fields) {
+                Unknown::Field(name) => Unknown::Value(name),
+                other => other,
+            }),
             _ => None,
         }
     }
 
-    /// The field of the request that the refusal speaks of.
-    fn field(&self, fields: &[String]) -> Option<String> {
+    /// The field of the request that the refusal speaks of, or inside which it does.
+    fn field(&self, fields: &[String]) -> Unknown {
         const ALWAYS: &[&str] = &["model", "messages", "input", "stream"];
-        let root = |path: &str| path.split(['.', '[']).next().unwrap_or_default().to_owned();
-        let known = |name: &String| fields.contains(name) && !ALWAYS.contains(&name.as_str());
-        let param = self.error.param.as_deref().map(root).filter(known);
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        param.or_else(|| {
-            let mut words = self.error.message.split(|c| !is_word(c)).map(str::to_owned);
-            words.find(known)
-        })
+        let known = |path: &str| {
+            let root = path.split(['.', '[']).next().filter(|root| !ALWAYS.contains(root))?;
+            let name = fields.iter().find(|name| *name == root)?.clone();
+            Some(if path.len() == root.len() { Unknown::Field(name) } else { Unknown::Value(name) })
+        };
+        let is_in_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']');
+        let paths = self.error.message.split(|c| !is_in_path(c)).map(|path| path.trim_end_matches('.'));
+        let param = self.error.param.as_deref().and_then(known);
+        param.or_else(|| paths.into_iter().find_map(known)).unwrap_or(Unknown::Something)
     }
 
     /// Whether the body has the shape in which `door` tells errors, in words that its clients know, so that they can be
@@ -439,14 +446,19 @@ mod tests {
         let unknown = |door, status, body: &str| refusal(status, body).unknown(door, &fields);
         let field = |name: &str| Some(Unknown::Field(name.into()));
         let rows = [
-            (Door::Chat, 404, r#"{"error":{"message":"x"}}"#, Some(Unknown::Model)),
+            (
+                Door::Chat,
+                404,
+                r#"{"error":{"message":"The model `x` does not exist"}}"#,
+                Some(Unknown::Model),
+            ),
             (Door::Chat, 400, r#"{"error":{"message":"Invalid model: x"}}"#, Some(Unknown::Model)),
             (Door::Responses, 500, r#"{"error":{"message":"Internal server error"}}"#, None),
             (
                 Door::Messages,
                 500,
                 r#"{"type":"error","error":{"type":"api_error","message":"Internal server error"}}"#,
-                Some(Unknown::Perhaps),
+                Some(Unknown::Something),
             ),
             (
                 Door::Chat,
@@ -474,6 +486,38 @@ mod tests {
                 r#"{"error":{"message":"Unsupported value: 'high' is not supported with the 'gpt-5.2-chat-latest' model. Supported values are: 'medium'.","type":"invalid_request_error"}}"#,
                 Some(Unknown::Something),
             ),
+            // of one value, or of what stands inside a field
+            (
+                Door::Messages,
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.0.content.0.image.source.media_type: image/x-foo is not supported"}}"#,
+                Some(Unknown::Something),
+            ),
+            (
+                Door::Chat,
+                400,
+                r#"{"error":{"message":"seed 7.5 is not supported","param":"seed"}}"#,
+                Some(Unknown::Value("seed".into())),
+            ),
+            (
+                Door::Messages,
+                400,
+                r#"{"error":{"message":"tools.0.custom.odd: Extra inputs are not permitted"}}"#,
+                Some(Unknown::Value("tools".into())),
+            ),
+            (
+                Door::Responses,
+                400,
+                r#"{"error":{"message":"Unknown parameter: 'tools[0].odd'.","param":"tools[0].odd"}}"#,
+                Some(Unknown::Value("tools".into())),
+            ),
+            (
+                Door::Responses,
+                404,
+                r#"{"error":{"message":"No such file: file-1"}}"#,
+                Some(Unknown::Something),
+            ),
+            (Door::Responses, 404, "<html>nothing here</html>", Some(Unknown::Model)),
             (Door::Chat, 400, r#"{"error":{"message":"messages[0].content is empty"}}"#, None),
             (Door::Chat, 402, r#"{"error":{"message":"No points"}}"#, None),
             (Door::Chat, 429, "", None),

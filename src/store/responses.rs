@@ -1,5 +1,6 @@
 //! Responses that clients may come back to: by id, and to go on from. Bounded in number, bytes and age, and in memory only.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,8 +10,6 @@ use ring::digest::{Context, SHA256};
 
 /// As many responses as are kept at once, however small they are.
 const MOST: usize = 10_000;
-/// The longest conversation that is put together again, in responses.
-const LONGEST: usize = 1_000;
 
 /// Whose responses: the hash of the key that a client shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,21 +22,31 @@ impl Owner {
     }
 }
 
+/// The hash of an owner and an id.
+type Key = [u8; 32];
+
 /// A response, and what it was an answer to.
 #[derive(Debug)]
 pub struct Response {
     /// The response before it in the conversation.
     pub previous: Option<String>,
-    /// What its request added to the conversation: a JSON array of items.
+    /// What its request added to the conversation: items in JSON, one a line.
     pub input: Vec<u8>,
     /// The response itself: a JSON object.
     pub response: Vec<u8>,
+    /// What it is to be found by beside its id.
+    pub names: Vec<String>,
 }
 
 impl Response {
     fn size(&self) -> usize {
         const AROUND: usize = 256;
-        AROUND + self.previous.as_ref().map_or(0, String::len) + self.input.len() + self.response.len()
+        let names: usize = self.names.iter().map(|name| AROUND + name.len()).sum();
+        AROUND
+            + self.previous.as_ref().map_or(0, String::len)
+            + self.input.len()
+            + self.response.len()
+            + names
     }
 }
 
@@ -51,8 +60,30 @@ pub struct Responses {
 
 #[derive(Debug)]
 struct State {
-    kept: LruCache<[u8; 32], (Instant, Arc<Response>)>,
+    kept: LruCache<Key, Entry>,
+    /// The keys of responses by those of their names.
+    named: HashMap<Key, Key>,
     bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    owner: Owner,
+    used: Instant,
+    response: Arc<Response>,
+}
+
+impl State {
+    fn forget(&mut self, own: Key, old: &Entry) {
+        self.bytes -= old.response.size();
+        for name in &old.response.names {
+            let name = key(old.owner, name);
+            // a later response may have taken the name
+            if self.named.get(&name) == Some(&own) {
+                self.named.remove(&name);
+            }
+        }
+    }
 }
 
 impl Responses {
@@ -60,7 +91,7 @@ impl Responses {
     /// nothing.
     pub fn new(lifetime: Duration, capacity: usize) -> Responses {
         let kept = LruCache::new(NonZeroUsize::new(MOST + 1).unwrap_or(NonZeroUsize::MIN));
-        Responses { lifetime, capacity, state: Mutex::new(State { kept, bytes: 0 }) }
+        Responses { lifetime, capacity, state: Mutex::new(State { kept, named: HashMap::new(), bytes: 0 }) }
     }
 
     /// Keeps the response called `id`. Those that were not used for the longest time make room.
@@ -69,14 +100,18 @@ impl Responses {
         if size > self.capacity || self.lifetime.is_zero() {
             return log::debug!("a response of {size} bytes is not kept: it has no room");
         }
+        let own = key(owner, id);
+        let names: Vec<Key> = response.names.iter().map(|name| key(owner, name)).collect();
         let mut state = self.lock();
-        state.bytes += size;
-        if let Some((_, (_, old))) = state.kept.push(key(owner, id), (Instant::now(), Arc::new(response))) {
-            state.bytes -= old.size();
+        let entry = Entry { owner, used: Instant::now(), response: Arc::new(response) };
+        if let Some((of_old, old)) = state.kept.push(own, entry) {
+            state.forget(of_old, &old);
         }
+        state.bytes += size;
+        state.named.extend(names.into_iter().map(|name| (name, own)));
         while state.bytes > self.capacity || state.kept.len() > MOST {
-            let Some((_, (_, old))) = state.kept.pop_lru() else { break };
-            state.bytes -= old.size();
+            let Some((of_old, old)) = state.kept.pop_lru() else { break };
+            state.forget(of_old, &old);
         }
     }
 
@@ -85,13 +120,22 @@ impl Responses {
         self.find(&mut self.lock(), key(owner, id))
     }
 
+    /// The response called `name`, by its id or another of its names.
+    pub fn called(&self, owner: Owner, name: &str) -> Option<Arc<Response>> {
+        let mut state = self.lock();
+        let name = key(owner, name);
+        let own = state.named.get(&name).copied().unwrap_or(name);
+        self.find(&mut state, own)
+    }
+
     /// All responses of the conversation that ends with `id`, oldest first; nothing if one of them is gone.
     pub fn conversation(&self, owner: Owner, id: &str) -> Option<Vec<Arc<Response>>> {
         let mut state = self.lock();
         let mut found = Vec::new();
         let mut next = Some(id.to_owned());
         while let Some(id) = next.take() {
-            let response = self.find(&mut state, key(owner, &id)).filter(|_| found.len() < LONGEST)?;
+            // no more can be kept: whoever gives two responses one id does not lead round in circles
+            let response = self.find(&mut state, key(owner, &id)).filter(|_| found.len() < MOST)?;
             next.clone_from(&response.previous);
             found.push(response);
         }
@@ -108,14 +152,14 @@ impl Responses {
     }
 
     /// A use makes it young again.
-    fn find(&self, state: &mut State, key: [u8; 32]) -> Option<Arc<Response>> {
-        let (used, response) = state.kept.get_mut(&key)?;
-        if used.elapsed() >= self.lifetime {
+    fn find(&self, state: &mut State, key: Key) -> Option<Arc<Response>> {
+        let entry = state.kept.get_mut(&key)?;
+        if entry.used.elapsed() >= self.lifetime {
             drop_one(state, key);
             return None;
         }
-        *used = Instant::now();
-        Some(Arc::clone(response))
+        entry.used = Instant::now();
+        Some(Arc::clone(&entry.response))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -123,17 +167,17 @@ impl Responses {
     }
 }
 
-fn drop_one(state: &mut State, key: [u8; 32]) {
-    if let Some((_, old)) = state.kept.pop(&key) {
-        state.bytes -= old.size();
+fn drop_one(state: &mut State, key: Key) {
+    if let Some(old) = state.kept.pop(&key) {
+        state.forget(key, &old);
     }
 }
 
-fn key(owner: Owner, id: &str) -> [u8; 32] {
+fn key(owner: Owner, id: &str) -> Key {
     hash(&[&owner.0, id.as_bytes()])
 }
 
-fn hash(parts: &[&[u8]]) -> [u8; 32] {
+fn hash(parts: &[&[u8]]) -> Key {
     let mut context = Context::new(&SHA256);
     parts.iter().for_each(|part| context.update(part));
     let mut hash = [0; 32];
@@ -148,7 +192,8 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn response(previous: Option<&str>, size: usize) -> Response {
-        Response { previous: previous.map(Into::into), input: vec![b' '; size], response: Vec::new() }
+        let previous = previous.map(Into::into);
+        Response { previous, input: vec![b' '; size], response: Vec::new(), names: Vec::new() }
     }
 
     #[test]
@@ -163,6 +208,36 @@ mod tests {
         assert!(responses.forget(owner, "1") && !responses.forget(owner, "1"));
         assert!(responses.conversation(owner, "3").is_none(), "a part of it is gone");
         assert!(responses.get(owner, "3").is_some());
+    }
+
+    #[test]
+    fn a_conversation_may_be_as_long_as_what_is_kept() {
+        let (responses, owner) = (Responses::new(HOUR, usize::MAX), Owner::of("a"));
+        for id in 0..MOST {
+            let previous = id.checked_sub(1).map(|id| id.to_string());
+            responses.keep(owner, &id.to_string(), response(previous.as_deref(), 0));
+        }
+        let last = (MOST - 1).to_string();
+        assert_eq!(responses.conversation(owner, &last).map(|found| found.len()), Some(MOST));
+        responses.keep(owner, "0", response(Some(&last), 0));
+        assert!(responses.conversation(owner, &last).is_none(), "round in circles");
+    }
+
+    #[test]
+    fn a_response_is_found_by_its_names_as_long_as_it_is_kept() {
+        let (responses, owner) = (Responses::new(HOUR, 10_000), Owner::of("a"));
+        let named = |size| Response { names: vec!["msg_1".into()], ..response(None, size) };
+        responses.keep(owner, "1", named(1));
+        let size = |owner, name| responses.called(owner, name).map(|found| found.input.len());
+        assert_eq!((size(owner, "1"), size(owner, "msg_1")), (Some(1), Some(1)));
+        assert_eq!((size(Owner::of("b"), "msg_1"), size(owner, "msg_2")), (None, None));
+        assert!(responses.get(owner, "msg_1").is_none(), "a name is no id");
+        responses.keep(owner, "2", named(2));
+        assert!(responses.forget(owner, "1"));
+        assert_eq!(size(owner, "msg_1"), Some(2), "the later one has it now");
+        assert!(responses.forget(owner, "2") && size(owner, "msg_1").is_none());
+        let state = responses.lock();
+        assert_eq!((state.bytes, state.named.len()), (0, 0));
     }
 
     #[test]

@@ -197,7 +197,7 @@ const WORKING: &[Bot] = &[
         "demo-door-picky",
         &DOORS,
         talk::echo,
-        "Is listed with doors that take no temperature and no hints.",
+        "Is listed with doors that take no temperature, no hints and no top_p of 0.",
     ),
 ];
 

@@ -98,6 +98,9 @@ pub fn read(door: Door, bot: &Bot, body: &Value, declared: &[&str]) -> Result<As
             return Err(unknown_field(door, name));
         }
     }
+    if matches!(quirk(bot), Some(Quirk::Without(_))) {
+        values(door, given)?;
+    }
     if body["previous_response_id"].is_string() {
         return Err(malformed(door, "previous_response_id", "Responses are not kept: data retention is off"));
     }
@@ -132,6 +135,16 @@ pub fn read(door: Door, bot: &Bot, body: &Value, declared: &[&str]) -> Result<As
         stream: body["stream"] == true,
         includes_usage: body["stream_options"]["include_usage"] == true,
     })
+}
+
+/// Refuses a value of a field whose other values are taken.
+fn values(door: Door, given: &Map<String, Value>) -> Result<(), Refusal> {
+    match given.get("top_p") {
+        Some(top_p) if top_p.as_f64() == Some(0.0) => {
+            Err(malformed(door, "top_p", &format!("top_p: {top_p} is not supported")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unknown_field(door: Door, name: &str) -> Refusal {

@@ -28,7 +28,7 @@ pub struct Meta {
 
 /// Stands where Anthropic puts the proof that a thought is its model's. Clients want one and send it back; nobody here
 /// looks at it.
-const SIGNATURE: &str = "cG9lMm9wZW5haTogbm90IGEgc2lnbmF0dXJl";
+pub const SIGNATURE: &str = "cG9lMm9wZW5haTogbm90IGEgc2lnbmF0dXJl";
 
 /// Reads a request's body. Errors name the field, as a path such as `messages.0.content.1.type`.
 pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {

@@ -13,7 +13,7 @@ use crate::exchange::{Ask, Event, FinishReason, Format, Message, Part, Reply, Ro
 /// The item at the end of an input that asks for a compaction.
 pub const TRIGGER: &str = "compaction_trigger";
 /// What the content of an item begins with that was made here.
-const SEAL: &str = "poe2openai.";
+pub const SEAL: &str = "poe2openai.";
 /// What the bot is asked.
 const TASK: &str = "Sum up this conversation, so that the work can go on from your summary alone. Say what was asked, what has \
     been done and found, which files, commands and decisions matter, and what is still to do. Keep names, paths and numbers \

@@ -22,6 +22,7 @@ pub struct Conversation<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawMessage {
     role: String,
     #[serde(default)]
@@ -29,6 +30,7 @@ struct RawMessage {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawCall {
     call_id: Option<String>,
     id: Option<String>,
@@ -41,6 +43,7 @@ struct RawCall {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawOutput {
     call_id: String,
     #[serde(default)]
@@ -48,6 +51,7 @@ struct RawOutput {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawPart {
     r#type: Option<String>,
     text: Option<String>,
@@ -68,6 +72,10 @@ impl<'a> Conversation<'a> {
 
     /// Adds the item at `path` of the request.
     pub fn add(&mut self, path: &str, item: &Value) -> Result<()> {
+        if item.get("type").is_some_and(|kind| !kind.is_string() && !kind.is_null()) {
+            let param = format!("{path}.type");
+            return Err(Error::invalid(&param, format!("{param} must be a string")));
+        }
         match kind(item) {
             "message" => self.message(path, json::read_value(path, item)?),
             "function_call" => {
@@ -277,6 +285,15 @@ pub fn id_of_response(item: &str) -> Option<String> {
     }
 }
 
+/// Whether a reasoning item of this id, or with this in the place of its content, was made here.
+pub fn is_thought(mark: &str) -> bool {
+    let Some((random, index)) = mark.strip_prefix("rs_").and_then(|rest| rest.split_once('_')) else {
+        return false;
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    random.len() == 24 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()) && is_number(index)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -451,5 +468,15 @@ mod tests {
         assert_eq!(numbered(json!({"type": "invented", "id": "own"}), &make_id)["id"], "own");
         assert_eq!(id_of_response("msg_abc_3").as_deref(), Some("resp_abc"));
         assert_eq!((id_of_response("msg_abc"), id_of_response("")), (None, None));
+        let own = crate::ids::id("rs_") + "_0";
+        assert!(is_thought(&own));
+        for other in [
+            "rs_0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+            "rs_1_0",
+            &own.replace("rs", "msg"),
+            &own[..own.len() - 1],
+        ] {
+            assert!(!is_thought(other), "{other}");
+        }
     }
 }

@@ -7,9 +7,13 @@ mod request;
 mod stream;
 mod tools;
 
+use std::fmt::Display;
+
 use serde_json::{Map, Value};
 
 use answer::failure_code;
+pub use compaction::SEAL;
+pub use items::{id_of_response, is_thought};
 pub use request::{Request, read};
 pub use stream::Encoder;
 pub use tools::Names;
@@ -20,10 +24,25 @@ use crate::exchange::Door;
 use compaction::{Compacting, Wanted};
 use stream::Keep;
 
+/// What is sought among the items of earlier responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sought<'a> {
+    /// All of the conversation up to and with the response of this id, oldest first.
+    Conversation(&'a str),
+    /// All of the one response that holds the item of this id.
+    Item(&'a str),
+}
+
+/// Items of earlier responses, read one by one: all at once they would take many times the room that they are kept in.
+pub type Items = Box<dyn Iterator<Item = Value>>;
+
+/// Finds items of earlier responses; `None`: they are not kept.
+pub type Find<'a> = &'a dyn Fn(Sought<'_>) -> Option<Items>;
+
 /// What this dialect needs from the side: what was kept of earlier responses, and where to keep this one.
 pub struct Shelf<'a> {
-    /// All items of the conversation up to and with the response of this id, oldest first.
-    pub find: &'a dyn Fn(&str) -> Option<Vec<Value>>,
+    /// What was kept.
+    pub find: Find<'a>,
     /// Keeps the finished response.
     pub keep: Box<dyn FnOnce(Kept)>,
     /// Seconds since 1970, for the time at which the response is complete.
@@ -36,10 +55,12 @@ pub struct Kept {
     pub id: String,
     /// The response before it in the conversation.
     pub previous: Option<String>,
-    /// The items that this request added to the conversation, each with an id.
-    pub input: Vec<Value>,
+    /// The items that this request added to the conversation, each with an id: one JSON object a line.
+    pub input: Vec<u8>,
     /// The response as the client got it: one JSON object.
     pub response: Vec<u8>,
+    /// Ids of items from which `id` cannot be told, and what other ids were made of: it is to be found by these too.
+    pub names: Vec<String>,
 }
 
 /// What all pieces of one response have in common.
@@ -59,16 +80,24 @@ struct Meta {
 
 impl Meta {
     /// The id of the item at `index` of the output: made of the response's, so that a reference to it finds both.
-    fn item_id(&self, prefix: &str, index: usize) -> String {
+    fn item_id(&self, prefix: &str, index: impl Display) -> String {
         let random = self.id.strip_prefix("resp_").unwrap_or(&self.id);
         format!("{prefix}_{random}_{index}")
     }
 }
 
-/// A response, as far as its name.
-#[derive(serde::Deserialize)]
+/// A response, as far as ids.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Told {
+    id: Option<String>,
+    output: Vec<Named>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
 struct Named {
-    id: String,
+    id: Option<String>,
 }
 
 /// Reads a request's body. Errors name the field, as a path such as `input[0].content[1].image_url`.
@@ -98,14 +127,19 @@ fn question(request: Request, stamp: &Stamp<'_>, shelf: Shelf<'_>, wanted: Optio
         clock: shelf.clock,
     };
     let keep = request.stores.then(|| {
-        let input = request.input.into_iter().map(|item| items::numbered(item, stamp.make_id)).collect();
-        let kept = Kept { id: meta.id.clone(), previous: request.previous, input, response: Vec::new() };
-        let keep = shelf.keep;
-        // an answer that others have told has an id of theirs
-        let id = |response: &[u8]| serde_json::from_slice(response).ok().map(|Named { id }| id);
+        let (keep, own, previous) = (shelf.keep, meta.id.clone(), request.previous);
+        let input = lines(request.input, &meta);
         let keep: Keep = Box::new(move |response| {
-            let id = id(&response).unwrap_or_else(|| kept.id.clone());
-            keep(Kept { id, response, ..kept });
+            let told: Told = serde_json::from_slice(&response).unwrap_or_default();
+            let kept = match told.id.filter(|id| *id != own) {
+                None => Kept { id: own, previous, input, response, names: Vec::new() },
+                // an answer that others have told has ids of theirs
+                Some(id) => {
+                    let names = told.output.into_iter().filter_map(|item| item.id).chain([own]).collect();
+                    Kept { id, previous, input, response, names }
+                }
+            };
+            keep(kept);
         });
         keep
     });
@@ -120,4 +154,16 @@ fn question(request: Request, stamp: &Stamp<'_>, shelf: Shelf<'_>, wanted: Optio
         None => (Box::new(encoder), Some(Door::Responses)),
     };
     Question { asks: vec![ask], stream: request.stream, door, encoder }
+}
+
+/// What a request adds to the conversation, as it is kept.
+fn lines(input: Vec<Value>, meta: &Meta) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for (at, item) in input.into_iter().enumerate() {
+        let item =
+            items::numbered(item, &|prefix| meta.item_id(prefix.trim_end_matches('_'), format!("i{at}")));
+        lines.extend_from_slice(item.to_string().as_bytes());
+        lines.push(b'\n');
+    }
+    lines
 }

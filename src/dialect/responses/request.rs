@@ -1,11 +1,13 @@
 //! A `responses` request as an `Ask`. Unknown fields are ignored, or hints to the model where it declares them.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::compaction;
-use super::items::{Conversation, id_of_response, kind};
-use super::tools::{Names, Tools, echoed};
+use super::items::{Conversation, kind};
+use super::tools::{Names, Tools};
+use super::{Find, Items, Sought, compaction};
 use crate::dialect::json;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Format, Message, Part, Reasoning, Role, Sampling};
@@ -35,10 +37,11 @@ pub struct Request {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Raw {
     model: Option<String>,
-    input: Option<Input>,
-    instructions: Option<Instructions>,
+    input: Option<Value>,
+    instructions: Option<Value>,
     previous_response_id: Option<String>,
     conversation: Option<Value>,
     background: Option<bool>,
@@ -65,31 +68,20 @@ struct Raw {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Input {
-    Text(String),
-    Items(Vec<Value>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Instructions {
-    Text(String),
-    Items(Vec<Value>),
-}
-
-#[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct StreamOptions {
     include_usage: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
+#[serde(expecting = "an object")]
 struct RawText {
     format: Option<RawFormat>,
     verbosity: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawFormat {
     r#type: String,
     name: Option<String>,
@@ -99,15 +91,27 @@ struct RawFormat {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(expecting = "an object")]
 struct RawReasoning {
     effort: Option<String>,
     summary: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawPoe {
     parameters: Option<Map<String, Value>>,
 }
+
+/// The name of a schema that has none.
+const UNNAMED: &str = "answer";
+/// Words that the published schema has for these fields. Of efforts and tiers clients send newer ones too.
+const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+const TIERS: [&str; 7] = ["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"];
+const SUMMARIES: [&str; 4] = ["auto", "concise", "detailed", "none"];
+const VERBOSITIES: [&str; 3] = ["low", "medium", "high"];
+const TRUNCATIONS: [&str; 2] = ["auto", "disabled"];
+const RETENTIONS: [&str; 3] = ["in_memory", "in-memory", "24h"];
 
 /// Fields that a response repeats and that mean nothing more here.
 const REPEATED: [&str; 8] = [
@@ -121,33 +125,35 @@ const REPEATED: [&str; 8] = [
     "frequency_penalty",
 ];
 
-/// Reads a request's body; `find` has the items of the conversation up to an earlier response. Errors name the field,
-/// as a path such as `input[0].content[1].image_url`.
-pub fn read(body: &[u8], find: &dyn Fn(&str) -> Option<Vec<Value>>) -> Result<Request> {
+/// Reads a request's body; `find` has the items of earlier responses. Errors name the field, as a path such as
+/// `input[0].content[1].image_url`.
+pub fn read(body: &[u8], find: Find<'_>) -> Result<Request> {
     let raw: Raw = json::read(body)?;
     raw.into_request(find)
 }
 
 impl Raw {
-    fn into_request(mut self, find: &dyn Fn(&str) -> Option<Vec<Value>>) -> Result<Request> {
+    fn into_request(mut self, find: Find<'_>) -> Result<Request> {
         let model = self.model.take().map(|model| model.trim().to_owned()).filter(|model| !model.is_empty());
         let model = model.ok_or_else(|| Error::invalid("model", "you must provide a model parameter"))?;
         self.refuse_what_cannot_be()?;
         let previous = self.previous_response_id.take().filter(|id| !id.is_empty());
-        let earlier = match &previous {
-            Some(id) => find(id).ok_or_else(|| not_found(id))?,
-            None => Vec::new(),
+        let earlier = || match &previous {
+            Some(id) => find(Sought::Conversation(id)).map(Some).ok_or_else(|| not_found(id)),
+            None => Ok(None),
         };
-        let input = self.items(&earlier, find)?;
+        let input = self.items(earlier()?, find)?;
         let mut tools = Tools::default();
-        tools.add("tools", self.tools.as_deref().unwrap_or_default())?;
+        let told_tools = tools.add("tools", self.tools.as_deref().unwrap_or_default())?;
         for (at, item) in input.iter().enumerate().filter(|(_, item)| kind(item) == "additional_tools") {
             let more = item.get("tools").and_then(Value::as_array);
             tools.add(&format!("input[{at}].tools"), more.map_or(&[], Vec::as_slice))?;
         }
-        let echo = self.echo(&model, previous.as_deref());
         let tool_choice = tools.choice(self.tool_choice.as_ref())?;
-        let messages = self.messages(&earlier, &input, &tools.names)?;
+        let mut echo = self.echo(&model, previous.as_deref())?;
+        echo.insert("tools".into(), told_tools.into());
+        echo.insert("tool_choice".into(), tools.told_choice(&tool_choice, self.tool_choice.as_ref()));
+        let messages = self.messages(earlier()?, &input, &tools.names)?;
         let mut parameters = Map::new();
         for extra in [self.extra_body.take(), self.poe.take().and_then(|poe| poe.parameters)] {
             parameters.extend(extra.into_iter().flatten());
@@ -207,52 +213,41 @@ impl Raw {
     }
 
     /// The request's own items, with those that it only refers to in their places.
-    fn items(&mut self, earlier: &[Value], find: &dyn Fn(&str) -> Option<Vec<Value>>) -> Result<Vec<Value>> {
-        let items = match self.input.take() {
-            Some(Input::Text(text)) => return Ok(vec![json!({"role": "user", "content": text})]),
-            Some(Input::Items(items)) => items,
-            None if !earlier.is_empty() => Vec::new(),
-            None => return Err(Error::invalid("input", "you must provide an input parameter")),
-        };
-        let mut found: Option<(String, Vec<Value>)> = None;
-        let mut own = Vec::with_capacity(items.len());
-        for item in items {
-            if kind(&item) != "item_reference" {
-                own.push(item);
-                continue;
-            }
-            let Some(id) = item.get("id").and_then(Value::as_str) else { continue };
-            let response = id_of_response(id).unwrap_or_default();
-            if found.as_ref().is_none_or(|(known, _)| *known != response) {
-                found = Some((response.clone(), find(&response).unwrap_or_default()));
-            }
-            let has_id = |item: &&Value| item.get("id").is_some_and(|known| known == id);
-            match found.iter().flat_map(|(_, items)| items).find(has_id) {
-                // what the conversation has already is not said twice
-                Some(item) if !earlier.iter().any(|known| has_id(&known)) => own.push(item.clone()),
-                Some(_) => {}
-                None => log::debug!("a reference to {id} was passed over: that item is not kept here"),
-            }
+    fn items(&mut self, earlier: Option<Items>, find: Find<'_>) -> Result<Vec<Value>> {
+        let is_reference = |item: &Value| kind(item) == "item_reference";
+        match self.input.take() {
+            Some(Value::String(text)) => Ok(vec![json!({"role": "user", "content": text})]),
+            Some(Value::Array(items)) if items.iter().any(is_reference) => resolved(items, earlier, find),
+            Some(Value::Array(items)) => Ok(items),
+            Some(_) => Err(Error::invalid("input", "input must be a string or a list of items")),
+            None if earlier.is_some() => Ok(Vec::new()),
+            None => Err(Error::invalid("input", "you must provide an input parameter")),
         }
-        Ok(own)
     }
 
-    fn messages(&mut self, earlier: &[Value], input: &[Value], names: &Names) -> Result<Vec<Message>> {
+    fn messages(&mut self, earlier: Option<Items>, input: &[Value], names: &Names) -> Result<Vec<Message>> {
         let mut conversation = Conversation::new(names);
         match self.instructions.take() {
-            Some(Instructions::Text(text)) if !text.is_empty() => conversation.messages.push(Message {
+            None => {}
+            Some(Value::String(text)) if text.is_empty() => {}
+            Some(Value::String(text)) => conversation.messages.push(Message {
                 role: Role::System,
                 parts: vec![Part::Text(text)],
                 ..Message::default()
             }),
-            Some(Instructions::Items(items)) => {
+            Some(Value::Array(items)) => {
                 for (at, item) in items.iter().enumerate() {
                     conversation.add(&format!("instructions[{at}]"), item)?;
                 }
             }
-            _ => {}
+            Some(_) => {
+                return Err(Error::invalid(
+                    "instructions",
+                    "instructions must be a string or a list of items",
+                ));
+            }
         }
-        earlier.iter().for_each(|item| conversation.recall(item));
+        earlier.into_iter().flatten().for_each(|item| conversation.recall(&item));
         for (at, item) in input.iter().enumerate() {
             conversation.add(&format!("input[{at}]"), item)?;
         }
@@ -283,8 +278,11 @@ impl Raw {
         match (format.r#type.as_str(), format.schema) {
             ("text", _) => Ok(Format::Text),
             ("json_object", _) => Ok(Format::JsonObject),
+            ("json_schema", Some(schema)) if !schema.is_object() => {
+                Err(Error::invalid("text.format.schema", "text.format.schema must be an object"))
+            }
             ("json_schema", Some(schema)) => {
-                Ok(Format::JsonSchema { name: format.name.unwrap_or_else(|| "answer".into()), schema })
+                Ok(Format::JsonSchema { name: format.name.unwrap_or_else(|| UNNAMED.into()), schema })
             }
             ("json_schema", None) => {
                 Err(Error::invalid("text.format.schema", "text.format.schema is missing"))
@@ -302,28 +300,36 @@ impl Raw {
     }
 
     /// Every field of a response that only repeats the request; absent ones have OpenAI's defaults.
-    fn echo(&self, model: &str, previous: Option<&str>) -> Map<String, Value> {
+    fn echo(&self, model: &str, previous: Option<&str>) -> Result<Map<String, Value>> {
         let format = match self.text.as_ref().and_then(|text| text.format.as_ref()) {
             Some(RawFormat { r#type, name, schema, strict, description }) if r#type == "json_schema" => {
-                json!({
-                    "type": "json_schema", "name": name, "schema": schema, "strict": strict.unwrap_or(false),
-                    "description": description,
-                })
+                let mut format = json!({
+                    "type": "json_schema", "name": name.as_deref().unwrap_or(UNNAMED), "schema": schema,
+                    "strict": strict.unwrap_or(false),
+                });
+                if let Some(description) = description {
+                    format["description"] = description.as_str().into();
+                }
+                format
             }
             Some(RawFormat { r#type, .. }) => json!({ "type": r#type }),
             None => json!({"type": "text"}),
         };
-        let verbosity = self.text.as_ref().and_then(|text| text.verbosity.as_deref()).unwrap_or("medium");
-        let instructions = match &self.instructions {
-            Some(Instructions::Text(text)) => text.as_str().into(),
-            Some(Instructions::Items(items)) => items.clone().into(),
-            None => Value::Null,
-        };
+        let verbosity = self.text.as_ref().and_then(|text| text.verbosity.as_deref());
         let reasoning = self.reasoning.as_ref();
+        let effort = reasoning.and_then(|reasoning| reasoning.effort.as_deref());
+        let summary = reasoning.and_then(|reasoning| reasoning.summary.as_deref());
+        one_of("text.verbosity", verbosity, &VERBOSITIES)?;
+        one_of("reasoning.summary", summary, &SUMMARIES)?;
+        one_of("truncation", self.truncation.as_deref(), &TRUNCATIONS)?;
+        if let Some((name, _)) = self.metadata.iter().flatten().find(|(_, value)| !value.is_string()) {
+            let param = format!("metadata.{name}");
+            return Err(Error::invalid(&param, format!("{param} must be a string")));
+        }
         let fields = json!({
             "background": false,
             "conversation": null,
-            "instructions": instructions,
+            "instructions": self.instructions,
             "max_output_tokens": self.max_output_tokens,
             "max_tool_calls": null,
             "model": model,
@@ -333,31 +339,94 @@ impl Raw {
             "prompt_cache_key": null,
             "prompt_cache_retention": null,
             "reasoning": {
-                "effort": reasoning.and_then(|reasoning| reasoning.effort.as_deref()),
-                "summary": reasoning.and_then(|reasoning| reasoning.summary.as_deref()),
+                "effort": effort.filter(|effort| EFFORTS.contains(effort)),
+                "summary": summary.filter(|summary| *summary != "none"),
             },
             "safety_identifier": null,
             "service_tier": "default",
             "store": self.store.unwrap_or(true),
             "temperature": self.temperature.unwrap_or(1.0),
-            "text": {"format": format, "verbosity": verbosity},
-            "tool_choice": self.tool_choice.clone().filter(|choice| !choice.is_null()).unwrap_or("auto".into()),
-            "tools": echoed(self.tools.as_deref().unwrap_or_default()),
+            "text": {"format": format, "verbosity": verbosity.unwrap_or("medium")},
             "top_logprobs": 0,
             "top_p": self.top_p.unwrap_or(1.0),
-            "truncation": self.truncation.as_deref().unwrap_or("disabled"),
+            "truncation": "disabled", // whatever is wished: nothing is left out here
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
             "metadata": self.metadata.clone().unwrap_or_default(),
         });
-        let Value::Object(mut fields) = fields else { return Map::new() };
+        let Value::Object(mut fields) = fields else { return Ok(Map::new()) };
         for name in REPEATED {
             if let Some(value) = self.rest.get(name).filter(|value| !value.is_null()) {
-                fields.insert(name.into(), value.clone());
+                fields.insert(name.into(), repeated(name, value)?);
             }
         }
-        fields
+        Ok(fields)
     }
+}
+
+/// How a response repeats `value` of the field `name`.
+fn repeated(name: &str, value: &Value) -> Result<Value> {
+    let (fits, expected) = match name {
+        "max_tool_calls" => (value.is_u64(), "a whole number"),
+        "presence_penalty" | "frequency_penalty" => (value.is_number(), "a number"),
+        "safety_identifier" => {
+            let is_short = |text: &str| text.chars().count() <= 64;
+            (value.as_str().is_some_and(is_short), "a string of at most 64 characters")
+        }
+        _ => (value.is_string(), "a string"),
+    };
+    if !fits {
+        return Err(Error::invalid(name, format!("{name} must be {expected}")));
+    }
+    Ok(match (name, value.as_str()) {
+        ("service_tier", Some(tier)) if !TIERS.contains(&tier) => "default".into(),
+        ("prompt_cache_retention", retention) => {
+            one_of(name, retention, &RETENTIONS)?;
+            retention.map(|word| word.replace('-', "_")).into()
+        }
+        _ => value.clone(),
+    })
+}
+
+/// Refuses a word at `param` that is none of those `known`.
+fn one_of(param: &str, word: Option<&str>, known: &[&str]) -> Result<()> {
+    match word {
+        Some(word) if !known.contains(&word) => {
+            Err(Error::invalid(param, format!("{param} is `{word}`, it must be one of {}", known.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `items` with those in their places that are only referred to. Every earlier response is read once at most, and
+/// nothing is said twice, so that a short request costs no more than all that is kept.
+fn resolved(items: Vec<Value>, earlier: Option<Items>, find: Find<'_>) -> Result<Vec<Value>> {
+    let id = |item: &Value| item.get("id").and_then(Value::as_str).map(str::to_owned);
+    let referred = items.iter().filter(|item| kind(item) == "item_reference");
+    let wanted: HashSet<String> = referred.filter_map(id).collect();
+    let mut said: HashSet<String> = earlier.into_iter().flatten().filter_map(|item| id(&item)).collect();
+    let mut found: HashMap<String, Value> = HashMap::new();
+    let mut own = Vec::with_capacity(items.len());
+    for (at, item) in items.into_iter().enumerate() {
+        if kind(&item) != "item_reference" {
+            own.push(item);
+            continue;
+        }
+        let path = format!("input[{at}].id");
+        let id_of_it = id(&item).ok_or_else(|| Error::invalid(&path, format!("{path} is missing")))?;
+        // bots do not take their thoughts back, so that it does not matter whether they are kept
+        if id_of_it.starts_with("rs_") || !said.insert(id_of_it.clone()) {
+            continue;
+        }
+        if !found.contains_key(&id_of_it) {
+            let held = find(Sought::Item(&id_of_it)).into_iter().flatten();
+            let held = held.filter_map(|item| Some((id(&item)?, item)));
+            found.extend(held.filter(|(id, _)| wanted.contains(id)));
+        }
+        let missing = || Error::invalid(&path, format!("Item with id '{id_of_it}' not found."));
+        own.push(found.remove(&id_of_it).ok_or_else(missing)?);
+    }
+    Ok(own)
 }
 
 fn not_found(id: &str) -> Error {
@@ -367,6 +436,8 @@ fn not_found(id: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::exchange::ToolChoice;
 
@@ -417,12 +488,34 @@ mod tests {
             ("text", json!({"format": {"type": "xml"}}), "text.format.type"),
             ("text", json!({"format": {"type": "json_schema", "name": "x"}}), "text.format.schema"),
             ("text", json!({"format": {}}), "text.format"),
+            ("text", json!({"format": {"type": "json_schema", "schema": 7}}), "text.format.schema"),
+            ("text", json!({"format": {"type": "json_schema", "schema": [{}]}}), "text.format.schema"),
+            ("text", json!({"verbosity": "loud"}), "text.verbosity"),
+            ("reasoning", json!({"summary": "x"}), "reasoning.summary"),
+            ("truncation", json!("bogus"), "truncation"),
             ("metadata", json!(7), "metadata"),
+            ("metadata", json!({"a": 1}), "metadata.a"),
+            ("max_tool_calls", json!("x"), "max_tool_calls"),
+            ("service_tier", json!(7), "service_tier"),
+            ("user", json!(7), "user"),
+            ("safety_identifier", json!(7), "safety_identifier"),
+            ("safety_identifier", json!("x".repeat(65)), "safety_identifier"),
+            ("prompt_cache_key", json!(["k"]), "prompt_cache_key"),
+            ("prompt_cache_retention", json!("x"), "prompt_cache_retention"),
+            ("presence_penalty", json!("x"), "presence_penalty"),
+            ("tools", json!([{"type": "function", "name": ""}]), "tools[0].name"),
+            ("tools", json!([{"type": "function", "name": "f", "parameters": "x"}]), "tools[0].parameters"),
+            ("tools", json!([{"type": 7, "name": "f"}]), "tools[0].type"),
+            ("input", json!([{"type": 7, "role": "user", "content": "x"}]), "input[0].type"),
+            ("instructions", json!(7), "instructions"),
         ];
         for (field, value, param) in cases {
             let error = with(field, value.clone()).err().unwrap_or_else(|| panic!("{field}: {value}"));
             assert_eq!(error.param.as_deref(), Some(param), "{field}: {value}: {error}");
             assert_eq!(error.kind, Kind::InvalidRequest);
+            for rusts in ["struct ", "enum ", "variant "] {
+                assert!(!error.message.contains(rusts), "{error}");
+            }
         }
         for body in ["", "{", "[]", "7", "{\"model\":\"m\",\"input\":\"x\"} x"] {
             assert_eq!(read(body.as_bytes(), &|_| None).err().unwrap().kind, Kind::InvalidRequest, "{body}");
@@ -484,7 +577,12 @@ mod tests {
         for hint in ["verbosity", "web_search_options", "client_metadata"] {
             assert!(request.ask.hints.contains_key(hint), "{hint}");
         }
-        assert_eq!(request.echo["tools"].as_array().map(Vec::len), Some(5));
+        let told = request.echo["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone());
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            ["shell", "apply_patch"],
+            "what bots are not offered is not repeated"
+        );
         assert_eq!(request.echo["text"], json!({"format": {"type": "text"}, "verbosity": "low"}));
         assert_eq!(request.echo["reasoning"], json!({"effort": "high", "summary": "auto"}));
         assert_eq!(request.echo["prompt_cache_key"], "k");
@@ -504,6 +602,10 @@ mod tests {
             ("text", json!({"format": {"type": "text"}})),
             ("reasoning", json!({"summary": "auto"})),
             ("metadata", json!({"a": "b"})),
+            ("include", json!(["bogus"])),
+            ("reasoning", json!({"effort": "ultra", "summary": "none"})),
+            ("service_tier", json!("of_tomorrow")),
+            ("prompt_cache_retention", json!("in-memory")),
         ] {
             assert!(with(field, value).is_ok(), "{field}");
         }
@@ -523,10 +625,13 @@ mod tests {
 
     #[test]
     fn a_request_goes_on_from_an_earlier_response() {
-        let find = |id: &str| {
+        let find = |sought: Sought<'_>| {
             let item =
                 |id: &str, role: &str| json!({"id": id, "type": "message", "role": role, "content": id});
-            (id == "resp_1").then(|| vec![item("msg_x", "user"), item("msg_1_0", "assistant")])
+            let items = vec![item("msg_x", "user"), item("msg_1_0", "assistant")];
+            let is_kept =
+                matches!(sought, Sought::Conversation("resp_1") | Sought::Item("msg_x" | "msg_1_0"));
+            is_kept.then(|| Box::new(items.into_iter()) as Items)
         };
         let read = |request: Value| read(request.to_string().as_bytes(), &find);
         let said = |request: Value| {
@@ -548,6 +653,44 @@ mod tests {
             (error.kind, error.param.as_deref()),
             (Kind::PreviousNotFound, Some("previous_response_id"))
         );
+    }
+
+    #[test]
+    fn however_many_references_each_response_is_read_once_and_nothing_is_said_twice() {
+        let reads = Cell::new(0);
+        let find = |sought: Sought<'_>| {
+            let Sought::Item(id) = sought else { return None };
+            let random = id.split('_').nth(1).filter(|random| *random == "a" || *random == "b")?.to_owned();
+            reads.set(reads.get() + 1);
+            let item = move |at| {
+                let id = format!("msg_{random}_{at}");
+                json!({"id": id, "type": "message", "role": "user", "content": id})
+            };
+            Some(Box::new((0..100).map(item)) as Items)
+        };
+        let refer = |id: String| json!({"type": "item_reference", "id": id});
+        let alternating = (0..1000).map(|at| refer(format!("msg_{}_{}", ["a", "b"][at % 2], at / 2 % 100)));
+        let read = |input: Vec<Value>| {
+            read(json!({"model": "m", "input": input}).to_string().as_bytes(), &find)
+                .map(|request| request.input)
+        };
+        let input = read(alternating.collect()).unwrap();
+        assert_eq!((input.len(), reads.get()), (200, 2));
+        assert_eq!([&input[0]["id"], &input[1]["id"], &input[2]["id"]], ["msg_a_0", "msg_b_0", "msg_a_1"]);
+        let thoughts =
+            read((0..9).map(|at| refer(format!("rs_a_{at}"))).chain([refer("msg_a_1".into())]).collect());
+        assert_eq!((thoughts.unwrap().len(), reads.get()), (1, 3), "thoughts are not looked for");
+        for (id, said) in [
+            (json!("msg_c_0"), "'msg_c_0' not found"),
+            (json!("msg_a_100"), "not found"),
+            (json!(7), "missing"),
+        ] {
+            let input =
+                vec![json!({"role": "user", "content": "x"}), json!({"type": "item_reference", "id": id})];
+            let error = read(input).unwrap_err();
+            assert_eq!((error.kind, error.param.as_deref()), (Kind::InvalidRequest, Some("input[1].id")));
+            assert!(error.message.contains(said), "{error}");
+        }
     }
 
     #[test]

@@ -69,13 +69,16 @@ pub struct Tools {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawFunction {
     name: String,
     description: Option<String>,
     parameters: Option<Value>,
+    strict: Option<Value>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawCustom {
     name: String,
     description: Option<String>,
@@ -83,31 +86,65 @@ struct RawCustom {
 }
 
 impl Tools {
-    /// Adds the tools in `raw`, which lie at `path` of the request.
-    pub fn add(&mut self, path: &str, raw: &[Value]) -> Result<()> {
-        raw.iter().enumerate().try_for_each(|(at, tool)| self.add_one(&format!("{path}[{at}]"), tool, None))
+    /// Adds the tools in `raw`, which lie at `path` of the request; those that are offered, as a response repeats them.
+    pub fn add(&mut self, path: &str, raw: &[Value]) -> Result<Vec<Value>> {
+        let told =
+            raw.iter().enumerate().map(|(at, tool)| self.add_one(&format!("{path}[{at}]"), tool, None));
+        told.filter_map(Result::transpose).collect()
     }
 
-    fn add_one(&mut self, path: &str, raw: &Value, namespace: Option<&str>) -> Result<()> {
-        match raw.get("type").and_then(Value::as_str).unwrap_or("function") {
+    fn add_one(&mut self, path: &str, raw: &Value, namespace: Option<&str>) -> Result<Option<Value>> {
+        let kind = match raw.get("type") {
+            None | Some(Value::Null) => "function",
+            Some(Value::String(kind)) => kind.as_str(),
+            Some(_) => {
+                let param = format!("{path}.type");
+                return Err(Error::invalid(&param, format!("{param} must be a string")));
+            }
+        };
+        match kind {
             "function" => {
-                // some clients keep to the way of Chat Completions
-                let nested = raw.get("function").filter(|function| function.is_object());
-                let RawFunction { name, description, parameters } =
-                    json::read_value(path, nested.unwrap_or(raw))?;
+                let (path, raw) = nested(path, raw, "function");
+                let RawFunction { name, description, parameters, strict } = json::read_value(&path, raw)?;
+                check_name(&path, &name)?;
+                if parameters.as_ref().is_some_and(|schema| !schema.is_object()) {
+                    let param = format!("{path}.parameters");
+                    return Err(Error::invalid(&param, format!("{param} must be an object")));
+                }
+                let told = json!({
+                    "type": "function", "name": name, "description": description, "parameters": parameters,
+                    "strict": strict == Some(Value::Bool(true)),
+                });
                 self.offer(Tool { name, description, parameters }, namespace, false);
+                Ok(Some(told))
             }
             "custom" => {
-                let nested = raw.get("custom").filter(|custom| custom.is_object());
-                let RawCustom { name, description, format } = json::read_value(path, nested.unwrap_or(raw))?;
+                let (path, raw) = nested(path, raw, "custom");
+                let RawCustom { name, description, format } = json::read_value(&path, raw)?;
+                check_name(&path, &name)?;
+                let mut told = json!({"type": "custom", "name": name});
+                if let Some(description) = &description {
+                    told["description"] = description.as_str().into();
+                }
+                if let Some(format) = format.as_ref().and_then(told_format) {
+                    told["format"] = format;
+                }
                 self.offer(custom::offer(name, description, format.as_ref()), namespace, true);
+                Ok(Some(told))
             }
             "namespace" => {
                 let name = raw.get("name").and_then(Value::as_str);
                 let tools = raw.get("tools").and_then(Value::as_array);
+                let mut told = Vec::new();
                 for (at, tool) in tools.into_iter().flatten().enumerate() {
-                    self.add_one(&format!("{path}.tools[{at}]"), tool, name)?;
+                    told.extend(self.add_one(&format!("{path}.tools[{at}]"), tool, name)?);
                 }
+                told.retain(|tool| tool["type"] != "namespace");
+                let Some(name) = name.filter(|name| !name.is_empty() && !told.is_empty()) else {
+                    return Ok(None);
+                };
+                let description = raw.get("description").and_then(Value::as_str).unwrap_or_default();
+                Ok(Some(json!({"type": kind, "name": name, "description": description, "tools": told})))
             }
             kind if kind.starts_with("web_search") => {
                 self.ignored.push(kind.to_owned());
@@ -115,14 +152,15 @@ impl Tools {
                 if raw.get("external_web_access") != Some(&Value::Bool(false)) {
                     self.hints.insert("web_search_options".into(), json!({}));
                 }
+                Ok(None)
             }
             other => {
                 log::debug!("a tool of type {other:?} was ignored: Poe's bots cannot be given it");
                 let name = raw.get("name").and_then(Value::as_str);
                 self.ignored.extend([Some(other), name].into_iter().flatten().map(str::to_owned));
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     fn offer(&mut self, mut tool: Tool, namespace: Option<&str>, is_custom: bool) {
@@ -191,6 +229,23 @@ impl Tools {
         }
     }
 
+    /// `choice`, read from `raw`, as a response repeats it.
+    pub fn told_choice(&self, choice: &ToolChoice, raw: Option<&Value>) -> Value {
+        let told = |offered: &str| {
+            let named = self.names.told(offered);
+            json!({"type": if named.is_custom { "custom" } else { "function" }, "name": named.name})
+        };
+        let is_list = raw.and_then(|raw| raw.get("type")).is_some_and(|kind| kind == "allowed_tools");
+        let mode = match choice {
+            ToolChoice::None => return "none".into(),
+            ToolChoice::Named(offered) => return told(offered),
+            ToolChoice::Auto => "auto",
+            ToolChoice::Required => "required",
+        };
+        let allowed = || self.offered.iter().map(|tool| told(&tool.name)).collect::<Vec<_>>();
+        if is_list { json!({"type": "allowed_tools", "mode": mode, "tools": allowed()}) } else { mode.into() }
+    }
+
     fn chosen(&self, choice: &Value) -> Option<String> {
         let is_custom = choice.get("type").is_some_and(|kind| kind == "custom");
         let namespace = choice.get("namespace").and_then(Value::as_str);
@@ -215,20 +270,32 @@ fn by_word(param: &str, word: &str) -> Result<ToolChoice> {
     }
 }
 
-/// The tools as a response repeats them: functions with every field that readers of it insist on.
-pub fn echoed(raw: &[Value]) -> Value {
-    let whole = |tool: &Value| {
-        let mut tool = tool.clone();
-        if let Some(members) =
-            tool.as_object_mut().filter(|members| members.get("type") == Some(&"function".into()))
-        {
-            members.entry("description").or_insert(Value::Null);
-            members.entry("parameters").or_insert(Value::Null);
-            members.entry("strict").or_insert(Value::Bool(false));
+/// A tool and where it stands: some clients keep to the way of Chat Completions, one level deeper.
+fn nested<'v>(path: &str, raw: &'v Value, kind: &str) -> (String, &'v Value) {
+    match raw.get(kind).filter(|inner| inner.is_object()) {
+        Some(inner) => (format!("{path}.{kind}"), inner),
+        None => (path.to_owned(), raw),
+    }
+}
+
+fn check_name(path: &str, name: &str) -> Result<()> {
+    match name.is_empty() {
+        true => Err(Error::invalid(format!("{path}.name"), format!("{path}.name is empty"))),
+        false => Ok(()),
+    }
+}
+
+/// The format of a custom tool as a response repeats it.
+fn told_format(format: &Value) -> Option<Value> {
+    let field = |name: &str| format.get(name).or_else(|| format.get("grammar")?.get(name))?.as_str();
+    match format.get("type")?.as_str()? {
+        "text" => Some(json!({"type": "text"})),
+        "grammar" => {
+            let syntax = field("syntax").filter(|syntax| ["lark", "regex"].contains(syntax))?;
+            Some(json!({"type": "grammar", "syntax": syntax, "definition": field("definition")?}))
         }
-        tool
-    };
-    raw.iter().map(whole).collect()
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -325,6 +392,20 @@ mod tests {
         for (choice, expected) in cases {
             assert_eq!(tools(raw.clone()).choice(Some(&choice)).unwrap(), expected, "{choice}");
         }
+        let named = json!({"type": "function", "name": "f"});
+        let allowed = |tools: Value| json!({"type": "allowed_tools", "mode": "required", "tools": tools});
+        for (choice, expected) in [
+            (json!(null), json!("auto")),
+            (json!("any"), json!("required")),
+            (json!({"type": "function", "function": {"name": "f"}}), named.clone()),
+            (json!({"type": "custom", "name": "c"}), json!({"type": "custom", "name": "c"})),
+            (json!({"type": "web_search_preview"}), json!("auto")),
+            (allowed(json!([{"type": "function", "function": {"name": "f"}}, 7])), allowed(json!([named]))),
+        ] {
+            let mut tools = tools(raw.clone());
+            let read = tools.choice(Some(&choice)).unwrap();
+            assert_eq!(tools.told_choice(&read, Some(&choice)), expected, "{choice}");
+        }
         let built_in = json!([{"type": "web_search"}, {"type": "mcp", "name": "own"}]);
         for name in ["web_search", "mcp", "own"] {
             let choice = json!({"type": "function", "name": name});
@@ -351,6 +432,35 @@ mod tests {
                 Some(param),
                 "{choice}"
             );
+        }
+    }
+
+    #[test]
+    fn a_response_repeats_what_bots_were_offered_in_one_form() {
+        let told = |raw: Value| Tools::default().add("tools", raw.as_array().unwrap()).unwrap();
+        let function =
+            json!({"type": "function", "name": "f", "description": null, "parameters": {}, "strict": false});
+        let grammar = json!({"type": "grammar", "syntax": "lark", "definition": "x"});
+        let deeper = json!({"type": "grammar", "grammar": {"syntax": "lark", "definition": "x"}});
+        let custom = json!({"type": "custom", "name": "c", "format": grammar});
+        let rows = [
+            (json!({"type": "function", "function": {"name": "f", "parameters": {}}}), json!([function])),
+            (json!({"name": "f", "parameters": {}, "odd": 1}), json!([function])),
+            (json!({"type": "custom", "custom": {"name": "c", "format": deeper}}), json!([custom])),
+            (
+                json!({"type": "custom", "name": "c", "format": {"type": "odd"}}),
+                json!([{"type": "custom", "name": "c"}]),
+            ),
+            (
+                json!({"type": "namespace", "name": "n", "tools": [{"name": "f", "parameters": {}}, {"type": "odd"}]}),
+                json!([{"type": "namespace", "name": "n", "description": "", "tools": [function]}]),
+            ),
+            (json!({"type": "namespace", "name": "n", "tools": []}), json!([])),
+            (json!({"type": "web_search"}), json!([])),
+            (json!({"type": "odd", "x": 1}), json!([])),
+        ];
+        for (raw, expected) in rows {
+            assert_eq!(Value::from(told(json!([raw]))), expected, "{raw}");
         }
     }
 
