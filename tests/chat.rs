@@ -141,6 +141,46 @@ fn content_may_be_text_parts_or_null_and_roles_are_mapped() {
     assert!(query.get("stop_sequences").is_none_or(|stop| stop.as_array().is_some_and(Vec::is_empty)));
 }
 
+/// What SillyTavern sends with the presets of its users, most of it for programs that run models themselves.
+const ROLEPLAY: &str = r#"{
+    "temperature": 1, "max_tokens": 300, "max_completion_tokens": 300, "presence_penalty": 0.1,
+    "frequency_penalty": 0, "top_p": 1, "top_k": 0, "top_a": 0, "min_p": 0.05, "typical_p": 1, "typical":
+    1, "tfs": 1, "epsilon_cutoff": 0, "eta_cutoff": 0, "repetition_penalty": 1.1, "rep_pen": 1.1,
+    "rep_pen_range": 0, "rep_pen_slope": 1, "no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1,
+    "mirostat": 0, "mirostat_mode": 0, "mirostat_tau": 5, "mirostat_eta": 0.1, "dynatemp_low": 1,
+    "dynatemp_high": 1, "dynatemp_exponent": 1, "smoothing_factor": 0, "smoothing_curve": 1,
+    "dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 2, "dry_sequence_breakers": ["\n",
+    ":", "\"", "*"], "xtc_threshold": 0.1, "xtc_probability": 0, "nsigma": 0, "sampler_order": [6, 0, 1,
+    3, 4, 2, 5], "samplers": ["top_k", "min_p"], "seed": -1, "n": 1, "stop": [], "banned_tokens": [],
+    "logit_bias": {}, "grammar": "", "guidance_scale": 1, "negative_prompt": "", "add_bos_token": true,
+    "ban_eos_token": false, "skip_special_tokens": true, "truncation_length": 8192, "reasoning_effort":
+    "auto", "verbosity": "auto", "include_reasoning": true, "enable_web_search": false, "request_images":
+    false, "use_fallback": false, "chat_completion_source": "custom", "user_name": "me", "char_name":
+    "you", "group_names": [], "provider": [], "transforms": ["middle-out"],
+    "custom_prompt_post_processing": "", "assistant_prefill": "", "user": "me", "logprobs": null,
+    "json_schema": null, "tools": null, "tool_choice": null
+}"#;
+
+#[test]
+fn fields_of_roleplay_programs_do_no_harm() {
+    let poe = Poe::start();
+    let house = House::before(&poe, &[]);
+    let fields: Value = serde_json::from_str(ROLEPLAY).unwrap();
+    for bot in ["demo-echo", "demo-gpt", "demo-claude", "demo-gemini"] {
+        for stream in [false, true] {
+            let mut body = question(bot, "hi");
+            body["stream"] = stream.into();
+            body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            let answer = house.chat(&body);
+            assert_eq!(answer.status, 200, "{bot}: {}", answer.text());
+            assert!(answer.text().contains("hi"), "{bot}: {}", answer.text());
+            let turn = &poe.last_query()["query"][0];
+            assert!(!turn["parameters"].to_string().contains("auto"), "Poe would refuse it: {turn}");
+        }
+    }
+    assert_eq!(poe.queries(), 8, "nothing was tried twice");
+}
+
 #[test]
 fn a_name_never_reaches_another_path_at_poe() {
     let poe = Poe::start();
@@ -242,6 +282,7 @@ const FAILURES: &[(&str, u16, &str, u64)] = &[
     ("demo-error-user_caused_error", 400, "null", 1),
     ("demo-error-privacy_authorization_error", 403, "forbidden", 1),
     ("demo-error-internal", 502, "upstream_error", 2),
+    ("demo-error-final", 502, "upstream_error", 1),
     ("nobody-of-this-name", 404, "model_not_found", 1),
 ];
 

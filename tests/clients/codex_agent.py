@@ -4,6 +4,7 @@ import os
 import subprocess
 import tempfile
 import threading
+import urllib.request
 from pathlib import Path
 
 import checks as all_checks
@@ -28,8 +29,8 @@ enabled = false
 """
 
 
-def codex(bot, task, url=URL):
-    """The last words of one run, and the directory that it worked in."""
+def start(bot, task, url=URL):
+    """One run: how it ended and what it printed, the file for its last words, and the directory that it worked in."""
     place = Path(tempfile.mkdtemp(dir=os.getcwd()))
     home, work = place / "home", place / "work"
     home.mkdir()
@@ -51,6 +52,12 @@ def codex(bot, task, url=URL):
         stdin=subprocess.DEVNULL, timeout=110,
     )
     print(done.stdout[-6000:])
+    return done, last, work
+
+
+def codex(bot, task, url=URL):
+    """The last words of a run that goes well, and the directory that it worked in."""
+    done, last, work = start(bot, task, url)
     same(done.returncode, 0)
     for complaint in ("stream disconnected", "Reconnecting", "unsupported call"):
         assert complaint not in done.stdout, complaint
@@ -83,6 +90,25 @@ def patch():
         server.wait(30)
     same((work / "note.txt").read_text().strip(), "It works")
     assert "It reads" in words and "It works" in words, words
+
+
+def asked(bot):
+    """How often this server was asked for `bot`."""
+    with urllib.request.urlopen(URL.removesuffix("/v1") + "/metrics", timeout=20) as page:
+        lines = page.read().decode().splitlines()
+    counts = (line for line in lines if line.startswith("poe2openai_requests_total{") and f'model="{bot}"' in line)
+    return sum(float(line.rsplit(" ", 1)[1]) for line in counts)
+
+
+@check
+def too_long():
+    """Codex knows a conversation that is too long from other failures: it says so, and does not try again and again."""
+    bot = "demo-error-user_message_too_long"
+    before = asked(bot)
+    done, _, _ = start(bot, TASK)
+    same(done.returncode, 1)
+    assert "ran out of room in the model's context window" in done.stdout, done.stdout
+    assert 1 <= asked(bot) - before <= 3, asked(bot) - before
 
 
 all_checks.SECONDS = 120

@@ -144,6 +144,18 @@ def error_words():
         same(error.response.headers["retry-after"], "7")
 
 
+@checks(in_vain=("demo-error-final", 1), perhaps_not=("demo-error-internal", 2))
+def trying_again(row):
+    """Both are 502: only what Poe calls hopeless is not sent again."""
+    bot, times = row
+    sent = []
+    with openai.DefaultHttpxClient(event_hooks={"request": [sent.append]}) as carrier:
+        patient = client.with_options(max_retries=1, http_client=carrier)
+        with raises(openai.InternalServerError, status_code=502):
+            patient.chat.completions.create(model=bot, messages=HELLO)
+    same(len(sent), times)
+
+
 @check
 def wrong_key():
     with raises(openai.AuthenticationError, status_code=401, code="invalid_api_key"):

@@ -67,6 +67,10 @@ pub fn nothing_said(_: &Turn) -> Script {
     stream(vec![internal()])
 }
 
+pub fn in_vain(_: &Turn) -> Script {
+    stream(vec![error(false, None, "This model is out of order")])
+}
+
 /// Without a type and marked as worth another try, though it is not: only the words tell.
 pub fn only_words(_: &Turn) -> Script {
     stream(vec![error(true, None, "You need more points to message this bot")])

@@ -224,6 +224,7 @@ const FAILING: &[Bot] = &[
         "Says that consent is missing.",
     ),
     plays("demo-error-internal", &TEXT, faults::nothing_said, "Says only: Internal server error."),
+    plays("demo-error-final", &TEXT, faults::in_vain, "Fails and says that another try would be in vain."),
     plays("demo-error-words", &TEXT, faults::only_words, "Lacks points and says so in words alone."),
     plays("demo-error-late", &TEXT, faults::late, "Fails after some text."),
     plays("demo-flaky", &TEXT, faults::flaky, "Fails in an event at first and answers the second time."),
