@@ -608,8 +608,7 @@ fn a_file_mounted_by_itself_is_refused_with_advice() {
     let file = place.file("models.yaml");
     let mount = Command::new("mount").arg("--bind").arg(elsewhere.file("models.yaml")).arg(&file).status();
     if !mount.is_ok_and(|status| status.success()) {
-        println!("nothing may be mounted here");
-        return;
+        return common::skipped("mount --bind needs root and CAP_SYS_ADMIN");
     }
     let _mounted = Disk(file);
     let house = demo(&place);

@@ -5,14 +5,19 @@ mod checks;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// How many mutations each target gets.
 const MUTATIONS: usize = 2000;
-/// A slow machine gets fewer of them.
-const MOST_TIME: Duration = Duration::from_secs(30);
-/// Mutations are cut to this length.
+/// Mutations are cut to this length; what is wrong only with long inputs is looked for by `large`.
 const MOST_BYTES: usize = 2048;
+/// How often a large input repeats its unit.
+const REPEATS: usize = 4000;
+/// What bots and clients can repeat without end: markup, brackets, references, events.
+const UNITS: &[&str] = &[
+    "<", "</", "<think>", "</think>", "<tool_call>", "<invoke name=\"f\">", "<parameter name=\"a\">x</parameter>", "```\n", "`", "[", "![x](",
+    "[a][b] ", "{", "{\"a\":", "\\", "\\ud83d", "\"", "\n", "\n\n", " ", "a", "你", "data: {}\n\n", "event: text\ndata: {\"text\":\"x\"}\n\n",
+    "event: json\ndata: {\"choices\":[]}\n\n", "https://x.poecdn.net/a.png ", "<|", "<|tool_call_begin|>", "[TOOL_CALLS]", "- a\n", "> ",
+];
 
 #[test]
 fn sse() {
@@ -69,13 +74,12 @@ fn run(target: &str, check: fn(&[u8])) {
     for (name, seed) in &seeds {
         checked(name, seed, check);
     }
-    let begun = Instant::now();
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     for number in 0..MUTATIONS {
-        if begun.elapsed() > MOST_TIME {
-            return eprintln!("{target}: only {number} mutations in the time there is");
-        }
         checked(&format!("mutation {number}"), &mutation(&seeds, &mut random), check);
+    }
+    for (name, input) in large(&seeds, &mut random) {
+        checked(&name, &input, check);
     }
 }
 
@@ -84,13 +88,46 @@ fn checked(name: &str, input: &[u8], check: fn(&[u8])) {
     check(input);
 }
 
+/// Inputs of tens of kilobytes: a unit again and again, by itself and in the place of a seed's longest string.
+fn large(seeds: &[(String, Vec<u8>)], random: &mut Random) -> Vec<(String, Vec<u8>)> {
+    let mut inputs = Vec::new();
+    for unit in UNITS {
+        let repeated = unit.repeat(REPEATS.min(40_000 / unit.len()));
+        let (name, seed) = random.one_of(seeds);
+        let escaped = serde_json::to_string(&repeated).expect("a string");
+        let inside = [&seed[..longest_string(seed).start], escaped.trim_matches('"').as_bytes(), &seed[longest_string(seed).end..]];
+        inputs.push((format!("{name} with {unit:?} repeated"), inside.concat()));
+        inputs.push((format!("{unit:?} repeated"), repeated.into_bytes()));
+    }
+    inputs.extend(wide(seeds, random));
+    inputs
+}
+
+/// A seed that is JSON, with the elements of its longest array repeated.
+fn wide(seeds: &[(String, Vec<u8>)], random: &mut Random) -> Option<(String, Vec<u8>)> {
+    let (name, seed) = random.one_of(seeds);
+    let mut value: serde_json::Value = serde_json::from_slice(seed).ok()?;
+    let arrays = value.as_object_mut()?.values_mut().filter_map(serde_json::Value::as_array_mut);
+    let array = arrays.max_by_key(|array| array.len()).filter(|array| !array.is_empty())?;
+    *array = array.iter().cycle().take(REPEATS / 10).cloned().collect();
+    Some((format!("{name} with {} elements", array.len()), value.to_string().into_bytes()))
+}
+
+/// Where the longest string of `text` is, without its quotes; somewhere in the middle if there is none.
+fn longest_string(text: &[u8]) -> std::ops::Range<usize> {
+    let quotes: Vec<_> = (0..text.len()).filter(|&at| text[at] == b'"' && (at == 0 || text[at - 1] != b'\\')).collect();
+    let strings = quotes.chunks_exact(2).map(|pair| pair[0] + 1..pair[1]);
+    strings.max_by_key(std::ops::Range::len).unwrap_or(text.len() / 2..text.len() / 2)
+}
+
 /// An input that is printed when its check fails.
 struct Shown<'a>(&'a str, &'a [u8]);
 
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}: b\"{}\"", self.0, self.1.escape_ascii());
+            let shown = &self.1[..self.1.len().min(4096)];
+            eprintln!("{}: {} bytes, b\"{}\"", self.0, self.1.len(), shown.escape_ascii());
         }
     }
 }

@@ -73,36 +73,34 @@ fn sixty_four_streams_keep_their_words_apart() {
     }
 }
 
-/// Room for so many open files in this process; false if the system does not allow it.
-fn raise_files(count: u64) -> bool {
+/// Raises the limit of open files of this process towards `count`, and returns what it is.
+fn raise_files(count: u64) -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= count) {
-        return true;
+    let wanted = limit.maximum.map_or(count, |most| most.min(count));
+    if limit.current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).expect("below the maximum");
     }
-    limit.maximum.is_none_or(|most| most >= count)
-        && setrlimit(Resource::Nofile, Rlimit { current: Some(count), maximum: limit.maximum }).is_ok()
+    limit.current.map_or(count, |current| current.max(wanted))
 }
 
 #[test]
 fn a_thousand_streams_are_held_and_complete() {
-    const MANY: usize = 1000;
-    if !raise_files(3 * MANY as u64) {
-        println!("skipped: a thousand streams need {} open files, the system allows fewer", 3 * MANY);
-        return;
-    }
+    // this process, the server and the embedded Poe need one each, and all three have the same limit
+    let many = usize::try_from((raise_files(3000) / 3).min(1000)).expect("a small number");
+    assert!(many >= 200, "the system allows too few open files for this test: {many} streams");
     let poe = Poe::start();
     let house = House::before(&poe, &[]);
     println!("idle: {} KiB", house.memory("VmRSS:"));
     let start = Instant::now();
     // each is held for ten seconds in which Poe only pings
     let request = chat(&streamed("demo-pings", "10"));
-    let mut wires: Vec<Wire> = (0..MANY).map(|_| house.wire()).collect();
+    let mut wires: Vec<Wire> = (0..many).map(|_| house.wire()).collect();
     for wire in &mut wires {
         wire.send(&request);
     }
-    eventually(Duration::from_secs(10), "all are held", || (poe.open() == MANY as u64).then_some(()));
+    eventually(Duration::from_secs(10), "all are held", || (poe.open() == many as u64).then_some(()));
     println!(
-        "{MANY} held after {:?}: {} KiB, {} KiB of them not shared",
+        "{many} held after {:?}: {} KiB, {} KiB of them not shared",
         start.elapsed(),
         house.memory("VmRSS:"),
         house.memory("RssAnon:")

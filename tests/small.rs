@@ -2,11 +2,14 @@
 
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
+#[expect(dead_code, reason = "only schemas as text are used here")]
+#[path = "support/published.rs"]
+mod published;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use common::{Answer, House, Piece, Poe, get, post};
-use poe2openai::exchange::schema;
+use published::check;
 use serde_json::{Value, json};
 
 const KEY: &str = "Authorization: Bearer some-key";
@@ -14,14 +17,6 @@ const COMPLETION: &str = include_str!("schemas/text_completion.json");
 const CHUNK: &str = include_str!("schemas/text_completion.chunk.json");
 const IMAGES: &str = include_str!("schemas/images.json");
 const ERROR: &str = include_str!("schemas/error.json");
-
-/// Panics unless `value` is an instance of the JSON Schema `schema`.
-fn check(value: &Value, schema: &str) {
-    let schema: Value = serde_json::from_str(schema).expect("a schema is JSON");
-    if let Err(fault) = schema::check(value, &schema) {
-        panic!("{fault}\n{value:#}");
-    }
-}
 
 fn ask(house: &House, path: &str, body: &Value) -> Answer {
     house.ask(&post(path, &[KEY], &body.to_string()))

@@ -1,19 +1,15 @@
 //! Answers folded to what they say, so that whole and streamed ones can be held against each other.
 
-use poe2openai::exchange::schema;
+#[expect(dead_code, reason = "only schemas as text are used here")]
+#[path = "published.rs"]
+mod published;
+
+use published::check;
 use serde_json::{Map, Value, json};
 
 const WHOLE: &str = include_str!("../schemas/chat.completion.json");
 const CHUNK: &str = include_str!("../schemas/chat.completion.chunk.json");
 const ERROR: &str = include_str!("../schemas/error.json");
-
-/// Panics unless `value` is an instance of the JSON Schema `schema`.
-fn check(value: &Value, schema: &str) {
-    let schema: Value = serde_json::from_str(schema).expect("a schema is JSON");
-    if let Err(fault) = schema::check(value, &schema) {
-        panic!("{fault}\n{value:#}");
-    }
-}
 
 /// What a whole answer says.
 pub fn whole(status: u16, body: &str) -> Value {

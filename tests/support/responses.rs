@@ -1,29 +1,22 @@
 //! Responses, whole and streamed: held against the published schemas and the order of events, and folded to what they say.
 
-use std::collections::BTreeMap;
-use std::sync::OnceLock;
+#[expect(dead_code, reason = "only named schemas are used here")]
+#[path = "published.rs"]
+mod published;
 
-use poe2openai::exchange::schema;
+use published::check_named;
 use serde_json::{Value, json};
 
 use crate::story::{Story, data};
 
 /// Panics unless `value` is what the published schema `name` says.
 pub fn check(value: &Value, name: &str) {
-    static SCHEMAS: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
-    let schemas = SCHEMAS.get_or_init(|| {
-        let all: Value = serde_json::from_str(include_str!("../schemas/responses.json")).expect("JSON");
-        let names = all["components"]["schemas"].as_object().expect("schemas").keys();
-        let whole = |name: &String| {
-            let mut schema = all.clone();
-            schema["$ref"] = format!("#/components/schemas/{name}").into();
-            (name.clone(), schema)
-        };
-        names.map(whole).collect()
+    check_named(value, name, || {
+        let mut schema: Value =
+            serde_json::from_str(include_str!("../schemas/responses.json")).expect("JSON");
+        schema["$ref"] = format!("#/components/schemas/{name}").into();
+        schema
     });
-    if let Err(fault) = schema::check(value, &schemas[name]) {
-        panic!("{name}: {fault}\n{value:#}");
-    }
 }
 
 /// The schema of an event.
