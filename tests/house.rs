@@ -87,12 +87,12 @@ fn modules_import_only_what_lies_below_them() {
 
 #[test]
 fn the_readme_shows_who_may_import_whom() {
-    let readme = read("README.md");
+    let readme = read("docs/architecture.md");
     for (from, may) in IMPORTS {
         let may: Vec<_> = may.iter().map(|name| format!("`{name}`")).collect();
         let may = if may.is_empty() { "nothing".to_owned() } else { may.join(", ") };
         let row = format!("| `{from}` | {may} |\n");
-        assert!(readme.contains(&row), "README.md, Architecture: the import table lacks this row:\n{row}");
+        assert!(readme.contains(&row), "docs/architecture.md: the import table lacks this row:\n{row}");
     }
 }
 
@@ -177,7 +177,7 @@ fn every_file_opens_with_what_it_is_for_and_can_be_held_at_once() {
 
 /// Each dependency earns its place with a sentence in the README, and no sentence outlives its dependency.
 #[test]
-fn the_readme_names_every_dependency_and_no_other() {
+fn the_documentation_names_every_dependency_and_no_other() {
     let manifest = read("Cargo.toml");
     let mut declared = BTreeSet::new();
     let mut counts = false;
@@ -188,28 +188,35 @@ fn the_readme_names_every_dependency_and_no_other() {
             declared.insert(name.trim().to_owned());
         }
     }
-    let readme = read("README.md");
-    let section = readme.split_once("\n## Dependencies\n").expect("README.md has a section Dependencies").1;
+    let readme = read("docs/architecture.md");
+    let section =
+        readme.split_once("\n## Dependencies\n").expect("docs/architecture.md has a section Dependencies").1;
     let section = section.split("\n## ").next().unwrap_or(section);
     let named = section.lines().filter_map(|line| line.strip_prefix("- `")?.split_once('`'));
     let named: BTreeSet<_> = named.map(|(name, _)| name.to_owned()).collect();
     let missing: Vec<_> = declared.difference(&named).collect();
     let stale: Vec<_> = named.difference(&declared).collect();
-    assert!(missing.is_empty(), "README.md, Dependencies: no line \"- `NAME`: why\" for {missing:?}");
-    assert!(stale.is_empty(), "README.md, Dependencies names what Cargo.toml does not have: {stale:?}");
+    assert!(
+        missing.is_empty(),
+        "docs/architecture.md, Dependencies: no line \"- `NAME`: why\" for {missing:?}"
+    );
+    assert!(
+        stale.is_empty(),
+        "docs/architecture.md, Dependencies names what Cargo.toml does not have: {stale:?}"
+    );
 }
 
 /// As `dialect/openai.rs` writes them. What a client that has hung up would get is seen by nobody.
 #[test]
-fn the_readme_explains_every_error_code() {
-    let readme = read("README.md");
+fn the_documentation_explains_every_error_code() {
+    let readme = read("docs/api.md");
     let source = read("src/dialect/openai.rs");
     let arms = source.lines().filter(|line| line.trim_start().starts_with("Kind::"));
     let codes = arms.filter_map(|line| Some(line.split_once("Some(\"")?.1.split_once('"')?.0));
     let codes: BTreeSet<_> = codes.filter(|code| *code != "client_gone").collect();
     assert!(codes.len() > 10, "the table of codes was not found: {codes:?}");
     let missing: Vec<_> = codes.iter().filter(|code| !readme.contains(&format!("| `{code}` |"))).collect();
-    assert!(missing.is_empty(), "README.md, Errors: no row for {missing:?}");
+    assert!(missing.is_empty(), "docs/api.md, Errors: no row for {missing:?}");
 }
 
 #[test]

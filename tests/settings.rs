@@ -414,19 +414,23 @@ fn help_and_readme_name_every_setting() {
     }
 }
 
-/// `UPDATE=1 cargo test` writes the table into the README.
+/// `UPDATE=1 cargo test` writes the table into docs/configuration.md.
 #[test]
-fn the_readme_shows_the_table() {
+fn the_documentation_shows_the_table() {
     const START: &str = "<!-- settings -->\n";
     const END: &str = "<!-- /settings -->";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let Ok(readme) = fs::read_to_string(&path) else { return };
-    let (before, rest) = readme.split_once(START).expect("README.md has a line <!-- settings -->");
-    let (_, after) = rest.split_once(END).expect("README.md has <!-- /settings -->");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let readme = fs::read_to_string(&path).unwrap();
+    let (before, rest) =
+        readme.split_once(START).expect("docs/configuration.md has a line <!-- settings -->");
+    let (_, after) = rest.split_once(END).expect("docs/configuration.md has <!-- /settings -->");
     let expected = format!("{before}{START}\n{}\n{END}{after}", settings::markdown());
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, expected).unwrap();
     } else {
-        assert!(readme == expected, "README.md's table of settings is old: run UPDATE=1 cargo test");
+        assert!(
+            readme == expected,
+            "the settings table of docs/configuration.md is outdated: run UPDATE=1 cargo test"
+        );
     }
 }

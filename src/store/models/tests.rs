@@ -29,7 +29,7 @@ fn the_example_covers_every_key_and_parses_without_warnings() {
 
 #[test]
 fn the_example_of_the_readme_is_a_good_one() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../docs/configuration.md");
     let section = readme.split_once("\n## models.yaml\n").unwrap().1;
     let yaml = section.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
     let file = parse(yaml);

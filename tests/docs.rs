@@ -1,0 +1,123 @@
+//! Checks of README.md, docs/ and the other documents: size, links, and headings that links point to.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a newcomer reads in a few minutes.
+const MAX_README_BYTES: usize = 12 * 1024;
+
+#[test]
+fn the_readme_is_for_newcomers() {
+    let readme = read(&root().join("README.md"));
+    assert!(
+        readme.len() <= MAX_README_BYTES,
+        "README.md has {} bytes; details belong in docs/",
+        readme.len()
+    );
+}
+
+#[test]
+fn every_link_inside_the_repository_leads_somewhere() {
+    let mut broken = Vec::new();
+    for document in documents() {
+        let text = without_code(&read(&document));
+        for target in links(&text).filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+        {
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { document.clone() } else { document.with_file_name(file) };
+            if !path.exists() {
+                broken.push(format!("{}: no file {target}", document.display()));
+            } else if !heading.is_empty() && !headings(&read(&path)).contains(heading) {
+                broken.push(format!("{}: no heading for {target}", document.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_document_can_be_reached_from_the_readme() {
+    let readme = read(&root().join("README.md"));
+    let linked: BTreeSet<_> =
+        links(&readme).map(|target| target.split('#').next().unwrap_or(target).to_owned()).collect();
+    for document in documents() {
+        let path = document.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        assert!(path.starts_with("README") || linked.contains(&path), "README.md has no link to {path}");
+    }
+}
+
+#[test]
+fn no_document_has_an_unfilled_placeholder() {
+    for document in documents() {
+        let text = read(&document);
+        let placeholder = text
+            .lines()
+            .find(|line| line.starts_with("<!-- ") && line.ends_with(" -->") && !line.contains("settings"));
+        assert_eq!(placeholder, None, "{}", document.display());
+    }
+}
+
+#[test]
+fn headings_become_anchors_as_on_github() {
+    let found = headings(
+        "# What is `X` and what is not\n\ntext\n## Native routes (`POE_ROUTE`)\n```sh\n# no heading\n```\n",
+    );
+    assert_eq!(
+        found.into_iter().collect::<Vec<_>>(),
+        ["native-routes-poe_route", "what-is-x-and-what-is-not"]
+    );
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The Markdown files at the top and in docs/.
+fn documents() -> Vec<PathBuf> {
+    let folders = [root().to_owned(), root().join("docs")];
+    let files =
+        folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
+    found.sort();
+    assert!(found.len() > 5, "{found:?}");
+    found
+}
+
+/// The targets of `[text](target)` and `![text](target)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next())
+}
+
+fn without_code(text: &str) -> String {
+    let mut is_code = false;
+    let mut out = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            is_code = !is_code;
+        } else if !is_code {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// The anchors of a document's headings, in the way of GitHub: lower case, blanks as hyphens, punctuation left out.
+fn headings(text: &str) -> BTreeSet<String> {
+    let text = without_code(text);
+    let titles = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .map(|line| line.trim_start_matches('#').trim());
+    titles
+        .map(|title| {
+            let kept = title.to_lowercase().replace(' ', "-");
+            kept.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect()
+        })
+        .collect()
+}
