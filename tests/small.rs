@@ -2,7 +2,6 @@
 
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
-#[expect(dead_code, reason = "only schemas as text are used here")]
 #[path = "support/published.rs"]
 mod published;
 

@@ -1,6 +1,5 @@
 //! Answers folded to what they say, so that whole and streamed ones can be held against each other.
 
-#[expect(dead_code, reason = "only schemas as text are used here")]
 #[path = "published.rs"]
 mod published;
 
