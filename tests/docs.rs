@@ -17,6 +17,34 @@ fn the_readme_is_for_newcomers() {
     );
 }
 
+/// Translations have the headings' levels, the commands, the links and the rows of tables of the original.
+#[test]
+fn translated_readmes_have_the_same_structure() {
+    let shape = |name: &str| {
+        let text = read(&root().join(name));
+        let mut is_code = false;
+        let lines = text.lines().filter_map(|line| {
+            let is_fence = line.starts_with("```");
+            let shown = match line.chars().next() {
+                _ if is_fence || is_code => Some(line.to_owned()),
+                Some('#') => Some(line.chars().take_while(|letter| *letter == '#').collect()),
+                Some('|') => Some("|".repeat(line.matches('|').count())),
+                _ => None,
+            };
+            is_code ^= is_fence;
+            shown
+        });
+        let mut targets: Vec<_> =
+            links(&text).filter(|target| !target.starts_with("README")).map(str::to_owned).collect();
+        targets.sort();
+        (lines.collect::<Vec<_>>(), targets)
+    };
+    let original = shape("README.md");
+    for name in ["README.zh-Hant.md", "README.zh-Hans.md"] {
+        assert_eq!(shape(name), original, "{name}");
+    }
+}
+
 #[test]
 fn every_link_inside_the_repository_leads_somewhere() {
     let mut broken = Vec::new();
