@@ -14,7 +14,7 @@
 //!
 //! Whole answers have nobody waiting: [`FileRefs::whole`] resolves every reference in place.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::{ControlFlow, Range};
 
 use super::{Attachment, Event, FileSource, Message, Part, Role, Stage};
@@ -33,10 +33,12 @@ const MOST_SEEN: usize = 256;
 pub struct FileRefs {
     patience: Patience,
     files: Vec<File>,
+    /// Where in `files` the first file of a reference lies.
+    places: HashMap<String, usize>,
     /// The end of the text, from the first bracket that is undecided.
     held: String,
-    /// References that went out as they were.
-    seen: Vec<Seen>,
+    /// References that went out as they were. Where one did in both forms, the picture counts.
+    seen: HashMap<String, Form>,
     begun: Begun,
 }
 
@@ -71,11 +73,6 @@ enum Place {
     Lost,
     /// In the text and passed on.
     Told,
-}
-
-struct Seen {
-    token: String,
-    form: Form,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -163,7 +160,7 @@ impl FileRefs {
     }
 
     fn known(&self, token: &str) -> Option<usize> {
-        self.files.iter().position(|file| file.attachment.inline_ref.as_deref() == Some(token))
+        self.places.get(token).copied()
     }
 
     /// Whether an unresolved reference is worth waiting for.
@@ -178,8 +175,9 @@ impl FileRefs {
     }
 
     fn remember(&mut self, token: &str, form: Form) {
-        if self.seen.len() < MOST_SEEN {
-            self.seen.push(Seen { token: token.to_owned(), form });
+        let known = self.seen.get(token);
+        if known.map_or(self.seen.len() < MOST_SEEN, |_| form == Form::Picture) {
+            self.seen.insert(token.to_owned(), form);
         }
     }
 
@@ -217,20 +215,21 @@ impl FileRefs {
             }
         }
         self.files.clear();
+        self.places.clear();
         self.seen.clear();
     }
 
     /// Whether a definition alone shows the file as it should be shown.
     fn defined(&self, index: usize) -> bool {
         let attachment = &self.files[index].attachment;
-        let shows = |seen: &Seen| seen.form == Form::Picture || !is_image(attachment);
-        self.seen.iter().any(|seen| attachment.inline_ref.as_ref() == Some(&seen.token) && shows(seen))
+        let shows = |form: &Form| *form == Form::Picture || !is_image(attachment);
+        attachment.inline_ref.as_ref().and_then(|token| self.seen.get(token)).is_some_and(shows)
     }
 
     /// The reference of the file, where it went out unresolved.
     fn dangling(&self, index: usize) -> Option<&str> {
         let token = self.files[index].attachment.inline_ref.as_deref()?;
-        self.seen.iter().any(|seen| seen.token == token).then_some(token)
+        self.seen.contains_key(token).then_some(token)
     }
 
     fn paragraph(&mut self, text: &str, out: &mut VecDeque<Event>) {
@@ -242,8 +241,14 @@ impl FileRefs {
     }
 
     fn add(&mut self, attachment: Attachment, out: &mut VecDeque<Event>) {
+        if let Some(token) = &attachment.inline_ref {
+            self.places.entry(token.clone()).or_insert(self.files.len());
+        }
         self.files.push(File { attachment, place: Place::Waiting });
-        self.resolve(Held::Open, out);
+        match self.patience {
+            Patience::Whole => {} // looked at once, at the end
+            Patience::Stream => self.resolve(Held::Open, out),
+        }
     }
 
     fn retract(&mut self) {
@@ -476,11 +481,14 @@ fn is_poe_file(url: &str) -> bool {
     !path.is_empty() && (host == "poecdn.net" || host.ends_with(".poecdn.net"))
 }
 
+/// The longest words that are sought before a link, in characters.
+const LONGEST_NAME: usize = 1024;
+
 /// The words of `[words](` at the end of `before`.
 fn name_before(before: &str) -> Option<String> {
     let inside = before.strip_suffix('<').unwrap_or(before).strip_suffix("](")?;
     let mut name = Vec::new();
-    let mut chars = inside.chars().rev().peekable();
+    let mut chars = inside.chars().rev().take(LONGEST_NAME).peekable();
     while let Some(char) = chars.next() {
         match (char, chars.peek()) {
             ('[' | ']' | '`' | '<' | '\\', Some('\\')) => {
@@ -500,15 +508,14 @@ fn name_before(before: &str) -> Option<String> {
 /// Attaches the files that the bot made in earlier turns to the user's next turn, each once, so that "make it
 /// brighter" has something to work on. A file that a user's turn holds already is not attached again.
 pub fn carry_pictures(messages: &mut [Message]) {
-    let mut carried: Vec<String> = messages.iter().flat_map(attached).collect();
+    let mut carried: HashSet<String> = messages.iter().flat_map(attached).collect();
     let mut links: Vec<Link> = Vec::new();
     for message in messages {
         match message.role {
             Role::Assistant => links.extend(poe_links(&message.text())),
             Role::User => {
                 for link in links.drain(..) {
-                    if !carried.contains(&link.url) {
-                        carried.push(link.url.clone());
+                    if carried.insert(link.url.clone()) {
                         let file = at_poe(&link.url, link.name.as_deref());
                         message.parts.push(Part::File(FileSource::Attached(file)));
                     }
