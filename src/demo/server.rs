@@ -300,7 +300,7 @@ impl FakePoe {
     fn file(&self, call: &mut Call<'_>, id: &str) -> io::Result<()> {
         let upload = self.uploads().get(id).cloned();
         match upload {
-            Some(upload) => call.send(Answer::bytes(200, &upload.mime, upload.bytes.to_vec())),
+            Some(upload) => call.send(Answer::file(200, &upload.mime, upload.bytes.to_vec())),
             None => refuse(call, &Refusal::new(404, "not_found_error", "This file has expired")),
         }
     }

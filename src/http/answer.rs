@@ -87,9 +87,14 @@ impl Answer {
         Answer::bytes(status, "text/plain; charset=utf-8", body.as_bytes().to_vec())
     }
 
-    /// An answer of any type.
-    pub fn bytes(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
+    /// An answer of a type that is written in the source.
+    pub fn bytes(status: u16, content_type: &'static str, body: Vec<u8>) -> Answer {
         Answer { status, headers: vec![("Content-Type", content_type.to_owned())], body }
+    }
+
+    /// A file whose type others say.
+    pub fn file(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
+        Answer { status, headers: vec![("Content-Type", media_type(content_type).to_owned())], body }
     }
 
     /// The same answer with another status and body.
@@ -135,6 +140,19 @@ impl Answer {
         let at = wire.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         wire.splice(at..at, connection.bytes());
         Ok(wire)
+    }
+}
+
+/// The `type/subtype` of a content type that others have written, without parameters; `application/octet-stream` for
+/// anything else.
+fn media_type(text: &str) -> &str {
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    // RFC 9110, section 5.6.2
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token = |part: &str| (1..=127).contains(&part.len()) && part.bytes().all(is_token_byte);
+    match essence.split_once('/') {
+        Some((kind, subtype)) if is_token(kind) && is_token(subtype) => essence,
+        _ => "application/octet-stream",
     }
 }
 
