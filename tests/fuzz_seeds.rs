@@ -14,9 +14,37 @@ const MOST_BYTES: usize = 2048;
 const REPEATS: usize = 4000;
 /// What bots and clients can repeat without end: markup, brackets, references, events.
 const UNITS: &[&str] = &[
-    "<", "</", "<think>", "</think>", "<tool_call>", "<invoke name=\"f\">", "<parameter name=\"a\">x</parameter>", "```\n", "`", "[", "![x](",
-    "[a][b] ", "{", "{\"a\":", "\\", "\\ud83d", "\"", "\n", "\n\n", " ", "a", "你", "data: {}\n\n", "event: text\ndata: {\"text\":\"x\"}\n\n",
-    "event: json\ndata: {\"choices\":[]}\n\n", "https://x.poecdn.net/a.png ", "<|", "<|tool_call_begin|>", "[TOOL_CALLS]", "- a\n", "> ",
+    "<",
+    "</",
+    "<think>",
+    "</think>",
+    "<tool_call>",
+    "<invoke name=\"f\">",
+    "<parameter name=\"a\">x</parameter>",
+    "```\n",
+    "`",
+    "[",
+    "![x](",
+    "[a][b] ",
+    "{",
+    "{\"a\":",
+    "\\",
+    "\\ud83d",
+    "\"",
+    "\n",
+    "\n\n",
+    " ",
+    "a",
+    "你",
+    "data: {}\n\n",
+    "event: text\ndata: {\"text\":\"x\"}\n\n",
+    "event: json\ndata: {\"choices\":[]}\n\n",
+    "https://x.poecdn.net/a.png ",
+    "<|",
+    "<|tool_call_begin|>",
+    "[TOOL_CALLS]",
+    "- a\n",
+    "> ",
 ];
 
 #[test]
@@ -95,7 +123,11 @@ fn large(seeds: &[(String, Vec<u8>)], random: &mut Random) -> Vec<(String, Vec<u
         let repeated = unit.repeat(REPEATS.min(40_000 / unit.len()));
         let (name, seed) = random.one_of(seeds);
         let escaped = serde_json::to_string(&repeated).expect("a string");
-        let inside = [&seed[..longest_string(seed).start], escaped.trim_matches('"').as_bytes(), &seed[longest_string(seed).end..]];
+        let inside = [
+            &seed[..longest_string(seed).start],
+            escaped.trim_matches('"').as_bytes(),
+            &seed[longest_string(seed).end..],
+        ];
         inputs.push((format!("{name} with {unit:?} repeated"), inside.concat()));
         inputs.push((format!("{unit:?} repeated"), repeated.into_bytes()));
     }
@@ -115,7 +147,8 @@ fn wide(seeds: &[(String, Vec<u8>)], random: &mut Random) -> Option<(String, Vec
 
 /// Where the longest string of `text` is, without its quotes; somewhere in the middle if there is none.
 fn longest_string(text: &[u8]) -> std::ops::Range<usize> {
-    let quotes: Vec<_> = (0..text.len()).filter(|&at| text[at] == b'"' && (at == 0 || text[at - 1] != b'\\')).collect();
+    let quotes: Vec<_> =
+        (0..text.len()).filter(|&at| text[at] == b'"' && (at == 0 || text[at - 1] != b'\\')).collect();
     let strings = quotes.chunks_exact(2).map(|pair| pair[0] + 1..pair[1]);
     strings.max_by_key(std::ops::Range::len).unwrap_or(text.len() / 2..text.len() / 2)
 }

@@ -78,7 +78,8 @@ fn raise_files(count: u64) -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(count, |most| most.min(count));
     if limit.current.is_some_and(|current| current < wanted) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).expect("below the maximum");
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
+            .expect("below the maximum");
     }
     limit.current.map_or(count, |current| current.max(wanted))
 }

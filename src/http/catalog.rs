@@ -1,58 +1,64 @@
 //! The lists of models.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 
 use super::answer::Answer;
-use super::connection::Call;
+use super::context::{Admitted, Exchange};
 use super::head::Head;
-use super::relay::watch_client;
-use super::router::poe_key;
-use super::routes::decoded;
-use crate::app::{App, Catalog, no_model};
+use crate::app::{Catalog, no_model};
 use crate::dialect::catalog::{self, Model, Page};
 use crate::error::{Error, Kind, Result};
 use crate::poe::{Entries, Entry, readings, same_name};
 use crate::store::models::{Lookup, ModelsFile};
 
-/// Every model that is served, under the name it is served by.
-pub fn list(app: &App, call: &Call<'_>) -> Result<Answer> {
-    let listing = Listing::new(app, call)?;
+/// `GET /v1/models`: every model that is served, under the name it is served by.
+pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = served(&request);
+    request.reply(answer)
+}
+
+/// `GET /v1/models/{name}`: the model, by any name that reaches it.
+pub fn one(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = named(&request, &request.parameter);
+    request.reply(answer)
+}
+
+/// `GET /api/models`: every model of Poe's list, under its own name, whatever models.yaml says.
+pub fn unfiltered(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = Listing::new(&request).map(|listing| {
+        let entries = listing.entries().iter();
+        let models: Vec<Model<'_>> = entries.map(|entry| of_entry(entry, &entry.id)).collect();
+        listing.labelled(Answer::json(200, catalog::list(&models)))
+    });
+    request.reply(answer)
+}
+
+fn served(request: &Exchange<'_, '_>) -> Result<Answer> {
+    let listing = Listing::new(request)?;
     let models = listing.models();
-    let body = match is_anthropic(call.head()) {
-        true => catalog::anthropic_list(&models, &Page::read(pairs(call.head()))?)?,
+    let body = match is_anthropic(request.head()) {
+        true => catalog::anthropic_list(&models, &Page::read(request.query_pairs())?)?,
         false => catalog::list(&models),
     };
     Ok(listing.labelled(Answer::json(200, body)))
 }
 
-/// The model `name`, by any name that reaches it.
-pub fn one(app: &App, call: &Call<'_>, name: &str) -> Result<Answer> {
-    let listing = Listing::new(app, call)?;
+fn named(request: &Exchange<'_, '_>, name: &str) -> Result<Answer> {
+    let listing = Listing::new(request)?;
     let model = listing.find(name).ok_or_else(|| no_model(name))?;
-    let body = match is_anthropic(call.head()) {
+    let body = match is_anthropic(request.head()) {
         true => catalog::anthropic_one(&model),
         false => catalog::one(&model),
     };
     Ok(listing.labelled(Answer::json(200, body)))
 }
 
-/// Every model of Poe's list, under its own name, whatever models.yaml says.
-pub fn unfiltered(app: &App, call: &Call<'_>) -> Result<Answer> {
-    let listing = Listing::new(app, call)?;
-    let models: Vec<Model<'_>> = listing.entries().iter().map(|entry| of_entry(entry, &entry.id)).collect();
-    Ok(listing.labelled(Answer::json(200, catalog::list(&models))))
-}
-
 /// Who says which version of Anthropic's API it speaks wants its shapes, and so does who asks below its name.
 fn is_anthropic(head: &Head) -> bool {
     let is_below = head.path.trim_start_matches('/').starts_with("anthropic/");
     head.header("anthropic-version").is_some() || is_below
-}
-
-fn pairs(head: &Head) -> impl Iterator<Item = (String, String)> {
-    let pairs = head.query.as_deref().unwrap_or_default().split('&');
-    pairs.filter_map(|pair| pair.split_once('=')).map(|(name, value)| (decoded(name), decoded(value)))
 }
 
 /// Poe's models and those of models.yaml, at one moment.
@@ -63,14 +69,11 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// What this client may see.
-    pub fn new(app: &App, call: &Call<'_>) -> Result<Listing> {
-        // the list is public at Poe, but with keys of its own the proxy shows it only to those who have one
-        if !app.settings.proxy_api_keys.is_empty() {
-            poe_key(app, call.head())?;
-        }
+    /// The models as they are now.
+    pub fn new(request: &Exchange<'_, '_>) -> Result<Listing> {
+        let app = request.app();
         let file = app.models();
-        match app.catalog(&watch_client(call)) {
+        match app.catalog(&request.cancel_check()) {
             Err(error) if error.kind == Kind::ClientGone => Err(error),
             // the file's own models are there without Poe
             Err(error) if file.custom_models().next().is_none() => {

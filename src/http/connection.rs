@@ -90,11 +90,6 @@ impl Call<'_> {
         id.clone_into(&mut self.common.id);
     }
 
-    /// The request spends `key`, whatever it shows itself.
-    pub fn grant_key(&mut self, key: String) {
-        self.head.grant_key(key);
-    }
-
     /// What is answered from here on is for the operator, and for no other web page.
     pub fn for_operator(&mut self) {
         self.common.audience = Audience::Operator;
@@ -170,7 +165,7 @@ impl Call<'_> {
     }
 
     /// Begins a stream of any type; nothing is sent before its first piece.
-    pub fn stream(&mut self, content_type: &str) -> EventStream {
+    pub fn stream(&mut self, content_type: &'static str) -> EventStream {
         self.close |= self.ends_connection();
         let seat = Arc::clone(&self.wire.seat);
         let sent = Rc::clone(&self.sent);

@@ -20,7 +20,6 @@ pub struct Head {
     /// How the body is framed.
     pub framing: Framing,
     headers: Vec<(String, Vec<u8>)>,
-    granted: Option<String>,
 }
 
 /// How a request's body is framed.
@@ -67,16 +66,6 @@ impl Head {
     fn values<'h, 'n>(&'h self, name: &'n str) -> impl Iterator<Item = &'h [u8]> + use<'h, 'n> {
         let same = move |field: &&(String, Vec<u8>)| field.0.eq_ignore_ascii_case(name);
         self.headers.iter().filter(same).map(|field| field.1.as_slice())
-    }
-
-    /// The Poe key that this server gives the request, whatever it shows itself: the operator's.
-    pub fn granted_key(&self) -> Option<&str> {
-        self.granted.as_deref()
-    }
-
-    /// Gives the request a Poe key.
-    pub(super) fn grant_key(&mut self, key: String) {
-        self.granted = Some(key);
     }
 
     /// Whether the comma-separated header `name` holds `token`.
@@ -149,7 +138,6 @@ pub fn parse(bytes: &[u8]) -> Result<Head> {
         is_http11: request.version == Some(1),
         framing: Framing::Length(0),
         headers,
-        granted: None,
     };
     check_host(&head)?;
     head.framing = framing(&head)?;

@@ -1,25 +1,32 @@
 //! `GET /metrics`: everything that is counted, for Prometheus.
 
+use std::io;
 use std::sync::atomic::Ordering;
 
 use super::answer::Answer;
-use super::connection::Call;
-use super::state;
+use super::context::Exchange;
+use super::status;
 use crate::app::App;
 use crate::dialect::openai::kind_and_code;
+use crate::error::{Error, Kind};
 use crate::store::metrics::Page;
 
 const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The page. It holds names of models and counts, never a text or a key.
-pub fn answer(app: &App, call: &Call<'_>) -> Answer {
+/// `GET /metrics`: names of models and counts, never a text or a key, and for no other web page.
+pub fn page(mut exchange: Exchange<'_, '_>) -> io::Result<()> {
+    let app = exchange.app();
+    if !app.settings.metrics {
+        return exchange.refuse(&Error::new(Kind::NotFound, "METRICS is off"));
+    }
     let mut page = Page::default();
     about(app, &mut page);
     app.metrics.write(&mut page);
-    door(app, call, &mut page);
-    well(app, &mut page);
+    server(&exchange, &mut page);
+    upstream(app, &mut page);
     uploads(app, &mut page);
-    Answer::bytes(200, TYPE, page.into_text().into_bytes())
+    exchange.for_operator();
+    exchange.send(Answer::bytes(200, TYPE, page.into_text().into_bytes()))
 }
 
 fn about(app: &App, page: &mut Page) {
@@ -27,28 +34,29 @@ fn about(app: &App, page: &mut Page) {
     page.sample("poe2openai_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let uptime = app.uptime().as_secs_f64();
     page.single("poe2openai_uptime_seconds", "gauge", "Time since the start.", uptime);
-    if let Some(bytes) = state::resident_bytes() {
+    if let Some(bytes) = status::resident_bytes() {
         page.single("process_resident_memory_bytes", "gauge", "Resident memory.", bytes);
     }
 }
 
-fn door(app: &App, call: &Call<'_>, page: &mut Page) {
+fn server(exchange: &Exchange<'_, '_>, page: &mut Page) {
+    let app = exchange.app();
     let limiter = app.limiter.counts();
     let running = app.activity.running();
     page.single("poe2openai_running", "gauge", "Requests that are being answered.", running);
     let help = "Requests among them that wait for their turn under RATE_LIMIT_MS.";
     page.single("poe2openai_queued", "gauge", help, limiter.waiting);
-    let seats = call.seats();
-    page.single("poe2openai_connections", "gauge", "Open connections of clients.", seats.seated());
+    let connections = exchange.connections();
+    page.single("poe2openai_connections", "gauge", "Open connections of clients.", connections.seated());
     let help = "Connections turned away because MAX_CONNECTIONS were busy.";
-    page.single("poe2openai_connections_refused_total", "counter", help, seats.refused());
+    page.single("poe2openai_connections_refused_total", "counter", help, connections.refused());
     let help = "Requests that waited for their turn under RATE_LIMIT_MS.";
     page.single("poe2openai_limiter_waits_total", "counter", help, limiter.waited);
     let help = "Requests refused because their turn was too far away.";
     page.single("poe2openai_limiter_refused_total", "counter", help, limiter.refused);
 }
 
-fn well(app: &App, page: &mut Page) {
+fn upstream(app: &App, page: &mut Page) {
     let counters = app.poe.counters();
     let help = "Second tries of calls to Poe.";
     page.single("poe2openai_upstream_retries_total", "counter", help, counters.retries());

@@ -1,13 +1,21 @@
 //! The door: sockets, heads, bodies, answers, routes.
 //!
-//! `relay` is one request's life: start reading there. `listener` accepts and seats connections, `connection` lives
-//! one connection's life, `head` and `body` read with limits and deadlines, `answer` and `event_stream` write.
+//! Three layers, each of which imports only from those before it:
+//!
+//! - HTTP server: `listener` accepts and seats connections, `connection` lives one connection's life, `head` and `body`
+//!   read with limits and deadlines, `answer` and `event_stream` write; `halt`, `pool`, `probe`, `seats`, `url`.
+//! - One request's life: start reading in `relay`. `context` carries a request, `access` decides who may ask, `order`
+//!   makes a request ready for Poe, `native` passes it on; `outlet`, `record`.
+//! - Endpoints: `routes` is the table of them, `router` finds the row and its handler; all other files are handlers.
 
+mod access;
 mod admin;
 mod answer;
 mod body;
 mod catalog;
+mod chat;
 mod connection;
+mod context;
 mod event_stream;
 mod halt;
 mod head;
@@ -23,11 +31,13 @@ mod probe;
 mod record;
 mod relay;
 mod responses;
+mod route;
 mod router;
 mod routes;
 mod seats;
-mod state;
+mod status;
 mod unserved;
+mod url;
 mod works;
 
 pub use answer::Answer;

@@ -8,11 +8,10 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::connection::Call;
+use super::context::{Authenticated, Exchange};
 use super::order::wait_turn;
 use super::outlet::Outlet;
 use super::record::Record;
-use super::router::error_answer;
 use crate::app::{App, Model};
 use crate::dialect::{Question, messages, responses};
 use crate::error::{Error, Kind, Result};
@@ -56,13 +55,13 @@ pub enum Outcome {
 impl Native {
     /// The way through a door, if `question` is to take one; `body` is the question as it came.
     pub fn find(
-        app: &App,
-        call: &Call<'_>,
+        request: &Exchange<'_, '_>,
         question: &Question,
         body: Vec<u8>,
         watch: &Watch,
     ) -> Result<Option<Native>> {
         let [ask] = question.asks.as_slice() else { return Ok(None) };
+        let app = request.app();
         let model = app.model(&ask.model, watch)?;
         let route = app.route(&model);
         let Some(door) = question.door.filter(|_| route != Route::Bot) else {
@@ -106,55 +105,51 @@ impl Native {
         {
             return Ok(None);
         }
-        let headers = headers(call, door);
+        let headers = headers(request, door);
         Ok(Some(Native { door, route, name: ask.model.clone(), body: sent, headers, model }))
     }
 
     /// Asks for a whole answer.
     pub fn whole(
         mut self,
-        app: &App,
-        key: &str,
+        request: &mut Authenticated<'_, '_>,
         asks: &[Ask],
-        record: &mut Record,
         watch: &Watch,
     ) -> Result<Outcome> {
-        let mut passing = match self.knock(app, key, false, record, watch)? {
+        let mut passing = match self.knock(request, false, watch)? {
             Opened::Passing(passing) => passing,
-            Opened::Refused(refusal) => return Ok(self.refused(app, asks, record, refusal)),
+            Opened::Refused(refusal) => return Ok(self.refused(request, asks, refusal)),
         };
         let body = passing.whole()?;
-        record.hear_body(&body);
-        note(record, &passing);
+        request.record.hear_body(&body);
+        note(&mut request.record, &passing);
         Ok(Outcome::Whole(body))
     }
 
     /// Asks for a stream and passes it on. An error may come after a part of it has left.
     pub fn stream(
         mut self,
-        app: &App,
-        key: &str,
+        request: &mut Authenticated<'_, '_>,
         asks: &[Ask],
         outlet: &RefCell<Outlet>,
-        record: &mut Record,
         watch: &Watch,
     ) -> Result<Outcome> {
         let gone = |_| Error::new(Kind::ClientGone, "the client has left");
         outlet.borrow_mut().show_life_by(sign(self.door));
-        let mut passing = match self.knock(app, key, true, record, watch)? {
+        let mut passing = match self.knock(request, true, watch)? {
             Opened::Passing(passing) => passing,
             Opened::Refused(refusal) => {
                 outlet.borrow_mut().show_life_by(Vec::new());
-                return Ok(self.refused(app, asks, record, refusal));
+                return Ok(self.refused(request, asks, refusal));
             }
         };
         let told = loop {
             match passing.pass() {
                 Ok(Some(events)) => {
                     outlet.borrow_mut().pass(&events).map_err(gone)?;
-                    record.hear_body(&events);
-                    record.status = 200;
-                    record.first_byte();
+                    request.record.hear_body(&events);
+                    request.record.status = 200;
+                    request.record.first_byte();
                     if let Some(sign) = passing.sign() {
                         outlet.borrow_mut().show_life_by(sign.to_vec());
                     }
@@ -163,26 +158,20 @@ impl Native {
                 Err(error) => break Err(error),
             }
         };
-        note(record, &passing);
+        note(&mut request.record, &passing);
         told.map(|()| Outcome::Streamed)
     }
 
     /// Knocks, and once more without each hint that the door does not know: no answer hangs on a hint.
-    fn knock(
-        &mut self,
-        app: &App,
-        key: &str,
-        stream: bool,
-        record: &mut Record,
-        watch: &Watch,
-    ) -> Result<Opened> {
-        record.asks_natively(&self.model.bot);
+    fn knock(&mut self, request: &mut Authenticated<'_, '_>, stream: bool, watch: &Watch) -> Result<Opened> {
+        let (app, key) = (request.app(), request.key());
+        request.record.asks_natively(&self.model.bot);
         wait_turn(app, watch)?;
         let mut left = MOST_HINTS;
         loop {
             let knock = Knock {
                 door: self.door,
-                key,
+                key: &key,
                 headers: &self.headers,
                 body: &self.body,
                 stream,
@@ -219,20 +208,21 @@ impl Native {
     }
 
     /// What follows from a refusal: where only the door does not know what it was asked, another door may.
-    fn refused(&self, app: &App, asks: &[Ask], record: &mut Record, refusal: Refusal) -> Outcome {
+    fn refused(&self, request: &mut Exchange<'_, '_>, asks: &[Ask], refusal: Refusal) -> Outcome {
+        let app = request.app();
         if self.route == Route::Auto
             && let Some(unknown) = refusal.unknown(self.door, &door::names(&self.body))
         {
             let (bot, path) = (&self.model.bot, self.door.path());
             log::debug!("{bot} is asked by the bot protocol, for {path} refused it: {}", refusal.error);
-            record.route = None;
+            request.record.route = None;
             self.remember(app, &unknown);
             return Outcome::Bot;
         }
-        record.fault = Some(refusal.error.message.clone());
+        request.record.fault = Some(refusal.error.message.clone());
         let tokens = || asks.first().map_or(0, |ask| prompt_tokens(ask, tokens::count));
         let error = app.explain(refusal.error.clone(), &self.model, &self.name, tokens);
-        let answer = error_answer(record, &error);
+        let answer = request.error_answer(&error);
         // some kinds have words by which clients know what to do: whoever does not say them is not repeated
         let is_told = match (refusal.error.kind, self.door) {
             (Kind::ModelNotFound | Kind::InsufficientQuota | Kind::RateLimited, _) => false,
@@ -269,8 +259,8 @@ fn sign(door: Door) -> Vec<u8> {
 }
 
 /// Headers of the client's that mean something to the door.
-fn headers(call: &Call<'_>, door: Door) -> Vec<(&'static str, String)> {
-    let given = |name: &str| call.head().list(name);
+fn headers(request: &Exchange<'_, '_>, door: Door) -> Vec<(&'static str, String)> {
+    let given = |name: &str| request.head().list(name);
     let mut headers = Vec::new();
     headers.extend(given("poe-feature").map(|value| ("poe-feature", value)));
     if door == Door::Messages {

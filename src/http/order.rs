@@ -339,7 +339,7 @@ fn carriage(app: &App, model: &Model, ask: &Ask) -> Carriage {
 }
 
 /// Takes a slot of the limiter and waits for it.
-pub(super) fn wait_turn(app: &App, watch: &Watch) -> Result<()> {
+pub fn wait_turn(app: &App, watch: &Watch) -> Result<()> {
     let wait = app.limiter.take(Instant::now()).map_err(|wait| {
         let message = "too many requests at once for RATE_LIMIT_MS of this server";
         Error::new(Kind::RateLimited, message).retry_after(wait)

@@ -1,6 +1,10 @@
 //! The admin page's files, compiled in.
 
+use std::io;
+
 use super::answer::Answer;
+use super::context::Admitted;
+use crate::error::{Error, Kind};
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -26,11 +30,17 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("try.js", SCRIPT, include_bytes!("../../assets/try.js")),
 ];
 
-/// The file called `name`; the page itself when there is no name.
-pub fn page(name: &str) -> Option<Answer> {
-    let name = if name.is_empty() { "index.html" } else { name };
-    let (_, content_type, content) = FILES.iter().find(|(known, _, _)| *known == name)?;
-    Some(Answer::bytes(200, content_type, content.to_vec()))
+/// `GET /admin/…`: the file of that name; the page itself when there is no name.
+pub fn file(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let name = match request.parameter.as_str() {
+        "" => "index.html",
+        name => name,
+    };
+    let found = FILES.iter().find(|(known, _, _)| *known == name);
+    let answer = found
+        .map(|(_, content_type, content)| Answer::bytes(200, content_type, content.to_vec()))
+        .ok_or_else(|| Error::new(Kind::NotFound, format!("there is nothing at /admin/{name}")));
+    request.reply(answer)
 }
 
 #[cfg(test)]

@@ -7,21 +7,17 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::answer::Answer;
-use super::connection::{Call, stopped};
+use super::context::{Authenticated, Exchange};
 use super::native::{Native, Outcome};
-use super::order::{self, Manner, Order};
+use super::order::{Manner, Order};
 use super::outlet::Outlet;
-use super::record::Record;
-use super::router::{poe_key, refuse, send};
-use super::seats::Going;
 use crate::app::App;
-use crate::dialect::{Question, Stamp, messages};
+use crate::dialect::{Question, Stamp};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Ask, Event, Reply};
 use crate::ids::id;
@@ -30,52 +26,44 @@ use crate::poe::{self, Watch};
 /// As many as one request may ask for.
 const MAX_CHOICES: usize = 8;
 
-/// Answers a question of any dialect: `decode` makes it of the body, for the owner of the Poe key.
+/// Answers a question of any dialect: `decode` makes it of the body.
 pub fn answer(
-    app: &App,
-    call: &mut Call<'_>,
-    record: &mut Record,
-    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Question>,
+    mut request: Authenticated<'_, '_>,
+    decode: impl FnOnce(&[u8], &Stamp<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let (key, question, body) = match asked(app, call, record, decode) {
-        Ok(decoded) => decoded,
-        Err(error) => return refuse(call, record, &error),
-    };
-    record.model = question.asks.first().map(|ask| ask.model.clone());
-    record.stream = question.stream;
-    record.show();
-    let native = match Native::find(app, call, &question, body, &watch_client(call)) {
-        Ok(native) => native,
-        Err(error) => return refuse(call, record, &error),
+    let (question, native) = match asked(&mut request, decode) {
+        Ok(asked) => asked,
+        Err(error) => return request.refuse(&error),
     };
     match question.stream {
-        true => stream(app, call, record, &key, question, native),
-        false => whole(app, call, record, &key, question, native),
+        true => stream(&mut request, question, native),
+        false => whole(&mut request, question, native),
     }
 }
 
-/// Who asks, and what.
-pub fn question<Q>(
-    app: &App,
-    call: &mut Call<'_>,
-    record: &mut Record,
-    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Q>,
-) -> Result<(String, Q)> {
-    asked(app, call, record, decode).map(|(key, question, _)| (key, question))
+/// What is asked, and its way through a native endpoint if it is to take one.
+fn asked(
+    request: &mut Authenticated<'_, '_>,
+    decode: impl FnOnce(&[u8], &Stamp<'_>) -> Result<Question>,
+) -> Result<(Question, Option<Native>)> {
+    let (question, body) = decoded(request, decode)?;
+    request.record.model = question.asks.first().map(|ask| ask.model.clone());
+    request.record.stream = question.stream;
+    request.record.show();
+    let native = Native::find(request, &question, body, &request.cancel_check())?;
+    Ok((question, native))
 }
 
-/// The same, with the question as it came too.
-fn asked<Q>(
-    app: &App,
-    call: &mut Call<'_>,
-    record: &mut Record,
-    decode: impl FnOnce(&str, &[u8], &Stamp<'_>) -> Result<Q>,
-) -> Result<(String, Q, Vec<u8>)> {
-    let key = poe_key(app, call.head())?;
-    let body = body(app, call)?;
-    record.hear_request(app, &key, &body);
-    let question = decode(&key, &body, &Stamp { now: now(), make_id: &id })?;
-    Ok((key, question, body))
+/// The decoded body, and the body as it came.
+pub fn decoded<Q>(
+    request: &mut Authenticated<'_, '_>,
+    decode: impl FnOnce(&[u8], &Stamp<'_>) -> Result<Q>,
+) -> Result<(Q, Vec<u8>)> {
+    let body = request.body()?;
+    let (app, key) = (request.app(), request.key());
+    request.record.hear_request(app, &key, &body);
+    let question = decode(&body, &Stamp { now: now(), make_id: &id })?;
+    Ok((question, body))
 }
 
 /// Seconds since 1970.
@@ -83,74 +71,40 @@ pub fn now() -> u64 {
     UNIX_EPOCH.elapsed().map_or(0, |time: Duration| time.as_secs())
 }
 
-/// Counts the tokens of a question of Anthropic's dialect. Nobody is asked, but whoever wants to know must have a key.
-pub fn count_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
-    poe_key(app, call.head())?;
-    let ask = messages::decode_count(&body(app, call)?)?;
-    let tokens = order::count_tokens(app, ask, &watch_client(call))?;
-    Ok(Answer::json(200, messages::encode_count(tokens)))
-}
-
-/// The request's body, as it was sent.
-pub fn body(app: &App, call: &mut Call<'_>) -> Result<Vec<u8>> {
-    limited_body(call, app.settings.max_request_size)
-}
-
-/// The request's body, as it was sent, of at most `limit` bytes.
-pub fn limited_body(call: &mut Call<'_>, limit: u64) -> Result<Vec<u8>> {
-    if let Some(encoding) = call.head().header("content-encoding").filter(|name| *name != "identity") {
-        let message = format!("a body with Content-Encoding {encoding} is not read here: send it plain");
-        return Err(Error::new(Kind::UnsupportedEncoding, message));
-    }
-    call.body(limit)
-}
-
 /// The answer as one piece.
-fn whole(
-    app: &App,
-    call: &mut Call<'_>,
-    record: &mut Record,
-    key: &str,
-    question: Question,
-    native: Option<Native>,
-) -> io::Result<()> {
+fn whole(request: &mut Authenticated<'_, '_>, question: Question, native: Option<Native>) -> io::Result<()> {
     let Question { asks, mut encoder, .. } = question;
-    let watch = watch_client(call);
-    match native.map_or(Ok(Outcome::Bot), |native| native.whole(app, key, &asks, record, &watch)) {
+    let watch = request.cancel_check();
+    match native.map_or(Ok(Outcome::Bot), |native| native.whole(request, &asks, &watch)) {
         Ok(Outcome::Whole(body)) => {
             encoder.told(&body);
-            return send(call, record, Answer::json(200, body));
+            return request.send(Answer::json(200, body));
         }
-        Ok(Outcome::Refused(answer, _)) => return send(call, record, answer),
+        Ok(Outcome::Refused(answer, _)) => return request.send(answer),
         Ok(Outcome::Streamed) => return Ok(()),
         Ok(Outcome::Bot) => {}
-        Err(error) => return refuse(call, record, &error),
+        Err(error) => return request.refuse(&error),
     }
-    let replies = replies(app, record, key, asks, &watch);
+    let replies = replies(request, asks, &watch);
     match replies.and_then(|replies| encoder.fault(&replies).map_or(Ok(replies), Err)) {
         Ok(replies) => {
             let body = encoder.whole(&replies);
-            record.hear_body(&body);
-            send(call, record, Answer::json(200, body))
+            request.record.hear_body(&body);
+            request.send(Answer::json(200, body))
         }
-        Err(error) => refuse(call, record, &error),
+        Err(error) => request.refuse(&error),
     }
 }
 
 /// The replies to all asks, asked for side by side.
-pub fn replies(
-    app: &App,
-    record: &mut Record,
-    key: &str,
-    asks: Vec<Ask>,
-    watch: &Watch,
-) -> Result<Vec<Reply>> {
-    let orders = prepare(app, record, key, asks, watch)?;
+pub fn replies(request: &mut Authenticated<'_, '_>, asks: Vec<Ask>, watch: &Watch) -> Result<Vec<Reply>> {
+    let key = request.key();
+    let orders = prepare(request, &key, asks, watch)?;
     let choices = choices(&orders);
     let replies = poe::aside(choices.clone(), MAX_CHOICES, watch, |choice, watch| choice.order.reply(watch));
     let replies: Vec<Reply> = replies.into_iter().collect::<Result<_>>()?;
     for (choice, reply) in choices.iter().zip(&replies) {
-        record.add_usage(reply.finish.usage, choice.is_first);
+        request.record.add_usage(reply.finish.usage, choice.is_first);
     }
     Ok(replies)
 }
@@ -163,17 +117,17 @@ struct Choice<'o> {
     is_first: bool,
 }
 
-fn prepare<'a>(
-    app: &'a App,
-    record: &mut Record,
-    key: &'a str,
+fn prepare<'a: 'o, 'o>(
+    request: &mut Exchange<'a, '_>,
+    key: &'o str,
     asks: Vec<Ask>,
     watch: &Watch,
-) -> Result<Vec<Order<'a>>> {
+) -> Result<Vec<Order<'o>>> {
+    let app: &'o App = request.app();
     let orders: Vec<_> =
         asks.into_iter().map(|ask| Order::prepare(app, key, ask, watch)).collect::<Result<_>>()?;
     if let Some(order) = orders.first() {
-        record.asks(order.bot());
+        request.record.asks(order.bot());
     }
     Ok(orders)
 }
@@ -186,66 +140,58 @@ fn choices<'o>(orders: &'o [Order<'o>]) -> Vec<Choice<'o>> {
 }
 
 /// The answer as a stream, one flush per event.
-fn stream(
-    app: &App,
-    call: &mut Call<'_>,
-    record: &mut Record,
-    key: &str,
-    question: Question,
-    native: Option<Native>,
-) -> io::Result<()> {
+fn stream(request: &mut Authenticated<'_, '_>, question: Question, native: Option<Native>) -> io::Result<()> {
     let Question { asks, encoder, .. } = question;
-    let outlet = Outlet::shared(call.stream(encoder.content_type()), encoder, app.settings.keep_alive);
-    let watch = watch_stream(call, &outlet);
-    let natively =
-        native.map_or(Ok(Outcome::Bot), |native| native.stream(app, key, &asks, &outlet, record, &watch));
+    let interval = request.app().settings.keep_alive;
+    let outlet = Outlet::shared(request.stream(encoder.content_type()), encoder, interval);
+    let watch = watch_stream(request, &outlet);
+    let natively = native.map_or(Ok(Outcome::Bot), |native| native.stream(request, &asks, &outlet, &watch));
     let told = match natively {
-        Ok(Outcome::Bot) => by_bot_protocol(app, key, asks, &outlet, record, &watch),
+        Ok(Outcome::Bot) => by_bot_protocol(request, asks, &outlet, &watch),
         Ok(Outcome::Streamed | Outcome::Whole(_)) => Ok(()),
-        Ok(Outcome::Refused(answer, _)) if !outlet.borrow().has_begun() => return send(call, record, answer),
+        Ok(Outcome::Refused(answer, _)) if !outlet.borrow().has_begun() => return request.send(answer),
         // signs of life have made it a stream
         Ok(Outcome::Refused(_, error)) => Err(Fault::Answer(error)),
         Err(error) => Err(Fault::from(error)),
     };
     match told {
         Ok(()) => Ok(()),
-        Err(Fault::Answer(error)) if !outlet.borrow().has_begun() => refuse(call, record, &error),
+        Err(Fault::Answer(error)) if !outlet.borrow().has_begun() => request.refuse(&error),
         Err(Fault::Answer(error)) => {
-            record.status = 200; // perhaps only signs of life so far
-            record.fault = Some(error.message.clone());
+            request.record.status = 200; // perhaps only signs of life so far
+            request.record.fault = Some(error.message.clone());
             outlet.borrow_mut().fail(&error)
         }
         Err(Fault::Client(error)) => {
-            record.status = Kind::ClientGone.status();
+            request.record.status = Kind::ClientGone.status();
             Err(error)
         }
     }
 }
 
 fn by_bot_protocol(
-    app: &App,
-    key: &str,
+    request: &mut Authenticated<'_, '_>,
     asks: Vec<Ask>,
     outlet: &RefCell<Outlet>,
-    record: &mut Record,
     watch: &Watch,
 ) -> Result<(), Fault> {
-    let orders = prepare(app, record, key, asks, watch)?;
+    let key = request.key();
+    let orders = prepare(request, &key, asks, watch)?;
     match choices(&orders).as_slice() {
         [] => {
-            record.status = 200;
+            request.record.status = 200;
             outlet.borrow_mut().end().map_err(Fault::Client)
         }
-        [only] => one_choice(only.order, outlet, record, watch),
-        choices => several_choices(choices, outlet, record, watch),
+        [only] => one_choice(request, only.order, outlet, watch),
+        choices => several_choices(request, choices, outlet, watch),
     }
 }
 
 /// Passes every event on as it comes.
 fn one_choice(
+    request: &mut Exchange<'_, '_>,
     order: &Order<'_>,
     outlet: &RefCell<Outlet>,
-    record: &mut Record,
     watch: &Watch,
 ) -> Result<(), Fault> {
     let mut events = order.place(Manner::Stream, watch)?;
@@ -255,7 +201,7 @@ fn one_choice(
         let event = event?;
         let is_last = matches!(event, Event::Finish(_));
         judge(order, judged.as_mut(), &event)?;
-        pass(outlet, record, 0, true, &event)?;
+        pass(request, outlet, 0, true, &event)?;
         if is_last {
             break;
         }
@@ -266,9 +212,9 @@ fn one_choice(
 
 /// Asks for all choices side by side and passes their events on as they come.
 fn several_choices(
+    request: &mut Exchange<'_, '_>,
     choices: &[Choice<'_>],
     outlet: &RefCell<Outlet>,
-    record: &mut Record,
     watch: &Watch,
 ) -> Result<(), Fault> {
     let next = AtomicUsize::new(0);
@@ -286,7 +232,7 @@ fn several_choices(
     let told = poe::listen(choices.len(), watch, worker, |(index, event)| {
         let (event, choice) = (event?, &choices[index]);
         judge(choice.order, judged[index].as_mut(), &event)?;
-        pass(outlet, record, index, choice.is_first, &event).map_err(|fault| match fault {
+        pass(request, outlet, index, choice.is_first, &event).map_err(|fault| match fault {
             Fault::Answer(error) => error,
             Fault::Client(error) => {
                 left = Err(Fault::Client(error));
@@ -300,18 +246,18 @@ fn several_choices(
 }
 
 fn pass(
+    request: &mut Exchange<'_, '_>,
     outlet: &RefCell<Outlet>,
-    record: &mut Record,
     index: usize,
     is_first: bool,
     event: &Event,
 ) -> Result<(), Fault> {
     outlet.borrow_mut().send(index, event).map_err(Fault::Client)?;
-    record.status = 200;
-    record.first_byte();
-    record.hear(event);
+    request.record.status = 200;
+    request.record.first_byte();
+    request.record.hear(event);
     if let Event::Finish(finish) = event {
-        record.add_usage(finish.usage, is_first);
+        request.record.add_usage(finish.usage, is_first);
     }
     Ok(())
 }
@@ -347,26 +293,9 @@ impl From<Error> for Fault {
     }
 }
 
-/// Ends a wait when the client has left, the operator wants it to, or the server must stop.
-pub fn watch_client(call: &Call<'_>) -> Watch {
-    let (client, stop, halt) = (call.client(), call.stop().clone(), Arc::clone(call.halt()));
-    Rc::new(move || {
-        if client.is_gone() {
-            return Err(Error::new(Kind::ClientGone, "the client has left"));
-        }
-        if halt.is_wanted() {
-            return Err(stopped());
-        }
-        match stop.going() {
-            Going::Ending => Err(Error::new(Kind::Overloaded, "the server is shutting down")),
-            Going::On | Going::Draining => Ok(()),
-        }
-    })
-}
-
-/// The same for a stream, which also needs a sign of life now and then.
-fn watch_stream(call: &Call<'_>, outlet: &Rc<RefCell<Outlet>>) -> Watch {
-    let (client, outlet) = (watch_client(call), Rc::clone(outlet));
+/// Ends a wait as [`Exchange::cancel_check`] does, and sends the stream's sign of life when it is time.
+fn watch_stream(request: &Exchange<'_, '_>, outlet: &Rc<RefCell<Outlet>>) -> Watch {
+    let (client, outlet) = (request.cancel_check(), Rc::clone(outlet));
     Rc::new(move || {
         client()?;
         let sign = outlet.borrow_mut().keep_alive();

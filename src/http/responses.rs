@@ -4,16 +4,12 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::connection::Call;
-use super::order;
-use super::record::Record;
-use super::relay;
-use super::router::{client_key, poe_key};
+use super::context::Authenticated;
+use super::{order, relay};
 use crate::app::App;
 use crate::dialect::responses::{self, Items, Kept, Shelf, Sought};
 use crate::dialect::{Question, Stamp};
@@ -25,25 +21,22 @@ use crate::store::responses::{Owner, Response};
 const PAGE: usize = 20;
 const MOST_PAGE: usize = 100;
 
-/// Answers a request for a response.
-pub fn create(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    ask(app, call, record, responses::decode)
+/// `POST /v1/responses`
+pub fn create(request: Authenticated<'_, '_>) -> io::Result<()> {
+    generate(request, responses::decode)
 }
 
-/// Answers a request to sum a conversation up.
-pub fn compact(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    ask(app, call, record, responses::compact)
+/// `POST /v1/responses/compact`: sums a conversation up.
+pub fn compact(request: Authenticated<'_, '_>) -> io::Result<()> {
+    generate(request, responses::compact)
 }
 
-fn ask(
-    app: &App,
-    call: &mut Call<'_>,
-    record: &mut Record,
+fn generate(
+    request: Authenticated<'_, '_>,
     decode: fn(&[u8], &Stamp<'_>, Shelf<'_>) -> Result<Question>,
 ) -> io::Result<()> {
-    let shown = client_key(app, call.head());
-    relay::answer(app, call, record, |_, body, stamp| {
-        let owner = Owner::of(&shown?);
+    let (app, owner) = (request.app(), request.owner());
+    relay::answer(request, |body, stamp| {
         let kept = Arc::clone(&app.responses);
         let find = |sought: Sought<'_>| find(app, owner, sought);
         let keep = Box::new(move |done: Kept| {
@@ -54,69 +47,87 @@ fn ask(
     })
 }
 
-/// How many tokens a request has.
-pub fn input_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
-    poe_key(app, call.head())?;
-    let owner = Owner::of(&client_key(app, call.head())?);
-    let body = relay::body(app, call)?;
+/// `POST /v1/responses/input_tokens`: how many tokens a request has.
+pub fn input_tokens(mut request: Authenticated<'_, '_>) -> io::Result<()> {
+    let answer = counted(&mut request);
+    request.reply(answer)
+}
+
+fn counted(request: &mut Authenticated<'_, '_>) -> Result<Answer> {
+    let (app, owner) = (request.app(), request.owner());
+    let body = request.body()?;
     let find = |sought: Sought<'_>| find(app, owner, sought);
     let shelf = Shelf { find: &find, keep: Box::new(drop), clock: relay::now };
     let question = responses::decode(&body, &Stamp { now: 0, make_id: &id }, shelf)?;
-    let watch = relay::watch_client(call);
+    let watch = request.cancel_check();
     let count = |ask| order::count_tokens(app, ask, &watch);
     let tokens: u64 = question.asks.into_iter().map(count).sum::<Result<_>>()?;
     Ok(told(&json!({"object": "response.input_tokens", "input_tokens": tokens})))
 }
 
-/// A response that is kept.
-pub fn one(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
-    let owner = owner(app, call)?;
-    if query(call, "stream").as_deref() == Some("true") {
-        return Err(Error::invalid("stream", "a response that is over is told whole: leave stream out"));
-    }
-    let found = app.responses.get(owner, id).ok_or_else(|| not_found(id))?;
-    Ok(Answer::json(200, found.response.clone()))
+/// `GET /v1/responses/{id}`: a stored response.
+pub fn retrieve(mut request: Authenticated<'_, '_>) -> io::Result<()> {
+    let answer = match request.query("stream").as_deref() {
+        Some("true") => {
+            Err(Error::invalid("stream", "a response that is over is told whole: leave stream out"))
+        }
+        _ => stored(&request).map(|found| Answer::json(200, found.response.clone())),
+    };
+    request.reply(answer)
 }
 
-/// Forgets a response, and with it the conversations that go on from it.
-pub fn forget(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
-    match app.responses.forget(owner(app, call)?, id) {
+/// `DELETE /v1/responses/{id}`: forgets a response, and with it the conversations that go on from it.
+pub fn delete(mut request: Authenticated<'_, '_>) -> io::Result<()> {
+    let id = &request.parameter;
+    let answer = match request.app().responses.forget(request.owner(), id) {
         true => Ok(told(&json!({"id": id, "object": "response", "deleted": true}))),
         false => Err(not_found(id)),
-    }
+    };
+    request.reply(answer)
 }
 
-/// Only what runs can be cancelled, and what is kept has ended.
-pub fn cancel(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
-    match app.responses.get(owner(app, call)?, id) {
-        Some(_) => Err(Error::new(
+/// `POST /v1/responses/{id}/cancel`: only what runs can be cancelled, and what is stored has ended.
+pub fn cancel(mut request: Authenticated<'_, '_>) -> io::Result<()> {
+    let answer = stored(&request).and_then(|_| {
+        Err(Error::new(
             Kind::InvalidRequest,
             "Cannot cancel a completed response. A stream is cancelled by closing its connection.",
-        )),
-        None => Err(not_found(id)),
-    }
+        ))
+    });
+    request.reply(answer)
 }
 
-/// What a response was an answer to: all items of the conversation before it, page by page.
-pub fn input_items(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
-    let owner = owner(app, call)?;
-    let own = app.responses.get(owner, id).ok_or_else(|| not_found(id))?;
+/// `GET /v1/responses/{id}/input_items`: what a response was an answer to, all items of the conversation before it,
+/// page by page.
+pub fn input_items(mut request: Authenticated<'_, '_>) -> io::Result<()> {
+    let answer = items_before(&request);
+    request.reply(answer)
+}
+
+fn stored(request: &Authenticated<'_, '_>) -> Result<Arc<Response>> {
+    let id = &request.parameter;
+    request.app().responses.get(request.owner(), id).ok_or_else(|| not_found(id))
+}
+
+fn items_before(request: &Authenticated<'_, '_>) -> Result<Answer> {
+    let (app, owner, id) = (request.app(), request.owner(), &request.parameter);
+    let own = stored(request)?;
     // what it went on from may be gone
     let chain = app.responses.conversation(owner, id).unwrap_or_else(|| vec![own]);
     let all = written(&chain);
-    let mut items: Box<dyn Iterator<Item = &[u8]>> = match query(call, "order").as_deref() {
+    let mut items: Box<dyn Iterator<Item = &[u8]>> = match request.query("order").as_deref() {
         None | Some("desc") => Box::new(all.rev()),
         Some("asc") => Box::new(all),
         Some(_) => return Err(Error::invalid("order", "order must be asc or desc")),
     };
-    let limit = match query(call, "limit") {
+    let limit = match request.query("limit") {
         None => PAGE,
         Some(text) => match text.parse() {
             Ok(limit @ 1..=MOST_PAGE) => limit,
             _ => return Err(Error::invalid("limit", format!("limit must be 1 to {MOST_PAGE}"))),
         },
     };
-    if let Some(after) = query(call, "after") {
+    if let Some(after) = request.query("after") {
         let found = items.any(|item| has_id(item, &after));
         let missing = || Error::invalid("after", "after must be the id of an item of this list");
         found.then_some(()).ok_or_else(missing)?;
@@ -200,17 +211,6 @@ fn output(response: &Response) -> Vec<Value> {
         output: Vec<Value>,
     }
     serde_json::from_slice(&response.response).unwrap_or_else(|_| Told::default()).output
-}
-
-fn owner(app: &App, call: &Call<'_>) -> Result<Owner> {
-    poe_key(app, call.head())?; // a key that is not known here sees nothing
-    Ok(Owner::of(&client_key(app, call.head())?))
-}
-
-fn query(call: &Call<'_>, name: &str) -> Option<String> {
-    let pairs = call.head().query.as_deref().unwrap_or_default().split('&');
-    let value = pairs.filter_map(|pair| pair.split_once('=')).find(|(known, _)| *known == name)?.1;
-    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
 fn not_found(id: &str) -> Error {

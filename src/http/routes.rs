@@ -1,210 +1,89 @@
-//! Which path is which route, what it is called, and how it is asked.
+//! The route table: one row for each path and method. A new endpoint is one row here and one handler.
 
-use percent_encoding::percent_decode_str;
-
-use super::record::NO_ENDPOINT;
-use super::{ollama, unserved};
+use super::admin::{account, activity, config, models, settings};
+use super::route::Access::{Client, Operator, Public, Reader};
+use super::route::Visibility::{Listed, Logged, Routine};
+use super::route::{ANY, Access, Match, Route, Visibility};
+use super::{admin, catalog, chat, metrics, ollama, pages, responses, status, unserved, works};
 use crate::dialect::Dialect;
 
-/// What answers a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
-    /// `/`.
-    Home,
-    /// `/health`.
-    Health,
-    /// `/v1/chat/completions`.
-    Chat,
-    /// `/v1/completions`.
-    Completions,
-    /// `/v1/images/generations`.
-    ImageGenerations,
-    /// `/v1/images/edits`.
-    ImageEdits,
-    /// `/v1/audio/speech`.
-    Speech,
-    /// `/v1/responses`.
-    Responses,
-    /// `/v1/responses/input_tokens`.
-    ResponseTokens,
-    /// `/v1/responses/compact`.
-    Compaction,
-    /// `/v1/responses/{id}`.
-    Response(String),
-    /// `/v1/responses/{id}/input_items`.
-    ResponseItems(String),
-    /// `/v1/responses/{id}/cancel`.
-    ResponseCancel(String),
-    /// `/v1/messages`.
-    Messages,
-    /// `/v1/messages/count_tokens`.
-    CountTokens,
-    /// Whether there is a server at all.
-    Hello,
-    /// What Claude Code tells of its use; nobody here wants to know.
-    Events,
-    /// Ollama's `/api/…`.
-    Ollama(ollama::Door),
-    /// `/v1/models`.
-    Models,
-    /// `/v1/models/{id}`.
-    Model(String),
-    /// `/api/models`.
-    AllModels,
-    /// `/ready`.
-    Ready,
-    /// `/metrics`.
-    Metrics,
-    /// The admin page and its calls, by the parts of the path. It has locks of its own.
-    Admin(Vec<String>),
-    /// Known from elsewhere, and not served here.
-    Unserved(unserved::Unserved),
+const GET: &[&str] = &["GET"];
+const POST: &[&str] = &["POST"];
+const DELETE: &[&str] = &["DELETE"];
+
+const OPENAI: Option<Dialect> = Some(Dialect::OpenAi);
+const RESPONSES: Option<Dialect> = Some(Dialect::Responses);
+const ANTHROPIC: Option<Dialect> = Some(Dialect::Anthropic);
+const OLLAMA: Option<Dialect> = Some(Dialect::Ollama);
+/// As the request's headers say.
+const BY_HEAD: Option<Dialect> = None;
+
+#[rustfmt::skip]
+const TABLE: &[Route] = &[
+    // methods, pattern, name in metrics, dialect of errors, where it is seen, who may ask and what answers
+    row(POST, "/v1/chat/completions", "/v1/chat/completions", OPENAI, Listed, Client(chat::chat_completions)),
+    row(POST, "/v1/completions", "/v1/completions", OPENAI, Listed, Client(chat::completions)),
+    row(POST, "/v1/messages", "/v1/messages", ANTHROPIC, Listed, Client(chat::messages)),
+    row(POST, "/v1/messages/count_tokens", "/v1/messages/count_tokens", ANTHROPIC, Listed, Client(chat::count_tokens)),
+    row(POST, "/v1/responses", "/v1/responses", RESPONSES, Listed, Client(responses::create)),
+    row(POST, "/v1/responses/input_tokens", "/v1/responses/input_tokens", RESPONSES, Listed, Client(responses::input_tokens)),
+    row(POST, "/v1/responses/compact", "/v1/responses/compact", RESPONSES, Listed, Client(responses::compact)),
+    row(GET, "/v1/responses/{id}", "/v1/responses/{id}", OPENAI, Listed, Client(responses::retrieve)),
+    row(DELETE, "/v1/responses/{id}", "/v1/responses/{id}", OPENAI, Listed, Client(responses::delete)),
+    row(GET, "/v1/responses/{id}/input_items", "/v1/responses/{id}/input_items", OPENAI, Listed, Client(responses::input_items)),
+    row(POST, "/v1/responses/{id}/cancel", "/v1/responses/{id}/cancel", OPENAI, Listed, Client(responses::cancel)),
+    row(POST, "/v1/images/generations", "/v1/images/generations", OPENAI, Listed, Client(works::generate_images)),
+    row(POST, "/v1/images/edits", "/v1/images/edits", OPENAI, Listed, Client(works::edit_images)),
+    row(POST, "/v1/audio/speech", "/v1/audio/speech", OPENAI, Listed, Client(works::speech)),
+
+    row(GET, "/v1/models", "/v1/models", BY_HEAD, Listed, Reader(catalog::list)),
+    row(GET, "/v1/models/{name..}", "/v1/models/{id}", BY_HEAD, Listed, Reader(catalog::one)), // names have slashes
+    row(GET, "/v1/api/models", "/api/models", OPENAI, Listed, Reader(catalog::unfiltered)),
+
+    row(POST, "/api/chat", "/api/chat", OLLAMA, Listed, Client(ollama::chat)),
+    row(POST, "/api/generate", "/api/generate", OLLAMA, Listed, Client(ollama::generate)),
+    row(GET, "/api/tags", "/api/tags", OLLAMA, Listed, Reader(ollama::tags)),
+    row(POST, "/api/show", "/api/show", OLLAMA, Listed, Reader(ollama::show)),
+    row(GET, "/api/ps", "/api/ps", OLLAMA, Listed, Public(ollama::running)),
+    row(GET, "/api/version", "/api/version", OLLAMA, Listed, Public(ollama::version)),
+
+    row(GET, "/v1", "/", OPENAI, Logged, Public(status::home)),
+    row(GET, "/health", "/health", OPENAI, Logged, Public(status::health)),
+    row(GET, "/ready", "/ready", OPENAI, Routine, Public(status::ready)),
+    row(GET, "/metrics", "/metrics", OPENAI, Routine, Public(metrics::page)),
+    row(GET, "/v1/api/hello", "/api/hello", OPENAI, Logged, Public(status::hello)), // Claude Code asks it first
+    row(POST, "/v1/api/event_logging/*", "/api/event_logging", ANTHROPIC, Logged, Public(status::discard_events)),
+
+    row(GET, "/admin/*", "/admin", BY_HEAD, Routine, Operator(pages::file)),
+    row(POST, "/api/admin/try", "/api/admin/try", BY_HEAD, Listed, Operator(admin::try_model)),
+    row(GET, "/api/admin/activity", "/admin", BY_HEAD, Routine, Operator(activity::report)),
+    row(POST, "/api/admin/activity/stop", "/admin", BY_HEAD, Logged, Operator(activity::stop)),
+    row(POST, "/api/admin/inspection", "/admin", BY_HEAD, Logged, Operator(activity::inspection)),
+    row(GET, "/api/admin/account", "/admin", BY_HEAD, Routine, Operator(account::show)),
+    row(GET, "/api/admin/settings", "/admin", BY_HEAD, Routine, Operator(settings::list)),
+    row(GET, "/api/admin/config", "/admin", BY_HEAD, Routine, Operator(config::show_json)),
+    row(POST, "/api/admin/config", "/admin", BY_HEAD, Logged, Operator(config::save_json)),
+    row(GET, "/api/admin/config/file", "/admin", BY_HEAD, Routine, Operator(config::show_yaml)),
+    row(POST, "/api/admin/config/file", "/admin", BY_HEAD, Logged, Operator(config::save_yaml)),
+    row(GET, "/api/admin/config/state", "/admin", BY_HEAD, Routine, Operator(config::state)),
+    row(GET, "/api/admin/models", "/admin", BY_HEAD, Routine, Operator(models::list)),
+    row(ANY, "/api/admin/*", "/admin", BY_HEAD, Routine, Operator(admin::unknown)),
+];
+
+const fn row(
+    methods: &'static [&'static str],
+    pattern: &'static str,
+    endpoint: &'static str,
+    dialect: Option<Dialect>,
+    visibility: Visibility,
+    access: Access,
+) -> Route {
+    Route { pattern, methods, endpoint, dialect, visibility, access }
 }
 
-impl Route {
-    /// The route of `path`, forgiving what clients get wrong: a slash at the end, `/v1` twice.
-    pub fn find(path: &str) -> Option<Route> {
-        let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        if parts.first() == Some(&"anthropic") {
-            parts.remove(0);
-        }
-        while parts.starts_with(&["v1", "v1"]) {
-            parts.remove(0);
-        }
-        let plain = parts.strip_prefix(&["v1"]).unwrap_or(&parts);
-        match (plain, parts.as_slice()) {
-            (_, [] | ["v1"]) => Some(Route::Home),
-            (_, ["health"]) => Some(Route::Health),
-            (_, ["ready"]) => Some(Route::Ready),
-            (_, ["metrics"]) => Some(Route::Metrics),
-            (_, ["admin", ..] | ["api", "admin", ..]) => {
-                Some(Route::Admin(parts.iter().map(|part| decoded(part)).collect()))
-            }
-            (["chat", "completions"], _) => Some(Route::Chat),
-            (["completions"], _) => Some(Route::Completions),
-            (["images", "generations"], _) => Some(Route::ImageGenerations),
-            (["images", "edits"], _) => Some(Route::ImageEdits),
-            (["audio", "speech"], _) => Some(Route::Speech),
-            (["responses"], _) => Some(Route::Responses),
-            (["responses", "input_tokens"], _) => Some(Route::ResponseTokens),
-            (["responses", "compact"], _) => Some(Route::Compaction),
-            (["responses", id], _) => Some(Route::Response(decoded(id))),
-            (["responses", id, "input_items"], _) => Some(Route::ResponseItems(decoded(id))),
-            (["responses", id, "cancel"], _) => Some(Route::ResponseCancel(decoded(id))),
-            (["messages"], _) => Some(Route::Messages),
-            (["messages", "count_tokens"], _) => Some(Route::CountTokens),
-            (_, ["api", "hello"]) => Some(Route::Hello),
-            (_, ["api", "event_logging", ..]) => Some(Route::Events),
-            (["api", "models"], _) => Some(Route::AllModels),
-            (["models"], _) => Some(Route::Models),
-            // a name may hold slashes of its own
-            (["models", name @ ..], _) => Some(Route::Model(decoded(&name.join("/")))),
-            (_, ["api", name]) => {
-                let unserved = || unserved::find(plain).map(Route::Unserved);
-                ollama::Door::find(name).map(Route::Ollama).or_else(unserved)
-            }
-            _ => unserved::find(plain).map(Route::Unserved),
-        }
-    }
-
-    /// How it is asked.
-    pub fn method(&self) -> &'static str {
-        match self {
-            Route::Ollama(door) => door.method(),
-            Route::Home
-            | Route::Health
-            | Route::Ready
-            | Route::Metrics
-            | Route::Hello
-            | Route::Models
-            | Route::AllModels
-            | Route::Model(_)
-            | Route::Response(_)
-            | Route::ResponseItems(_) => "GET",
-            _ => "POST",
-        }
-    }
-
-    /// Whether it can be asked with `method`.
-    pub fn takes(&self, method: &str) -> bool {
-        let asked = if method == "HEAD" { "GET" } else { method };
-        match self {
-            Route::Unserved(_) => true, // is refused by whatever method
-            Route::Response(_) => matches!(asked, "GET" | "DELETE"),
-            _ => asked == self.method(),
-        }
-    }
-
-    /// In whose words it answers a request that speaks `dialect` by its head.
-    pub fn dialect(&self, dialect: Dialect) -> Dialect {
-        match self {
-            Route::Responses | Route::ResponseTokens | Route::Compaction => Dialect::Responses,
-            Route::Messages | Route::CountTokens | Route::Events => Dialect::Anthropic,
-            Route::Ollama(_) => Dialect::Ollama,
-            Route::Unserved(route) => route.dialect,
-            Route::Models | Route::Model(_) => dialect,
-            _ => Dialect::OpenAi,
-        }
-    }
-
-    /// Its name in metrics and on the admin page.
-    pub fn endpoint(&self) -> &'static str {
-        match self {
-            Route::Home => "/",
-            Route::Health => "/health",
-            Route::Ready => "/ready",
-            Route::Metrics => "/metrics",
-            Route::Hello => "/api/hello",
-            Route::Events => "/api/event_logging",
-            Route::Chat => "/v1/chat/completions",
-            Route::Completions => "/v1/completions",
-            Route::ImageGenerations => "/v1/images/generations",
-            Route::ImageEdits => "/v1/images/edits",
-            Route::Speech => "/v1/audio/speech",
-            Route::Responses => "/v1/responses",
-            Route::ResponseTokens => "/v1/responses/input_tokens",
-            Route::Compaction => "/v1/responses/compact",
-            Route::Response(_) => "/v1/responses/{id}",
-            Route::ResponseItems(_) => "/v1/responses/{id}/input_items",
-            Route::ResponseCancel(_) => "/v1/responses/{id}/cancel",
-            Route::Ollama(door) => door.path(),
-            Route::Unserved(_) => NO_ENDPOINT,
-            Route::Messages => "/v1/messages",
-            Route::CountTokens => "/v1/messages/count_tokens",
-            Route::Models => "/v1/models",
-            Route::Model(_) => "/v1/models/{id}",
-            Route::AllModels => "/api/models",
-            Route::Admin(_) => "/admin",
-        }
-    }
-
-    /// Whether the operator sees its requests one by one.
-    pub fn is_watched(&self) -> bool {
-        !matches!(
-            self,
-            Route::Home
-                | Route::Health
-                | Route::Ready
-                | Route::Metrics
-                | Route::Hello
-                | Route::Events
-                | Route::Admin(_)
-        )
-    }
-
-    /// All methods, as the header `Allow` names them.
-    pub fn allow(&self) -> &'static str {
-        match self {
-            Route::Response(_) => "GET, HEAD, DELETE, OPTIONS",
-            _ if self.method() == "POST" => "POST, HEAD, OPTIONS",
-            _ => "GET, HEAD, OPTIONS",
-        }
-    }
-}
-
-/// A part of a path or a query as it was meant.
-pub fn decoded(part: &str) -> String {
-    percent_decode_str(part).decode_utf8_lossy().into_owned()
+/// The rows for `path`.
+pub fn find(path: &str) -> Option<Match> {
+    Match::find(&[TABLE, unserved::TABLE], path)
 }
 
 #[cfg(test)]
@@ -214,49 +93,86 @@ mod tests {
     #[test]
     fn paths_are_found_however_clients_write_them() {
         let cases = [
-            ("/", Some(Route::Home)),
-            ("/v1", Some(Route::Home)),
-            ("/health", Some(Route::Health)),
-            ("/v1/chat/completions", Some(Route::Chat)),
-            ("/chat/completions/", Some(Route::Chat)),
-            ("/v1/v1/chat/completions", Some(Route::Chat)),
-            ("//v1//models", Some(Route::Models)),
-            ("/models/a%20b", Some(Route::Model("a b".into()))),
-            ("/ready", Some(Route::Ready)),
-            ("/admin/", Some(Route::Admin(vec!["admin".into()]))),
-            ("/api/admin/try", Some(Route::Admin(vec!["api".into(), "admin".into(), "try".into()]))),
-            ("/api/models", Some(Route::AllModels)),
-            ("/v1/api/models/", Some(Route::AllModels)),
-            ("/api/admin/config", Some(Route::Admin(vec!["api".into(), "admin".into(), "config".into()]))),
-            ("/v1/models/openai/gpt", Some(Route::Model("openai/gpt".into()))),
-            ("/v1/responses/", Some(Route::Responses)),
-            ("/responses/input_tokens", Some(Route::ResponseTokens)),
-            ("/v1/responses/resp_1", Some(Route::Response("resp_1".into()))),
-            ("/v1/responses/resp_1/input_items", Some(Route::ResponseItems("resp_1".into()))),
-            ("/v1/responses/resp_1/cancel", Some(Route::ResponseCancel("resp_1".into()))),
+            ("/", Some(("/", ""))),
+            ("/v1", Some(("/", ""))),
+            ("/health", Some(("/health", ""))),
+            ("/v1/chat/completions", Some(("/v1/chat/completions", ""))),
+            ("/chat/completions/", Some(("/v1/chat/completions", ""))),
+            ("/v1/v1/chat/completions", Some(("/v1/chat/completions", ""))),
+            ("//v1//models", Some(("/v1/models", ""))),
+            ("/models/a%20b", Some(("/v1/models/{id}", "a b"))),
+            ("/ready", Some(("/ready", ""))),
+            ("/admin/", Some(("/admin", ""))),
+            ("/admin/app.js", Some(("/admin", "app.js"))),
+            ("/api/admin/try", Some(("/api/admin/try", ""))),
+            ("/api/models", Some(("/api/models", ""))),
+            ("/v1/api/models/", Some(("/api/models", ""))),
+            ("/api/admin/config", Some(("/admin", ""))),
+            ("/api/admin/other", Some(("/admin", "other"))),
+            ("/v1/models/openai/gpt", Some(("/v1/models/{id}", "openai/gpt"))),
+            ("/v1/responses/", Some(("/v1/responses", ""))),
+            ("/responses/input_tokens", Some(("/v1/responses/input_tokens", ""))),
+            ("/v1/responses/resp_1", Some(("/v1/responses/{id}", "resp_1"))),
+            ("/v1/responses/resp_1/input_items", Some(("/v1/responses/{id}/input_items", "resp_1"))),
+            ("/v1/responses/resp_1/cancel", Some(("/v1/responses/{id}/cancel", "resp_1"))),
             ("/v1/responses/resp_1/other", None),
-            ("/v1/messages", Some(Route::Messages)),
-            ("/v1/messages/", Some(Route::Messages)),
-            ("/v1/v1/messages", Some(Route::Messages)),
-            ("/anthropic/v1/messages", Some(Route::Messages)),
-            ("/v1/messages/count_tokens", Some(Route::CountTokens)),
-            ("/anthropic/v1/messages/count_tokens", Some(Route::CountTokens)),
-            ("/anthropic/v1/models", Some(Route::Models)),
-            ("/anthropic", Some(Route::Home)),
-            ("/api/hello", Some(Route::Hello)),
-            ("/api/event_logging/batch", Some(Route::Events)),
-            ("/api/event_logging/v2/batch", Some(Route::Events)),
+            ("/v1/messages", Some(("/v1/messages", ""))),
+            ("/v1/messages/", Some(("/v1/messages", ""))),
+            ("/v1/v1/messages", Some(("/v1/messages", ""))),
+            ("/anthropic/v1/messages", Some(("/v1/messages", ""))),
+            ("/v1/messages/count_tokens", Some(("/v1/messages/count_tokens", ""))),
+            ("/anthropic/v1/messages/count_tokens", Some(("/v1/messages/count_tokens", ""))),
+            ("/anthropic/v1/models", Some(("/v1/models", ""))),
+            ("/anthropic", Some(("/", ""))),
+            ("/api/hello", Some(("/api/hello", ""))),
+            ("/api/event_logging/batch", Some(("/api/event_logging", "batch"))),
+            ("/api/event_logging/v2/batch", Some(("/api/event_logging", "v2/batch"))),
             ("/v1/messages/msg_1", None),
-            ("/v1/completions", Some(Route::Completions)),
-            ("/images/edits", Some(Route::ImageEdits)),
-            ("/api/chat", Some(Route::Ollama(ollama::Door::Chat))),
-            ("/api/tags/", Some(Route::Ollama(ollama::Door::Tags))),
+            ("/v1/completions", Some(("/v1/completions", ""))),
+            ("/images/edits", Some(("/v1/images/edits", ""))),
+            ("/api/chat", Some(("/api/chat", ""))),
+            ("/api/tags/", Some(("/api/tags", ""))),
             ("/api/chats", None),
             ("/v1/chat", None),
             ("/v2/models", None),
+            // what a proxy in front blocks by its path has no other path
+            ("/v1/admin", None),
+            ("/anthropic/admin", None),
+            ("/anthropic/api/admin/settings", None),
+            ("/v1/metrics", None),
         ];
-        for (path, route) in cases {
-            assert_eq!(Route::find(path), route, "{path}");
+        for (path, expected) in cases {
+            let found = find(path);
+            let found = found
+                .as_ref()
+                .map(|found| (found.first().map_or("", |route| route.endpoint), found.parameter.as_str()));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn methods_of_one_path_are_told_together() {
+        let allow = |path: &str| find(path).unwrap().allow();
+        assert_eq!(allow("/v1/responses/resp_1"), "GET, HEAD, DELETE, OPTIONS");
+        assert_eq!(allow("/v1/chat/completions"), "POST, HEAD, OPTIONS");
+        assert_eq!(allow("/v1/models"), "GET, HEAD, OPTIONS");
+        assert!(find("/v1/responses/resp_1").unwrap().by_method("PUT").is_none());
+    }
+
+    #[test]
+    fn no_row_is_hidden_behind_another() {
+        let rows: Vec<&Route> = TABLE.iter().chain(unserved::TABLE).collect();
+        for (at, row) in rows.iter().enumerate() {
+            let example = row.pattern.replace("{id}", "x").replace("{name..}", "x").replace('*', "x");
+            let found = find(&example).unwrap();
+            assert_eq!(found.first().unwrap().pattern, row.pattern, "another pattern comes first");
+            for other in &rows[..at] {
+                let is_same = other.pattern == row.pattern;
+                assert!(
+                    !is_same || !row.methods.iter().any(|method| other.methods.contains(method)),
+                    "{row:?}"
+                );
+            }
         }
     }
 }

@@ -2,19 +2,15 @@
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::UNIX_EPOCH;
 
 use super::answer::Answer;
-use super::connection::Call;
-use super::record::Record;
-use super::relay::{self, watch_client};
-use super::router::{refuse, send};
-use crate::app::App;
+use super::context::Authenticated;
+use super::relay;
 use crate::dialect::images::{self, Painting, Picture, Wanted};
 use crate::dialect::speech;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{Attachment, Reply, Work, works};
-use crate::poe;
+use crate::exchange::{Ask, Attachment, Reply, Work, works};
+use crate::poe::{self, Poe, Watch};
 
 /// The most pictures that one answer brings, whatever the bots sent.
 const MOST_PICTURES: usize = 32;
@@ -30,89 +26,89 @@ const TOO_MUCH: &str =
     "the pictures are larger than 64 MiB together: ask for fewer, or for `response_format` `url`";
 
 /// `POST /v1/images/generations`
-pub fn generation(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    let painting = relay::question(app, call, record, |_, body, _| images::decode_generation(body));
-    pictures(app, call, record, painting)
+pub fn generate_images(mut request: Authenticated<'_, '_>) -> io::Result<()> {
+    let painting = relay::decoded(&mut request, |body, _| images::decode_generation(body));
+    pictures(request, painting)
 }
 
 /// `POST /v1/images/edits`
-pub fn edit(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    let content_type = call.head().header("content-type").unwrap_or_default().to_owned();
-    let painting = relay::question(app, call, record, |_, body, _| images::decode_edit(&content_type, body));
-    pictures(app, call, record, painting)
+pub fn edit_images(mut request: Authenticated<'_, '_>) -> io::Result<()> {
+    let content_type = request.head().header("content-type").unwrap_or_default().to_owned();
+    let painting = relay::decoded(&mut request, |body, _| images::decode_edit(&content_type, body));
+    pictures(request, painting)
 }
 
-fn pictures(
-    app: &App,
-    call: &mut Call<'_>,
-    record: &mut Record,
-    painting: Result<(String, Painting)>,
-) -> io::Result<()> {
-    let answer = painting.and_then(|(key, painting)| {
-        record.model = Some(painting.ask.model.clone());
-        record.show();
-        let watch = watch_client(call);
-        let replies = relay::replies(app, record, &key, vec![painting.ask], &watch);
-        let replies = replies.map_err(|error| match error.param.as_deref() {
-            // the only files of the question are the client's pictures
-            Some(param) if param.starts_with("messages[") => error.about("image"),
-            _ => error,
-        })?;
-        let mut found = Vec::new();
-        for reply in &replies {
-            found.extend(made(reply, Work::Picture, "picture")?);
-        }
-        found.truncate(MOST_PICTURES);
-        let pictures = match painting.wanted {
-            Wanted::Url => found.into_iter().map(|picture| Picture::Url(picture.url)).collect(),
-            Wanted::Base64 => {
-                let total = AtomicUsize::new(0);
-                let fetch = |picture: Attachment, watch: &poe::Watch| {
-                    let fetched = app.poe.fetch(&picture.url, watch).map_err(Error::for_good)?;
-                    let sum = total.fetch_add(fetched.bytes.len(), Ordering::Relaxed) + fetched.bytes.len();
-                    match sum <= MOST_BYTES {
-                        true => Ok(Picture::Bytes(fetched.bytes)),
-                        false => Err(Error::new(Kind::Upstream, TOO_MUCH).for_good()),
-                    }
-                };
-                poe::aside(found, AT_ONCE, &watch, fetch).into_iter().collect::<Result<Vec<_>>>()?
-            }
-        };
-        let now = UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs());
-        Ok(images::encode(now, &pictures, record.usage.unwrap_or_default()))
+fn pictures(mut request: Authenticated<'_, '_>, painting: Result<(Painting, Vec<u8>)>) -> io::Result<()> {
+    let answer = painting.and_then(|(painting, body)| {
+        drop(body);
+        paint(&mut request, painting)
     });
-    match answer {
-        Ok(answer) => send(call, record, Answer::json(200, answer)),
-        Err(error) => refuse_works(call, record, &error),
+    reply(request, answer.map(|answer| Answer::json(200, answer)))
+}
+
+fn paint(request: &mut Authenticated<'_, '_>, painting: Painting) -> Result<Vec<u8>> {
+    request.record.model = Some(painting.ask.model.clone());
+    request.record.show();
+    let watch = request.cancel_check();
+    let replies = relay::replies(request, vec![painting.ask], &watch);
+    let replies = replies.map_err(|error| match error.param.as_deref() {
+        // the only files of the question are the client's pictures
+        Some(param) if param.starts_with("messages[") => error.about("image"),
+        _ => error,
+    })?;
+    let mut found = Vec::new();
+    for reply in &replies {
+        found.extend(made(reply, Work::Picture, "picture")?);
     }
+    found.truncate(MOST_PICTURES);
+    let pictures = match painting.wanted {
+        Wanted::Url => found.into_iter().map(|picture| Picture::Url(picture.url)).collect(),
+        Wanted::Base64 => fetched(&request.app().poe, found, &watch)?,
+    };
+    Ok(images::encode(relay::now(), &pictures, request.record.usage.unwrap_or_default()))
+}
+
+fn fetched(poe: &Poe, found: Vec<Attachment>, watch: &Watch) -> Result<Vec<Picture>> {
+    let total = AtomicUsize::new(0);
+    let fetch = |picture: Attachment, watch: &Watch| {
+        let fetched = poe.fetch(&picture.url, watch).map_err(Error::for_good)?;
+        let sum = total.fetch_add(fetched.bytes.len(), Ordering::Relaxed) + fetched.bytes.len();
+        match sum <= MOST_BYTES {
+            true => Ok(Picture::Bytes(fetched.bytes)),
+            false => Err(Error::new(Kind::Upstream, TOO_MUCH).for_good()),
+        }
+    };
+    poe::aside(found, AT_ONCE, watch, fetch).into_iter().collect()
 }
 
 /// `POST /v1/audio/speech`
-pub fn speech(app: &App, call: &mut Call<'_>, record: &mut Record) -> io::Result<()> {
-    let ask = relay::question(app, call, record, |_, body, _| speech::decode(body));
-    let sound = ask.and_then(|(key, ask)| {
-        record.model = Some(ask.model.clone());
-        record.show();
-        let watch = watch_client(call);
-        let replies = relay::replies(app, record, &key, vec![ask], &watch)?;
-        let reply = replies.first().ok_or_else(|| Error::new(Kind::Internal, "there is no answer"))?;
-        let found = made(reply, Work::Sound, "sound")?;
-        let work = found.first().ok_or_else(|| Error::new(Kind::Internal, "there is no sound"))?;
-        let fetched = app.poe.fetch(&work.url, &watch).map_err(Error::for_good)?;
-        let told = fetched.content_type.filter(|told| told.starts_with("audio/"));
-        Ok((told.unwrap_or_else(|| work.content_type.clone()), fetched.bytes))
-    });
-    match sound {
-        Ok((content_type, bytes)) => send(call, record, Answer::bytes(200, &content_type, bytes)),
-        Err(error) => refuse_works(call, record, &error),
-    }
+pub fn speech(mut request: Authenticated<'_, '_>) -> io::Result<()> {
+    let ask = relay::decoded(&mut request, |body, _| speech::decode(body));
+    let answer = ask.and_then(|(ask, _)| speak(&mut request, ask));
+    reply(request, answer)
 }
 
-/// Tells an error. What a bot has said is for the client alone, not for the log.
-fn refuse_works(call: &mut Call<'_>, record: &mut Record, error: &Error) -> io::Result<()> {
-    let refused = refuse(call, record, error);
-    record.fault = error.message.split(SAID).next().map(str::to_owned);
-    refused
+fn speak(request: &mut Authenticated<'_, '_>, ask: Ask) -> Result<Answer> {
+    request.record.model = Some(ask.model.clone());
+    request.record.show();
+    let watch = request.cancel_check();
+    let replies = relay::replies(request, vec![ask], &watch)?;
+    let reply = replies.first().ok_or_else(|| Error::new(Kind::Internal, "there is no answer"))?;
+    let found = made(reply, Work::Sound, "sound")?;
+    let work = found.first().ok_or_else(|| Error::new(Kind::Internal, "there is no sound"))?;
+    let fetched = request.app().poe.fetch(&work.url, &watch).map_err(Error::for_good)?;
+    let told = fetched.content_type.filter(|told| told.starts_with("audio/"));
+    let content_type = told.as_deref().unwrap_or(&work.content_type);
+    Ok(Answer::file(200, content_type, fetched.bytes))
+}
+
+/// Sends the answer or an error. What a bot has said is for the client alone, not for the log.
+fn reply(mut request: Authenticated<'_, '_>, answer: Result<Answer>) -> io::Result<()> {
+    let fault =
+        answer.as_ref().err().map(|error| error.message.split(SAID).next().unwrap_or_default().to_owned());
+    let sent = request.reply(answer);
+    request.record.fault = fault;
+    sent
 }
 
 /// What the bot made. One that only talks is an error with its words.

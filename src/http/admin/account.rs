@@ -1,17 +1,24 @@
 //! Points left and points spent, for the admin page.
 
+use std::io;
+
 use serde_json::json;
 
-use crate::app::App;
+use super::account_key;
 use crate::clock;
 use crate::error::Result;
 use crate::http::answer::Answer;
-use crate::http::connection::Call;
-use crate::http::relay::watch_client;
+use crate::http::context::Admitted;
 
-/// `GET /api/admin/account` for the owner of `key`.
-pub fn answer(app: &App, call: &Call<'_>, key: &str) -> Result<Answer> {
-    let account = app.poe.account(key, clock::now(), &watch_client(call))?;
+/// `GET /api/admin/account`
+pub fn show(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = answer(&request);
+    request.reply(answer)
+}
+
+fn answer(request: &Admitted<'_, '_>) -> Result<Answer> {
+    let key = account_key(request)?;
+    let account = request.app().poe.account(key, clock::now(), &request.cancel_check())?;
     let days = account.days.iter();
     let days: Vec<_> =
         days.map(|(day, points)| json!({"date": clock::date(*day), "points": points})).collect();

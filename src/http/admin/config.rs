@@ -1,11 +1,12 @@
 //! models.yaml for the admin page: shown, saved, and how it is.
 
+use std::io;
+
 use serde_json::{Map, Value, json};
 
 use super::super::answer::Answer;
-use super::super::connection::Call;
+use super::super::context::Admitted;
 use super::super::head::Head;
-use super::super::relay;
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::store::config::{Posted, Saved};
@@ -14,56 +15,60 @@ use crate::store::models;
 /// More than any file that is read: JSON says the same in more bytes.
 const MAX_BODY: u64 = 4 * models::MAX_BYTES;
 
-/// Answers a request to the path below `/api/admin/` that has these parts.
-pub fn answer(app: &App, call: &mut Call<'_>, parts: &[&str]) -> Result<Answer> {
-    let is_read = matches!(call.head().method.as_str(), "GET" | "HEAD");
-    match (parts, call.head().method.as_str()) {
-        (["config"], "POST") => save_json(app, call),
-        (["config", "file"], "POST") => save_yaml(app, call),
-        (["config"], _) if is_read => shown(app),
-        (["config", "file"], _) if is_read => shown_file(app),
-        (["config", "state"], _) if is_read => Ok(state(app)),
-        (["models"], _) if is_read => super::models::list(app),
-        (["models"] | ["config"] | ["config", "file" | "state"], method) => {
-            Err(Error::new(Kind::MethodNotAllowed, format!("{method} is not allowed here")))
-        }
-        _ => Err(Error::new(Kind::NotFound, "the admin API has no such path")),
-    }
+/// `GET /api/admin/config`
+pub fn show_json(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = request.app().config.to_json().map(|(mut json, version)| {
+        json.insert("version".to_owned(), version.as_str().into());
+        answer_json(&Value::Object(json)).header("ETag", format!("\"{version}\""))
+    });
+    request.reply(answer)
 }
 
-fn shown(app: &App) -> Result<Answer> {
-    let (mut json, version) = app.config.to_json()?;
-    json.insert("version".to_owned(), version.as_str().into());
-    Ok(answer_json(&Value::Object(json)).header("ETag", format!("\"{version}\"")))
+/// `GET /api/admin/config/file`
+pub fn show_yaml(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let config = &request.app().config;
+    let answer = config.to_yaml().map(|(yaml, version)| {
+        let body = json!({"yaml": yaml, "version": version, "backup": config.has_backup()});
+        answer_json(&body).header("ETag", format!("\"{version}\""))
+    });
+    request.reply(answer)
 }
 
-fn shown_file(app: &App) -> Result<Answer> {
-    let (yaml, version) = app.config.to_yaml()?;
-    let body = json!({"yaml": yaml, "version": version, "backup": app.config.has_backup()});
-    Ok(answer_json(&body).header("ETag", format!("\"{version}\"")))
-}
-
-fn state(app: &App) -> Answer {
+/// `GET /api/admin/config/state`
+pub fn state(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let app = request.app();
     let status = &app.config.current().status;
-    answer_json(&json!({
+    request.send(answer_json(&json!({
         "state": status.state.name(),
         "error": status.error,
         "warnings": app.config_warnings(),
         "path": app.config.path().display().to_string(),
         "writable": app.config.is_writable(),
         "version": status.version,
-    }))
+    })))
 }
 
-fn save_json(app: &App, call: &mut Call<'_>) -> Result<Answer> {
-    let mut json = posted(app, call)?;
-    let versions = versions(call.head(), json.remove("version"))?;
-    save(app, Posted::Json(&json), &versions)
+/// `POST /api/admin/config`
+pub fn save_json(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = saved_json(&mut request);
+    request.reply(answer)
 }
 
-fn save_yaml(app: &App, call: &mut Call<'_>) -> Result<Answer> {
-    let mut json = posted(app, call)?;
-    let versions = versions(call.head(), json.remove("version"))?;
+/// `POST /api/admin/config/file`
+pub fn save_yaml(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = saved_yaml(&mut request);
+    request.reply(answer)
+}
+
+fn saved_json(request: &mut Admitted<'_, '_>) -> Result<Answer> {
+    let mut json = posted(request)?;
+    let versions = versions(request.head(), json.remove("version"))?;
+    save(request.app(), Posted::Json(&json), &versions)
+}
+
+fn saved_yaml(request: &mut Admitted<'_, '_>) -> Result<Answer> {
+    let mut json = posted(request)?;
+    let versions = versions(request.head(), json.remove("version"))?;
     let Some(Value::String(yaml)) = json.get("yaml") else {
         return Err(Error::invalid("yaml", "yaml: expected the text of models.yaml"));
     };
@@ -71,7 +76,7 @@ fn save_yaml(app: &App, call: &mut Call<'_>) -> Result<Answer> {
         let message = format!("yaml: the file may have {} bytes at most", models::MAX_BYTES);
         return Err(Error::invalid("yaml", message));
     }
-    save(app, Posted::Yaml(yaml), &versions)
+    save(request.app(), Posted::Yaml(yaml), &versions)
 }
 
 fn save(app: &App, posted: Posted<'_>, versions: &[String]) -> Result<Answer> {
@@ -86,12 +91,8 @@ fn save(app: &App, posted: Posted<'_>, versions: &[String]) -> Result<Answer> {
     Ok(answer_json(&body).header("ETag", format!("\"{version}\"")))
 }
 
-fn posted(app: &App, call: &mut Call<'_>) -> Result<Map<String, Value>> {
-    let kind = call.head().header("content-type").and_then(|kind| kind.split(';').next());
-    if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(Error::new(Kind::UnsupportedEncoding, "expected Content-Type: application/json"));
-    }
-    let body = relay::limited_body(call, MAX_BODY.min(app.settings.max_request_size))?;
+fn posted(request: &mut Admitted<'_, '_>) -> Result<Map<String, Value>> {
+    let body = request.limited_body(MAX_BODY)?;
     match serde_json::from_slice(&body) {
         Ok(Value::Object(json)) => Ok(json),
         Ok(_) => Err(Error::new(Kind::InvalidRequest, "expected a JSON object")),

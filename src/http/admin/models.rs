@@ -1,12 +1,14 @@
 //! Every model for the admin page: what Poe says of it, and what models.yaml does with it.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::super::answer::Answer;
+use super::super::context::Admitted;
 use crate::app::App;
 use crate::error::Result;
 use crate::poe::{Entries, Entry};
@@ -63,8 +65,14 @@ fn or_empty<S: Serializer>(list: &Option<&RawValue>, to: S) -> Result<S::Ok, S::
 
 type Fields<'a> = HashMap<&'a str, &'a RawValue>;
 
+/// `GET /api/admin/models`
+pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = all(request.app());
+    request.reply(answer)
+}
+
 /// All models: Poe's, the file's own, and those that only the file names.
-pub fn list(app: &App) -> Result<Answer> {
+fn all(app: &App) -> Result<Answer> {
     let catalog = app.peek_catalog();
     let current = app.config.current();
     let (config, _) = app.config.to_json()?;

@@ -1,15 +1,16 @@
 //! The settings in force, for the admin page.
 
+use std::io;
+
 use serde_json::{Value, json};
 
-use crate::app::App;
-use crate::error::Result;
 use crate::http::answer::Answer;
-use crate::http::connection::Call;
-use crate::http::state;
+use crate::http::context::Admitted;
+use crate::http::status;
 
 /// `GET /api/admin/settings`: every setting with its source, secrets masked, and how the server is.
-pub fn answer(app: &App, call: &Call<'_>) -> Result<Answer> {
+pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let app = request.app();
     let rows: Vec<Value> = app.settings.rows().iter().map(row).collect();
     let mut warnings = Vec::new();
     if app.has_default_password() {
@@ -22,14 +23,14 @@ pub fn answer(app: &App, call: &Call<'_>) -> Result<Answer> {
         "version": env!("CARGO_PKG_VERSION"),
         "rows": rows,
         "health": {
-            "status": state::of(app, call).word(),
+            "status": status::of(&request).word(),
             "uptime_seconds": app.uptime().as_secs(),
-            "memory_bytes": state::resident_bytes(),
+            "memory_bytes": status::resident_bytes(),
         },
         "warnings": warnings,
         "has_poe_key": app.own_poe_key().is_some(),
     });
-    Ok(Answer::json(200, body.to_string().into_bytes()))
+    request.send(Answer::json(200, body.to_string().into_bytes()))
 }
 
 fn row(row: &crate::app::SettingRow) -> Value {
