@@ -25,10 +25,32 @@ pub fn rfc3339(seconds: u64) -> String {
     date_and_time(seconds) + "Z"
 }
 
+/// `Mon, 23 Nov 2026 05:58:40 GMT` for so many seconds since 1970: the form of HTTP's `Date` (RFC 9110, section 5.6.7).
+pub fn http_date(seconds: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]; // 1970 began on a Thursday
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let days = seconds / SECONDS_A_DAY;
+    let (year, month, day) = civil(days);
+    let name = |names: &[&'static str], at: u64| {
+        usize::try_from(at).ok().and_then(|at| names.get(at).copied()).unwrap_or_default()
+    };
+    let (hour, minute, second) = clock_time(seconds);
+    format!(
+        "{}, {day:02} {} {year:04} {hour:02}:{minute:02}:{second:02} GMT",
+        name(&DAYS, days % 7),
+        name(&MONTHS, month - 1)
+    )
+}
+
+fn clock_time(seconds: u64) -> (u64, u64, u64) {
+    let seconds = seconds % SECONDS_A_DAY;
+    (seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 fn date_and_time(seconds: u64) -> String {
-    let (days, seconds) = (seconds / SECONDS_A_DAY, seconds % SECONDS_A_DAY);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{}T{hour:02}:{minute:02}:{second:02}", date(days))
+    let (hour, minute, second) = clock_time(seconds);
+    format!("{}T{hour:02}:{minute:02}:{second:02}", date(seconds / SECONDS_A_DAY))
 }
 
 /// Year, month and day of so many days since 1970. Years are counted from March, so that the leap day is the last of
@@ -69,6 +91,13 @@ mod tests {
             assert_eq!(rfc3339(days * SECONDS_A_DAY + 3661), format!("{expected}T01:01:01Z"));
         }
         assert_eq!(timestamp(Duration::from_millis(1_795_413_520_007)), "2026-11-23T05:58:40.007Z");
+    }
+
+    #[test]
+    fn http_dates_name_the_day_of_the_week() {
+        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT"); // the example of RFC 9110
+        assert_eq!(http_date(1_709_164_799), "Wed, 28 Feb 2024 23:59:59 GMT");
     }
 
     #[test]

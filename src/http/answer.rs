@@ -1,10 +1,15 @@
-//! A whole answer and its bytes. tiny_http prints status line, date and length.
+//! Whole answers, and the one writer of heads for these and for streams.
+//!
+//! tiny_http has the words for versions and statuses. Its own printing of heads knows neither `Connection` nor a 204
+//! without a length, so that its bytes would have to be changed after it.
 
-use std::io;
+use std::borrow::Cow;
+use std::io::{self, Write};
 
-use tiny_http::{HTTPVersion, Header, Response, StatusCode};
+use tiny_http::{HTTPVersion, StatusCode};
 
 use super::head::Head;
+use crate::clock;
 
 /// A whole answer.
 #[derive(Debug, Clone)]
@@ -102,44 +107,107 @@ impl Answer {
         Answer { status, body, ..self }
     }
 
-    /// The same answer with one more header. What cannot stand in a header is left out of `value`.
+    /// The same answer with one more header. What cannot stand in a header is left out when it is written.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
-        let mut value = value.into();
-        value.retain(|c| c.is_ascii() && !c.is_ascii_control());
-        self.headers.push((name, value));
+        self.headers.push((name, value.into()));
         self
+    }
+
+    /// The same answer with another status.
+    pub fn with_status(self, status: u16) -> Answer {
+        Answer { status, ..self }
     }
 
     /// The answer on the wire, for the request `head` if one could be read; `close` announces the connection's end.
     pub fn print(self, head: Option<&Head>, common: &Common, close: bool) -> io::Result<Vec<u8>> {
-        let version = match head.is_some_and(|head| !head.is_http11) {
-            true => HTTPVersion(1, 0),
-            false => HTTPVersion(1, 1),
-        };
-        let without_body = head.is_some_and(|head| head.method == "HEAD");
-        let length = self.body.len();
-        let headers = common
-            .headers()
-            .map(|(name, value)| (name, value.to_owned()))
-            .chain(self.headers)
-            .filter_map(|(name, value)| Header::from_bytes(name, value).ok())
-            .collect();
-        let mut wire = Vec::with_capacity(512 + length);
-        Response::new(StatusCode(self.status), headers, self.body.as_slice(), Some(length), None)
-            .with_chunked_threshold(usize::MAX)
-            .raw_print(&mut wire, version, &[], without_body, None)?;
-        if self.status == 204 {
-            remove(&mut wire, b"Content-Length: 0\r\n"); // RFC 9110: a 204 has none
+        let is_http11 = head.is_none_or(|head| head.is_http11);
+        let has_body = head.is_none_or(|head| head.method != "HEAD") && self.status != 204;
+        let mut wire = Vec::with_capacity(512 + self.body.len());
+        let headers = self.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        ResponseHead {
+            status: self.status,
+            is_http11,
+            framing: match self.status {
+                204 => Framing::None, // RFC 9110, section 8.6: a 204 has no Content-Length
+                _ => Framing::Length(self.body.len()),
+            },
+            close,
+            common,
         }
-        let connection = match (close, head.is_some_and(|head| !head.is_http11)) {
-            (true, _) => "Connection: close\r\n",
-            (false, true) => "Connection: keep-alive\r\n",
-            (false, false) => return Ok(wire),
-        };
-        // tiny_http does not let its callers set this header
-        let at = wire.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        wire.splice(at..at, connection.bytes());
+        .write(headers, &mut wire)?;
+        if has_body {
+            wire.extend_from_slice(&self.body);
+        }
         Ok(wire)
+    }
+}
+
+/// Status line and headers of any answer, whole or streamed.
+pub struct ResponseHead<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// HTTP/1.1, as opposed to 1.0.
+    pub is_http11: bool,
+    /// How the client finds the end of the body.
+    pub framing: Framing,
+    /// Whether the connection ends after the body.
+    pub close: bool,
+    /// What every answer to the request carries.
+    pub common: &'a Common,
+}
+
+/// How the end of a body is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    None,
+    /// By its length.
+    Length(usize),
+    /// By an empty chunk.
+    Chunked,
+    /// By the end of the connection.
+    UntilClose,
+}
+
+impl ResponseHead<'_> {
+    /// Writes the head with these headers, up to and including the blank line. Every value passes [`field_value`].
+    pub fn write<'h>(
+        &self,
+        headers: impl Iterator<Item = (&'h str, &'h str)>,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let version = HTTPVersion(1, u8::from(self.is_http11));
+        let status = StatusCode(self.status);
+        write!(out, "HTTP/{version} {} {}\r\n", status.0, status.default_reason_phrase())?;
+        let mut field = |name: &str, value: &str| write!(out, "{name}: {}\r\n", field_value(value));
+        match (self.close || self.framing == Framing::UntilClose, self.is_http11) {
+            (true, _) => field("Connection", "close")?,
+            (false, false) => field("Connection", "keep-alive")?,
+            (false, true) => {}
+        }
+        field("Date", &clock::http_date(clock::now().as_secs()))?;
+        for (name, value) in self.common.headers() {
+            field(name, value)?;
+        }
+        for (name, value) in headers {
+            field(name, value)?;
+        }
+        match self.framing {
+            Framing::Length(length) => field("Content-Length", &length.to_string())?,
+            Framing::Chunked => field("Transfer-Encoding", "chunked")?,
+            Framing::None | Framing::UntilClose => {}
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+}
+
+/// The one way by which a text becomes the value of a header: what cannot stand in one is left out.
+fn field_value(text: &str) -> Cow<'_, str> {
+    let fits = |c: char| c == ' ' || c.is_ascii_graphic();
+    match text.chars().all(fits) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(text.chars().filter(|c| fits(*c)).collect()),
     }
 }
 
@@ -153,12 +221,6 @@ fn media_type(text: &str) -> &str {
     match essence.split_once('/') {
         Some((kind, subtype)) if is_token(kind) && is_token(subtype) => essence,
         _ => "application/octet-stream",
-    }
-}
-
-fn remove(wire: &mut Vec<u8>, line: &[u8]) {
-    if let Some(at) = wire.windows(line.len()).position(|window| window == line) {
-        wire.drain(at..at + line.len());
     }
 }
 
@@ -208,5 +270,71 @@ mod tests {
         let answer = Answer::empty(200).header("X-Echo", "a\r\nSet-Cookie: b");
         let wire = printed(answer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", false);
         assert!(wire.contains("X-Echo: aSet-Cookie: b\r\n"), "{wire}");
+    }
+
+    #[test]
+    fn no_text_becomes_a_header_of_its_own() {
+        let hostile =
+            ["a\r\nSet-Cookie: b", "a\nSet-Cookie: b", "a\rSet-Cookie: b", "a\0\u{85}Set-Cookie: b\u{2028}"];
+        for text in hostile {
+            let answers = [
+                Answer::empty(200).header("X-Echo", text),
+                Answer::file(200, text, Vec::new()),
+                Answer::file(200, &format!("audio/{text}"), Vec::new()),
+                Answer::file(200, &format!("audio/mpeg; x={text}"), Vec::new()),
+                Answer::empty(200).header("Access-Control-Allow-Headers", text),
+            ];
+            for answer in answers {
+                let wire = printed(answer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", false);
+                let names = wire.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name);
+                assert!(names.clone().all(|name| name != "Set-Cookie"), "{wire}");
+                assert!(
+                    wire.is_ascii() && wire.matches("\r\n").count() == wire.matches('\n').count(),
+                    "{wire}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn content_types_of_others_are_two_tokens() {
+        for (text, expected) in [
+            ("audio/mpeg", "audio/mpeg"),
+            ("audio/mpeg; codecs=mp3", "audio/mpeg"),
+            (" image/svg+xml ", "image/svg+xml"),
+            ("audio/mpeg\r\nSet-Cookie: a=b", "application/octet-stream"),
+            ("audio/mpeg Set-Cookie", "application/octet-stream"),
+            ("audio/", "application/octet-stream"),
+            ("/mpeg", "application/octet-stream"),
+            ("audio/x/y", "application/octet-stream"),
+            ("audio", "application/octet-stream"),
+            ("", "application/octet-stream"),
+            ("audio/mpé", "application/octet-stream"),
+        ] {
+            assert_eq!(media_type(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn whole_answers_and_streams_have_the_same_head() {
+        let common = Common::of("req_1");
+        let head = |framing, close, is_http11| {
+            let mut out = Vec::new();
+            let head = ResponseHead { status: 200, is_http11, framing, close, common: &common };
+            head.write([("Content-Type", "text/plain")].into_iter(), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let whole = head(Framing::Length(5), false, true);
+        let streamed = head(Framing::Chunked, false, true);
+        assert_eq!(whole.replace("Content-Length: 5", "Transfer-Encoding: chunked"), streamed);
+        assert!(
+            streamed.starts_with("HTTP/1.1 200 OK\r\nDate: ") && streamed.ends_with("\r\n\r\n"),
+            "{streamed}"
+        );
+        assert!(
+            head(Framing::UntilClose, false, false).starts_with("HTTP/1.0 200 OK\r\nConnection: close\r\n")
+        );
+        assert!(head(Framing::Chunked, true, true).contains("Connection: close\r\n"));
+        assert!(head(Framing::Length(0), false, false).contains("Connection: keep-alive\r\n"));
     }
 }

@@ -165,7 +165,7 @@ impl Call<'_> {
     }
 
     /// Begins a stream of any type; nothing is sent before its first piece.
-    pub fn stream(&mut self, content_type: &str) -> EventStream {
+    pub fn stream(&mut self, content_type: &'static str) -> EventStream {
         self.close |= self.ends_connection();
         let seat = Arc::clone(&self.wire.seat);
         let sent = Rc::clone(&self.sent);

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::answer::{Audience, Common};
+use super::answer::{Audience, Common, Framing, ResponseHead};
 use super::seats::{Phase, Seat};
 
 /// How far the answer to one request has come.
@@ -33,12 +33,6 @@ pub struct EventStream {
     frame: Vec<u8>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    Chunked,
-    UntilClose,
-}
-
 impl EventStream {
     /// A stream with status 200, whose head leaves together with the first event.
     pub(super) fn new(
@@ -46,26 +40,17 @@ impl EventStream {
         sent: Rc<Cell<Sent>>,
         is_http11: bool,
         close: bool,
-        content_type: &str,
+        content_type: &'static str,
         common: &Common,
     ) -> EventStream {
         let framing = if is_http11 { Framing::Chunked } else { Framing::UntilClose };
-        let mut head = format!("HTTP/1.{} 200 OK\r\nContent-Type: {content_type}\r\n", u8::from(is_http11));
-        head += "X-Accel-Buffering: no\r\n";
-        if common.audience == Audience::Anyone {
-            head += "Cache-Control: no-cache\r\n"; // the operator's answers say more
-        }
-        for (name, value) in common.headers() {
-            head += &format!("{name}: {value}\r\n");
-        }
-        if framing == Framing::Chunked {
-            head += "Transfer-Encoding: chunked\r\n";
-        }
-        if close || framing == Framing::UntilClose {
-            head += "Connection: close\r\n";
-        }
-        head += "\r\n";
-        EventStream { seat, sent, framing, head: head.into_bytes(), frame: Vec::new() }
+        // the operator's answers say more about caches than this
+        let cache = (common.audience == Audience::Anyone).then_some(("Cache-Control", "no-cache"));
+        let headers = [("Content-Type", content_type), ("X-Accel-Buffering", "no")].into_iter().chain(cache);
+        let mut head = Vec::with_capacity(512);
+        // writing to memory does not fail
+        let _ = ResponseHead { status: 200, is_http11, framing, close, common }.write(headers, &mut head);
+        EventStream { seat, sent, framing, head, frame: Vec::new() }
     }
 
     /// Whether anything has been sent; until then another answer can be given instead.
@@ -102,8 +87,8 @@ impl EventStream {
         }
         self.seat.socket().as_ref().write_all(&last)?;
         self.sent.set(match self.framing {
-            Framing::Chunked => Sent::All,
             Framing::UntilClose => Sent::UntilClose,
+            _ => Sent::All,
         });
         self.seat.enter(Phase::Idle);
         Ok(())
