@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use super::access;
 use super::answer::Answer;
 use super::connection::{Call, Handler};
 use super::context::{Admitted, Exchange};
@@ -71,7 +70,7 @@ fn begin_record(exchange: &mut Exchange<'_, '_>, route: Option<&Route>) {
 
 /// Answers a request for a path that is not the operator's.
 fn answer(mut exchange: Exchange<'_, '_>, found: &Match, route: Option<&'static Route>) -> io::Result<()> {
-    if let Err(error) = access::check_sender(exchange.app(), exchange.head()) {
+    if let Err(error) = exchange.check_sender() {
         return exchange.refuse(&error);
     }
     let method = exchange.head().method.as_str();
@@ -89,6 +88,14 @@ fn answer(mut exchange: Exchange<'_, '_>, found: &Match, route: Option<&'static 
         },
         // some programs ask like this whether there is anything
         (None, "HEAD") => exchange.send(Answer::empty(200).header("Allow", found.allow())),
+        // Codex tries a WebSocket first and falls back to HTTP at this status
+        (None, "GET") if exchange.head().has_token("upgrade", "websocket") => {
+            let message = "WebSocket is not supported: send the request by HTTP POST";
+            let error = Error::new(Kind::MethodNotAllowed, message);
+            exchange.refuse_with(&error, |answer| {
+                answer.with_status(426).header("Upgrade", "HTTP/1.1").header("Connection", "Upgrade")
+            })
+        }
         (None, _) => {
             let error = wrong_method(exchange.head(), found);
             exchange.refuse_with(&error, |answer| answer.header("Allow", found.allow()))
@@ -97,10 +104,10 @@ fn answer(mut exchange: Exchange<'_, '_>, found: &Match, route: Option<&'static 
 }
 
 fn unknown(mut exchange: Exchange<'_, '_>) -> io::Result<()> {
-    let head = exchange.head();
-    if let Err(error) = access::check_sender(exchange.app(), head) {
+    if let Err(error) = exchange.check_sender() {
         return exchange.refuse(&error);
     }
+    let head = exchange.head();
     if head.method == "OPTIONS" {
         let answer = preflight(head, "GET, HEAD, POST, OPTIONS".to_owned());
         return exchange.send(answer);
