@@ -1,5 +1,6 @@
 //! What all requests share.
 
+mod access;
 mod catalog;
 mod doubts;
 
@@ -10,17 +11,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use lru::LruCache;
 
-use ring::digest::{Digest, SHA256, digest};
 use serde_json::value::RawValue;
-use subtle::ConstantTimeEq;
 
+pub use access::{Access, Announcement, Lock};
 pub use catalog::{Catalog, ListSource};
 pub use doubts::report;
 
 use crate::error::{Error, Excess, Kind, Result};
 use crate::exchange::Attachment;
 use crate::poe::{self, Entry, Named, Poe, Watch};
-use crate::settings::{Secret, Settings, Source};
+use crate::settings::{Secret, Settings};
 use crate::store::activity::Activity;
 use crate::store::config::{Config, Posted, Saved};
 use crate::store::dir::Dir;
@@ -32,7 +32,6 @@ use crate::store::metrics::Metrics;
 use crate::store::models::{Lookup, ModelConfig, ModelsFile, Route};
 use crate::store::refreshed::Refreshed;
 use crate::store::responses::Responses;
-use crate::store::tries::Tries;
 
 pub use crate::settings::Row as SettingRow;
 
@@ -55,8 +54,8 @@ pub struct App {
     pub responses: Arc<Responses>,
     /// models.yaml
     pub config: Config,
-    /// Wrong passwords for the admin page.
-    pub tries: Tries,
+    /// Passwords, and who has tried wrong ones.
+    pub access: Access,
     /// What requests did.
     pub activity: Activity,
     /// How many there were.
@@ -68,17 +67,6 @@ pub struct App {
     doubts: Mutex<Option<doubts::Doubts>>,
     opened: Instant,
     toolless: Mutex<LruCache<String, ()>>,
-}
-
-/// Who may open the admin page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lock {
-    /// Nobody: its password is empty.
-    Closed,
-    /// Whoever sits at this machine and knows the password that everybody knows.
-    ThisMachine,
-    /// Whoever knows the password.
-    Password,
 }
 
 /// A bot, and all that is known of it.
@@ -129,7 +117,7 @@ impl App {
                 settings.responses_ttl,
                 usize::try_from(settings.responses_max).unwrap_or(usize::MAX),
             )),
-            tries: Tries::default(),
+            access: Access::open(&settings, &dir)?,
             activity: Activity::default(),
             metrics: Metrics::default(),
             config: Config::open(Arc::clone(&dir)),
@@ -232,47 +220,6 @@ impl App {
         lock(&self.toolless).put(bot.to_owned(), ());
     }
 
-    /// Whether Poe's key is spent for anybody who gets here. Then only programs of this machine may, no web pages.
-    pub fn is_keyless(&self) -> bool {
-        self.settings.poe_api_key.is_some() && self.settings.proxy_api_keys.is_empty()
-    }
-
-    /// The key to ask Poe with, for a client that shows `shown`. With keys of the proxy's own, clients show one of
-    /// those and Poe's stays here; with Poe's key alone everybody who gets here (from this machine only) may use it.
-    pub fn poe_key(&self, shown: Option<&str>) -> Result<String> {
-        let settings = &self.settings;
-        match (&settings.poe_api_key, settings.proxy_api_keys.as_slice()) {
-            (Some(key), []) => Ok(key.expose().to_owned()),
-            (Some(key), known) => match shown {
-                Some(shown) if is_one_of(shown, known) => Ok(key.expose().to_owned()),
-                Some(_) => Err(Error::new(Kind::Unauthorized, "this API key is not known here")),
-                None => Err(no_key()),
-            },
-            (None, _) => shown.map(str::to_owned).ok_or_else(no_key),
-        }
-    }
-
-    /// Who may open the admin page.
-    pub fn lock(&self) -> Lock {
-        match (self.settings.admin_password.is_empty(), self.settings.source("ADMIN_PASSWORD")) {
-            (true, _) => Lock::Closed,
-            (false, Source::Default) => Lock::ThisMachine,
-            (false, _) => Lock::Password,
-        }
-    }
-
-    /// Whether the admin page's password is the one that everybody knows.
-    pub fn has_default_password(&self) -> bool {
-        self.settings.admin_password == Settings::default().admin_password
-    }
-
-    /// Whether user name and password open the admin page. Both are always compared, and in constant time.
-    pub fn opens(&self, user: &str, password: &str) -> bool {
-        let same = |shown: &str, known: &str| hash(shown).as_ref().ct_eq(hash(known).as_ref());
-        let user = same(user, &self.settings.admin_username);
-        (user & same(password, self.settings.admin_password.expose())).into()
-    }
-
     /// The key that the operator spends: the server's own. The embedded Poe takes any.
     pub fn own_poe_key(&self) -> Option<&str> {
         let own = self.settings.poe_api_key.as_ref().map(Secret::expose);
@@ -307,10 +254,6 @@ impl App {
     pub fn uptime(&self) -> Duration {
         self.opened.elapsed()
     }
-}
-
-fn hash(text: &str) -> Digest {
-    digest(&SHA256, text.as_bytes())
 }
 
 /// What models.yaml or Poe's list has under this name, an effort behind it aside.
@@ -352,16 +295,4 @@ fn no_model(name: &str) -> Error {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn no_key() -> Error {
-    let message = "no API key was given: send it as `Authorization: Bearer YOUR_KEY`";
-    Error::new(Kind::Unauthorized, message)
-}
-
-/// Compares hashes of equal length in constant time, and all of them: the time tells nothing of any key.
-fn is_one_of(shown: &str, known: &[Secret]) -> bool {
-    let shown = hash(shown);
-    let same = |key: &Secret| shown.as_ref().ct_eq(hash(key.expose()).as_ref());
-    known.iter().map(same).fold(subtle::Choice::from(0), |found, same| found | same).into()
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use log::kv::{self, Key, Value, VisitSource};
-use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
+use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use serde_json::{Map, json};
 
 use crate::clock;
@@ -24,6 +24,10 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 const IN_MESSAGE: [&str; 2] = ["method", "path"];
 /// What is no word of ours and may hold anything.
 const QUOTED: [&str; 3] = ["model", "bot", "error"];
+
+/// The most characters of a message, and at debug and trace, whose messages quote what clients and bots send.
+const MAX_MESSAGE: usize = 1000;
+const MAX_DEBUG_MESSAGE: usize = 300;
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 
@@ -112,9 +116,10 @@ pub fn announce(words: &str, format: LogFormat) {
 
 /// One line without its end.
 fn line(record: &Record<'_>, format: LogFormat, time: Duration) -> String {
+    let message = message(record);
     match format {
         LogFormat::Text => {
-            let line = format!("{} [{}] {}", clock::timestamp(time), record.level(), record.args());
+            let line = format!("{} [{}] {message}", clock::timestamp(time), record.level());
             // what comes from outside begins no line of its own, and tells a terminal nothing
             let mut line = line.replace(char::is_control, " ");
             let _ = record.key_values().visit(&mut Words(&mut line));
@@ -124,11 +129,25 @@ fn line(record: &Record<'_>, format: LogFormat, time: Duration) -> String {
             let mut object = Map::new();
             object.insert("ts".into(), clock::timestamp(time).into());
             object.insert("level".into(), record.level().as_str().to_ascii_lowercase().into());
-            object.insert("msg".into(), record.args().to_string().into());
+            object.insert("msg".into(), message.into());
             let _ = record.key_values().visit(&mut Fields(&mut object));
             serde_json::Value::Object(object).to_string()
         }
     }
+}
+
+/// The message, cut where it is longer than anybody reads.
+fn message(record: &Record<'_>) -> String {
+    let most = match record.level() {
+        Level::Debug | Level::Trace => MAX_DEBUG_MESSAGE,
+        Level::Error | Level::Warn | Level::Info => MAX_MESSAGE,
+    };
+    let mut message = record.args().to_string();
+    if let Some((end, _)) = message.char_indices().nth(most) {
+        message.truncate(end);
+        message.push('\u{2026}');
+    }
+    message
 }
 
 struct Words<'a>(&'a mut String);
@@ -195,5 +214,18 @@ mod tests {
             json!({"ts": "1970-01-01T00:00:01.000Z", "level": "info", "msg": "GET /v1\nX", "id": "req_1",
                    "path": "/v1", "stream": true, "status": 200, "error": "it is\n\"so\""})
         );
+    }
+
+    #[test]
+    fn what_clients_send_is_cut() {
+        let long = "ä".repeat(1 << 20);
+        for (level, most) in [(Level::Debug, MAX_DEBUG_MESSAGE), (Level::Info, MAX_MESSAGE)] {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let mut record = Record::builder();
+                let line =
+                    line(&record.level(level).args(format_args!("{long}")).build(), format, Duration::ZERO);
+                assert_eq!(line.matches('ä').count(), most);
+            }
+        }
     }
 }

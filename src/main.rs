@@ -6,7 +6,7 @@ use std::process::{ExitCode, exit};
 use std::sync::{Arc, OnceLock};
 use std::{io, panic, thread};
 
-use poe2openai::app::{self, App, Lock};
+use poe2openai::app::{self, Announcement, App, Lock};
 use poe2openai::demo;
 use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
 use poe2openai::journal;
@@ -64,7 +64,8 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     let _ = opened.set(Arc::clone(&app));
     keep_fresh(&app);
     welcome(&app.settings, port);
-    warn_of_password(&app);
+    announce_password(&app, port);
+    warn_of_secrets(&app);
     server.serve(Arc::new(Door::new(app)), &stop);
     log::logger().flush();
     Ok(())
@@ -139,8 +140,40 @@ fn write_log(settings: &Settings) {
     panic::set_hook(Box::new(|info| log::error!("a fault in the program: {info}")));
 }
 
-/// Says who may open the admin page, where that may surprise.
-fn warn_of_password(app: &App) {
+/// Prints a password that the server has made for the admin page, at the start at which it is made.
+fn announce_password(app: &App, port: u16) {
+    let (settings, file) = (&app.settings, app.password_file());
+    let place = format!("http://{}/admin", settings.host.local().with_port(port));
+    match &app.access.announcement {
+        Some(Announcement::Made(made)) => {
+            let validity = match &made.unkept {
+                Some(reason) => format!("valid until the server stops: {reason}"),
+                None => format!("its hash is kept in {}, and it is not shown again", file.display()),
+            };
+            let user = &settings.admin_username;
+            let words = format!(
+                "admin page: {place} user: {user} password: {} ({validity}; set ADMIN_PASSWORD to choose your own)",
+                made.password
+            );
+            journal::announce(&words, settings.log_format);
+        }
+        Some(Announcement::Kept) => log::info!(
+            "admin page: {place}, with the password that an earlier start printed; set ADMIN_PASSWORD, or remove {} \
+             to have another one made",
+            file.display()
+        ),
+        None => {}
+    }
+}
+
+/// Warns of passwords and keys that do not protect much.
+fn warn_of_secrets(app: &App) {
+    let (short, all) = (app.short_keys(), app.settings.proxy_api_keys.len());
+    if short > 0 {
+        log::warn!(
+            "PROXY_API_KEYS: {short} of {all} keys have fewer than 16 characters and can be guessed; use longer ones"
+        );
+    }
     match app.lock() {
         Lock::Password if app.has_default_password() => {
             log::warn!(

@@ -77,7 +77,7 @@ settings! {
     "POE_API_KEY" poe_api_key: Option<Secret> as ApiKey = "", "Poe key used for every client; needs PROXY_API_KEYS unless only this machine can connect";
     "PROXY_API_KEYS" proxy_api_keys: Vec<Secret> as ApiKeys = "", "keys that clients show instead of a Poe key, separated by commas";
     "ADMIN_USERNAME" admin_username: String as Text = "admin", "user name for the admin page";
-    "ADMIN_PASSWORD" admin_password: Secret as Password = "123456", "password for the admin page; an empty one closes the page";
+    "ADMIN_PASSWORD" admin_password: Secret as Password = "123456", "password for the admin page; unset, the built-in one works where HOST is a loopback address, and elsewhere one is made and printed at the first start; an empty one closes the page";
     "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "where Poe's API is";
     "POE_FILE_UPLOAD_URL" poe_file_upload_url: String as Url = "https://www.quora.com/poe_api/file_upload_3RD_PARTY_POST", "where files are uploaded to";
     "POE_ROUTE" poe_route: Route as RouteName = "bot", "by which of Poe's doors bots are asked: bot (the bot protocol), native (Poe's own door for the client's dialect) or auto (native where there is one)";

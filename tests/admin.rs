@@ -3,7 +3,9 @@
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -172,7 +174,7 @@ fn what_cannot_be_read_opens_nothing() {
 
 #[test]
 fn the_built_in_password_works_on_this_machine_only() {
-    let house = House::demo(&["--host", "0.0.0.0"]);
+    let house = House::demo(&[]);
     house.wait_for_line("opens on this machine only");
     assert_eq!(house.ask(&get("/admin", &known())).status, 200);
     let warnings = house.ask(&get("/api/admin/settings", &known())).json()["warnings"].clone();
@@ -180,22 +182,100 @@ fn the_built_in_password_works_on_this_machine_only() {
     let elsewhere = [
         // a name that leads here is a page's trick
         format!("GET /admin HTTP/1.1\r\nHost: rebound.example\r\n{}\r\n", known()),
+        format!("GET /admin HTTP/1.1\r\nHost: [::1].evil.com\r\n{}\r\n", known()),
+        format!("GET /admin HTTP/1.1\r\nHost: localhost:80@evil\r\n{}\r\n", known()),
         get("/admin", &format!("{}Origin: http://evil.example\r\n", known())),
         // behind a proxy everybody is local
         get("/admin", &format!("{}X-Forwarded-For: 192.0.2.1\r\n", known())),
         get("/admin", &format!("{}Forwarded: for=192.0.2.1\r\n", known())),
+        get("/admin", &format!("{}CF-Ray: 1\r\n", known())),
     ];
     for request in elsewhere {
         let answer = house.ask(&request);
         assert_eq!(answer.status, 403, "{request}");
         assert!(answer.error("message").contains("ADMIN_PASSWORD"), "{answer:?}");
     }
-    match own_address() {
-        Some(address) => {
-            let mut wire = Wire::open_at(SocketAddr::from((address, house.port)));
-            assert_eq!(wire.ask(&get("/admin", &known())).status, 403, "from {address}");
-        }
-        None => println!("this machine has no address but loopback"),
+}
+
+/// What the server prints when it has made a password.
+fn printed_password(house: &House) -> String {
+    let line = house.wait_for_line(" password: ");
+    let password = line.split(" password: ").nth(1).and_then(|rest| rest.split(' ').next());
+    password.expect("a password").to_owned()
+}
+
+fn status(house: &House, password: &str) -> u16 {
+    house.ask(&get("/api/admin/settings", &basic("admin", password))).status
+}
+
+#[test]
+fn a_server_that_others_reach_makes_a_password_and_keeps_its_hash() {
+    let poe = Poe::start();
+    let directory = common::fresh_path("made-password");
+    fs::create_dir_all(&directory).unwrap();
+    let args = ["--host", "0.0.0.0", "--config-dir", directory.to_str().unwrap()];
+    let file = directory.join("admin-password.json");
+
+    let house = House::before(&poe, &args);
+    let password = printed_password(&house);
+    assert_eq!([status(&house, &password), status(&house, "123456"), status(&house, "")], [200, 401, 401]);
+    let behind_a_proxy = format!(
+        "GET /api/admin/settings HTTP/1.1\r\nHost: poe.example\r\nX-Forwarded-For: 192.0.2.1\r\n{}\r\n",
+        basic("admin", &password)
+    );
+    let settings = house.ask(&behind_a_proxy);
+    assert_eq!((settings.status, &settings.json()["warnings"]), (200, &json!([])));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!fs::read_to_string(&file).unwrap().contains(&password));
+    assert!(!settings.text().contains(&password));
+    drop(house);
+
+    let house = House::before(&poe, &args);
+    house.wait_for_line("an earlier start printed");
+    assert_eq!(status(&house, &password), 200, "kept");
+    assert!(!house.output().contains(&password), "printed once");
+    drop(house);
+
+    let mut program = binary();
+    program.env("ADMIN_PASSWORD", "my own password");
+    let house = House::start(program, &[&["--poe-base-url", &poe.at.base_url], &args[..]].concat());
+    assert_eq!([status(&house, "my own password"), status(&house, &password)], [200, 401], "replaced");
+    assert!(!file.exists());
+    drop(house);
+
+    let house = House::before(&poe, &args);
+    assert_ne!(printed_password(&house), password, "made anew");
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_password_that_cannot_be_kept_is_made_at_each_start() {
+    let poe = Poe::start();
+    let nowhere = common::fresh_path("nowhere");
+    let args = ["--host", "0.0.0.0", "--config-dir", nowhere.to_str().unwrap()];
+    let passwords = [House::before(&poe, &args), House::before(&poe, &args)].map(|house| {
+        let password = printed_password(&house);
+        assert_eq!(status(&house, &password), 200);
+        password
+    });
+    assert_ne!(passwords[0], passwords[1]);
+
+    let directory = common::fresh_path("demo-password");
+    fs::create_dir_all(&directory).unwrap();
+    let args = ["--host", "0.0.0.0", "--config-dir", directory.to_str().unwrap(), "--log-format", "json"];
+    let house = House::demo(&args);
+    assert_eq!(status(&house, &printed_password(&house)), 200);
+    assert!(!directory.join("admin-password.json").exists(), "a demo leaves no password behind");
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn paths_of_other_prefixes_do_not_lead_to_the_page() {
+    let house = House::demo(&[]);
+    for path in
+        ["/v1/admin", "/anthropic/admin", "/v1/api/admin/settings", "/anthropic/v1/api/admin/settings"]
+    {
+        assert_eq!(house.ask(&get(path, &known())).status, 404, "{path}");
     }
 }
 

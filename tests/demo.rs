@@ -191,3 +191,13 @@ fn the_painting_is_served() {
     assert_eq!(cat.headers()["content-type"], "image/png");
     assert!(cat.body_mut().read_to_vec().expect("bytes").starts_with(b"\x89PNG"));
 }
+
+#[test]
+fn what_is_remembered_is_for_no_web_page() {
+    let poe = Poe::start();
+    for path in ["/demo/queries", "/demo/doors", "/demo/uploads", "/demo/stats"] {
+        let reply = agent().get(format!("{}{path}", poe.at.base_url)).call().expect("an answer");
+        assert_eq!(reply.status(), 200, "{path}");
+        assert!(reply.headers().get("access-control-allow-origin").is_none(), "{path}");
+    }
+}

@@ -241,6 +241,122 @@ fn all_addresses_of_this_machine_can_be_bound() {
     }
 }
 
+/// What any page can send anywhere without asking first is refused, and the page can read why.
+#[test]
+fn pages_of_other_origins_must_ask_before_they_send() {
+    let house = House::demo(&[]);
+    let body = question("demo-echo", "x").to_string();
+    let ask = |target: &str, headers: &str| {
+        let head = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{headers}");
+        house.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+    };
+    let page = "Origin: https://page.example\r\n";
+    for headers in [
+        format!("{page}Content-Type: text/plain;charset=UTF-8\r\n"),
+        format!("{page}Content-Type: application/x-www-form-urlencoded\r\n"),
+        format!("{page}Content-Type: multipart/form-data; boundary=x\r\n"),
+        page.to_owned(),
+        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nContent-Type: text/plain\r\n".to_owned(),
+    ] {
+        for path in [
+            "/v1/chat/completions",
+            "/v1/messages",
+            "/v1/responses",
+            "/api/chat",
+            "/v1/images/edits",
+            "/api/show",
+        ] {
+            let answer = ask(&format!("{path}?key=x"), &headers);
+            assert_eq!(answer.status, 403, "{path} {headers}");
+            assert_eq!(answer.header("Access-Control-Allow-Origin"), Some("*"), "{answer:?}");
+            assert!(answer.text().contains("application/json"), "{answer:?}");
+        }
+    }
+    let cors = format!(
+        "{page}Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\nContent-Type: application/json\r\n"
+    );
+    let answer = ask("/v1/chat/completions", &format!("{cors}Authorization: Bearer x\r\n"));
+    assert_eq!((answer.status, answer.header("Access-Control-Allow-Origin")), (200, Some("*")), "{answer:?}");
+    assert_eq!(ask("/v1/chat/completions?key=x", "Content-Type: text/plain\r\n").status, 200, "a program");
+}
+
+#[test]
+fn keys_are_checked_before_bodies_are_read() {
+    let mut program = binary();
+    program.env("POE_API_KEY", "sk-poe").env("PROXY_API_KEYS", SECRET);
+    let house = House::start(program, &["--demo"]);
+    for path in [
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/responses",
+        "/v1/responses/input_tokens",
+        "/v1/responses/compact",
+        "/v1/images/generations",
+        "/v1/images/edits",
+        "/v1/audio/speech",
+        "/api/chat",
+        "/api/generate",
+        "/api/show",
+        "/api/admin/try",
+        "/api/admin/config",
+        "/api/admin/inspection",
+    ] {
+        // none of the body is ever sent: the answer comes all the same
+        let answer = house.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n"
+        ));
+        assert_eq!(answer.status, 401, "{path}");
+    }
+}
+
+#[test]
+fn wrong_keys_have_to_wait_and_right_ones_do_not() {
+    let mut program = binary();
+    program.env("POE_API_KEY", "sk-poe").env("PROXY_API_KEYS", format!("{SECRET},short"));
+    let house = House::start(program, &["--demo"]);
+    house.wait_for_line("PROXY_API_KEYS: 1 of 2 keys have fewer than 16 characters");
+    let body = question("demo-echo", "x").to_string();
+    let ask = |key: &str| {
+        house.ask(&post("/v1/chat/completions", &[&format!("Authorization: Bearer {key}")], &body))
+    };
+    assert_eq!(ask(SECRET).status, 200);
+    let statuses: Vec<u16> = (0..12).map(|number| ask(&format!("guess-{number}")).status).collect();
+    assert_eq!(statuses, [[401; 10].as_slice(), &[429; 2]].concat());
+    let wait = ask("guess").header("Retry-After").and_then(|wait| wait.parse::<u64>().ok());
+    assert!(wait.is_some_and(|wait| (1..=60).contains(&wait)), "{wait:?}");
+    assert_eq!(ask("short").status, 429, "whether a guess is right is not told either");
+    assert_eq!(ask(SECRET).status, 200, "a key that was right before goes on");
+}
+
+#[test]
+fn a_websocket_is_refused_so_that_clients_fall_back() {
+    let house = House::demo(&[]);
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    let head = |extra: &str| {
+        format!("GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\n{extra}\r\n")
+    };
+    let answer = house.ask(&head(upgrade));
+    assert_eq!((answer.status, answer.header("Upgrade")), (426, Some("HTTP/1.1")), "{answer:?}");
+    assert_eq!(house.ask(&head("")).status, 405);
+}
+
+/// Streams and whole answers have one writer of heads.
+#[test]
+fn every_head_says_when_and_by_whom() {
+    let house = House::demo(&[]);
+    for body in [question("demo-echo", "x"), streamed("demo-echo", "x")] {
+        let answer = house.chat(&body);
+        assert_eq!(answer.status, 200);
+        let date = answer.header("Date").expect("a date");
+        assert!(date.ends_with(" GMT") && date.len() == 29, "{date}");
+        for name in ["Server", "x-request-id", "request-id", "Access-Control-Allow-Origin", "Content-Type"] {
+            assert!(answer.header(name).is_some(), "{name}: {answer:?}");
+        }
+    }
+}
+
 /// A page of somebody else's, shown by a browser on this machine, must not spend the key.
 #[test]
 fn no_web_page_spends_the_servers_key() {
@@ -248,14 +364,28 @@ fn no_web_page_spends_the_servers_key() {
     program.env("POE_API_KEY", SECRET);
     let house = House::start(program, &["--demo"]);
     let body = question("demo-echo", "x").to_string();
-    let ask = |headers: &str| {
-        let head = format!("POST /v1/chat/completions HTTP/1.1\r\n{headers}Content-Type: text/plain\r\n");
-        house.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).status
+    let send = |head: &str| {
+        house
+            .ask(&format!("POST /v1/chat/completions {head}Content-Length: {}\r\n\r\n{body}", body.len()))
+            .status
     };
+    let ask = |headers: &str| send(&format!("HTTP/1.1\r\n{headers}Content-Type: application/json\r\n"));
     assert_eq!(ask("Host: localhost\r\n"), 200);
     assert_eq!(ask("Host: localhost\r\nOrigin: http://localhost:3000\r\n"), 200);
     assert_eq!(ask("Host: localhost\r\nOrigin: https://evil.example\r\n"), 403);
     assert_eq!(ask("Host: evil.example\r\n"), 403, "by a name of its own");
+    assert_eq!(ask("Host: localhost:80@evil.example\r\n"), 403);
+    for sign in [
+        "X-Forwarded-For: ::1",
+        "X-Forwarded-Proto: https",
+        "Forwarded: for=_x",
+        "Via: 1.1 x",
+        "X-Real-IP: x",
+        "CF-Ray: x",
+    ] {
+        assert_eq!(ask(&format!("Host: localhost\r\n{sign}\r\n")), 403, "{sign}");
+    }
+    assert_eq!(send("HTTP/1.0\r\nHost: localhost\r\n"), 403, "as nginx speaks by default until March 2026");
     let preflight = "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\
                      Access-Control-Request-Private-Network: true\r\n\r\n";
     assert_eq!(house.ask(preflight).status, 403);

@@ -43,11 +43,29 @@ pub struct Keys {
 }
 
 /// The keys of a request. Where no key has to be shown, it does not matter which one is.
-pub fn keys(app: &App, head: &Head, _address: Option<IpAddr>) -> Result<Keys> {
+pub fn keys(app: &App, head: &Head, address: Option<IpAddr>) -> Result<Keys> {
     let shown = if app.is_keyless() { None } else { shown_key(head)? };
-    let poe = app.poe_key(shown.as_deref())?;
+    let poe = app.poe_key(shown.as_deref());
+    if let (Some(shown), Some(address), true) = (&shown, address, app.has_own_keys()) {
+        check_guessing(app, shown, poe.is_ok(), address)?;
+    }
+    let poe = poe?;
     let owner = Owner::of(shown.as_deref().unwrap_or(&poe));
     Ok(Keys { poe: poe.into(), owner })
+}
+
+fn check_guessing(app: &App, shown: &str, is_right: bool, address: IpAddr) -> Result<()> {
+    match app.access.key_tries.judge(address, shown, is_right, Instant::now()) {
+        Verdict::Right => Ok(()),
+        Verdict::Wrong => {
+            log::warn!("wrong API key from {address}");
+            Ok(()) // refused by its own error
+        }
+        Verdict::Wait(wait) => {
+            let message = "too many wrong API keys from this address: wait a minute";
+            Err(Error::new(Kind::RateLimited, message).retry_after(wait))
+        }
+    }
 }
 
 /// The key that the client shows: as a Bearer token, in `x-api-key`, or as `?key=`.
@@ -70,15 +88,51 @@ fn shown_key(head: &Head) -> Result<Option<String>> {
     Ok(key.filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic())))
 }
 
-/// Refuses whoever is not on this machine while the server spends its own key for anybody.
-pub fn check_sender(app: &App, head: &Head) -> Result<()> {
-    match app.is_keyless() && !is_local(head) {
+/// What holds for every request to a path that is not the operator's, before its key is looked at.
+pub fn check_sender(app: &App, head: &Head, address: Option<IpAddr>) -> Result<()> {
+    if app.is_keyless() && !is_this_machine(address, head) {
+        let message = "this server spends its own Poe key, so only programs on its machine may ask it: no web pages \
+                       from elsewhere, and no proxy in between; set PROXY_API_KEYS to let others in";
+        return Err(Error::new(Kind::Forbidden, message));
+    }
+    match is_blind_request(head) {
         false => Ok(()),
         true => {
-            let message = "this server spends its own Poe key, so only programs on its machine may ask it, and no \
-                           web pages; set PROXY_API_KEYS to let others in";
+            let message = "a web page of another origin must send this by CORS with Content-Type: application/json, \
+                           so that the browser asks before it sends";
             Err(Error::new(Kind::Forbidden, message))
         }
+    }
+}
+
+/// Whether a page of another origin has sent this without a preflight: as a form, by `no-cors`, as text. Any page can
+/// do that in any browser, also to servers that only the browser's machine can reach.
+fn is_blind_request(head: &Head) -> bool {
+    if Sender::of(head) == Sender::Own {
+        return false;
+    }
+    let is_cors = match (head.sole("sec-fetch-site"), head.sole("sec-fetch-mode")) {
+        (Ok(_), Ok(Some(mode))) => mode == "cors",
+        (Ok(None), Ok(None)) => true, // an old browser, or one that does not trust this address
+        _ => false,
+    };
+    match head.method.as_str() {
+        // links lead here
+        "GET" | "HEAD" | "OPTIONS" => !is_cors && head.header("sec-fetch-mode") != Some("navigate"),
+        "POST" => !is_cors || !needs_preflight(head),
+        _ => !is_cors,
+    }
+}
+
+/// Whether browsers ask before a page may send this POST to another origin: because of its content type, or because of
+/// a header with a key beside a content type that API clients use.
+fn needs_preflight(head: &Head) -> bool {
+    let essence = essence(head).to_ascii_lowercase();
+    let has_key = head.header("authorization").is_some() || head.header("x-api-key").is_some();
+    match essence.as_str() {
+        "application/json" => true,
+        "text/plain" | "application/x-www-form-urlencoded" => false,
+        other => other.ends_with("+json") || has_key,
     }
 }
 
@@ -140,7 +194,7 @@ fn check_password(app: &App, head: &Head, address: Option<IpAddr>) -> Result<()>
     let is_right = credentials(shown.trim()).is_some_and(|(user, password)| app.opens(&user, &password));
     // a client whose address cannot be had has hung up already
     let address = address.ok_or_else(locked)?;
-    match app.tries.judge(address, is_right, Instant::now()) {
+    match app.access.tries.judge(address, is_right, Instant::now()) {
         Verdict::Right => Ok(()),
         Verdict::Wrong => {
             log::warn!("a wrong password for the admin page from {address}");
@@ -282,6 +336,55 @@ mod tests {
         ] {
             assert_eq!(check_same_origin(&head(bad)).unwrap_err().kind, Kind::Forbidden, "{bad}");
         }
+    }
+
+    #[test]
+    fn pages_of_other_origins_cannot_post_without_a_preflight() {
+        let page = "Host: api:8080\r\nOrigin: https://page.example\r\n";
+        let site = "Host: h\r\nOrigin: https://page.example\r\nSec-Fetch-Site: cross-site\r\n";
+        for good in [
+            // programs
+            "Host: h\r\n".to_owned(),
+            "Host: h\r\nContent-Type: application/x-www-form-urlencoded\r\n".to_owned(),
+            "Host: h\r\nSec-Fetch-Mode: cors\r\nContent-Type: text/plain\r\n".to_owned(), // Node's fetch
+            // pages
+            format!("{page}Content-Type: application/json\r\n"),
+            format!("{page}Content-Type: Application/JSON; charset=utf-8\r\n"),
+            format!("{page}Authorization: Bearer k\r\nContent-Type: multipart/form-data; boundary=b\r\n"),
+            format!("{page}X-Api-Key: k\r\n"),
+            format!("{site}Sec-Fetch-Mode: cors\r\nContent-Type: application/json\r\n"),
+            "Host: h\r\nOrigin: null\r\nContent-Type: application/json\r\n".to_owned(),
+            "Host: h:1\r\nOrigin: http://h:1\r\nContent-Type: text/plain\r\n".to_owned(),
+            "Host: h\r\nSec-Fetch-Site: none\r\nOrigin: chrome-extension://a\r\n".to_owned(),
+        ] {
+            assert!(!is_blind_request(&head(&good)), "{good}");
+        }
+        for bad in [
+            format!("{page}Content-Type: text/plain\r\n"),
+            format!("{page}Content-Type: text/plain\r\nAuthorization: Bearer k\r\n"),
+            format!("{page}Content-Type: application/x-www-form-urlencoded\r\n"),
+            format!("{page}Content-Type: multipart/form-data; boundary=b\r\n"),
+            page.to_owned(),
+            "Host: h\r\nOrigin: null\r\nContent-Type: text/plain\r\n".to_owned(),
+            "Host: h:8080\r\nOrigin: http://h:3000\r\nContent-Type: text/plain\r\n".to_owned(),
+            "Host: h\r\nOrigin: http://h@evil\r\nContent-Type: text/plain\r\n".to_owned(),
+            format!("{site}Sec-Fetch-Mode: no-cors\r\nContent-Type: text/plain\r\n"),
+            format!("{site}Sec-Fetch-Mode: no-cors\r\nContent-Type: application/json\r\n"),
+            format!("{site}Sec-Fetch-Mode: navigate\r\nContent-Type: text/plain\r\n"),
+            format!("{site}Sec-Fetch-Mode: cors\r\nContent-Type: text/plain\r\n"),
+            format!("{site}Content-Type: application/json\r\n"),
+            "Host: h\r\nSec-Fetch-Site: same-site\r\nSec-Fetch-Mode: no-cors\r\n".to_owned(),
+            "Host: h\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n".to_owned(),
+        ] {
+            assert!(is_blind_request(&head(&bad)), "{bad}");
+        }
+        let get = |mode: &str| {
+            let text = format!(
+                "GET / HTTP/1.1\r\nHost: h\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: {mode}\r\n\r\n"
+            );
+            is_blind_request(&head::parse(text.as_bytes()).unwrap())
+        };
+        assert_eq!([get("navigate"), get("cors"), get("no-cors")], [false, false, true]);
     }
 
     #[test]

@@ -155,6 +155,11 @@ impl<'a, 'c> Exchange<'a, 'c> {
         }
     }
 
+    /// Checks what holds for every sender, whatever it asks.
+    pub fn check_sender(&self) -> Result<()> {
+        access::check_sender(self.app, self.head(), self.call.client().address())
+    }
+
     /// Goes on with `handler` if the client may read the list of models: the list is public at Poe, but a server with
     /// keys of its own shows it only to those who have one.
     pub fn admit_reader(self, handler: impl FnOnce(Admitted<'a, 'c>) -> io::Result<()>) -> io::Result<()> {

@@ -223,8 +223,9 @@ impl Record {
 
     /// Writes the line.
     fn log(&self, duration: Duration) {
+        let path = shortened(&self.path);
         let mut pairs: Vec<(&str, Value<'_>)> =
-            vec![("method", Value::from(self.method.as_str())), ("path", Value::from(self.path.as_str()))];
+            vec![("method", Value::from(self.method.as_str())), ("path", Value::from(path.as_str()))];
         let [model, bot] = [&self.model, &self.bot].map(|name| name.as_deref().map(cut));
         let fault = self.fault.as_deref().map(shortened);
         let texts = [("model", model.as_deref()), ("route", self.route)];
@@ -255,7 +256,7 @@ impl Record {
         };
         let mut record = log::Record::builder();
         let record = record.level(level).target(module_path!()).key_values(&pairs);
-        log::logger().log(&record.args(format_args!("{} {}", self.method, self.path)).build());
+        log::logger().log(&record.args(format_args!("{} {path}", self.method)).build());
     }
 }
 

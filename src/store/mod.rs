@@ -1,6 +1,7 @@
 //! The cellar: what outlives a request.
 
 pub mod activity;
+pub mod admin_password;
 pub mod config;
 pub mod dir;
 pub mod doors;

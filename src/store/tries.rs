@@ -1,6 +1,7 @@
-//! Wrong passwords by address: after a number of them within a while, further tries wait.
+//! Wrong passwords and wrong keys by address: after a number of them within a while, further tries wait.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -49,7 +50,7 @@ impl Tries {
                 tries.pop_front();
             }
             if let Some(oldest) = tries.front().filter(|_| tries.len() >= ALLOWED) {
-                return Verdict::Wait((*oldest + WINDOW).saturating_duration_since(now));
+                return wait_after(*oldest, now);
             }
         }
         if is_right {
@@ -58,6 +59,91 @@ impl Tries {
         wrong.get_or_insert_mut(house, VecDeque::new).push_back(now);
         Verdict::Wrong
     }
+}
+
+/// How many keys that were right are remembered for an address.
+const MAX_GOOD: usize = 64;
+
+/// The wrong keys of the last minute. Many clients can share an address, so that a client with a wrong key must not
+/// shut out the others: a right key waits only where one that guesses is at work (many different wrong keys), and only
+/// if it has not been shown from the address before.
+#[derive(Debug)]
+pub struct KeyTries {
+    by_address: Mutex<LruCache<IpAddr, Shown>>,
+    hasher: RandomState,
+}
+
+/// The keys that were shown from one address, by their hash.
+#[derive(Debug, Default)]
+struct Shown {
+    /// When wrong keys were judged.
+    wrong: VecDeque<Instant>,
+    /// Different wrong keys, and when each was last shown.
+    different: VecDeque<(u64, Instant)>,
+    good: VecDeque<u64>,
+}
+
+impl Default for KeyTries {
+    fn default() -> KeyTries {
+        KeyTries { by_address: Mutex::new(LruCache::new(MAX_ADDRESSES)), hasher: RandomState::new() }
+    }
+}
+
+impl KeyTries {
+    /// Judges a try with `key` from `address` at the time `now`.
+    pub fn judge(&self, address: IpAddr, key: &str, is_right: bool, now: Instant) -> Verdict {
+        let hash = self.hasher.hash_one(key);
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = by_address.get_or_insert_mut(house_of(address), Shown::default);
+        shown.expire(now);
+        match is_right {
+            true => shown.right(hash, now),
+            false => shown.wrong(hash, now),
+        }
+    }
+}
+
+impl Shown {
+    fn expire(&mut self, now: Instant) {
+        let is_over = |at: &Instant| now.saturating_duration_since(*at) >= WINDOW;
+        self.wrong.retain(|at| !is_over(at));
+        self.different.retain(|(_, at)| !is_over(at));
+    }
+
+    fn right(&mut self, hash: u64, now: Instant) -> Verdict {
+        if self.good.contains(&hash) {
+            return Verdict::Right;
+        }
+        if self.different.len() >= ALLOWED {
+            let oldest = self.different.iter().map(|(_, at)| *at).min().unwrap_or(now);
+            return wait_after(oldest, now);
+        }
+        if self.good.len() == MAX_GOOD {
+            self.good.pop_front();
+        }
+        self.good.push_back(hash);
+        Verdict::Right
+    }
+
+    fn wrong(&mut self, hash: u64, now: Instant) -> Verdict {
+        // of more keys than are allowed the latest are known
+        self.different.retain(|(known, _)| *known != hash);
+        if self.different.len() == ALLOWED {
+            self.different.pop_front();
+        }
+        self.different.push_back((hash, now));
+        match self.wrong.front().filter(|_| self.wrong.len() >= ALLOWED) {
+            Some(oldest) => wait_after(*oldest, now),
+            None => {
+                self.wrong.push_back(now);
+                Verdict::Wrong
+            }
+        }
+    }
+}
+
+fn wait_after(oldest: Instant, now: Instant) -> Verdict {
+    Verdict::Wait((oldest + WINDOW).saturating_duration_since(now))
 }
 
 /// The address as a whole household has it: of IPv6 everybody has 2⁶⁴.
@@ -122,5 +208,27 @@ mod tests {
         }
         assert_eq!(tries.judge(address("2001:db8::ff"), true, now), Verdict::Wait(WINDOW));
         assert_eq!(tries.judge(address("2001:db8:0:1::1"), true, now), Verdict::Right);
+    }
+
+    #[test]
+    fn wrong_keys_wait_and_a_neighbour_with_one_shuts_nobody_out() {
+        let tries = KeyTries::default();
+        let now = Instant::now();
+        let judge = |key: &str, is_right, after| {
+            tries.judge(address("192.0.2.1"), key, is_right, now + Duration::from_secs(after))
+        };
+        assert_eq!(judge("early", true, 0), Verdict::Right);
+        for _ in 0..ALLOWED {
+            assert_eq!(judge("typo", false, 1), Verdict::Wrong);
+        }
+        assert!(matches!(judge("typo", false, 2), Verdict::Wait(_)), "the same key again and again waits");
+        assert_eq!(judge("late", true, 2), Verdict::Right, "but nobody guesses here");
+        for number in 0..1000 {
+            assert!(matches!(judge(&format!("guess {number}"), false, 3), Verdict::Wait(_)));
+        }
+        assert_eq!(judge("a lucky guess", true, 4), Verdict::Wait(Duration::from_secs(59)));
+        assert_eq!([judge("early", true, 4), judge("late", true, 4)], [Verdict::Right; 2], "known before");
+        assert_eq!(tries.judge(address("192.0.2.2"), "k", true, now), Verdict::Right, "from elsewhere");
+        assert_eq!(judge("a lucky guess", true, 63), Verdict::Right, "a minute later");
     }
 }
