@@ -86,6 +86,9 @@ impl Match {
     /// All methods, as the header `Allow` names them.
     pub fn allow(&self) -> String {
         let mut methods: Vec<&str> = self.rows.iter().flat_map(|row| row.methods).copied().collect();
+        if methods.is_empty() {
+            methods = vec!["GET", "POST", "DELETE"];
+        }
         let after_get = methods.iter().position(|method| *method == "GET").map_or(methods.len(), |at| at + 1);
         methods.insert(after_get, "HEAD");
         methods.push("OPTIONS");

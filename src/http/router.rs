@@ -92,7 +92,9 @@ fn answer(mut exchange: Exchange<'_, '_>, found: &Match, route: Option<&'static 
         (None, "GET") if exchange.head().has_token("upgrade", "websocket") => {
             let message = "WebSocket is not supported: send the request by HTTP POST";
             let error = Error::new(Kind::MethodNotAllowed, message);
-            exchange.refuse_with(&error, |answer| answer.with_status(426).header("Upgrade", "HTTP/1.1"))
+            exchange.refuse_with(&error, |answer| {
+                answer.with_status(426).header("Upgrade", "HTTP/1.1").header("Connection", "Upgrade")
+            })
         }
         (None, _) => {
             let error = wrong_method(exchange.head(), found);
