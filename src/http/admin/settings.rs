@@ -11,6 +11,8 @@ use crate::http::state;
 /// `GET /api/admin/settings`: every setting with its source, secrets masked, and how the server is.
 pub fn answer(app: &App, call: &Call<'_>) -> Result<Answer> {
     let rows: Vec<Value> = app.settings.rows().iter().map(row).collect();
+    let proxy = |(what, proxy, variable): (&str, String, &str)| json!({"for": what, "proxy": proxy, "source": variable});
+    let proxies: Vec<Value> = app.settings.proxy_rows().into_iter().map(proxy).collect();
     let mut warnings = Vec::new();
     if app.has_default_password() {
         warnings.push("default_password");
@@ -21,6 +23,7 @@ pub fn answer(app: &App, call: &Call<'_>) -> Result<Answer> {
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "rows": rows,
+        "proxies": proxies,
         "health": {
             "status": state::of(app, call).word(),
             "uptime_seconds": app.uptime().as_secs(),
