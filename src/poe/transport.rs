@@ -239,12 +239,8 @@ pub fn agent(settings: &Settings) -> Result<Agent, String> {
         .tls_config(TlsConfig::builder().root_certs(roots).build());
     // proxies are the connector's
     let config: Config = config.proxy(None).build();
-    Ok(with_names(config, settings, Names::of_system()))
-}
-
-fn with_names(config: Config, settings: &Settings, names: Names) -> Agent {
-    let connector = PoeConnector::new(settings.proxies.clone(), names);
-    Agent::with_parts(config, ().chain(connector).chain(RustlsConnector::default()), NoLookUp)
+    let connector = PoeConnector::new(settings.proxies.clone(), Names::of_system());
+    Ok(Agent::with_parts(config, ().chain(connector).chain(RustlsConnector::default()), NoLookUp))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {

@@ -158,7 +158,7 @@ impl PoeConnector {
         deadline: Deadline,
     ) -> Result<Carrier, Error> {
         let unreachable = |what: &str, error: &io::Error| match error.kind() {
-            io::ErrorKind::TimedOut => ProxyFault::passing(proxy, "did not answer in time"),
+            io::ErrorKind::TimedOut => ProxyFault::late(proxy),
             _ => ProxyFault::passing(proxy, format_args!("{what}: {error}")),
         };
         let fault = |what: &'static str| {

@@ -35,6 +35,11 @@ impl ProxyFault {
         ProxyFault { is_transient: false, ..ProxyFault::passing(proxy, what) }
     }
 
+    /// Tried once only: who has waited that long would wait as long again.
+    pub(super) fn late(proxy: &Proxy) -> ProxyFault {
+        ProxyFault::lasting(proxy, "did not answer in time")
+    }
+
     fn login(proxy: &Proxy) -> ProxyFault {
         let what = match proxy.login {
             Some(_) => format!("rejected the user name or password in {}", proxy.variable),
@@ -51,8 +56,8 @@ impl ProxyFault {
         let is_late =
             matches!(error.get_ref().and_then(|inner| inner.downcast_ref()), Some(ureq::Error::Timeout(_)));
         match error.kind() {
-            _ if is_late => ProxyFault::passing(proxy, "did not answer in time"),
-            io::ErrorKind::TimedOut => ProxyFault::passing(proxy, "did not answer in time"),
+            _ if is_late => ProxyFault::late(proxy),
+            io::ErrorKind::TimedOut => ProxyFault::late(proxy),
             io::ErrorKind::UnexpectedEof => ProxyFault::passing(proxy, "closed the connection unasked"),
             io::ErrorKind::InvalidData => {
                 ProxyFault::lasting(proxy, format_args!("offers no secure connection: {error}"))
@@ -317,5 +322,160 @@ impl AbsoluteForm {
             true => Err(ProxyFault::login(&self.proxy).into()),
             false => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// The proxy's side of the conversation: what it says, and what it was told. Reads bring one byte each.
+    struct Script {
+        says: io::Cursor<Vec<u8>>,
+        told: Vec<u8>,
+    }
+
+    impl Script {
+        fn new(says: &[&[u8]]) -> Script {
+            Script { says: io::Cursor::new(says.concat()), told: Vec::new() }
+        }
+
+        fn rest(&self) -> &[u8] {
+            &self.says.get_ref()[self.says.position() as usize..]
+        }
+    }
+
+    impl Read for Script {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = buffer.len().min(1);
+            self.says.read(&mut buffer[..count])
+        }
+    }
+
+    impl Write for Script {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.told.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn proxy(url: &str) -> Proxy {
+        Proxy::parse(url, "ALL_PROXY").unwrap()
+    }
+
+    const V4: Target<'_> = Target::Address(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
+    const V6: Target<'_> = Target::Address(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST));
+    const NAME: Target<'_> = Target::Name("poe");
+    const GOOD: &[u8] = &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn socks_requests_are_as_the_standards_have_them_and_leave_what_is_poes() {
+        let cases: &[(&str, Target<'_>, &[&[u8]], &[&[u8]])] = &[
+            ("socks5://p", V4, &[&[5, 0], GOOD], &[&[5, 1, 0], &[5, 1, 0, 1, 10, 0, 0, 1, 1, 187]]),
+            (
+                "socks5h://p",
+                NAME,
+                &[&[5, 0, 5, 0, 0, 3, 1, 7, 0, 0]],
+                &[&[5, 1, 0, 5, 1, 0, 3, 3], b"poe", &[1, 187]],
+            ),
+            (
+                "socks5://me:pw@p",
+                V6,
+                &[&[5, 2, 1, 0, 5, 0, 0, 4], &[0; 18]],
+                &[&[5, 2, 0, 2, 1, 2], b"me", &[2], b"pw", &[5, 1, 0, 4], &[0; 15], &[1, 1, 187]],
+            ),
+            ("socks5://me:pw@p", V4, &[&[5, 0], GOOD], &[&[5, 2, 0, 2, 5, 1, 0, 1, 10, 0, 0, 1, 1, 187]]),
+            (
+                "socks4://me@p",
+                V4,
+                &[&[0, 90, 0, 0, 0, 0, 0, 0]],
+                &[&[4, 1, 1, 187, 10, 0, 0, 1], b"me", &[0]],
+            ),
+            (
+                "socks4a://p",
+                NAME,
+                &[&[0, 90, 0, 0, 0, 0, 0, 0]],
+                &[&[4, 1, 1, 187, 0, 0, 0, 1, 0], b"poe", &[0]],
+            ),
+        ];
+        for (url, target, says, told) in cases {
+            let mut script = Script::new(&[&says.concat(), b"poe's"]);
+            socks(&mut script, &proxy(url), *target, 443).unwrap_or_else(|fault| panic!("{url}: {fault}"));
+            assert_eq!(script.told, told.concat(), "{url}");
+            assert_eq!(script.rest(), b"poe's", "{url}");
+        }
+    }
+
+    #[test]
+    fn socks_faults_say_what_is_wrong() {
+        let cases: &[(&str, Target<'_>, &[u8], &str, bool)] = &[
+            ("socks5://p", V4, &[5, 255], "requires a user name and password", false),
+            ("socks5://p", V4, &[5, 2], "requires a user name and password", false),
+            ("socks5://a:b@p", V4, &[5, 2, 1, 1], "rejected the user name or password", false),
+            ("socks5://p", V4, b"HTTP/1.1 400 Bad", "does not speak SOCKS5", false),
+            ("socks5://p", V4, &[5, 0, 5, 2, 0, 1], "does not allow", false),
+            ("socks5://p", V4, &[5, 0, 5, 4, 0, 1], "host unreachable", true),
+            ("socks5://p", V4, &[5, 0, 5, 1, 0, 1], "general failure", true),
+            ("socks5://p", V4, &[5, 0, 5, 0, 0, 9], "does not speak SOCKS5", false),
+            ("socks5://p", V4, &[5, 0, 5], "closed the connection", true),
+            ("socks4://p", V4, &[0, 91, 0, 0, 0, 0, 0, 0], "refused to connect", true),
+            ("socks4://p", V4, &[0, 93, 0, 0, 0, 0, 0, 0], "requires a user name", false),
+            ("socks4://p", V4, b"HTTP/1.1 400", "does not speak SOCKS4", false),
+            ("socks4://p", V6, &[], "IPv6", false),
+        ];
+        for (url, target, says, words, is_transient) in cases {
+            let fault = socks(&mut Script::new(&[says]), &proxy(url), *target, 443).unwrap_err();
+            assert!(fault.message.contains(words), "{url} {says:?}: {fault}");
+            assert_eq!(fault.is_transient, *is_transient, "{url} {says:?}: {fault}");
+            assert!(
+                fault.message.starts_with("the proxy socks") && fault.message.contains("(ALL_PROXY)"),
+                "{fault}"
+            );
+        }
+    }
+
+    #[test]
+    fn connect_reads_the_head_and_no_more() {
+        let mut script = Script::new(&[b"HTTP/1.0 200 OK\r\nVia: x\r\n\r\n", b"poe's"]);
+        connect(&mut script, &proxy("http://me:p%20w@p"), "poe:443").unwrap();
+        let told = String::from_utf8(script.told.clone()).unwrap();
+        assert!(told.starts_with("CONNECT poe:443 HTTP/1.1\r\nHost: poe:443\r\n"), "{told}");
+        assert!(
+            told.contains("\r\nProxy-Authorization: Basic bWU6cCB3\r\n") && told.ends_with("\r\n\r\n"),
+            "{told}"
+        );
+        assert_eq!(script.rest(), b"poe's");
+        let long = [b"HTTP/1.1 200 OK\r\nx: ".as_slice(), &[b'x'; 20_000]].concat();
+        let cases: &[(&[u8], &str, bool)] = &[
+            (b"HTTP/1.1 407 Login\r\n\r\n", "rejected the user name or password", false),
+            (b"HTTP/1.1 403 Not for\x1b you\r\n\r\n", "answered CONNECT poe:443 with 403 Not for you", false),
+            (b"HTTP/1.1 503\r\n\r\n", "answered CONNECT poe:443 with 503", true),
+            (b"SSH-2.0-OpenSSH_9\r\n", "does not speak HTTP", false),
+            (b"HTTP/1.1 20", "closed the connection", true),
+            (&long, "does not speak HTTP", false),
+        ];
+        for (says, words, is_transient) in cases {
+            let fault = connect(&mut Script::new(&[says]), &proxy("http://me:pw@p"), "poe:443").unwrap_err();
+            assert!(fault.message.contains(words), "{fault}");
+            assert_eq!(fault.is_transient, *is_transient, "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_request_gets_its_absolute_form() {
+        let form = |url: &str| AbsoluteForm {
+            origin: "http://poe:80".into(),
+            proxy: Arc::new(proxy(url)),
+            at: At::Request,
+        };
+        let changed = form("http://me:pw@p").changed(b"POST /bot/x?y HTTP/1.1\r\nHost: poe\r\n\r\nbody");
+        let expected = "POST http://poe:80/bot/x?y HTTP/1.1\r\nProxy-Authorization: Basic bWU6cHc=\r\nHost: poe\r\n\r\nbody";
+        assert_eq!(String::from_utf8(changed).unwrap(), expected);
+        let changed = form("http://p").changed(b"GET / HTTP/1.1\r\nHost: poe\r\n\r\n");
+        assert_eq!(String::from_utf8(changed).unwrap(), "GET http://poe:80/ HTTP/1.1\r\nHost: poe\r\n\r\n");
     }
 }
