@@ -9,10 +9,9 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use common::{
-    HIDDEN_NAME, House, Poe, Proxy, TLS_FILES, binary, chat, content, fresh_path, post, question, run,
-    streamed, text, tls_front,
-};
+use common::proxy::{HIDDEN_NAME, Proxy};
+use common::tls::{TLS_FILES, tls_front};
+use common::{House, Poe, binary, chat, content, fresh_path, post, question, run, streamed, text};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "p@ss/w0rd:%";

@@ -5,7 +5,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{House, Poe, TLS_FILES, binary, chat, eventually, question, streamed, timed, tls_front};
+use common::tls::{TLS_FILES, tls_front};
+use common::{House, Poe, binary, chat, eventually, question, streamed, timed};
 
 /// A house that knows `poe` only behind TLS.
 fn house(poe: &Poe) -> House {

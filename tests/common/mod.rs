@@ -1,13 +1,11 @@
 //! The real program under test, a Poe for it, and an HTTP client that sees every byte and when it came.
 
 mod house;
-mod proxy;
-mod tls;
+pub mod proxy;
+pub mod tls;
 mod wire;
 
 pub use house::*;
-pub use proxy::{HIDDEN_NAME, Proxy};
-pub use tls::*;
 pub use wire::*;
 
 use std::thread;

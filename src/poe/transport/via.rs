@@ -374,7 +374,8 @@ mod tests {
 
     #[test]
     fn socks_requests_are_as_the_standards_have_them_and_leave_what_is_poes() {
-        let cases: &[(&str, Target<'_>, &[&[u8]], &[&[u8]])] = &[
+        type Parts<'p> = &'p [&'p [u8]];
+        let cases: &[(&str, Target<'_>, Parts<'_>, Parts<'_>)] = &[
             ("socks5://p", V4, &[&[5, 0], GOOD], &[&[5, 1, 0], &[5, 1, 0, 1, 10, 0, 0, 1, 1, 187]]),
             (
                 "socks5h://p",
