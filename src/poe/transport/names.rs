@@ -67,6 +67,13 @@ impl Name {
         self.found.as_ref().filter(|it| Instant::now() < it.fresh_until).map(|it| Arc::clone(&it.addresses))
     }
 
+    /// The resolver fails or hangs: not everybody has to find that out.
+    fn keep_for_now(&mut self) {
+        if let Some(found) = &mut self.found {
+            found.fresh_until = Instant::now() + FAILING;
+        }
+    }
+
     fn stale(&self) -> Option<Addresses> {
         self.found.as_ref().filter(|it| it.at.elapsed() < STALE).map(|it| Arc::clone(&it.addresses))
     }
@@ -99,7 +106,10 @@ impl Names {
                 return Err(io::Error::other(failure.clone()));
             }
             match name.stale() {
-                Some(addresses) if start.elapsed() >= PATIENCE => return Ok(addresses),
+                Some(addresses) if start.elapsed() >= PATIENCE => {
+                    name.keep_for_now();
+                    return Ok(addresses);
+                }
                 _ if limit.is_some_and(|limit| start.elapsed() >= limit) => {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
@@ -244,6 +254,27 @@ mod tests {
         assert_eq!(names.find("poe", LIMIT).unwrap_err().to_string(), "it has no address");
         assert_eq!(*names.find("poe", LIMIT).unwrap(), [address(1)]);
         assert_eq!(count.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn old_addresses_serve_while_the_resolver_hangs() {
+        let (release, held) = mpsc::channel::<()>();
+        let (count, held) = (Arc::new(AtomicUsize::new(0)), Mutex::new(held));
+        let counter = Arc::clone(&count);
+        let resolve = move |_: &str| {
+            if counter.fetch_add(1, Ordering::SeqCst) > 0 {
+                let _ = held.lock().unwrap().recv();
+            }
+            Ok(vec![address(1)])
+        };
+        let names = Names::resolved_by(Box::new(resolve));
+        assert_eq!(*names.find("poe", LIMIT).unwrap(), [address(1)]);
+        names.distrust("poe");
+        for _ in 0..20 {
+            assert_eq!(*names.find("poe", LIMIT).unwrap(), [address(1)]);
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+        drop(release);
     }
 
     #[test]
