@@ -133,7 +133,6 @@ Points||點數|积分
 presets|Default parameters|預設參數|默认参数
 presetsHint|Sent with every request that does not set them itself.|請求未自行設定時一律傳送|请求未自行设置时一律发送
 price|price per M|每百萬價格|每百万价格
-Proxy||代理伺服器|代理
 read-only||唯讀|只读
 reapplied|Your changes stand on the new file. Look at them and save.|已在新檔案上重新套用您的變更，請檢查後儲存|已在新文件上重新应用您的更改，请检查后保存
 reapply|Load, keep mine|載入並保留我的變更|加载并保留我的更改
@@ -219,7 +218,6 @@ unreachable|The server does not answer: {error}|伺服器沒有回應：{error}|
 unsaved|Unsaved changes: {n}|未儲存的變更：{n}|未保存的更改：{n}
 upFor|for {time}|已運作 {time}|已运行 {time}
 Upload||上傳|上传
-Uploads||上傳|上传
 usage|Points a day|每日點數|每日积分
 Use elsewhere||用於其他程式|用于其他程序
 value||值

@@ -1,6 +1,6 @@
 // What the server runs with, and how it feels.
 import { get } from './api.js';
-import { cell, facts, h, span, table, tile } from './dom.js';
+import { cell, h, span, table, tile } from './dom.js';
 import { t } from './i18n.js';
 
 const shown = (value) => (value === 'unset' ? t('not set') : value);
@@ -8,15 +8,13 @@ const shown = (value) => (value === 'unset' ? t('not set') : value);
 export async function mount(root, app) {
 	const [settings, state] = await Promise.all([get('/api/admin/settings'), get('/api/admin/config/state')]);
 	app.told(settings, state);
-	const { health, proxies, rows } = settings;
+	const { health, rows } = settings;
 	root.replaceChildren(
 		h('div.tiles',
 			tile(t('Version'), settings.version),
 			tile(t('Health'), t(`state.${health.status}`), t('upFor', { time: span(health.uptime_seconds * 1000) })),
 			health.memory_bytes && tile(t('Memory'), `${(health.memory_bytes / 1048576).toFixed(1)} MB`),
 			tile('models.yaml', t(`state.${state.state}`), [state.error || state.path, !state.writable && t('read-only'), ...state.warnings].filter(Boolean).join('\n'))),
-		h('section.card', h('h2', t('Proxy')), facts(proxies.map((it) =>
-			[it.for === 'uploads' ? t('Uploads') : it.for, `${shown(it.proxy === 'none' ? 'unset' : it.proxy)}${it.source && ` (${it.source})`}`]))),
 		h('section.card', h('h2', t('settings')), h('p.hint', t('settingsHint')),
 			table('settings', t('settings'), ['name', 'value', 'source', 'meaning'],
 				h('tbody', rows.map((row) => h('tr',

@@ -327,6 +327,9 @@ fn the_proxies_in_force_are_shown_without_passwords() {
         .map(|what| json!({"for": what, "proxy": "socks5h://joe:••••@[::1]:1080", "source": "POE_PROXY"}))
         .into();
     assert_eq!(answer.json()["proxies"], json!(expected));
+    let shown = answer.json()["rows"].as_array().expect("rows").clone();
+    let shown = shown.iter().find(|row| row["name"] == "proxy for uploads").expect("a row").clone();
+    assert_eq!((&shown["value"], &shown["flag"]), (&expected[0]["proxy"], &json!("POE_PROXY")));
     house.wait_for_line("proxy for Poe: socks5h://joe:••••@[::1]:1080 (POE_PROXY)");
 }
 

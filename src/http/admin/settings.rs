@@ -10,9 +10,12 @@ use crate::http::state;
 
 /// `GET /api/admin/settings`: every setting with its source, secrets masked, and how the server is.
 pub fn answer(app: &App, call: &Call<'_>) -> Result<Answer> {
-    let rows: Vec<Value> = app.settings.rows().iter().map(row).collect();
-    let proxy = |(what, proxy, variable): (&str, String, &str)| json!({"for": what, "proxy": proxy, "source": variable});
-    let proxies: Vec<Value> = app.settings.proxy_rows().into_iter().map(proxy).collect();
+    let proxies = app.settings.proxy_rows();
+    let rows: Vec<Value> = app.settings.rows().iter().map(row).chain(proxies.iter().map(proxy_row)).collect();
+    let proxies: Vec<Value> = proxies
+        .iter()
+        .map(|(what, proxy, variable)| json!({"for": what, "proxy": proxy, "source": variable}))
+        .collect();
     let mut warnings = Vec::new();
     if app.has_default_password() {
         warnings.push("default_password");
@@ -43,5 +46,17 @@ fn row(row: &crate::app::SettingRow) -> Value {
         "source": row.source.to_string(),
         "default": if row.setting.secret() { "" } else { row.setting.default },
         "meaning": row.setting.meaning,
+    })
+}
+
+/// The proxy in force for one purpose, in the shape of a setting: the page shows it among them.
+fn proxy_row((what, proxy, variable): &(&str, String, &str)) -> Value {
+    json!({
+        "name": format!("proxy for {what}"),
+        "flag": variable,
+        "value": proxy,
+        "source": if variable.is_empty() { "default" } else { "environment" },
+        "default": "",
+        "meaning": "the proxy in force, by POE_PROXY and the proxy variables of the environment",
     })
 }
