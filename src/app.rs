@@ -3,8 +3,8 @@
 mod access;
 mod catalog;
 mod doubts;
+mod roots;
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -85,12 +85,7 @@ pub struct Model {
 impl App {
     /// Opens the house. An error is a sentence for whoever starts it.
     pub fn open(settings: Settings) -> Result<App, String> {
-        let root_certificates = match &settings.ssl_cert_file {
-            Some(path) => {
-                Some(fs::read(path).map_err(|e| format!("SSL_CERT_FILE: {}: {e}", path.display()))?)
-            }
-            None => None,
-        };
+        let root_certificates = roots::certificates(&settings)?;
         let poe = Poe::new(poe::Settings {
             base_url: settings.poe_base_url.clone(),
             file_upload_url: settings.poe_file_upload_url.clone(),
@@ -98,6 +93,7 @@ impl App {
             first_byte_timeout: settings.upstream_first_byte_timeout,
             idle_timeout: settings.upstream_idle_timeout,
             root_certificates,
+            proxies: settings.proxies.clone(),
             is_local: settings.demo,
         });
         let dir = Arc::new(Dir::new(&settings.config_dir));

@@ -25,5 +25,6 @@ pub mod http;
 pub mod ids;
 pub mod journal;
 pub mod poe;
+pub mod proxy;
 pub mod settings;
 pub mod store;

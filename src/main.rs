@@ -64,6 +64,7 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     let _ = opened.set(Arc::clone(&app));
     keep_fresh(&app);
     welcome(&app.settings, port);
+    name_proxies(&app.settings);
     announce_password(&app, port);
     warn_of_secrets(&app);
     server.serve(Arc::new(Door::new(app)), &stop);
@@ -107,6 +108,13 @@ fn welcome(settings: &Settings, port: u16) {
          \"messages\": [{{\"role\": \"user\", \"content\": \"Tell me a story\"}}]}}'\n",
         settings.host.local().with_port(port)
     );
+}
+
+/// Logs which proxy is in force, because the variables of other programs decide it.
+fn name_proxies(settings: &Settings) {
+    for (what, proxy, variable) in settings.proxy_rows().iter().filter(|(_, proxy, _)| proxy != "none") {
+        log::info!("proxy for {what}: {proxy} ({variable})");
+    }
 }
 
 fn address(settings: &Settings) -> Result<SocketAddr, String> {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::proxy;
 use crate::store::models::Route;
 use kinds::*;
 use line::{Action, Flags, Line};
@@ -39,6 +40,8 @@ macro_rules! settings {
                 #[doc = concat!("`", $name, "`, default ", shown_default!($default), ": ", $meaning, ".")]
                 pub $field: $type,
             )*
+            /// The proxies in force, by `POE_PROXY` and the proxy variables of the environment.
+            pub proxies: proxy::Rules,
             sources: BTreeMap<&'static str, Source>,
         }
 
@@ -54,6 +57,7 @@ macro_rules! settings {
             fn build(given: &BTreeMap<&'static str, Given>) -> Result<Settings, Refusal> {
                 Ok(Settings {
                     $($field: read::<$kind>(given.get($name), $default)?,)*
+                    proxies: proxy::Rules::default(),
                     sources: given.iter().map(|(name, given)| (*name, given.source)).collect(),
                 })
             }
@@ -81,8 +85,10 @@ settings! {
     "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "where Poe's API is";
     "POE_FILE_UPLOAD_URL" poe_file_upload_url: String as Url = "https://www.quora.com/poe_api/file_upload_3RD_PARTY_POST", "where files are uploaded to";
     "POE_ROUTE" poe_route: Route as RouteName = "bot", "by which of Poe's doors bots are asked: bot (the bot protocol), native (Poe's own door for the client's dialect) or auto (native where there is one)";
+    "POE_PROXY" poe_proxy: Option<proxy::Own> as ProxyUrl = "", "proxy for everything that goes to Poe, in place of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY: http, https, socks5, socks5h, socks4a or socks4 URL; none uses no proxy";
     "MODELS_REFRESH_SECONDS" models_refresh: Duration as Seconds<0> = "600", "interval at which Poe's list of models is fetched again, in seconds; 0 fetches it only when there is none";
-    "SSL_CERT_FILE" ssl_cert_file: Option<PathBuf> as File = "", "PEM file of trusted root certificates, in place of the built-in ones";
+    "SSL_CERT_FILE" ssl_cert_file: Option<PathBuf> as File = "", "PEM file of trusted root certificates, in place of the built-in ones; system is this machine's own file";
+    "SSL_CERT_DIR" ssl_cert_dir: Option<PathBuf> as File = "", "directory of PEM files with trusted root certificates, beside SSL_CERT_FILE and in place of the built-in ones";
     "RATE_LIMIT_MS" rate_limit: Duration as Millis<0> = "100", "one request to Poe per so many milliseconds, for the whole server; 0 is off";
     "RATE_LIMIT_BURST" rate_limit_burst: u32 as Count<1, 1_000_000> = "1", "requests that may start at once after a pause";
     "RATE_LIMIT_MAX_WAIT_MS" rate_limit_max_wait: Duration as Millis<0> = "10000", "a request that would have to wait longer for its turn gets 429, in milliseconds";
@@ -284,6 +290,10 @@ pub fn effective(settings: &Settings) -> String {
     let value = rows.iter().map(|row| row.value.chars().count()).max().unwrap_or(0);
     rows.iter()
         .map(|row| format!("{:name$}  {:value$}  {}\n", row.setting.name, row.value, row.source))
+        .chain(settings.proxy_rows().into_iter().map(|(what, proxy, variable)| {
+            format!("{:name$}  {proxy:value$}  {variable}\n", format!("proxy for {what}"))
+        }))
+        .map(|line| format!("{}\n", line.trim_end()))
         .collect()
 }
 
@@ -314,9 +324,31 @@ impl Settings {
                 given.insert(setting.name, found);
             }
         }
-        let settings = Settings::build(&given)?;
+        let mut settings = Settings::build(&given)?;
         settings.guard_keys(&given)?;
+        settings.proxies = settings.read_proxies(env)?;
         Ok(settings)
+    }
+
+    /// The embedded Poe is on this machine and needs no proxy, whatever the variables say.
+    fn read_proxies(&self, env: &dyn Fn(&str) -> Option<OsString>) -> Result<proxy::Rules, Refusal> {
+        if self.demo {
+            return Ok(proxy::Rules::direct("DEMO"));
+        }
+        let env = |name: &str| env(name).map(|value| value.to_string_lossy().into_owned());
+        proxy::Rules::read(self.poe_proxy.as_ref(), &env).map_err(|fault| {
+            let shown = fault.value.as_deref().map_or_else(|| MASK.into(), one_line);
+            Refusal::new(format!("{}={shown}: unusable proxy: {}", fault.variable, fault.reason))
+        })
+    }
+
+    /// The proxies in force: for what, which (password masked, or `none`) and the variable that says so.
+    pub fn proxy_rows(&self) -> Vec<(&'static str, String, &'static str)> {
+        let row = |(what, url): (&'static str, &String)| match self.proxies.route_to(url) {
+            proxy::Route::Direct(reason) => (what, "none".to_owned(), reason),
+            proxy::Route::Proxy(proxy) => (what, proxy.masked(), proxy.variable),
+        };
+        [("Poe", &self.poe_base_url), ("uploads", &self.poe_file_upload_url)].map(row).into()
     }
 
     /// A Poe key is money: whoever may use it must have shown a key of the proxy, or sit at this machine.

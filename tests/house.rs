@@ -18,10 +18,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("exchange", &["error"]),
     ("dialect", &["exchange", "clock", "error"]),
     ("store", &["error"]),
-    ("poe", &["exchange", "ids", "error"]),
+    // pure, as the settings check what it reads and the connector follows it
+    ("proxy", &[]),
+    ("poe", &["exchange", "proxy", "ids", "error"]),
     ("attach", &["exchange", "poe", "store", "error"]),
     // a setting may have the type that models.yaml has for the same thing
-    ("settings", &["store", "error"]),
+    ("settings", &["proxy", "store", "error"]),
     // the cache of files, which all requests share, holds what the hall calls an attachment
     ("app", &["settings", "exchange", "poe", "store", "error"]),
     // settings reach the door only as values of `app`
@@ -48,7 +50,7 @@ const FENCES: &[Fence] = &[
             "UnixDatagram",
             "socket2",
         ],
-        inside: &["src/http/", "src/poe/transport.rs"],
+        inside: &["src/http/", "src/poe/transport"],
         why: "sockets are the door's, and those to Poe the well's",
     },
     Fence { names: &["tiny_http", "httparse"], inside: &["src/http/"], why: "HTTP is the door's" },

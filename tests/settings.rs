@@ -71,6 +71,7 @@ fn every_setting_has_a_variable_and_a_flag_and_flags_win() {
             "DEMO" | "METRICS" => ("true", "false"),
             "LOG_FORMAT" => ("text", "json"),
             "POE_ROUTE" => ("auto", "native"),
+            "POE_PROXY" => ("http://a", "none"),
             name if name.starts_with("POE_") && name.ends_with("_URL") => ("http://a", "https://b"),
             _ => ("11", "12"),
         };

@@ -3,76 +3,16 @@
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
+use common::tls::{TLS_FILES, tls_front};
 use common::{House, Poe, binary, chat, eventually, question, streamed, timed};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
-
-const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/");
-
-/// Puts TLS in front of `poe` and says where.
-fn front(poe: &Poe) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("its address").port();
-    let config = Arc::new(config());
-    let behind = poe.address().to_owned();
-    thread::spawn(move || {
-        for socket in listener.incoming().flatten() {
-            let (config, behind) = (Arc::clone(&config), behind.clone());
-            // a connection that ends in an error is one that was hung up
-            thread::spawn(move || carry(socket, &behind, config));
-        }
-    });
-    port
-}
-
-fn config() -> ServerConfig {
-    let read = |name: &str| fs::read(format!("{FILES}{name}")).expect("a fixture");
-    let chain =
-        CertificateDer::pem_slice_iter(&read("cert.pem")).map(|item| item.expect("a certificate")).collect();
-    let key = PrivateKeyDer::from_pem_slice(&read("key.pem")).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    builder.expect("versions").with_no_client_auth().with_single_cert(chain, key).expect("a matching key")
-}
-
-/// Carries bytes both ways until either side ends.
-fn carry(socket: TcpStream, behind: &str, config: Arc<ServerConfig>) -> io::Result<()> {
-    let mut plain = TcpStream::connect(behind)?;
-    plain.set_nonblocking(true)?;
-    socket.set_nonblocking(true)?;
-    let connection = ServerConnection::new(config).map_err(io::Error::other)?;
-    let mut secret = StreamOwned::new(connection, socket);
-    loop {
-        let moved = pass(&mut secret, &mut plain)? + pass(&mut plain, &mut secret)?;
-        if moved == 0 {
-            thread::sleep(Duration::from_millis(2)); // this is the network, not a wait for the server's state
-        }
-    }
-}
-
-fn pass(from: &mut impl Read, to: &mut impl Write) -> io::Result<usize> {
-    let mut bytes = [0; 4096];
-    match from.read(&mut bytes) {
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(count) => to.write_all(&bytes[..count]).and_then(|()| to.flush()).map(|()| count),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        Err(error) => Err(error),
-    }
-}
 
 /// A house that knows `poe` only behind TLS.
 fn house(poe: &Poe) -> House {
     let mut program = binary();
-    program.env("POE_BASE_URL", format!("https://localhost:{}", front(poe)));
-    program.env("SSL_CERT_FILE", format!("{FILES}ca.pem"));
+    program.env("POE_BASE_URL", format!("https://localhost:{}", tls_front(poe.address())));
+    program.env("SSL_CERT_FILE", format!("{TLS_FILES}ca.pem"));
     let limits = ["--upstream-first-byte-timeout-seconds", "1", "--upstream-idle-timeout-seconds", "1"];
     House::start(program, &limits)
 }
@@ -93,8 +33,8 @@ fn a_silent_poe_is_given_up_over_tls() {
 fn a_client_that_leaves_is_noticed_over_tls() {
     let poe = Poe::start();
     let mut program = binary();
-    program.env("POE_BASE_URL", format!("https://localhost:{}", front(&poe)));
-    program.env("SSL_CERT_FILE", format!("{FILES}ca.pem"));
+    program.env("POE_BASE_URL", format!("https://localhost:{}", tls_front(poe.address())));
+    program.env("SSL_CERT_FILE", format!("{TLS_FILES}ca.pem"));
     let house = House::start(program, &[]);
     for bot in ["demo-stall-headers", "demo-stall-late", "demo-story"] {
         for body in [question(bot, "x"), streamed(bot, "x")] {

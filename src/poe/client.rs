@@ -16,6 +16,7 @@ use super::live::Live;
 use super::transport::{self, Watch, watched};
 use super::words;
 use crate::error::{Error, Kind, Result};
+use crate::proxy::Rules;
 
 /// Everything that can stand in a path segment unescaped, and nothing that could end or leave it.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -43,7 +44,9 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// PEM text of the trusted roots, instead of the built-in ones.
     pub root_certificates: Option<Vec<u8>>,
-    /// Poe is on this machine (the embedded one): proxies are not used.
+    /// Which proxy is used for which URL.
+    pub proxies: Rules,
+    /// Poe is on this machine (the embedded one).
     pub is_local: bool,
 }
 

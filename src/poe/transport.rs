@@ -4,26 +4,29 @@
 //! the server may have to stop. [`Line`] therefore waits in short steps and calls the waiting thread's [`Watch`]
 //! between them; an error from it ends the wait, the call and the connection to Poe.
 
+mod connect;
+mod dial;
+mod names;
+mod via;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 use ureq::config::Config;
-use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
-    RustlsConnector, Transport,
+    Buffers, Connector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
 };
 use ureq::{Agent, Timeout};
+
+use connect::{NoLookUp, PoeConnector};
+use names::Names;
+use via::ProxyFault;
 
 use super::Settings;
 use crate::error::{Error, Kind, Result};
@@ -121,97 +124,6 @@ fn look_up(silent: Duration) {
 fn step(silent: Duration) -> Duration {
     let left = WAITING.with(|cell| cell.borrow().as_ref().map(|w| w.limit.saturating_sub(silent)));
     left.unwrap_or(TICK).clamp(Duration::from_millis(1), TICK)
-}
-
-/// Makes connections to Poe, or to the proxy before it. ureq's own connector waits without looking up, both for a
-/// connection and for a peer that takes nothing.
-#[derive(Debug)]
-struct LineConnector;
-
-impl<In: Transport> Connector<In> for LineConnector {
-    type Out = Either<In, Line>;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<Either<In, Line>>, ureq::Error> {
-        if let Some(through_proxy) = chained {
-            return Ok(Some(Either::A(through_proxy)));
-        }
-        let config = details.config;
-        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        let socket = connect(&details.addrs, details.timeout)?;
-        Ok(Some(Either::B(Line { socket, buffers })))
-    }
-}
-
-/// Resolves names on another thread: the system's resolver can take long, and cannot be told to look up.
-#[derive(Debug)]
-struct WatchfulResolver;
-
-impl Resolver for WatchfulResolver {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let (sender, receiver) = mpsc::channel();
-        let (uri, config) = (uri.clone(), config.clone());
-        let resolve = move || {
-            // nobody listens any more once the wait has been ended
-            let _ = sender.send(DefaultResolver::default().resolve(&uri, &config, timeout));
-        };
-        Builder::new().name("resolver".into()).spawn(resolve)?;
-        let (start, most) = (Instant::now(), limit(timeout));
-        loop {
-            match receiver.recv_timeout(step(start.elapsed())) {
-                Ok(found) => return found,
-                Err(RecvTimeoutError::Disconnected) => return Err(ureq::Error::HostNotFound),
-                Err(RecvTimeoutError::Timeout) => look_up(start.elapsed()),
-            }
-            if has_ended() {
-                return Err(Ended::error().into());
-            }
-            if most.is_some_and(|most| start.elapsed() >= most) {
-                return Err(ureq::Error::Timeout(Timeout::Resolve));
-            }
-        }
-    }
-}
-
-/// Connects to the first of `addresses` that answers. Each but the last may take half of the time that is left.
-fn connect(addresses: &[SocketAddr], timeout: NextTimeout) -> Result<Socket, ureq::Error> {
-    let total = limit(timeout);
-    let start = Instant::now();
-    let mut last = ureq::Error::HostNotFound;
-    for (position, &address) in addresses.iter().enumerate() {
-        let left = total.map(|total| total.saturating_sub(start.elapsed()));
-        let part = if position + 1 < addresses.len() { 2 } else { 1 };
-        match connect_to(address, left.map(|left| left / part)) {
-            Ok(socket) => return Ok(socket),
-            Err(error) if Ended::is(&error) => return Err(error.into()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                last = ureq::Error::Timeout(Timeout::Connect);
-            }
-            Err(error) => last = error.into(),
-        }
-    }
-    Err(last)
-}
-
-fn connect_to(address: SocketAddr, limit: Option<Duration>) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    match socket.connect(&address.into()) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
-            await_ready(&socket, PollFlags::OUT, limit)?;
-            socket.take_error()?.map_or(Ok(socket), Err)
-        }
-        outcome => outcome.map(|()| socket),
-    }
 }
 
 /// Waits in short steps until `socket` is ready for `what`, at most for `limit`, and looks up between them.
@@ -317,7 +229,6 @@ pub fn agent(settings: &Settings) -> Result<Agent, String> {
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .timeout_resolve(Some(settings.connect_timeout))
         .timeout_connect(Some(settings.connect_timeout))
         .input_buffer_size(16 << 10)
         .output_buffer_size(8 << 10)
@@ -326,13 +237,10 @@ pub fn agent(settings: &Settings) -> Result<Agent, String> {
         .user_agent(concat!("poe2openai/", env!("CARGO_PKG_VERSION")))
         .accept_encoding("identity")
         .tls_config(TlsConfig::builder().root_certs(roots).build());
-    let config: Config = match settings.is_local {
-        true => config.proxy(None).build(),
-        false => config.build(),
-    };
-    let chain =
-        ().chain(ConnectProxyConnector::default()).chain(LineConnector).chain(RustlsConnector::default());
-    Ok(Agent::with_parts(config, chain, WatchfulResolver))
+    // proxies are the connector's
+    let config: Config = config.proxy(None).build();
+    let connector = PoeConnector::new(settings.proxies.clone(), Names::of_system());
+    Ok(Agent::with_parts(config, ().chain(connector).chain(RustlsConnector::default()), NoLookUp))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
@@ -353,6 +261,11 @@ fn certificates(pem: &[u8]) -> Result<Vec<ureq::tls::Certificate<'static>>, Stri
 /// What a failed call means.
 pub fn failure(error: &ureq::Error) -> Error {
     match error {
+        ureq::Error::Other(other) if other.is::<ProxyFault>() => {
+            let is_transient = other.downcast_ref().is_some_and(|fault: &ProxyFault| fault.is_transient);
+            let error = Error::new(Kind::Upstream, other.to_string());
+            if is_transient { error.transient() } else { error }
+        }
         ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
             Error::new(Kind::UpstreamTimeout, "Poe could not be reached in time")
         }
@@ -361,7 +274,13 @@ pub fn failure(error: &ureq::Error) -> Error {
             Error::new(Kind::Upstream, "Poe's host name could not be resolved").transient()
         }
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Error::new(Kind::Upstream, format!("no secure connection to Poe: {error}"))
+            let hint = match error.to_string().contains("UnknownIssuer") {
+                true => {
+                    "; where a proxy signs connections itself, SSL_CERT_FILE has to name its root certificate"
+                }
+                false => "",
+            };
+            Error::new(Kind::Upstream, format!("no secure connection to Poe: {error}{hint}"))
         }
         other => Error::new(Kind::Upstream, format!("the connection to Poe failed: {other}")).transient(),
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::{Host, LogFormat, Secret, Shape};
+use crate::proxy::{Own, Proxy};
 use crate::store::models::Route;
 
 /// What a secret looks like wherever a person may see it.
@@ -273,6 +274,30 @@ fn is_authority(text: &str) -> bool {
     let port_is_good =
         port.is_empty() || port.strip_prefix(':').is_some_and(|port| number(port, 1, 65_535).is_some());
     HostName::read(host).is_some() && port_is_good
+}
+
+pub(super) struct ProxyUrl;
+impl Kind for ProxyUrl {
+    type Value = Option<Own>;
+    /// It may hold a password, and so may come from a file; the rest of it is shown.
+    const SHAPE: Shape = Shape::Secret;
+    fn expected() -> String {
+        format!("none, or [SCHEME://][USER:PASSWORD@]HOST[:PORT] with the scheme {}", Proxy::schemes())
+    }
+    fn read(text: &str) -> Option<Option<Own>> {
+        match text.trim() {
+            "" => Some(None),
+            word if word.eq_ignore_ascii_case("none") => Some(Some(Own::Direct)),
+            url => Proxy::parse(url, "POE_PROXY").ok().map(Own::Proxy).map(Some),
+        }
+    }
+    fn show(value: &Option<Own>) -> String {
+        match value {
+            None => "unset".into(),
+            Some(Own::Direct) => "none".into(),
+            Some(Own::Proxy(proxy)) => proxy.masked(),
+        }
+    }
 }
 
 pub(super) struct Directory;

@@ -1,6 +1,8 @@
 //! The real program under test, a Poe for it, and an HTTP client that sees every byte and when it came.
 
 mod house;
+pub mod proxy;
+pub mod tls;
 mod wire;
 
 pub use house::*;
