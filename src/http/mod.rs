@@ -1,7 +1,8 @@
 //! The door: sockets, heads, bodies, answers, routes.
 //!
 //! `relay` is one request's life: start reading there. `listener` accepts and seats connections, `connection` lives
-//! one connection's life, `head` and `body` read with limits and deadlines, `answer` and `event_stream` write.
+//! one connection's life, `head` and `body` read with limits and deadlines, `answer`, `event_stream` and
+//! `send` write.
 
 mod admin;
 mod answer;
@@ -26,6 +27,7 @@ mod responses;
 mod router;
 mod routes;
 mod seats;
+mod send;
 mod state;
 mod unserved;
 mod works;
@@ -34,7 +36,7 @@ pub use answer::Answer;
 pub use connection::{Call, Client, Handler};
 pub use event_stream::EventStream;
 pub use head::Head;
-pub use listener::{Limits, Server, connections_that_fit};
+pub use listener::{Server, connections_that_fit};
 pub use probe::probe;
 pub use router::Door;
-pub use seats::{Going, Stop};
+pub use seats::{Going, Limits, Stop};

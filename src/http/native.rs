@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::connection::Call;
-use super::order::wait_turn;
+use super::order::{note_key, wait_turn};
 use super::outlet::Outlet;
 use super::record::Record;
 use super::router::error_answer;
@@ -177,7 +177,7 @@ impl Native {
         watch: &Watch,
     ) -> Result<Opened> {
         record.asks_natively(&self.model.bot);
-        wait_turn(app, watch)?;
+        wait_turn(app, key, record.address, watch)?;
         let mut left = MOST_HINTS;
         loop {
             let knock = Knock {
@@ -189,6 +189,14 @@ impl Native {
                 name: (self.name != self.model.bot).then_some(&self.name),
             };
             let opened = app.poe.knock(&knock, watch)?;
+            note_key(
+                app,
+                key,
+                match &opened {
+                    Opened::Refused(refusal) => Some(&refusal.error),
+                    Opened::Passing(_) => None,
+                },
+            );
             let Some(unknown) = self.unknown_hint(&opened).filter(|_| left > 0) else { return Ok(opened) };
             self.remember(app, &unknown);
             let (Unknown::Field(hint) | Unknown::Value(hint)) = unknown else { return Ok(opened) };

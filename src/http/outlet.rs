@@ -10,6 +10,9 @@ use crate::dialect::Encoder;
 use crate::error::Error;
 use crate::exchange::Event;
 
+/// Events that are ready together leave in one write once they are so many bytes, or before the next wait.
+const MAX_PENDING: usize = 16 << 10;
+
 /// An encoder and the stream it writes to.
 pub struct Outlet {
     stream: EventStream,
@@ -49,19 +52,36 @@ impl Outlet {
         self.encoder.begin(prompt);
     }
 
-    /// Sends one event of choice `index`. One that the dialect has no place for may leave room for a sign of life.
+    /// Sends one event of choice `index`: the first at once, the others at the latest when [`Outlet::keep_alive`] is
+    /// called, as it is before every wait. One that the dialect has no place for may leave room for a sign of life.
     pub fn send(&mut self, index: usize, event: &Event) -> io::Result<()> {
         self.encoder.event(index, event, &mut self.frame);
-        match self.frame.is_empty() {
-            true => self.keep_alive(),
-            false => self.flush(),
+        if self.frame.is_empty() {
+            return self.sign_if_due();
+        }
+        let is_first = !self.stream.has_begun();
+        self.stream.push(&self.frame)?;
+        self.frame.clear();
+        match is_first || self.stream.pending() >= MAX_PENDING {
+            true => self.flush(),
+            false => Ok(()),
         }
     }
 
-    /// Sends a sign of life if it is time.
+    /// Sends what is pending, or a sign of life if it is time.
     pub fn keep_alive(&mut self) -> io::Result<()> {
+        match self.stream.pending() {
+            0 => self.sign_if_due(),
+            _ => self.flush(),
+        }
+    }
+
+    fn sign_if_due(&mut self) -> io::Result<()> {
         if self.last.elapsed() < self.interval {
             return Ok(());
+        }
+        if self.stream.pending() > 0 {
+            return self.flush();
         }
         match self.sign.is_empty() {
             true => self.encoder.keep_alive(&mut self.frame),
@@ -94,7 +114,7 @@ impl Outlet {
     /// Ends the stream as a whole.
     pub fn end(&mut self) -> io::Result<()> {
         self.encoder.end(&mut self.frame);
-        self.flush()?;
+        self.stream.push(&self.frame)?;
         self.stream.end()
     }
 
@@ -104,7 +124,7 @@ impl Outlet {
             true => self.encoder.break_off(error, &mut self.frame),
             false => self.encoder.error(error, &mut self.frame),
         }
-        self.flush()?;
+        self.stream.push(&self.frame)?;
         self.stream.end()
     }
 

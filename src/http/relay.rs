@@ -93,7 +93,14 @@ pub fn count_tokens(app: &App, call: &mut Call<'_>) -> Result<Answer> {
 
 /// The request's body, as it was sent.
 pub fn body(app: &App, call: &mut Call<'_>) -> Result<Vec<u8>> {
-    limited_body(call, app.settings.max_request_size)
+    let limit = app.settings.max_request_size;
+    limited_body(call, limit).map_err(|error| match error.kind {
+        Kind::TooLarge => Error {
+            message: format!("the request body is larger than MAX_REQUEST_SIZE allows ({limit} bytes)"),
+            ..error
+        },
+        _ => error,
+    })
 }
 
 /// The request's body, as it was sent, of at most `limit` bytes.
@@ -170,8 +177,10 @@ fn prepare<'a>(
     asks: Vec<Ask>,
     watch: &Watch,
 ) -> Result<Vec<Order<'a>>> {
-    let orders: Vec<_> =
-        asks.into_iter().map(|ask| Order::prepare(app, key, ask, watch)).collect::<Result<_>>()?;
+    let orders: Vec<_> = asks
+        .into_iter()
+        .map(|ask| Order::prepare(app, key, record.address, ask, watch))
+        .collect::<Result<_>>()?;
     if let Some(order) = orders.first() {
         record.asks(order.bot());
     }

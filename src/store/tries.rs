@@ -42,7 +42,7 @@ impl Tries {
     /// behind a proxy the operator and a guesser have the same address.
     pub fn judge(&self, address: IpAddr, is_right: bool, now: Instant) -> Verdict {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        let house = house_of(address);
+        let house = network_of(address);
         if let Some(tries) = wrong.get_mut(&house) {
             let is_over = |at: &Instant| now.saturating_duration_since(*at) >= WINDOW;
             while tries.front().is_some_and(is_over) {
@@ -60,8 +60,8 @@ impl Tries {
     }
 }
 
-/// The address as a whole household has it: of IPv6 everybody has 2⁶⁴.
-fn house_of(address: IpAddr) -> IpAddr {
+/// The address by which one client is told from another: of IPv6 the /64 network, of which everybody has a whole one.
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
