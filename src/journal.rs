@@ -4,6 +4,7 @@
 //! loses lines, which is told later; it does not stop requests.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -38,8 +39,17 @@ pub fn open(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError>
     log::set_max_level(level);
     let writer = thread::Builder::new().name("journal".into());
     // without a thread lines are lost, and the program does its work
-    drop(writer.spawn(move || write(&receiver, format)));
+    drop(writer.spawn(move || keep_running("the log", Duration::from_secs(1), || write(&receiver, format))));
     Ok(())
+}
+
+/// Runs `work` until it returns. A panic in it is logged, and after `pause` it is run again.
+pub fn keep_running(what: &str, pause: Duration, work: impl Fn()) {
+    // what a panic leaves half done is behind locks that are taken all the same
+    while catch_unwind(AssertUnwindSafe(&work)).is_err() {
+        log::error!("{what} failed and starts again in {} seconds", pause.as_secs());
+        thread::sleep(pause);
+    }
 }
 
 enum Item {
@@ -200,6 +210,15 @@ mod tests {
         let mut record = Record::builder();
         let record = record.level(log::Level::Info).key_values(&pairs);
         line(&record.args(format_args!("GET /v1\nX")).build(), format, Duration::from_secs(1))
+    }
+
+    #[test]
+    fn work_that_panics_is_run_again() {
+        let runs = AtomicU64::new(0);
+        keep_running("the test", Duration::ZERO, || {
+            assert!(runs.fetch_add(1, Ordering::Relaxed) > 0, "the first run fails")
+        });
+        assert_eq!(runs.into_inner(), 2);
     }
 
     #[test]

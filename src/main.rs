@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{ExitCode, exit};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use std::{io, panic, thread};
 
 use poe2openai::app::{self, Announcement, App, Lock};
@@ -11,10 +12,16 @@ use poe2openai::demo;
 use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
 use poe2openai::journal;
 use poe2openai::settings::{self, Command, LogFormat, Settings};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+/// How long background work pauses after a panic, so that one that lasts costs nothing.
+const PAUSE: Duration = Duration::from_secs(10);
+
 fn main() -> ExitCode {
+    // a core file would hold keys and conversations; where even this is forbidden there is nothing else to try
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let command = match settings::from_process() {
         Ok(command) => command,
         Err(refusal) => {
@@ -49,7 +56,13 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     let limits = limits(&settings);
     let server = Server::bind(address(&settings)?, limits).map_err(|error| {
         let address = settings.host.with_port(settings.port);
-        format!("cannot listen on {address}: {error}")
+        match error.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "cannot listen on {address}: {error}; another program uses this port: stop it, or choose another \
+                 port with --port or PORT"
+            ),
+            _ => format!("cannot listen on {address}: {error}"),
+        }
     })?;
     // before anybody is told that the server runs: from here on a signal ends it in good order
     let stop = Stop::new().map_err(|error| error.to_string())?;
@@ -128,9 +141,11 @@ fn limits(settings: &Settings) -> Limits {
     let fit = connections_that_fit(if settings.demo { 3 } else { 2 });
     Limits {
         connections: fit.min(settings.max_connections as usize),
+        connections_per_client: settings.max_connections_per_client as usize,
         head_timeout: settings.head_timeout,
         idle_timeout: settings.idle_timeout,
         body_timeout: settings.body_timeout,
+        send_timeout: settings.send_timeout,
         grace: settings.shutdown_grace,
     }
 }
@@ -138,8 +153,10 @@ fn limits(settings: &Settings) -> Limits {
 /// Looks after what comes from outside: Poe's list of models, and models.yaml.
 fn keep_fresh(app: &Arc<App>) {
     let (catalog, config) = (Arc::clone(app), Arc::clone(app));
-    thread::spawn(move || catalog.refresh_catalog());
-    thread::spawn(move || config.watch_config());
+    thread::spawn(move || {
+        journal::keep_running("the refresh of the model list", PAUSE, || catalog.refresh_catalog())
+    });
+    thread::spawn(move || journal::keep_running("the watch of models.yaml", PAUSE, || config.watch_config()));
 }
 
 fn write_log(settings: &Settings) {

@@ -98,8 +98,10 @@ settings! {
     "RESPONSES_MAX_MB" responses_max: u64 as Mebibytes = "16", "memory for such responses, in MiB; 0 keeps none";
     "MAX_REQUEST_SIZE" max_request_size: u64 as Size = "1073741824", "largest request body, in bytes; above it: 413";
     "MAX_CONNECTIONS" max_connections: u32 as Count<1, 1_000_000> = "1024", "connections served at once; above it: 503";
+    "MAX_CONNECTIONS_PER_CLIENT" max_connections_per_client: u32 as Count<0, 1_000_000> = "0", "connections from one client address (of IPv6 from one /64 network); above it: 429; 0 is off. Behind a reverse proxy all clients have the proxy's address: leave it off there";
     "HEAD_TIMEOUT_SECONDS" head_timeout: Duration as Seconds<1> = "15", "time for a client to send the whole head of a request, in seconds";
     "BODY_TIMEOUT_SECONDS" body_timeout: Duration as Seconds<1> = "30", "time before a request body has to arrive at 8 KiB/s or more, in seconds";
+    "SEND_TIMEOUT_SECONDS" send_timeout: Duration as Seconds<1> = "60", "time before a client has to take its answer at 1 KiB/s or more, in seconds; a slower one is dropped";
     "IDLE_TIMEOUT_SECONDS" idle_timeout: Duration as Seconds<1> = "75", "time that a connection is kept open between requests, in seconds";
     "KEEP_ALIVE_SECONDS" keep_alive: Duration as Seconds<1> = "15", "interval of keep-alive comments while a stream is silent, in seconds";
     "UPSTREAM_CONNECT_TIMEOUT_SECONDS" upstream_connect_timeout: Duration as Seconds<1> = "10", "time to connect to Poe, in seconds";

@@ -63,7 +63,7 @@ fn a_port_in_use_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let said = refusal(&["--demo", "--host", "127.0.0.1", "--port", &port], &[], 1);
-    assert!(said.contains(&port) && said.contains("in use"), "{said}");
+    assert!(said.contains(&port) && said.contains("in use") && said.contains("--port"), "{said}");
 }
 
 #[test]

@@ -218,6 +218,10 @@ const MALFORMED: &[&str] = &[
     "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
     "GET / HTTP/1.1 \r\nHost: h\r\n\r\n",
     "GET nowhere HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET http://other/health HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET http://h?/health HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET * HTTP/1.1\r\nHost: h\r\n\r\n",
+    "CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n",
     "GET /\r\n\r\n",
     "G(T / HTTP/1.1\r\nHost: h\r\n\r\n",
     "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\r\n\r\n",
@@ -233,6 +237,17 @@ const BAD_CHUNKS: &[&str] = &[
     "\r\nhello",
     " 5\r\nhello\r\n0\r\n\r\n",
     "5 5\r\nhello\r\n0\r\n\r\n",
+    "5;a\rb\r\nhello\r\n0\r\n\r\n",
+    "5;a\0b\r\nhello\r\n0\r\n\r\n",
+    "5;\nhello\r\n0\r\n\r\n",
+    "5 \r\nhello\r\n0\r\n\r\n",
+    "5\r\nhello\r\n0\r\nno colon\r\n\r\n",
+    "5\r\nhello\r\n0\r\nA: b\r\n folded\r\n\r\n",
+    "5\r\nhello\r\n0\r\n folded: too\r\n\r\n",
+    "5\r\nhello\r\n0\r\nA : b\r\n\r\n",
+    "5\r\nhello\r\n0\r\nA: b\0\r\n\r\n",
+    "5\r\nhello\r\n0\r\nA: b\rc\r\n\r\n",
+    "5\r\nhello\r\n0\r\nA: b\n\r\n",
 ];
 
 fn refused(house: &House, request: &str, status: u16) {

@@ -12,6 +12,10 @@ const MIN_RATE: u64 = 8 << 10;
 /// The most bytes that a chunk's size line or all trailers may have.
 const MAX_CHUNK_LINE: usize = 256;
 const MAX_TRAILERS: usize = 8 << 10;
+/// The most bytes of size lines: so many, and so many for each byte of the body. Chunks of one byte pass, chunks of one
+/// byte with long extensions do not.
+const MAX_OVERHEAD: u64 = 64 << 10;
+const OVERHEAD_PER_BYTE: u64 = 16;
 
 /// When a body that began at `start` and brought `received` bytes must be given up.
 pub fn deadline(start: Instant, grace: Duration, received: u64) -> Instant {
@@ -24,6 +28,8 @@ pub struct Decoder {
     framing: State,
     limit: u64,
     received: u64,
+    /// Bytes of chunk size lines so far.
+    overhead: u64,
     body: Vec<u8>,
 }
 
@@ -33,7 +39,7 @@ enum State {
     ChunkSize(Vec<u8>),
     ChunkData(u64),
     ChunkEnd { seen_cr: bool },
-    Trailers { line: usize, total: usize, seen_cr: bool },
+    Trailers { line: Vec<u8>, total: usize },
     Done,
 }
 
@@ -46,7 +52,7 @@ impl Decoder {
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::ChunkSize(Vec::new()),
         };
-        Ok(Decoder { framing, limit, received: 0, body: Vec::new() })
+        Ok(Decoder { framing, limit, received: 0, overhead: 0, body: Vec::new() })
     }
 
     /// Whether the body is complete.
@@ -89,17 +95,20 @@ impl Decoder {
                 return Ok(take);
             }
             State::ChunkSize(line) => {
-                line.push(bytes[0]);
-                if line.ends_with(b"\r\n") {
-                    let size = chunk_size(&line[..line.len() - 2])?;
+                if push_to_line(line, bytes[0])? {
+                    let size = chunk_size(line)?;
                     if self.body.len() as u64 + size > self.limit {
                         return Err(too_large(self.limit));
                     }
+                    self.overhead += line.len() as u64;
+                    if self.overhead > MAX_OVERHEAD + OVERHEAD_PER_BYTE * self.body.len() as u64 {
+                        return Err(bad_chunk());
+                    }
                     self.framing = match size {
-                        0 => State::Trailers { line: 0, total: 0, seen_cr: false },
+                        0 => State::Trailers { line: Vec::new(), total: 0 },
                         size => State::ChunkData(size),
                     };
-                } else if bytes[0] == b'\n' || line.len() > MAX_CHUNK_LINE {
+                } else if line.len() > MAX_CHUNK_LINE {
                     return Err(bad_chunk());
                 }
             }
@@ -108,15 +117,17 @@ impl Decoder {
                 (true, b'\n') => self.framing = State::ChunkSize(Vec::new()),
                 _ => return Err(bad_chunk()),
             },
-            State::Trailers { line, total, seen_cr } => {
+            State::Trailers { line, total } => {
                 *total += 1;
-                match (*seen_cr, bytes[0]) {
-                    (false, b'\r') => *seen_cr = true,
-                    (true, b'\n') if *line == 0 => self.framing = State::Done,
-                    (true, b'\n') => (*line, *seen_cr) = (0, false),
-                    (true, _) | (false, b'\n') => return Err(bad_chunk()),
-                    _ if *total > MAX_TRAILERS => return Err(bad_chunk()),
-                    _ => *line += 1,
+                if *total > MAX_TRAILERS {
+                    return Err(bad_chunk());
+                }
+                if push_to_line(line, bytes[0])? {
+                    match line.is_empty() {
+                        true => self.framing = State::Done,
+                        false if is_field_line(line) => line.clear(),
+                        false => return Err(bad_chunk()),
+                    }
                 }
             }
             State::Done => {}
@@ -125,15 +136,47 @@ impl Decoder {
     }
 }
 
-/// The size in a chunk's first line; extensions are skipped.
+/// Appends `byte` to a line of the framing; true when the line is complete, without its CR LF. A CR or an LF on its own
+/// ends a line for some parsers and not for others, so it is an error.
+fn push_to_line(line: &mut Vec<u8>, byte: u8) -> Result<bool> {
+    match (line.last() == Some(&b'\r'), byte) {
+        (true, b'\n') => {
+            line.pop();
+            return Ok(true);
+        }
+        (true, _) | (false, b'\n') => return Err(bad_chunk()),
+        (false, b'\r') => {}
+        (false, byte) if !is_text(byte) => return Err(bad_chunk()),
+        (false, _) => {}
+    }
+    line.push(byte);
+    Ok(false)
+}
+
+/// Whether `byte` may stand in a field value or a chunk extension (RFC 9110, section 5.5).
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+/// The size in a chunk's first line. Extensions are skipped; anything else after the digits is an error.
 fn chunk_size(line: &[u8]) -> Result<u64> {
-    let text = std::str::from_utf8(line).map_err(|_| bad_chunk())?;
-    let digits = text.split(';').next().unwrap_or_default().trim_end_matches([' ', '\t']);
-    let plain = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !plain {
+    let end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
+    let (digits, rest) = line.split_at(end);
+    let extension = rest.trim_ascii_start();
+    if !(1..=15).contains(&digits.len()) || !(rest.is_empty() || extension.starts_with(b";")) {
         return Err(bad_chunk());
     }
+    let digits = std::str::from_utf8(digits).map_err(|_| bad_chunk())?;
     u64::from_str_radix(digits, 16).map_err(|_| bad_chunk())
+}
+
+/// Whether `line` is `name: value`. A line that begins with a blank would continue the one before it (obs-fold).
+fn is_field_line(line: &[u8]) -> bool {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    match line.iter().position(|&byte| byte == b':') {
+        None | Some(0) => false,
+        Some(colon) => line[..colon].iter().all(is_token),
+    }
 }
 
 fn bad_chunk() -> Error {
@@ -197,6 +240,26 @@ mod tests {
             "ffffffffffffffff\r\n",
             "1\r\na\r\n0\r\nT: x\n\r\n",
             "0\r\n\rx",
+            "1;a\rb\r\n",
+            "1;a\r\r\n",
+            "1;a\0\r\n",
+            "1;a\x7f\r\n",
+            "1\0\r\n",
+            "1 \r\n",
+            "1\t\r\n",
+            "\t1\r\n",
+            "1,\r\n",
+            "1\x0b;a\r\n",
+            "1_0\r\n",
+            "0\r\nno colon\r\n\r\n",
+            "0\r\n: no name\r\n\r\n",
+            "0\r\nT : blank before the colon\r\n\r\n",
+            "0\r\nT: x\r\n folded\r\n\r\n",
+            "0\r\n\tfolded: too\r\n\r\n",
+            "0\r\nT: a\rb\r\n\r\n",
+            "0\r\nT: a\0b\r\n\r\n",
+            "0\r\nT\u{e9}: x\r\n\r\n",
+            "0\r\nT: x\r\n\n",
         ];
         for wire in bad {
             assert!(decode(Framing::Chunked, 1 << 20, wire.as_bytes(), 1).is_err(), "{wire:?}");
@@ -205,6 +268,25 @@ mod tests {
         assert!(decode(Framing::Chunked, 100, endless.as_bytes(), 64).is_err());
         let trailers = format!("0\r\n{}", "T: x\r\n".repeat(MAX_TRAILERS));
         assert!(decode(Framing::Chunked, 100, trailers.as_bytes(), 64).is_err());
+        let padded = format!("1;{}\r\na\r\n", "x".repeat(200)).repeat(1000);
+        assert!(decode(Framing::Chunked, 1 << 20, padded.as_bytes(), 64).is_err(), "200 bytes for each byte");
+    }
+
+    #[test]
+    fn whatever_the_grammar_allows_is_accepted() {
+        let good = [
+            "0005\r\nhello\r\n0\r\n\r\n",
+            "5 ; a = \"b\\\"\u{e9}\" ;c\r\nhello\r\n000\r\nA:\r\nB!#$: x:y\t\u{e9}\r\n\r\n",
+        ];
+        for wire in good {
+            let decoded = decode(Framing::Chunked, 100, wire.as_bytes(), 1).unwrap();
+            assert_eq!(decoded, Some((b"hello".to_vec(), 0)), "{wire:?}");
+        }
+        let bytewise = "1\r\na\r\n".repeat(100_000) + "0\r\n\r\n";
+        assert_eq!(
+            decode(Framing::Chunked, 1 << 20, bytewise.as_bytes(), 4096).unwrap().unwrap().0.len(),
+            100_000
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One connection's life: read a head, have it answered, keep alive or close.
 
 use std::cell::Cell;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -15,8 +15,8 @@ use super::body::{self, Decoder};
 use super::event_stream::{EventStream, Sent};
 use super::halt::Halt;
 use super::head::{self, Framing, Head};
-use super::listener::Limits;
-use super::seats::{Going, Phase, Seat, Seats, Stop};
+use super::seats::{Going, Limits, Phase, Seat, Seats, Stop};
+use super::send::send;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
@@ -25,8 +25,10 @@ use crate::ids::id;
 const READ_BYTES: usize = 4 << 10;
 /// A body that nobody asked for is still read up to this size, so that the connection lives on.
 const MAX_SKIPPED: u64 = 64 << 10;
-/// How long a closing connection waits for its client to have read the answer.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a closing connection waits for its client to have read the answer, and how much of what the client still
+/// sends is read meanwhile: closing with bytes unread would make the kernel discard the answer.
+const LINGER: Duration = Duration::from_secs(1);
+const MAX_DRAINED: usize = 64 << 10;
 
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -122,7 +124,7 @@ impl Call<'_> {
         let mut decoder = Decoder::new(self.head.framing, limit)?;
         let start = Instant::now();
         if !decoder.is_done() && self.head.expects_continue() && self.wire.inbox.is_empty() {
-            let go_on = self.wire.socket().write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+            let go_on = send(&self.wire.seat, b"HTTP/1.1 100 Continue\r\n\r\n");
             go_on.map_err(|error| body::broken(&error))?;
         }
         self.wire.seat.enter(Phase::Receiving);
@@ -152,7 +154,7 @@ impl Call<'_> {
         self.close |= self.ends_connection();
         let bytes = answer.print(Some(&self.head), &self.common, self.close)?;
         self.sent.set(Sent::Open);
-        self.wire.socket().write_all(&bytes)?;
+        send(&self.wire.seat, &bytes)?;
         self.sent.set(Sent::All);
         // from here on nothing is owed to this client, whatever the handler still has to do
         self.wire.seat.enter(Phase::Idle);
@@ -212,7 +214,7 @@ pub fn live(seat: Arc<Seat>, limits: Limits, stop: Stop, handler: &dyn Handler) 
                 log::debug!("a request was refused unread: id={} {error}", common.id);
                 let answer = Dialect::default().error_answer(&error, None);
                 let refusal = Answer::json(error.kind.status(), answer).print(None, &common, true);
-                if refusal.is_ok_and(|bytes| wire.socket().write_all(&bytes).is_ok()) {
+                if refusal.is_ok_and(|bytes| send(&wire.seat, &bytes).is_ok()) {
                     wire.linger();
                 }
                 return;
@@ -342,16 +344,23 @@ impl Wire {
         }
     }
 
-    /// Says that no more comes and waits a moment for the client to hang up.
+    /// Says that no more comes and waits a moment for the client to hang up. A client that sends on beyond
+    /// [`MAX_DRAINED`] is not read any more, but still has its time to read.
     fn linger(&mut self) {
         let _ = self.socket().shutdown(Shutdown::Write);
         let deadline = Instant::now() + LINGER;
-        while self.seat.enter(Phase::Idle) {
+        let mut drained = 0;
+        while self.seat.enter(Phase::Idle) && drained < MAX_DRAINED {
             self.inbox.clear();
             match self.read(deadline) {
                 Ok(0) | Err(_) => return,
-                Ok(_) => {}
+                Ok(count) => drained += count,
             }
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let (false, Ok(left)) = (self.seat.is_evicted(), Timespec::try_from(left)) {
+            // bytes that wait to be read do not end this wait, the client's end or an eviction does
+            let _ = poll(&mut [PollFd::new(self.socket(), PollFlags::RDHUP)], Some(&left));
         }
     }
 }

@@ -242,8 +242,14 @@ impl<'a, 'c> Admitted<'a, 'c> {
             let message = format!("a body with Content-Encoding {encoding} is not read here: send it plain");
             return Err(Error::new(Kind::UnsupportedEncoding, message));
         }
-        let limit = limit.min(self.app.settings.max_request_size);
-        self.exchange.call.body(limit)
+        let most = self.app.settings.max_request_size;
+        self.exchange.call.body(limit.min(most)).map_err(|error| match error.kind {
+            Kind::TooLarge if limit > most => {
+                let message = format!("the request body is larger than MAX_REQUEST_SIZE allows ({most} bytes)");
+                Error { message, ..error }
+            }
+            _ => error,
+        })
     }
 
     /// The same request, which uses `key` at Poe.

@@ -1,4 +1,4 @@
-//! A stream of server-sent events: one event, one chunk, one write.
+//! A stream of server-sent events: one event, one chunk; chunks that are ready together leave in one write.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -8,6 +8,10 @@ use std::sync::Arc;
 
 use super::answer::{Audience, Common, Framing, ResponseHead};
 use super::seats::{Phase, Seat};
+use super::send::send;
+
+/// A larger buffer is given back after a write: a held stream keeps no more than this.
+const KEPT_BUFFER: usize = 4 << 10;
 
 /// How far the answer to one request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +64,19 @@ impl EventStream {
 
     /// Sends whole frames. An error means that the client has left.
     pub fn send(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.push(payload)?;
+        self.flush()
+    }
+
+    /// Takes whole frames, which leave with the next [`EventStream::flush`].
+    pub fn push(&mut self, payload: &[u8]) -> io::Result<()> {
         if payload.is_empty() {
             return Ok(()); // an empty chunk would end the stream
         }
         if self.sent.get() == Sent::Nothing {
             self.sent.set(Sent::Open);
         }
-        let head = std::mem::take(&mut self.head);
-        self.frame.clear();
-        self.frame.extend_from_slice(&head);
+        self.frame.append(&mut std::mem::take(&mut self.head));
         if self.framing == Framing::Chunked {
             write!(self.frame, "{:x}\r\n", payload.len())?;
         }
@@ -76,16 +84,34 @@ impl EventStream {
         if self.framing == Framing::Chunked {
             self.frame.extend_from_slice(b"\r\n");
         }
-        self.seat.socket().as_ref().write_all(&self.frame)
+        Ok(())
+    }
+
+    /// How many bytes wait to be sent.
+    pub fn pending(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Sends what has been taken.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.frame.is_empty() {
+            return Ok(());
+        }
+        let sent = send(&self.seat, &self.frame);
+        self.frame.clear();
+        if self.frame.capacity() > KEPT_BUFFER {
+            self.frame = Vec::new();
+        }
+        sent
     }
 
     /// Ends the stream as a whole.
     pub fn end(&mut self) -> io::Result<()> {
-        let mut last = std::mem::take(&mut self.head);
+        self.frame.append(&mut std::mem::take(&mut self.head));
         if self.framing == Framing::Chunked {
-            last.extend_from_slice(b"0\r\n\r\n");
+            self.frame.extend_from_slice(b"0\r\n\r\n");
         }
-        self.seat.socket().as_ref().write_all(&last)?;
+        self.flush()?;
         self.sent.set(match self.framing {
             Framing::UntilClose => Sent::UntilClose,
             _ => Sent::All,

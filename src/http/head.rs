@@ -129,7 +129,11 @@ pub fn parse(bytes: &[u8]) -> Result<Head> {
         }
         Err(error) => return Err(malformed(error.to_string())),
     }
-    let (path, query) = split_target(request.path.unwrap_or_default())?;
+    let (authority, target) = split_authority(request.path.unwrap_or_default())?;
+    if target == "*" && request.method != Some("OPTIONS") {
+        return Err(malformed("the request target * is for OPTIONS only"));
+    }
+    let (path, query) = split_query(target);
     let headers = request.headers.iter().map(|field| (field.name.to_owned(), field.value.to_vec())).collect();
     let mut head = Head {
         method: request.method.unwrap_or_default().to_owned(),
@@ -139,32 +143,52 @@ pub fn parse(bytes: &[u8]) -> Result<Head> {
         framing: Framing::Length(0),
         headers,
     };
-    check_host(&head)?;
+    check_host(&head, authority.as_deref())?;
     head.framing = framing(&head)?;
     Ok(head)
 }
 
-/// `/path?query`, also in the absolute form that proxies use.
-fn split_target(target: &str) -> Result<(String, Option<String>)> {
-    let target = match target.strip_prefix("http://").or_else(|| target.strip_prefix("https://")) {
-        Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
-        None => target,
-    };
-    if !target.starts_with('/') && target != "*" {
-        return Err(malformed("the request target is not a path"));
+/// The authority of a target in the absolute form that proxies use, and the target in origin form.
+fn split_authority(target: &str) -> Result<(Option<String>, &str)> {
+    let scheme = target.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
+    let is_absolute = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    if !is_absolute {
+        return match target.starts_with('/') || target == "*" {
+            true => Ok((None, target)),
+            false => Err(malformed("the request target is not a path")),
+        };
     }
-    let target = target.split('#').next().unwrap_or_default();
-    Ok(match target.split_once('?') {
-        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
-        None => (target.to_owned(), None),
-    })
+    let rest = &target[scheme.len() + "://".len()..];
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    match path.starts_with('/') {
+        true => Ok((Some(authority.to_owned()), path)),
+        false if path.is_empty() => Ok((Some(authority.to_owned()), "/")),
+        false => Err(malformed("the request target has no path")),
+    }
 }
 
-fn check_host(head: &Head) -> Result<()> {
-    match (head.is_http11, head.values("host").count()) {
-        (true, 1) | (false, 0 | 1) => Ok(()),
-        (true, 0) => Err(malformed("the Host header is missing")),
-        _ => Err(malformed("more than one Host header")),
+fn split_query(target: &str) -> (String, Option<String>) {
+    let target = target.split('#').next().unwrap_or_default();
+    match target.split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+        None => (target.to_owned(), None),
+    }
+}
+
+/// One Host, and the same as the target's authority if that has one: RFC 9112 lets the target decide, and whoever reads
+/// the header would see another host.
+fn check_host(head: &Head, authority: Option<&str>) -> Result<()> {
+    let mut hosts = head.values("host");
+    match (head.is_http11, hosts.next(), hosts.next()) {
+        (_, _, Some(_)) => Err(malformed("more than one Host header")),
+        (true, None, None) => Err(malformed("the Host header is missing")),
+        (_, host, None) => match (host, authority) {
+            (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority.as_bytes()) => {
+                Err(malformed("the Host header differs from the request target"))
+            }
+            (None, Some(_)) => Err(malformed("the Host header is missing")),
+            _ => Ok(()),
+        },
     }
 }
 
@@ -218,6 +242,8 @@ mod tests {
         assert_eq!(head.query.as_deref(), Some("a=b"));
         assert_eq!(head.framing, Framing::Length(12));
         assert!(head.keeps_alive());
+        let head = read("GET HTTP://H:80 HTTP/1.1\r\nHost: h:80\r\n\r\n").unwrap();
+        assert_eq!(head.path, "/");
         let head = read("GET http://h/p HTTP/1.1\r\nhost: h\r\nConnection: a, Close\r\n\r\n").unwrap();
         assert_eq!(head.path, "/p");
         assert!(!head.keeps_alive());
@@ -256,6 +282,35 @@ mod tests {
             ("chunked in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
             ("HTTP/2", "GET / HTTP/2.0\r\nHost: h\r\n\r\n"),
             ("authority form", "GET h:80 HTTP/1.1\r\nHost: h\r\n\r\n"),
+            ("authority form of CONNECT", "CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n"),
+            ("absolute form of another host", "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n"),
+            ("absolute form of another port", "GET http://a:1/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("absolute form with a user", "GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n"),
+            ("absolute form without a host", "GET http:///x HTTP/1.1\r\nHost: b\r\n\r\n"),
+            ("absolute form, Host absent", "GET http://a/ HTTP/1.0\r\n\r\n"),
+            ("a query that hides a path", "GET http://a?x=/v1 HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("another scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("asterisk for GET", "GET * HTTP/1.1\r\nHost: h\r\n\r\n"),
+            ("asterisk with a path", "OPTIONS */x HTTP/1.1\r\nHost: h\r\n\r\n"),
+            ("no target", "GET  HTTP/1.1\r\nHost: h\r\n\r\n"),
+            ("blank in the target", "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n"),
+            ("bare CR in the target", "GET /a\rb HTTP/1.1\r\nHost: h\r\n\r\n"),
+            ("fold right after the request line", "GET / HTTP/1.1\r\n Host: h\r\nHost: h\r\n\r\n"),
+            ("blank name", "GET / HTTP/1.1\r\nHost: h\r\n\t: x\r\n\r\n"),
+            ("length of nothing", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n"),
+            ("length with a blank inside", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1 1\r\n\r\n"),
+            ("length with a point", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1.0\r\n\r\n"),
+            ("length in other digits", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: \u{661}\r\n\r\n"),
+            ("empty encoding", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n\r\n"),
+            ("quoted encoding", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \"chunked\"\r\n\r\n"),
+            (
+                "encoding with a parameter",
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked;a\r\n\r\n",
+            ),
+            (
+                "encoding with a vertical tab",
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \x0bchunked\r\n\r\n",
+            ),
             ("TLS", "\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n"),
         ];
         for (what, text) in bad {

@@ -14,51 +14,24 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use super::answer::{Answer, Common};
 use super::connection::{self, Handler};
 use super::pool::Pool;
-use super::seats::{Going, Seats, Stop};
+use super::seats::{Full, Going, Limits, Seats, Stop, Taken};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind};
 use crate::ids::id;
 
 const BACKLOG: i32 = 1024;
-/// A client that takes nothing for so long is given up.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// What the kernel keeps of an answer that its client does not take. Left alone it would grow to megabytes, as would
+/// what the stages of a stream keep of the text they sent.
+const SEND_BUFFER: usize = 128 << 10;
 /// How long a refused client may take to read why, and how many may do so at a time.
 const FAREWELL: Duration = Duration::from_secs(1);
-const MAX_FAREWELLS: usize = 32;
+const MAX_FAREWELLS: u64 = 32;
 /// After the grace period running answers get this long to say their last word.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// A fault that lasts is said so often.
 const WARN_INTERVAL: Duration = Duration::from_secs(1);
 /// Descriptors that are not connections: standard streams, listeners, files.
-const SPARE_DESCRIPTORS: u64 = 32;
-
-/// How much one server takes on, and how long it waits.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// The most connections at a time.
-    pub connections: usize,
-    /// For a whole head, from its first byte.
-    pub head_timeout: Duration,
-    /// For a connection that waits for its next request.
-    pub idle_timeout: Duration,
-    /// A body's grace before it must keep to a minimum rate.
-    pub body_timeout: Duration,
-    /// For running answers, once the server shall stop.
-    pub grace: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        let seconds = Duration::from_secs;
-        Limits {
-            connections: 1024,
-            head_timeout: seconds(15),
-            idle_timeout: seconds(75),
-            body_timeout: seconds(30),
-            grace: seconds(20),
-        }
-    }
-}
+const SPARE_DESCRIPTORS: u64 = 16;
 
 /// A bound port.
 #[derive(Debug)]
@@ -77,7 +50,7 @@ impl Server {
         socket.set_reuse_address(true)?; // the port can be bound again at once after a restart
         // accepted sockets inherit what follows
         socket.set_tcp_nodelay(true)?;
-        socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
         let probe =
             TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(20));
         socket.set_tcp_keepalive(&probe)?;
@@ -94,7 +67,7 @@ impl Server {
 
     /// Serves until `stop` asks to leave; returns when all answers have ended or the grace period is over.
     pub fn serve(self, handler: Arc<dyn Handler>, stop: &Stop) {
-        let seats = Seats::new(self.limits.connections);
+        let seats = Seats::new(&self.limits);
         let grace = self.limits.grace;
         self.accept_loop(&seats, &handler, stop);
         if !wait_for_answers(&seats, Instant::now() + grace, Going::Draining, stop) {
@@ -105,7 +78,7 @@ impl Server {
 
     fn accept_loop(self, seats: &Arc<Seats>, handler: &Arc<dyn Handler>, stop: &Stop) {
         let pool = Pool::default();
-        let mut farewells = Farewells::default();
+        let mut farewells = Farewells::new(most_farewells());
         let mut warned = None;
         while stop.going() == Going::On {
             self.wait(stop, farewells.pending());
@@ -113,7 +86,15 @@ impl Server {
             // a bounded run, so that a flood of connections does not keep the farewells waiting
             for _ in 0..64 {
                 match self.listener.accept() {
-                    Ok((socket, _)) => self.seat(socket, seats, &pool, handler, stop, &mut farewells),
+                    Ok((socket, from)) => {
+                        let admitted = seats.take(socket, from.ip()).map_err(|(socket, full)| {
+                            seats.count_refused();
+                            farewells.refuse(socket, full);
+                        });
+                        if let Ok(seat) = admitted {
+                            self.seat(seat, &pool, handler, stop, &mut farewells);
+                        }
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => {
                         // out of descriptors, or the client was gone before it came in: none ends the server
@@ -122,7 +103,7 @@ impl Server {
                             log::warn!("connections cannot be accepted: {error}");
                         }
                         farewells.clear();
-                        seats.evict_one();
+                        seats.make_room();
                         thread::sleep(Duration::from_millis(10));
                         break;
                     }
@@ -140,28 +121,20 @@ impl Server {
 
     fn seat(
         &self,
-        socket: TcpStream,
-        seats: &Arc<Seats>,
+        seat: Taken,
         pool: &Pool,
         handler: &Arc<dyn Handler>,
         stop: &Stop,
         farewells: &mut Farewells,
     ) {
-        let seat = match seats.take(socket) {
-            Ok(seat) => seat,
-            Err(socket) => {
-                seats.count_refused();
-                return farewells.refuse(socket);
-            }
-        };
         let (handler, limits, stop) = (Arc::clone(handler), self.limits.clone(), stop.clone());
-        let socket = Arc::clone(seat.socket());
+        let (place, socket) = (Arc::clone(&seat), Arc::clone(seat.socket()));
         let life = move || connection::live(Arc::clone(&seat), limits, stop, &*handler);
         if let Err(error) = pool.run(Box::new(life)) {
             log::warn!("no thread for a connection: {error}");
-            seats.count_refused();
+            place.seats().count_refused();
             if let Ok(socket) = socket.try_clone() {
-                farewells.refuse(socket);
+                farewells.refuse(socket, Full::Server);
             }
         }
     }
@@ -181,14 +154,26 @@ fn wait_for_answers(seats: &Seats, deadline: Instant, going: Going, stop: &Stop)
 
 /// Connections that were turned away. They stay a moment: closing at once, with their request unread, would make
 /// the kernel throw away the answer that says why.
-#[derive(Default)]
 struct Farewells {
+    most: usize,
     leaving: VecDeque<(Instant, TcpStream)>,
 }
 
 impl Farewells {
-    fn refuse(&mut self, mut socket: TcpStream) {
-        let error = Error::new(Kind::Overloaded, "the server has no free connection; try again in a second");
+    fn new(most: usize) -> Farewells {
+        Farewells { most, leaving: VecDeque::new() }
+    }
+
+    fn refuse(&mut self, mut socket: TcpStream, full: Full) {
+        let error = match full {
+            Full::Server => {
+                Error::new(Kind::Overloaded, "the server has no free connection; try again in a second")
+            }
+            Full::Client => Error::new(
+                Kind::RateLimited,
+                "this address has as many connections as MAX_CONNECTIONS_PER_CLIENT allows",
+            ),
+        };
         let body = Dialect::default().error_answer(&error, None);
         let answer = Answer::json(error.kind.status(), body).header("Retry-After", "1");
         let Ok(bytes) = answer.print(None, &Common::of(id("req_")), true) else { return };
@@ -196,7 +181,7 @@ impl Farewells {
         let _ = socket.set_nonblocking(true);
         let _ = socket.write_all(&bytes);
         let _ = socket.shutdown(Shutdown::Write);
-        if self.leaving.len() >= MAX_FAREWELLS {
+        if self.leaving.len() >= self.most {
             self.leaving.pop_front();
         }
         self.leaving.push_back((Instant::now(), socket));
@@ -227,10 +212,17 @@ impl Farewells {
 pub fn connections_that_fit(each: u64) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let current = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    let usable = current.unwrap_or(u64::MAX).saturating_sub(SPARE_DESCRIPTORS + MAX_FAREWELLS as u64);
+    // what cannot be raised stays as it is
+    let _ = setrlimit(Resource::Nofile, raised);
+    let usable = descriptors().saturating_sub(SPARE_DESCRIPTORS + most_farewells() as u64);
     usize::try_from(usable / each.max(1)).unwrap_or(usize::MAX).max(1)
+}
+
+fn descriptors() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Refused clients may have a sixteenth of the descriptors.
+fn most_farewells() -> usize {
+    (descriptors() / 16).clamp(2, MAX_FAREWELLS) as usize
 }

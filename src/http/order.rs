@@ -3,8 +3,8 @@
 //! An [`Order`] can be placed more than once: for several choices side by side, and again when the first answer was
 //! not what the client insists on.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
 
 use crate::app::{App, Model};
 use crate::attach::{Relied, attach, to_user_turns};
@@ -47,6 +47,8 @@ enum Carriage {
 pub struct Order<'a> {
     app: &'a App,
     key: &'a str,
+    /// Where the client connects from.
+    address: Option<IpAddr>,
     model: Model,
     choices: usize,
     format: Format,
@@ -94,7 +96,13 @@ enum Correction {
 
 impl<'a> Order<'a> {
     /// Makes `ask` ready. Files are brought to Poe here.
-    pub fn prepare(app: &'a App, key: &'a str, mut ask: Ask, watch: &Watch) -> Result<Order<'a>> {
+    pub fn prepare(
+        app: &'a App,
+        key: &'a str,
+        address: Option<IpAddr>,
+        mut ask: Ask,
+        watch: &Watch,
+    ) -> Result<Order<'a>> {
         let model = app.model(&ask.model, watch)?;
         ask.bot.clone_from(&model.bot);
         if let Some(effort) = model.effort {
@@ -112,7 +120,7 @@ impl<'a> Order<'a> {
         let carriage = carriage(app, &model, &ask);
         let (choices, format) = (ask.choices, ask.format.clone());
         let state = Mutex::new(State { ask: Arc::new(ask), carriage, files: Freshness::Kept });
-        Ok(Order { app, key, model, choices, format, sent: Mutex::default(), state, files })
+        Ok(Order { app, key, address, model, choices, format, sent: Mutex::default(), state, files })
     }
 
     /// The bot that is asked.
@@ -189,11 +197,13 @@ impl<'a> Order<'a> {
             Carriage::Prompt => carry_in_prompt(Arc::make_mut(&mut ask)),
             Carriage::Native | Carriage::Absent => Vec::new(),
         };
-        wait_turn(self.app, watch)?;
+        wait_turn(self.app, self.key, self.address, watch)?;
         let query = poe::encode_query(&ask).map_err(|error| {
             Error::new(Kind::Internal, format!("the query could not be written: {error}"))
         })?;
-        let live = self.app.poe.ask(&ask.bot, self.key, &query, watch)?;
+        let live = self.app.poe.ask(&ask.bot, self.key, &query, watch);
+        note_key(self.app, self.key, live.as_ref().err());
+        let live = live?;
         Ok(self.stages(live, ask, &lifted, manner))
     }
 
@@ -338,18 +348,17 @@ fn carriage(app: &App, model: &Model, ask: &Ask) -> Carriage {
     }
 }
 
-/// Takes a slot of the limiter and waits for it.
-pub fn wait_turn(app: &App, watch: &Watch) -> Result<()> {
-    let wait = app.limiter.take(Instant::now()).map_err(|wait| {
-        let message = "too many requests at once for RATE_LIMIT_MS of this server";
-        Error::new(Kind::RateLimited, message).retry_after(wait)
-    })?;
-    match wait.is_zero() {
-        true => Ok(()),
-        false => {
-            let _waiting = app.limiter.wait();
-            poe::pause(wait, watch)
-        }
+/// Waits for the turn of a request to Poe with `key` from `address`.
+pub fn wait_turn(app: &App, key: &str, address: Option<IpAddr>, watch: &Watch) -> Result<()> {
+    app.limiter.wait(key, address, &**watch)
+}
+
+/// Notes whether Poe accepts `key`: the answer has begun, or failed with `fault`.
+pub fn note_key(app: &App, key: &str, fault: Option<&Error>) {
+    match fault {
+        None => app.limiter.accept(key),
+        Some(error) if error.kind == Kind::Unauthorized => app.limiter.reject(key, error),
+        Some(_) => {}
     }
 }
 

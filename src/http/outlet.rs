@@ -10,6 +10,9 @@ use crate::dialect::Encoder;
 use crate::error::Error;
 use crate::exchange::Event;
 
+/// Events that are ready together leave in one write once they are so many bytes, or before the next wait.
+const MAX_PENDING: usize = 16 << 10;
+
 /// An encoder and the stream it writes to.
 pub struct Outlet {
     stream: EventStream,
@@ -49,19 +52,36 @@ impl Outlet {
         self.encoder.begin(prompt);
     }
 
-    /// Sends one event of choice `index`. One that the dialect has no place for may leave room for a sign of life.
+    /// Sends one event of choice `index`: the first at once, the others at the latest when [`Outlet::keep_alive`] is
+    /// called, as it is before every wait. One that the dialect has no place for may leave room for a sign of life.
     pub fn send(&mut self, index: usize, event: &Event) -> io::Result<()> {
         self.encoder.event(index, event, &mut self.frame);
-        match self.frame.is_empty() {
-            true => self.keep_alive(),
-            false => self.flush(),
+        if self.frame.is_empty() {
+            return self.sign_if_due();
+        }
+        let is_first = !self.stream.has_begun();
+        self.stream.push(&self.frame)?;
+        self.frame.clear();
+        match is_first || self.stream.pending() >= MAX_PENDING {
+            true => self.flush(),
+            false => Ok(()),
         }
     }
 
-    /// Sends a sign of life if it is time.
+    /// Sends what is pending, or a sign of life if it is time.
     pub fn keep_alive(&mut self) -> io::Result<()> {
+        match self.stream.pending() {
+            0 => self.sign_if_due(),
+            _ => self.flush(),
+        }
+    }
+
+    fn sign_if_due(&mut self) -> io::Result<()> {
         if self.last.elapsed() < self.interval {
             return Ok(());
+        }
+        if self.stream.pending() > 0 {
+            return self.flush();
         }
         match self.sign.is_empty() {
             true => self.encoder.keep_alive(&mut self.frame),
@@ -94,7 +114,7 @@ impl Outlet {
     /// Ends the stream as a whole.
     pub fn end(&mut self) -> io::Result<()> {
         self.encoder.end(&mut self.frame);
-        self.flush()?;
+        self.stream.push(&self.frame)?;
         self.stream.end()
     }
 
@@ -104,7 +124,7 @@ impl Outlet {
             true => self.encoder.break_off(error, &mut self.frame),
             false => self.encoder.error(error, &mut self.frame),
         }
-        self.flush()?;
+        self.stream.push(&self.frame)?;
         self.stream.end()
     }
 
@@ -113,5 +133,76 @@ impl Outlet {
         self.frame.clear();
         self.last = Instant::now();
         sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::chat::{Encoder as Chat, Meta};
+    use crate::http::answer::Common;
+    use crate::http::event_stream::Sent;
+    use crate::http::seats::{Limits, Seats, Taken};
+    use std::cell::Cell;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    fn outlet() -> (Rc<RefCell<Outlet>>, TcpStream, Taken) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let (server, from) = listener.accept().unwrap();
+        let seat = Seats::new(&Limits::default()).take(server, from.ip()).unwrap();
+        let sent = Rc::new(Cell::new(Sent::Nothing));
+        let stream =
+            EventStream::new(Arc::clone(&seat), sent, true, false, "text/event-stream", &Common::default());
+        let meta = Meta { id: "x".into(), created: 0, model: "m".into(), has_functions: false };
+        let encoder = Box::new(Chat::new(meta, 1, false));
+        (Outlet::shared(stream, encoder, Duration::from_secs(600)), client, seat)
+    }
+
+    fn text(words: &str) -> Event {
+        Event::Text(words.to_owned())
+    }
+
+    /// Reads until `words` have come.
+    fn read_until(client: &mut TcpStream, words: &str) -> String {
+        let (mut all, mut piece) = (String::new(), [0; 64 << 10]);
+        while !all.contains(words) {
+            let count = client.read(&mut piece).unwrap();
+            assert!(count > 0, "{all}");
+            all += std::str::from_utf8(&piece[..count]).unwrap();
+        }
+        all
+    }
+
+    #[test]
+    fn the_first_event_leaves_at_once_and_others_together_before_the_next_wait() {
+        let (outlet, mut client, _seat) = outlet();
+        let mut outlet = outlet.borrow_mut();
+        outlet.send(0, &text("one")).unwrap();
+        assert!(!read_until(&mut client, "one").contains("two"));
+        outlet.send(0, &text("two")).unwrap();
+        outlet.send(0, &text("three")).unwrap();
+        client.set_nonblocking(true).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        client.set_nonblocking(false).unwrap();
+        outlet.keep_alive().unwrap();
+        let both = read_until(&mut client, "three");
+        assert!(both.contains("two") && both.matches("\r\ndata: ").count() == 2, "a chunk for each: {both}");
+        outlet.end().unwrap();
+        assert!(read_until(&mut client, "\r\n0\r\n\r\n").contains("[DONE]"));
+    }
+
+    #[test]
+    fn what_is_pending_is_bounded() {
+        let (outlet, client, _seat) = outlet();
+        let mut outlet = outlet.borrow_mut();
+        for _ in 0..200 {
+            outlet.send(0, &text(&"x".repeat(500))).unwrap();
+            assert!(outlet.stream.pending() < MAX_PENDING);
+        }
+        drop(client);
     }
 }

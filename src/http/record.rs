@@ -1,5 +1,6 @@
 //! What is written down of one request: a line in the log, a row of the admin page, a count; never a key.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub struct Record {
     /// Nobody needs to read that this went well: it comes every few seconds.
     pub is_routine: bool,
     first_byte: Option<Duration>,
+    /// Where the client connects from.
+    pub address: Option<IpAddr>,
     client: String,
     method: String,
     path: String,
@@ -60,6 +63,7 @@ pub struct Record {
 impl Record {
     /// A request that begins now.
     pub fn new(call: &Call<'_>, id: String) -> Record {
+        let address = call.client().address().map(|address| address.to_canonical());
         Record {
             start: Instant::now(),
             id,
@@ -75,11 +79,8 @@ impl Record {
             fault: None,
             is_routine: false,
             first_byte: None,
-            client: call
-                .client()
-                .address()
-                .map(|address| address.to_canonical().to_string())
-                .unwrap_or_default(),
+            address,
+            client: address.map(|address| address.to_string()).unwrap_or_default(),
             method: call.head().method.clone(),
             path: call.head().path.clone(),
             running: None,

@@ -124,8 +124,11 @@ fn prepare<'a: 'o, 'o>(
     watch: &Watch,
 ) -> Result<Vec<Order<'o>>> {
     let app: &'o App = request.app();
-    let orders: Vec<_> =
-        asks.into_iter().map(|ask| Order::prepare(app, key, ask, watch)).collect::<Result<_>>()?;
+    let address = request.record.address;
+    let orders: Vec<_> = asks
+        .into_iter()
+        .map(|ask| Order::prepare(app, key, address, ask, watch))
+        .collect::<Result<_>>()?;
     if let Some(order) = orders.first() {
         request.record.asks(order.bot());
     }

@@ -1,21 +1,61 @@
-//! Who is connected, doing what, and who must leave when the house is full or closes.
+//! Registry of connections: their phases, the limits, and the order of eviction when the server is full or stops.
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Who leaves first when the house is full, and how long each may take before that.
-const LEAVES_FIRST: [(Phase, Duration); 3] = [
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::store::tries::network_of;
+
+/// Who leaves first when the house is full, and how long each may take before that. For [`Phase::Sending`] it is the
+/// lag that counts, so the slowest leaves first.
+const LEAVES_FIRST: [(Phase, Duration); 4] = [
     (Phase::Idle, Duration::ZERO),
     (Phase::Reading, Duration::from_secs(1)),
     (Phase::Receiving, Duration::from_secs(10)),
+    (Phase::Sending, Duration::from_secs(5)),
 ];
 /// How long a head may still take once the house closes.
 const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// How much one server takes on, and how long it waits.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The most connections at a time.
+    pub connections: usize,
+    /// The most connections from one client address; 0 for any number.
+    pub connections_per_client: usize,
+    /// For a whole head, from its first byte.
+    pub head_timeout: Duration,
+    /// For a connection that waits for its next request.
+    pub idle_timeout: Duration,
+    /// A body's grace before it must keep to a minimum rate.
+    pub body_timeout: Duration,
+    /// The same for the client that takes an answer.
+    pub send_timeout: Duration,
+    /// For running answers, once the server shall stop.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let seconds = Duration::from_secs;
+        Limits {
+            connections: 1024,
+            connections_per_client: 0,
+            head_timeout: seconds(15),
+            idle_timeout: seconds(75),
+            body_timeout: seconds(30),
+            send_timeout: seconds(60),
+            grace: seconds(20),
+        }
+    }
+}
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +68,8 @@ pub enum Phase {
     Receiving,
     /// Being answered.
     Answering,
+    /// Being answered, and the client does not take what is sent.
+    Sending,
     /// Told to leave.
     Evicted,
 }
@@ -37,7 +79,11 @@ pub enum Phase {
 pub struct Seat {
     number: u64,
     socket: Arc<TcpStream>,
+    /// The client's network, while connections are counted for each.
+    client: Option<IpAddr>,
     phase: Mutex<(Phase, Instant)>,
+    /// By how many milliseconds the client is behind the minimum rate. Only the connection's own thread writes it.
+    lag: AtomicU64,
     seats: Arc<Seats>,
 }
 
@@ -55,6 +101,38 @@ impl Seat {
         }
         *now = (phase, Instant::now());
         true
+    }
+
+    /// A write blocks; false when the connection has been told to leave.
+    pub fn block(&self) -> bool {
+        let mut now = lock(&self.phase);
+        if now.0 == Phase::Evicted {
+            return false;
+        }
+        let start = Instant::now().checked_sub(Duration::from_millis(self.lag.load(Ordering::Relaxed)));
+        *now = (Phase::Sending, start.unwrap_or_else(Instant::now));
+        true
+    }
+
+    /// The blocked write is over.
+    pub fn unblock(&self) {
+        self.enter(Phase::Answering);
+    }
+
+    /// Adds to the time by which the client is behind; returns all of it.
+    pub fn add_lag(&self, time: Duration) -> Duration {
+        let lag = self.lag.load(Ordering::Relaxed) + u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.lag.store(lag, Ordering::Relaxed);
+        Duration::from_millis(lag)
+    }
+
+    /// Takes from the time by which the client is behind.
+    pub fn reduce_lag(&self, time: Duration) {
+        let lag = self.lag.load(Ordering::Relaxed);
+        if lag > 0 {
+            let left = lag.saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            self.lag.store(left, Ordering::Relaxed);
+        }
     }
 
     /// Wakes whoever reads a request's body: nothing more of it comes.
@@ -98,10 +176,21 @@ impl Drop for Taken {
     }
 }
 
+/// Why a connection was not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// All places are taken.
+    Server,
+    /// The client's address has as many connections as one may have.
+    Client,
+}
+
 /// All places.
 #[derive(Debug)]
 pub struct Seats {
     limit: usize,
+    limit_per_client: usize,
+    send_timeout: Duration,
     inner: Mutex<Inner>,
     vacated: Condvar,
     refused: AtomicU64,
@@ -116,32 +205,51 @@ struct Inner {
 }
 
 impl Seats {
-    /// `limit` places.
-    pub fn new(limit: usize) -> Arc<Seats> {
+    /// As many places as `limits` say.
+    pub fn new(limits: &Limits) -> Arc<Seats> {
         Arc::new(Seats {
-            limit,
+            limit: limits.connections,
+            limit_per_client: limits.connections_per_client,
+            send_timeout: limits.send_timeout,
             inner: Mutex::default(),
             vacated: Condvar::new(),
             refused: AtomicU64::new(0),
         })
     }
 
-    /// A place for `socket`. When none is free the connection that has idled longest leaves, or else one whose
-    /// request takes too long to arrive; `Err` gives the socket back when nobody can be asked to leave.
-    pub fn take(self: &Arc<Self>, socket: TcpStream) -> Result<Taken, TcpStream> {
+    /// A place for `socket`, which connects from `address`. When none is free, connections that their clients have
+    /// closed make room, or else the one that has idled longest, or one that is too slow; `Err` gives the socket back
+    /// when nobody can be asked to leave.
+    pub fn take(self: &Arc<Self>, socket: TcpStream, address: IpAddr) -> Result<Taken, (TcpStream, Full)> {
+        let client = (self.limit_per_client > 0).then(|| network_of(address));
         let mut inner = lock(&self.inner);
-        if inner.seated.len() - inner.leaving >= self.limit && !inner.evict_one() {
-            return Err(socket);
+        let of_client = |seat: &Seat| client.is_some() && seat.client == client;
+        if client.is_some()
+            && inner.seated.values().filter(|seat| of_client(seat) && !seat.is_evicted()).count()
+                >= self.limit_per_client
+            && !inner.make_room(of_client)
+        {
+            return Err((socket, Full::Client));
+        }
+        if inner.seated.len() - inner.leaving >= self.limit && !inner.make_room(|_| true) {
+            return Err((socket, Full::Server));
         }
         inner.next += 1;
         let seat = Arc::new(Seat {
             number: inner.next,
             socket: Arc::new(socket),
+            client,
             phase: Mutex::new((Phase::Reading, Instant::now())),
+            lag: AtomicU64::new(0),
             seats: Arc::clone(self),
         });
         inner.seated.insert(seat.number, Arc::clone(&seat));
         Ok(Taken(seat))
+    }
+
+    /// How far behind the minimum rate a client may be before it is given up.
+    pub fn send_timeout(&self) -> Duration {
+        self.send_timeout
     }
 
     /// How many connections there are.
@@ -159,9 +267,16 @@ impl Seats {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Lets the connection that has idled longest leave, to free its descriptor.
-    pub fn evict_one(&self) -> bool {
-        lock(&self.inner).evict_one()
+    /// Frees at least one descriptor, see [`Seats::take`].
+    pub fn make_room(&self) -> bool {
+        lock(&self.inner).make_room(|_| true)
+    }
+
+    #[cfg(test)]
+    pub fn evict_blocked(&self, lag: Duration) -> bool {
+        let mut inner = lock(&self.inner);
+        let slowest = inner.oldest(Phase::Sending, lag, &|_| true);
+        slowest.is_some_and(|seat| inner.evict(&seat, |now, _| now == Phase::Sending))
     }
 
     /// Lets everybody leave who is not in the middle of a request; in the end, all that are not being answered.
@@ -173,7 +288,7 @@ impl Seats {
                 Phase::Idle => true,
                 Phase::Reading => since.elapsed() >= LAST_CALL,
                 Phase::Receiving => going == Going::Ending,
-                Phase::Answering | Phase::Evicted => false,
+                Phase::Answering | Phase::Sending | Phase::Evicted => false,
             });
         }
     }
@@ -188,16 +303,37 @@ impl Seats {
 }
 
 impl Inner {
-    fn evict_one(&mut self) -> bool {
-        LEAVES_FIRST.iter().any(|&(phase, patience)| match self.oldest(phase, patience) {
-            Some(seat) => self.evict(&seat, |now, _| now == phase),
-            None => false,
-        })
+    /// Makes room among the connections that `may_leave`.
+    fn make_room(&mut self, may_leave: impl Fn(&Seat) -> bool) -> bool {
+        self.evict_closed(&may_leave)
+            || LEAVES_FIRST.iter().any(|&(phase, patience)| {
+                let oldest = self.oldest(phase, patience, &may_leave);
+                oldest.is_some_and(|seat| self.evict(&seat, |now, _| now == phase))
+            })
+    }
+
+    /// Takes the places of connections whose clients have closed them, which their threads may not have noticed yet.
+    fn evict_closed(&mut self, may_leave: &impl Fn(&Seat) -> bool) -> bool {
+        let seated: Vec<_> = self.seated.values().filter(|seat| may_leave(seat)).cloned().collect();
+        let mut fds: Vec<_> =
+            seated.iter().map(|seat| PollFd::new(&*seat.socket, PollFlags::RDHUP)).collect();
+        if !poll(&mut fds, Some(&Timespec::default())).is_ok_and(|count| count > 0) {
+            return false;
+        }
+        let closed = seated.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+        // a request that came before the end may still be answered
+        let closed = closed.filter(|(seat, _)| !matches!(seat.socket.peek(&mut [0]), Ok(1..)));
+        closed.fold(false, |any, (seat, _)| self.evict(seat, |now, _| now != Phase::Evicted) || any)
     }
 
     /// The connection that has been in `wanted` longest, and for `patience` at least.
-    fn oldest(&self, wanted: Phase, patience: Duration) -> Option<Arc<Seat>> {
-        let waiting = self.seated.values().filter_map(|seat| {
+    fn oldest(
+        &self,
+        wanted: Phase,
+        patience: Duration,
+        may_leave: &impl Fn(&Seat) -> bool,
+    ) -> Option<Arc<Seat>> {
+        let waiting = self.seated.values().filter(|seat| may_leave(seat)).filter_map(|seat| {
             let (phase, since) = *lock(&seat.phase);
             (phase == wanted && since.elapsed() >= patience).then_some((since, seat))
         });
@@ -209,10 +345,11 @@ impl Inner {
         if !leaves(now.0, now.1) {
             return false;
         }
+        // a blocked write ends at once; a thread that reads wakes up, and may still say why before it closes
+        let how = if now.0 == Phase::Sending { Shutdown::Both } else { Shutdown::Read };
         now.0 = Phase::Evicted;
         self.leaving += 1;
-        // wakes the thread that reads; it may still say why before it closes
-        let _ = seat.socket.shutdown(Shutdown::Read);
+        let _ = seat.socket.shutdown(how);
         true
     }
 }
@@ -282,38 +419,95 @@ mod tests {
     use std::io::Read;
     use std::net::TcpListener;
 
-    fn sockets(count: usize) -> Vec<(TcpStream, TcpStream)> {
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn limits(connections: usize, connections_per_client: usize) -> Limits {
+        Limits { connections, connections_per_client, ..Limits::default() }
+    }
+
+    fn sockets(count: usize) -> (Vec<TcpStream>, impl Iterator<Item = TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let pair = |_| {
             let client = TcpStream::connect(address).unwrap();
             (client, listener.accept().unwrap().0)
         };
-        (0..count).map(pair).collect()
+        let (clients, servers): (Vec<_>, Vec<_>) = (0..count).map(pair).unzip();
+        (clients, servers.into_iter())
     }
 
     #[test]
     fn a_full_house_lets_the_longest_idle_leave_and_never_one_that_is_answered() {
-        let seats = Seats::new(2);
-        let mut pairs = sockets(4).into_iter().map(|(client, server)| {
-            std::mem::forget(client); // stays connected
-            server
-        });
-        let busy = seats.take(pairs.next().unwrap()).unwrap();
+        let seats = Seats::new(&limits(2, 0));
+        let (_clients, mut servers) = sockets(4);
+        let mut take = || seats.take(servers.next().unwrap(), HOME);
+        let busy = take().unwrap();
         assert!(busy.enter(Phase::Answering));
-        let idle = seats.take(pairs.next().unwrap()).unwrap();
+        let idle = take().unwrap();
         assert!(idle.enter(Phase::Idle));
-        let third = seats.take(pairs.next().unwrap()).unwrap();
+        let third = take().unwrap();
         assert!(idle.is_evicted() && !busy.is_evicted());
         assert_eq!((&**idle.socket()).read(&mut [0]).unwrap(), 0, "its thread wakes up");
         assert!(!idle.enter(Phase::Reading), "and learns that it must leave");
         assert!(third.enter(Phase::Answering));
-        let refused = seats.take(pairs.next().unwrap()).unwrap_err();
+        let refused = take().unwrap_err();
+        assert_eq!(refused.1, Full::Server);
         drop(idle);
-        assert!(seats.take(refused).is_err(), "an evicted place is not free twice");
+        assert!(seats.take(refused.0, HOME).is_err(), "an evicted place is not free twice");
         assert!(!seats.wait_empty(Instant::now()));
         drop((busy, third));
         assert!(seats.wait_empty(Instant::now()));
+    }
+
+    #[test]
+    fn of_blocked_writes_the_slowest_leaves_first_and_a_short_one_stays() {
+        let seats = Seats::new(&limits(3, 0));
+        let (_clients, mut servers) = sockets(5);
+        let mut blocked = |lag: u64| {
+            let seat = seats.take(servers.next().unwrap(), HOME).unwrap();
+            seat.add_lag(Duration::from_secs(lag));
+            assert!(seat.block());
+            seat
+        };
+        let (slow, slowest, short) = (blocked(10), blocked(20), blocked(1));
+        assert!(slowest.add_lag(Duration::ZERO) > slow.add_lag(Duration::ZERO));
+        let fourth = blocked(2);
+        assert!(slowest.is_evicted() && !slow.is_evicted() && !short.is_evicted());
+        slow.reduce_lag(Duration::from_secs(8));
+        assert!(slow.block() && fourth.block());
+        assert!(seats.take(servers.next().unwrap(), HOME).is_err(), "nobody is slow for long enough");
+    }
+
+    #[test]
+    fn a_place_whose_client_has_closed_is_free() {
+        let seats = Seats::new(&limits(2, 0));
+        let (mut clients, mut servers) = sockets(4);
+        let mut take = || seats.take(servers.next().unwrap(), HOME);
+        let (closed, asking) = (take().unwrap(), take().unwrap());
+        // the other has sent a request before it closed its sending side
+        std::io::Write::write_all(&mut clients[1], b"GET").unwrap();
+        clients[1].shutdown(Shutdown::Write).unwrap();
+        drop(clients.remove(0));
+        let third = take().unwrap();
+        assert!(closed.is_evicted() && !asking.is_evicted());
+        assert!(third.enter(Phase::Answering));
+        assert!(take().is_err());
+    }
+
+    #[test]
+    fn one_client_may_have_so_many_connections_and_its_own_idle_ones_make_room() {
+        let seats = Seats::new(&limits(100, 2));
+        let (_clients, mut servers) = sockets(8);
+        let mut take = |address: &str| seats.take(servers.next().unwrap(), address.parse().unwrap());
+        let (one, two) = (take("192.0.2.1").unwrap(), take("::ffff:192.0.2.1").unwrap());
+        assert!(one.enter(Phase::Answering) && two.enter(Phase::Answering));
+        assert_eq!(take("192.0.2.1").unwrap_err().1, Full::Client);
+        let other = take("192.0.2.2").unwrap();
+        assert!(other.enter(Phase::Idle) && two.enter(Phase::Idle));
+        let third = take("192.0.2.1").unwrap();
+        assert!(two.is_evicted() && !other.is_evicted() && !third.is_evicted());
+        let _network = (take("2001:db8::1").unwrap(), take("2001:db8::2").unwrap());
+        assert_eq!(take("2001:db8::3").unwrap_err().1, Full::Client, "of IPv6 a network counts as one");
     }
 
     #[test]

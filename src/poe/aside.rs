@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, scope};
 use std::time::Instant;
@@ -83,10 +83,19 @@ fn watch_flag(cancelled: Arc<AtomicBool>) -> Watch {
 fn drain<T>(receiver: Receiver<T>, watch: &Watch, take: &mut impl FnMut(T) -> Result<()>) -> Result<()> {
     let mut looked_up = Instant::now();
     loop {
-        match receiver.recv_timeout(TICK) {
+        match receiver.try_recv() {
             Ok(item) => take(item)?,
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(TryRecvError::Disconnected) => return Ok(()),
+            Err(TryRecvError::Empty) => {
+                // before every wait, as it sends what is pending
+                watch()?;
+                looked_up = Instant::now();
+                match receiver.recv_timeout(TICK) {
+                    Ok(item) => take(item)?,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
+            }
         }
         // busy workers leave no silence to look up in
         if looked_up.elapsed() >= TICK {

@@ -27,6 +27,8 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
 /// The most bytes of an error answer, and of the list of models, that are read.
 pub const MAX_ERROR_BYTES: u64 = 64 << 10;
+/// How long the body of an error answer is waited for: its status alone says enough.
+const MAX_ERROR_TIME: Duration = Duration::from_secs(5);
 const MAX_CATALOG_BYTES: u64 = 32 << 20;
 
 /// Where Poe is and how long it may be silent.
@@ -128,17 +130,38 @@ impl Poe {
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.map(str::to_owned);
-        match self.read(response, MAX_ERROR_BYTES, watch) {
+        match self.error_body(response, watch) {
             Ok(body) => words::of_status(status, retry_after.as_deref(), &body),
-            Err(error) if error.is_withdrawn() => error,
-            Err(_) => words::of_status(status, retry_after.as_deref(), b""),
+            Err(error) => error,
+        }
+    }
+
+    /// The body of an error answer; empty if it does not come soon. An error ends the wait for any answer.
+    pub(super) fn error_body(&self, response: Response<Body>, watch: &Watch) -> Result<Vec<u8>> {
+        let limit = MAX_ERROR_TIME.min(self.settings.idle_timeout);
+        let body = self.read_within(response, MAX_ERROR_BYTES, limit, watch);
+        match (body, watch()) {
+            (Ok(body), _) => Ok(body),
+            (Err(_), Err(error)) => Err(error),
+            (Err(_), Ok(())) => Ok(Vec::new()),
         }
     }
 
     pub(super) fn read(&self, response: Response<Body>, limit: u64, watch: &Watch) -> Result<Vec<u8>> {
+        self.read_within(response, limit, self.settings.idle_timeout, watch)
+    }
+
+    /// At most `limit` bytes of a body that must be complete within `time`.
+    fn read_within(
+        &self,
+        response: Response<Body>,
+        limit: u64,
+        time: Duration,
+        watch: &Watch,
+    ) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         let mut reader = response.into_body().into_reader().take(limit);
-        let (outcome, ended) = watched(watch, self.settings.idle_timeout, || reader.read_to_end(&mut body));
+        let (outcome, ended) = watched(watch, time, || reader.read_to_end(&mut body));
         match (outcome, ended) {
             (_, Some(error)) => Err(error),
             (Err(error), None) => {

@@ -16,7 +16,7 @@ use answer::{Answer, Frames, State};
 pub use marks::{Marks, ours, unmarked};
 pub use request::{Lack, Passenger, is_hint, lack, names, rewrite, without};
 
-use super::client::{MAX_ERROR_BYTES, Poe, bearer, finished, hide, with_retry};
+use super::client::{Poe, bearer, finished, hide, with_retry};
 use super::counters::Counters;
 use super::transport::{self, TICK, Watch, watched};
 use super::words;
@@ -233,11 +233,7 @@ impl Poe {
         if status != 200 {
             let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
             let retry_after = retry_after.map(str::to_owned);
-            let body = match self.read(response, MAX_ERROR_BYTES, watch) {
-                Ok(body) => body,
-                Err(error) if error.kind == Kind::ClientGone => return Err(error),
-                Err(_) => Vec::new(),
-            };
+            let body = self.error_body(response, watch)?;
             return Ok(Opened::Refused(Refusal::new(status, retry_after.as_deref(), body, knock.key)));
         }
         let mut passing = Passing {

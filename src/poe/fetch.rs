@@ -46,7 +46,8 @@ impl Poe {
         let mut body = response.into_body().into_reader();
         let mut piece = vec![0; READ_BYTES];
         loop {
-            let (count, ended) = watched(watch, settings.idle_timeout, || body.read(&mut piece));
+            let left = MAX_TIME.saturating_sub(start.elapsed());
+            let (count, ended) = watched(watch, settings.idle_timeout.min(left), || body.read(&mut piece));
             if let Some(error) = ended {
                 return Err(error);
             }

@@ -12,7 +12,7 @@ use super::client::hide;
 use super::counters::Counters;
 use super::decode::{Decode, Progress};
 use super::sse;
-use super::transport::{self, TICK, Watch, watched};
+use super::transport::{self, Watch, watched};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Event;
 
@@ -28,8 +28,6 @@ pub struct Live {
     /// Kept to be hidden from what is told.
     key: String,
     watch: Watch,
-    /// When the watch was last called; a busy stream leaves it no silence to be called in.
-    looked_up: Instant,
     idle_timeout: Duration,
     sse: sse::Decoder,
     decode: Decode,
@@ -61,7 +59,6 @@ impl Live {
             body,
             key,
             watch,
-            looked_up: Instant::now(),
             idle_timeout,
             sse: sse::Decoder::default(),
             decode: Decode::default(),
@@ -90,12 +87,10 @@ impl Live {
         }
     }
 
-    /// Reads once from Poe and decodes what is complete.
+    /// Reads once from Poe and decodes what is complete. The watch is called first: it sends what is pending, and a busy
+    /// stream leaves no silence for it to be called in.
     fn try_read(&mut self) -> Result<()> {
-        if self.looked_up.elapsed() >= TICK {
-            (self.watch)()?;
-            self.looked_up = Instant::now();
-        }
+        (self.watch)()?;
         let mut bytes = [0; READ_BYTES];
         let (count, ended) = watched(&self.watch, self.idle_timeout, || self.body.read(&mut bytes));
         if let Some(error) = ended {

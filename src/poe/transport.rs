@@ -41,6 +41,11 @@ struct Waiting {
     watch: Watch,
     limit: Duration,
     failed: Option<Error>,
+    /// When the call began, or Poe last took a part of the request. What arrives does not count: a head that comes
+    /// byte by byte, or framing without content, must not take longer than `limit` either.
+    since: Instant,
+    /// When the watch was last called.
+    looked_up: Instant,
 }
 
 thread_local! {
@@ -48,10 +53,12 @@ thread_local! {
     static WAITING: RefCell<Option<Waiting>> = const { RefCell::new(None) };
 }
 
-/// Runs `call`, with `watch` called while Poe is silent. A silence longer than `limit` ends it with a timeout.
+/// Runs `call`, with `watch` called while it waits. One that takes longer than `limit` after the request has been sent
+/// ends with a timeout.
 /// The second value is why the wait was ended, if it was: it counts for more than what `call` says.
 pub fn watched<T>(watch: &Watch, limit: Duration, call: impl FnOnce() -> T) -> (T, Option<Error>) {
-    let waiting = Waiting { watch: Rc::clone(watch), limit, failed: None };
+    let now = Instant::now();
+    let waiting = Waiting { watch: Rc::clone(watch), limit, failed: None, since: now, looked_up: now };
     let outer = Outer(WAITING.with(|cell| cell.replace(Some(waiting))));
     let result = call();
     let failed = WAITING.with(|cell| cell.borrow_mut().as_mut().and_then(|waiting| waiting.failed.take()));
@@ -97,13 +104,30 @@ fn has_ended() -> bool {
     WAITING.with(|cell| cell.borrow().as_ref().is_some_and(|waiting| waiting.failed.is_some()))
 }
 
+/// Calls the watch if that is due although something has just arrived; an error if the wait is to end.
+fn look_up_if_due() -> io::Result<()> {
+    let is_due = |waiting: &Waiting| waiting.looked_up.elapsed() >= TICK;
+    if WAITING.with(|cell| cell.borrow().as_ref().is_some_and(is_due)) {
+        look_up(Duration::ZERO);
+    }
+    if has_ended() { Err(Ended::error()) } else { Ok(()) }
+}
+
+/// Poe has taken a part of the request.
+fn note_progress() {
+    WAITING.with(|cell| cell.borrow_mut().iter_mut().for_each(|waiting| waiting.since = Instant::now()));
+}
+
 /// One look up after a silence of `silent`, which may end the wait.
 fn look_up(silent: Duration) {
-    let Some((watch, limit)) =
-        WAITING.with(|cell| cell.borrow().as_ref().map(|w| (Rc::clone(&w.watch), w.limit)))
-    else {
-        return;
-    };
+    let noted = WAITING.with(|cell| {
+        cell.borrow_mut().as_mut().map(|w| {
+            w.looked_up = Instant::now();
+            (Rc::clone(&w.watch), w.limit, w.since)
+        })
+    });
+    let Some((watch, limit, since)) = noted else { return };
+    let silent = silent.max(since.elapsed());
     let outcome = watch().and_then(|()| match silent >= limit {
         false => Ok(()),
         true => Err(Error::new(
@@ -122,7 +146,8 @@ fn look_up(silent: Duration) {
 
 /// How long the next step may take: never past the limit of silence.
 fn step(silent: Duration) -> Duration {
-    let left = WAITING.with(|cell| cell.borrow().as_ref().map(|w| w.limit.saturating_sub(silent)));
+    let left = |w: &Waiting| w.limit.saturating_sub(silent.max(w.since.elapsed()));
+    let left = WAITING.with(|cell| cell.borrow().as_ref().map(left));
     left.unwrap_or(TICK).clamp(Duration::from_millis(1), TICK)
 }
 
@@ -167,7 +192,11 @@ impl Transport for Line {
         let (mut sent, limit) = (0, limit(timeout));
         while sent < amount {
             match self.socket.send(&self.buffers.output()[sent..amount]) {
-                Ok(count) => sent += count,
+                Ok(count) => {
+                    sent += count;
+                    note_progress();
+                    look_up_if_due()?;
+                }
                 Err(error) => self.wait_after(error, PollFlags::OUT, limit, timeout)?,
             }
         }
@@ -179,6 +208,7 @@ impl Transport for Line {
             match (&self.socket).read(self.buffers.input_append_buf()) {
                 Ok(count) => {
                     self.buffers.input_appended(count);
+                    look_up_if_due()?;
                     return Ok(count > 0);
                 }
                 Err(error) => self.wait_after(error, PollFlags::IN, limit(timeout), timeout)?,

@@ -43,7 +43,7 @@ impl Tries {
     /// behind a proxy the operator and a guesser have the same address.
     pub fn judge(&self, address: IpAddr, is_right: bool, now: Instant) -> Verdict {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        let house = house_of(address);
+        let house = network_of(address);
         if let Some(tries) = wrong.get_mut(&house) {
             let is_over = |at: &Instant| now.saturating_duration_since(*at) >= WINDOW;
             while tries.front().is_some_and(is_over) {
@@ -94,7 +94,7 @@ impl KeyTries {
     pub fn judge(&self, address: IpAddr, key: &str, is_right: bool, now: Instant) -> Verdict {
         let hash = self.hasher.hash_one(key);
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let shown = by_address.get_or_insert_mut(house_of(address), Shown::default);
+        let shown = by_address.get_or_insert_mut(network_of(address), Shown::default);
         shown.expire(now);
         match is_right {
             true => shown.right(hash, now),
@@ -146,8 +146,8 @@ fn wait_after(oldest: Instant, now: Instant) -> Verdict {
     Verdict::Wait((oldest + WINDOW).saturating_duration_since(now))
 }
 
-/// The address as a whole household has it: of IPv6 everybody has 2⁶⁴.
-fn house_of(address: IpAddr) -> IpAddr {
+/// The address by which one client is told from another: of IPv6 the /64 network, of which everybody has a whole one.
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
