@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+use super::progress::{is_progress, may_be_progress};
 use super::{Event, Stage};
 
 /// Takes every [`Event::Retract`] out of a stream: what was sent to a client cannot be called back.
@@ -52,7 +53,7 @@ impl Settle {
             Phase::Answer => self.say(piece, out),
             Phase::Start(held) => {
                 let text = join(held, piece);
-                if may_be_known_row(&text) {
+                if may_be_progress(&text) {
                     self.phase = Phase::Start(text);
                 } else {
                     self.say(text, out);
@@ -72,7 +73,7 @@ impl Settle {
         } else if grows || !row.before.starts_with(&row.text) {
             self.rows.tell(&std::mem::take(&mut row.before), out);
         }
-        if grows || !(whole || is_short_line(&row.text)) {
+        if grows || !(whole || is_short_line(&row.text) || may_be_progress(&row.text)) {
             self.rows.tell(&row.before, out);
             return self.say(row.text, out);
         }
@@ -128,8 +129,8 @@ impl Settle {
     /// Whether what is held is a row even though a file follows: bots send files between the rows.
     fn holds_known_row(&self) -> bool {
         match &self.phase {
-            Phase::Start(text) => is_known_row(text),
-            Phase::Row(row) => row.text.is_empty() || is_known_row(&row.text),
+            Phase::Start(text) => is_progress(text),
+            Phase::Row(row) => row.text.is_empty() || is_progress(&row.text),
             Phase::Answer => false,
         }
     }
@@ -170,7 +171,7 @@ impl Stage for Settle {
 
     fn finish(&mut self, out: &mut VecDeque<Event>) {
         if let Phase::Start(text) | Phase::Row(Row { text, .. }) = &self.phase
-            && is_known_row(text)
+            && is_progress(text)
         {
             self.retract(out); // the answer broke off while the bot was still at work
         }
@@ -272,73 +273,18 @@ impl Rows {
 /// The longest row of progress, in bytes.
 const LONGEST_ROW: usize = 120;
 
-/// The words that rows of progress are known to begin with.
-const ROW_BEGINNINGS: [&str; 19] = [
-    "Thinking",
-    "Reasoning",
-    "Generating",
-    "Creating",
-    "Searching",
-    "Researching",
-    "Processing",
-    "Loading",
-    "Waiting",
-    "Working",
-    "Rendering",
-    "Running",
-    "Reading",
-    "Writing",
-    "Drawing",
-    "Analyzing",
-    "Uploading",
-    "Queued",
-    "Starting",
-];
-
-/// What a known row ends with.
-const ROW_ENDINGS: [&str; 9] = ["...", "…", "s)", "elapsed)", "seconds)", "%", "%)", "sec)", "elapsed"];
-
 fn is_short_line(text: &str) -> bool {
     text.len() <= LONGEST_ROW && !text.trim().contains('\n')
 }
 
-/// The text without the marks of emphasis around it.
-fn bare(text: &str) -> &str {
-    text.trim_matches(|char: char| matches!(char, '*' | '_') || char.is_whitespace())
-}
-
-/// Whether a picture or a link stands in the text: rows have none.
-fn shows_file(text: &str) -> bool {
-    text.contains("](")
-}
-
-fn is_known_row(text: &str) -> bool {
-    let bare = bare(text);
-    is_short_line(text)
-        && !shows_file(text)
-        && ROW_BEGINNINGS.iter().any(|word| bare.starts_with(word))
-        && ROW_ENDINGS.iter().any(|ending| bare.ends_with(ending))
-}
-
 /// The longest start of a short line that reads like a known row, or nothing.
 fn known_row(text: &str) -> &str {
-    let known = |&(end, _): &(usize, char)| is_known_row(&text[..end]);
+    let known = |&(end, _): &(usize, char)| is_progress(&text[..end]);
     match text.char_indices().take_while(|&(end, _)| end <= LONGEST_ROW).filter(known).last() {
-        _ if is_known_row(text) => text,
+        _ if is_progress(text) => text,
         Some((end, _)) => &text[..end],
         None => "",
     }
-}
-
-/// Whether text at the start of an answer may still become a known row.
-fn may_be_known_row(text: &str) -> bool {
-    let bare = bare(text);
-    let follows = |rest: &str| !rest.starts_with(char::is_alphabetic);
-    is_short_line(text)
-        && !shows_file(text)
-        && ROW_BEGINNINGS
-            .iter()
-            .any(|word| word.starts_with(bare) || bare.strip_prefix(word).is_some_and(follows))
 }
 
 /// Both pieces in one, without a copy when the first is empty.
