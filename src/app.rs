@@ -19,7 +19,7 @@ pub use doubts::report;
 
 use crate::error::{Error, Excess, Kind, Result};
 use crate::exchange::Attachment;
-use crate::poe::{self, Entry, Named, Poe, Watch};
+use crate::poe::{self, Entries, Entry, Named, Poe, Watch};
 use crate::settings::{Secret, Settings, Source};
 use crate::store::activity::Activity;
 use crate::store::config::{Config, Posted, Saved};
@@ -38,6 +38,8 @@ pub use crate::settings::Row as SettingRow;
 
 /// How many bots are remembered to have refused tools, against their entry in the list.
 const MAX_TOOLLESS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+/// How many spellings of names that no list has are remembered.
+const MAX_SPELLINGS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// What all requests share.
 pub struct App {
@@ -68,6 +70,8 @@ pub struct App {
     doubts: Mutex<Option<doubts::Doubts>>,
     opened: Instant,
     toolless: Mutex<LruCache<String, ()>>,
+    /// Names of bots that no list has, as clients write them, and as Poe knows them.
+    spellings: Mutex<LruCache<String, String>>,
 }
 
 /// Who may open the admin page.
@@ -136,6 +140,7 @@ impl App {
             dir,
             opened: Instant::now(),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
+            spellings: Mutex::new(LruCache::new(MAX_SPELLINGS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
             limiter: Limiter::new(
                 settings.rate_limit,
@@ -178,8 +183,11 @@ impl App {
 
     /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
     pub fn model(&self, name: &str, watch: &Watch) -> Result<Model> {
+        if name.len() > poe::LONGEST_NAME {
+            return Err(no_model(name));
+        }
         let (catalog, models) = (self.known_catalog(watch)?, self.models());
-        let entries = catalog.as_ref().map_or(&[][..], |catalog| &catalog.entries);
+        let entries = catalog.as_ref().map_or(Entries::none(), |catalog| &catalog.entries);
         for (reading, effort) in poe::readings(name) {
             if let Some(model) = known_model(&models, entries, reading, effort) {
                 let is_served =
@@ -187,7 +195,8 @@ impl App {
                 return if is_served { Ok(model) } else { Err(no_model(name)) };
             }
         }
-        Ok(Model { bot: name.to_owned(), ..Model::default() })
+        let bot = lock(&self.spellings).get(name).cloned();
+        Ok(Model { bot: bot.unwrap_or_else(|| name.to_owned()), ..Model::default() })
     }
 
     /// By which of Poe's doors `model` is asked.
@@ -202,9 +211,9 @@ impl App {
         match error.kind {
             Kind::ModelNotFound => {
                 let catalog = self.peek_catalog();
-                let entries = catalog.as_ref().map_or(&[][..], |catalog| &catalog.entries);
+                let entries = catalog.as_ref().map_or(Entries::none(), |catalog| &catalog.entries);
                 // a listed name that Poe refuses all the same is no suggestion
-                let mut alike = poe::suggestions(entries, name);
+                let mut alike = entries.suggestions(name);
                 alike.retain(|other| !poe::same_name(other, name));
                 let message = match alike.is_empty() {
                     false => format!("{said}. Did you mean {}?", alike.join(", ")),
@@ -225,6 +234,11 @@ impl App {
     /// Whether `bot` is known to refuse tools, whatever its entry in the list says.
     pub fn refuses_tools(&self, bot: &str) -> bool {
         lock(&self.toolless).get(bot).is_some()
+    }
+
+    /// Remembers that Poe knows the bot that no list has and clients call `name` as `bot`.
+    pub fn remember_spelling(&self, name: &str, bot: &str) {
+        lock(&self.spellings).put(name.to_owned(), bot.to_owned());
     }
 
     /// Remembers that `bot` refuses tools.
@@ -292,7 +306,7 @@ impl App {
         if let Some(custom) = models.custom_model(name) {
             return Some(custom.id.clone());
         }
-        match catalog.as_ref().and_then(|catalog| poe::listed(&catalog.entries, name)) {
+        match catalog.as_ref().and_then(|catalog| catalog.entries.listed(name)) {
             Some(entry) => Some(entry.id.clone()),
             None => models.config_of(name).map(|_| name.to_lowercase()),
         }
@@ -316,7 +330,7 @@ fn hash(text: &str) -> Digest {
 /// What models.yaml or Poe's list has under this name, an effort behind it aside.
 fn known_model(
     models: &ModelsFile,
-    catalog: &[Entry],
+    catalog: &Entries,
     name: &str,
     effort: Option<&'static str>,
 ) -> Option<Model> {
@@ -324,7 +338,7 @@ fn known_model(
         Lookup::Bot { name, config } => (name, config.clone()),
         Lookup::Disabled => (name, ModelConfig { enable: false, ..ModelConfig::default() }),
         Lookup::Unlisted if models.custom_model(name).is_some() => (name, ModelConfig::default()),
-        Lookup::Unlisted => (poe::listed(catalog, name)?.id.as_str(), ModelConfig::default()),
+        Lookup::Unlisted => (catalog.listed(name)?.id.as_str(), ModelConfig::default()),
     };
     let (name, found) = entry_of(models, catalog, name);
     let bot = found.as_ref().map_or(name, |found| found.entry.id.as_str()).to_owned();
@@ -336,18 +350,23 @@ fn known_model(
 
 /// The bot's name and its entry in Poe's list. A custom model is called what it is called, whatever Poe lists that is
 /// nearly so.
-fn entry_of<'a>(models: &'a ModelsFile, catalog: &'a [Entry], name: &'a str) -> (&'a str, Option<Named<'a>>) {
+fn entry_of<'a>(models: &'a ModelsFile, catalog: &'a Entries, name: &'a str) -> (&'a str, Option<Named<'a>>) {
     match models.custom_model(name) {
         Some(custom) => {
-            let entry = poe::exact(catalog, &custom.id);
+            let entry = catalog.exact(&custom.id);
             (&custom.id, entry.map(|entry| Named { entry, effort: None }))
         }
-        None => (name, poe::find_model(catalog, name)),
+        None => (name, catalog.find(name)),
     }
 }
 
-fn no_model(name: &str) -> Error {
-    Error::new(Kind::ModelNotFound, format!("the model `{name}` does not exist")).about("model")
+/// The error for a name that no model has; a name that is too long is cut in it.
+pub fn no_model(name: &str) -> Error {
+    let end =
+        (0..=poe::LONGEST_NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+    let cut = if end < name.len() { "…" } else { "" };
+    Error::new(Kind::ModelNotFound, format!("the model `{}{cut}` does not exist", &name[..end]))
+        .about("model")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

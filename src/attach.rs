@@ -68,15 +68,17 @@ pub fn attach(
 /// The files must be at Poe already, or errors would name the wrong turn.
 pub fn to_user_turns(messages: &mut [Message]) {
     let Some(last_user) = messages.iter().rposition(|message| message.role == Role::User) else { return };
-    for at in 0..messages.len() {
-        if messages[at].role == Role::User || !messages[at].parts.iter().any(is_file) {
-            continue;
+    let mut waiting: Vec<Part> = Vec::new();
+    for message in messages.iter_mut() {
+        if message.role == Role::User {
+            message.parts.append(&mut waiting);
+        } else if message.parts.iter().any(is_file) {
+            let (files, rest): (Vec<Part>, Vec<Part>) = message.parts.drain(..).partition(is_file);
+            message.parts = rest;
+            waiting.extend(files);
         }
-        let (files, rest): (Vec<Part>, Vec<Part>) = messages[at].parts.drain(..).partition(is_file);
-        messages[at].parts = rest;
-        let next = messages[at..].iter().position(|message| message.role == Role::User);
-        messages[next.map_or(last_user, |offset| at + offset)].parts.extend(files);
     }
+    messages[last_user].parts.append(&mut waiting);
 }
 
 fn is_file(part: &Part) -> bool {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::App;
 use crate::error::{Error, Kind, Result};
-use crate::poe::{self, Entry, Watch};
+use crate::poe::{self, Entries, Entry, Watch};
 use crate::store::dir::Dir;
 use crate::store::kept_list;
 
@@ -27,7 +27,7 @@ const SAME_FOR: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub struct Catalog {
     /// The models, in Poe's order.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// When Poe gave them.
     pub fetched: SystemTime,
     /// Where they come from.
@@ -74,7 +74,7 @@ impl Catalog {
         let kept = kept_list::read(dir, &settings.poe_base_url)?;
         let entries = poe::parse_catalog(&kept.body).ok().filter(|entries| !entries.is_empty())?;
         let source = if kept.is_own { ListSource::Cache } else { ListSource::Elsewhere };
-        Some(Catalog { entries, fetched: kept.fetched, source })
+        Some(Catalog { entries: entries.into(), fetched: kept.fetched, source })
     }
 }
 
@@ -148,7 +148,8 @@ impl App {
         if entries.is_empty() {
             return Err(Error::new(Kind::Upstream, "Poe's list of models is empty"));
         }
-        let catalog = Catalog { entries, fetched: SystemTime::now(), source: ListSource::Poe };
+        let catalog =
+            Catalog { entries: entries.into(), fetched: SystemTime::now(), source: ListSource::Poe };
         if !self.settings.demo {
             self.keep_catalog(&catalog);
         }

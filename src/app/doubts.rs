@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::catalog::names;
 use super::{App, Catalog, entry_of};
 use crate::exchange::schema;
-use crate::poe::Entry;
+use crate::poe::{Entries, Entry};
 use crate::settings::Settings;
 use crate::store::config::Current;
 use crate::store::dir::Dir;
@@ -39,7 +39,7 @@ impl App {
         if let Some(known) = known.as_ref().filter(is_same) {
             return Arc::clone(&known.all);
         }
-        let entries = catalog.as_ref().map_or(&[][..], |catalog| &catalog.entries);
+        let entries = catalog.as_ref().map_or(Entries::none(), |catalog| &catalog.entries);
         let all: Arc<[String]> = doubts(&current.models, entries).into();
         let told = known.as_ref().map_or(&[][..], |before| &before.all);
         all.iter().filter(|one| !told.contains(one)).for_each(|one| log::warn!("models.yaml: {one}"));
@@ -60,11 +60,11 @@ impl App {
 /// What is wrong with the file.
 pub fn report(settings: &Settings) -> Result<String, String> {
     let kept = Catalog::kept(&Dir::new(&settings.config_dir), settings);
-    let entries = kept.as_ref().map_or(&[][..], |kept| &kept.entries);
+    let entries = kept.as_ref().map_or(Entries::none(), |kept| &kept.entries);
     models::report(&settings.config_dir, |file| doubts(file, entries))
 }
 
-fn doubts(file: &ModelsFile, entries: &[Entry]) -> Vec<String> {
+fn doubts(file: &ModelsFile, entries: &Entries) -> Vec<String> {
     let names = names(entries);
     let is_bot = |name: &str| names.contains(&name.to_lowercase());
     let hidden = file.shadows(&is_bot).map(|Shadow { bot, field, name }| {

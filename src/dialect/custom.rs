@@ -72,7 +72,9 @@ impl Unwrapping {
     /// The text that `piece` makes certain.
     pub fn push(&mut self, piece: &str) -> String {
         self.arguments.push_str(piece);
-        let Some(at) = self.read.or_else(|| opening(&self.arguments)) else { return String::new() };
+        let opened =
+            || opening(&self.arguments).filter(|_| self.arguments.len() <= LONGEST_OPENING + piece.len());
+        let Some(at) = self.read.or_else(opened) else { return String::new() };
         let (text, length) = read(&self.arguments[at..], &TEXT_ENDS);
         self.read = Some(at + length);
         self.told.push_str(&text);
@@ -90,6 +92,9 @@ impl Unwrapping {
         }
     }
 }
+
+/// Text that has not begun after so many bytes of arguments, white space for the most part, is read at the end.
+const LONGEST_OPENING: usize = 4096;
 
 /// Where the text begins, if `input` is the first member.
 fn opening(arguments: &str) -> Option<usize> {

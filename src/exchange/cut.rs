@@ -55,7 +55,7 @@ impl<C: CountRunning> Cut<C> {
 
     /// Shows the tail that can no longer become a stop text, and the word that can no longer grow.
     fn release(&mut self, out: &mut VecDeque<Event>) -> ControlFlow<Met> {
-        let tail = std::mem::take(&mut self.stops.tail);
+        let tail = self.stops.release();
         self.show(Event::Text(tail), out)?;
         self.settle(out)
     }
@@ -72,7 +72,7 @@ impl<C: CountRunning> Cut<C> {
                 Continue(())
             }
             Event::Retract => {
-                self.stops.tail.clear();
+                self.stops.forget();
                 if let Some(limit) = &mut self.limit {
                     limit.reset();
                 }
@@ -82,7 +82,7 @@ impl<C: CountRunning> Cut<C> {
             // Text goes on after thought, so its tail stays held.
             Event::Thinking(_) => self.show(event, out),
             Event::ToolCall(_) => {
-                let tail = std::mem::take(&mut self.stops.tail);
+                let tail = self.stops.release();
                 self.show(Event::Text(tail), out)?;
                 self.show(event, out)
             }
@@ -140,10 +140,36 @@ impl Met {
     }
 }
 
-/// The stop texts, and the longest tail of the text that may still become one.
+/// The stop texts as one automaton (Aho and Corasick's), and the longest tail of the text that may still become one:
+/// each byte of the text is looked at once, however many stop texts there are.
 struct Stops {
     texts: Vec<String>,
+    /// The starts of all stop texts. The first is the empty one.
+    nodes: Vec<Node>,
+    /// The bytes that stop texts begin with.
+    begins: [bool; 256],
+    /// The longest start that the text so far ends with.
+    at: usize,
+    /// The text from `sent` on is that start.
     tail: String,
+    sent: usize,
+}
+
+/// A start of stop texts.
+#[derive(Default)]
+struct Node {
+    /// Its last byte.
+    byte: u8,
+    /// Its length.
+    depth: u32,
+    /// A start that is longer by one byte; 0 if there is none.
+    child: u32,
+    /// Another one of this length with the same bytes before the last; 0 if there is none.
+    sibling: u32,
+    /// The longest start that it ends with.
+    fallback: u32,
+    /// The longest stop text that it ends with, counted from 1; 0 if there is none.
+    stop: u32,
 }
 
 enum Passed {
@@ -155,43 +181,127 @@ enum Passed {
 
 impl Stops {
     fn new(stop: &[String]) -> Stops {
-        let texts = stop.iter().filter(|text| !text.is_empty()).cloned().collect();
-        Stops { texts, tail: String::new() }
+        let texts: Vec<String> = stop.iter().filter(|text| !text.is_empty()).cloned().collect();
+        let (nodes, at, sent) = (vec![Node::default()], 0, 0);
+        let mut stops = Stops { texts, nodes, begins: [false; 256], at, tail: String::new(), sent };
+        for number in 0..stops.texts.len() {
+            let text = std::mem::take(&mut stops.texts[number]);
+            stops.add(&text, number);
+            stops.texts[number] = text;
+        }
+        stops.link();
+        stops
+    }
+
+    fn add(&mut self, text: &str, number: usize) {
+        let mut at = 0;
+        for byte in text.bytes() {
+            at = self.child(at, byte).unwrap_or_else(|| {
+                let new = self.nodes.len();
+                let (depth, sibling) = (self.nodes[at].depth + 1, self.nodes[at].child);
+                self.nodes[at].child = new as u32;
+                self.nodes.push(Node { byte, depth, sibling, ..Node::default() });
+                new
+            });
+        }
+        self.begins[usize::from(text.as_bytes()[0])] = true;
+        if self.nodes[at].stop == 0 {
+            self.nodes[at].stop = number as u32 + 1;
+        }
+    }
+
+    /// Finds the fallbacks, shorter starts before longer ones.
+    fn link(&mut self) {
+        let mut queue = VecDeque::from([0]);
+        while let Some(parent) = queue.pop_front() {
+            let mut next = self.nodes[parent].child as usize;
+            while next != 0 {
+                if parent != 0 {
+                    let fallback = self.step(self.nodes[parent].fallback as usize, self.nodes[next].byte);
+                    self.nodes[next].fallback = fallback as u32;
+                }
+                if self.nodes[next].stop == 0 {
+                    self.nodes[next].stop = self.nodes[self.nodes[next].fallback as usize].stop;
+                }
+                queue.push_back(next);
+                next = self.nodes[next].sibling as usize;
+            }
+        }
+    }
+
+    fn child(&self, at: usize, byte: u8) -> Option<usize> {
+        let mut next = self.nodes[at].child as usize;
+        while next != 0 && self.nodes[next].byte != byte {
+            next = self.nodes[next].sibling as usize;
+        }
+        (next != 0).then_some(next)
+    }
+
+    /// The longest start that the text ends with when `byte` follows on `at`.
+    fn step(&self, mut at: usize, byte: u8) -> usize {
+        loop {
+            match self.child(at, byte) {
+                Some(next) => return next,
+                None if at == 0 => return 0,
+                None => at = self.nodes[at].fallback as usize,
+            }
+        }
+    }
+
+    /// Reads on; the stop text that is complete first, the longest of those, and where in `piece` it ends.
+    fn read(&mut self, piece: &str) -> Option<(usize, usize)> {
+        for (place, byte) in piece.bytes().enumerate() {
+            if self.at == 0 && !self.begins[usize::from(byte)] {
+                continue;
+            }
+            self.at = self.step(self.at, byte);
+            if let Some(stop) = self.nodes[self.at].stop.checked_sub(1) {
+                return Some((place + 1, stop as usize));
+            }
+        }
+        None
     }
 
     fn take(&mut self, piece: String) -> Passed {
         if self.texts.is_empty() {
             return Passed::Open(piece);
         }
-        let mut text = if self.tail.is_empty() { piece } else { std::mem::take(&mut self.tail) + &piece };
-        if let Some((start, stop)) = self.met(&text) {
-            let stop = stop.to_owned();
-            text.truncate(start);
+        let met = self.read(&piece);
+        let held = self.nodes[self.at].depth as usize;
+        if met.is_none() && held == 0 && self.tail.is_empty() {
+            return Passed::Open(piece);
+        }
+        let before = self.tail.len();
+        self.tail.push_str(&piece);
+        if let Some((end, stop)) = met {
+            let stop = self.texts[stop].clone();
+            let text = self.tail[self.sent..before + end - stop.len()].to_owned();
+            self.forget();
             return Passed::Stopped(text, stop);
         }
-        let held = self.held(&text);
-        if held > 0 {
-            self.tail = text.split_off(text.len() - held);
+        let end = self.tail.len() - held;
+        let open = self.tail[self.sent..end].to_owned();
+        self.sent = end;
+        // not at once, so that a long tail is not moved with every piece
+        if self.sent >= self.tail.len() / 2 {
+            self.tail.drain(..self.sent);
+            self.sent = 0;
         }
-        Passed::Open(text)
+        Passed::Open(open)
     }
 
-    /// The stop text that is complete first, and where it begins; of those complete at the same place, the longest.
-    fn met(&self, text: &str) -> Option<(usize, &str)> {
-        let found = |stop: &str| text.find(stop).map(|start| (start + stop.len(), start));
-        let met = self.texts.iter().filter_map(|stop| Some((found(stop)?, stop)));
-        met.min_by_key(|(place, _)| *place).map(|((_, start), stop)| (start, stop.as_str()))
+    /// The tail, which can no longer become a stop text.
+    fn release(&mut self) -> String {
+        let mut tail = std::mem::take(&mut self.tail);
+        tail.drain(..self.sent);
+        self.forget();
+        tail
     }
 
-    fn held(&self, text: &str) -> usize {
-        self.texts.iter().map(|stop| overlap(text, stop)).max().unwrap_or(0)
+    fn forget(&mut self) {
+        self.tail.clear();
+        (self.at, self.sent) = (0, 0);
     }
-}
-
-/// The length of the longest end of `text` that is a start of `stop` and not all of it.
-fn overlap(text: &str, stop: &str) -> usize {
-    let starts = stop.char_indices().rev().map(|(at, _)| at);
-    starts.filter(|&at| at > 0).find(|&at| text.ends_with(&stop[..at])).unwrap_or(0)
 }
 
 /// Words are judged whole when the limit is near: "hel" may take more tokens than "hello", so a judgement on half

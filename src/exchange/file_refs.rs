@@ -10,13 +10,14 @@
 //!   a reference at the end. What goes out unresolved is mended at the end by Markdown's own means: a definition
 //!   `[a1b2c3d4]: url`, which makes every earlier reference to it a picture or a link. So a stream never stalls on
 //!   a bracket, and no reference stays dead.
-//! - A file that the text never refers to is appended at the end.
+//! - A file that the text never refers to is appended at the end, unless the text names it by its URL.
 //!
 //! Whole answers have nobody waiting: [`FileRefs::whole`] resolves every reference in place.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::{ControlFlow, Range};
 
+use super::named_urls::Named;
 use super::{Attachment, Event, FileSource, Message, Part, Role, Stage};
 
 /// Bytes of text for which a stream is held when a picture is referred to before it has come.
@@ -33,10 +34,14 @@ const MOST_SEEN: usize = 256;
 pub struct FileRefs {
     patience: Patience,
     files: Vec<File>,
+    /// Where in `files` the first file of a reference lies.
+    places: HashMap<String, usize>,
+    /// The URLs in the text that went out.
+    named: Named,
     /// The end of the text, from the first bracket that is undecided.
     held: String,
-    /// References that went out as they were.
-    seen: Vec<Seen>,
+    /// References that went out as they were. Where one did in both forms, the picture counts.
+    seen: HashMap<String, Form>,
     begun: Begun,
 }
 
@@ -73,11 +78,6 @@ enum Place {
     Told,
 }
 
-struct Seen {
-    token: String,
-    form: Form,
-}
-
 #[derive(Clone, Copy, PartialEq)]
 enum Form {
     /// `![alt][ref]` or `![ref]`: with a definition it becomes a picture.
@@ -99,7 +99,10 @@ impl FileRefs {
 
     /// Whether no reference can begin or go on in `piece`.
     fn is_plain(&self, piece: &str) -> bool {
-        self.held.is_empty() && !piece.as_bytes().contains(&b'[') && !piece.ends_with(['!', '\\'])
+        self.held.is_empty()
+            && !piece.bytes().any(|byte| matches!(byte, b'[' | b'/'))
+            && !piece.ends_with(['!', '\\'])
+            && self.named.is_idle()
     }
 
     fn take_text(&mut self, piece: String, out: &mut VecDeque<Event>) {
@@ -163,7 +166,7 @@ impl FileRefs {
     }
 
     fn known(&self, token: &str) -> Option<usize> {
-        self.files.iter().position(|file| file.attachment.inline_ref.as_deref() == Some(token))
+        self.places.get(token).copied()
     }
 
     /// Whether an unresolved reference is worth waiting for.
@@ -178,14 +181,16 @@ impl FileRefs {
     }
 
     fn remember(&mut self, token: &str, form: Form) {
-        if self.seen.len() < MOST_SEEN {
-            self.seen.push(Seen { token: token.to_owned(), form });
+        let known = self.seen.get(token);
+        if known.map_or(self.seen.len() < MOST_SEEN, |_| form == Form::Picture) {
+            self.seen.insert(token.to_owned(), form);
         }
     }
 
     fn say(&mut self, text: String, out: &mut VecDeque<Event>) {
         if !text.is_empty() {
             self.begun = Begun::Yes;
+            self.named.read(&text);
             out.push_back(Event::Text(text));
         }
     }
@@ -203,6 +208,10 @@ impl FileRefs {
     fn close(&mut self, out: &mut VecDeque<Event>) {
         self.resolve(Held::Closed, out);
         for index in 0..self.files.len() {
+            if self.files[index].place == Place::Waiting && self.named.has(&self.files[index].attachment.url)
+            {
+                self.tell(index, out);
+            }
             if self.files[index].place != Place::Told && !self.defined(index) {
                 let picture = markdown(&self.files[index].attachment, None);
                 self.paragraph(&picture, out);
@@ -217,20 +226,21 @@ impl FileRefs {
             }
         }
         self.files.clear();
+        self.places.clear();
         self.seen.clear();
     }
 
     /// Whether a definition alone shows the file as it should be shown.
     fn defined(&self, index: usize) -> bool {
         let attachment = &self.files[index].attachment;
-        let shows = |seen: &Seen| seen.form == Form::Picture || !is_image(attachment);
-        self.seen.iter().any(|seen| attachment.inline_ref.as_ref() == Some(&seen.token) && shows(seen))
+        let shows = |form: &Form| *form == Form::Picture || !is_image(attachment);
+        attachment.inline_ref.as_ref().and_then(|token| self.seen.get(token)).is_some_and(shows)
     }
 
     /// The reference of the file, where it went out unresolved.
     fn dangling(&self, index: usize) -> Option<&str> {
         let token = self.files[index].attachment.inline_ref.as_deref()?;
-        self.seen.iter().any(|seen| seen.token == token).then_some(token)
+        self.seen.contains_key(token).then_some(token)
     }
 
     fn paragraph(&mut self, text: &str, out: &mut VecDeque<Event>) {
@@ -242,13 +252,29 @@ impl FileRefs {
     }
 
     fn add(&mut self, attachment: Attachment, out: &mut VecDeque<Event>) {
+        let same = self.files.iter().position(|file| file.attachment.url == attachment.url);
+        if let Some(known) = same.filter(|_| !attachment.url.is_empty()) {
+            // sent twice; its other reference means the same file
+            if let Some(token) = attachment.inline_ref {
+                self.places.entry(token).or_insert(known);
+                self.resolve(Held::Open, out);
+            }
+            return;
+        }
+        if let Some(token) = &attachment.inline_ref {
+            self.places.entry(token.clone()).or_insert(self.files.len());
+        }
         self.files.push(File { attachment, place: Place::Waiting });
-        self.resolve(Held::Open, out);
+        match self.patience {
+            Patience::Whole => {} // looked at once, at the end
+            Patience::Stream => self.resolve(Held::Open, out),
+        }
     }
 
     fn retract(&mut self) {
         self.held.clear();
         self.seen.clear();
+        self.named = Named::default();
         self.begun = Begun::No;
         for file in &mut self.files {
             if file.place == Place::Told {
@@ -476,11 +502,14 @@ fn is_poe_file(url: &str) -> bool {
     !path.is_empty() && (host == "poecdn.net" || host.ends_with(".poecdn.net"))
 }
 
+/// The longest words that are sought before a link, in characters.
+const LONGEST_NAME: usize = 1024;
+
 /// The words of `[words](` at the end of `before`.
 fn name_before(before: &str) -> Option<String> {
     let inside = before.strip_suffix('<').unwrap_or(before).strip_suffix("](")?;
     let mut name = Vec::new();
-    let mut chars = inside.chars().rev().peekable();
+    let mut chars = inside.chars().rev().take(LONGEST_NAME).peekable();
     while let Some(char) = chars.next() {
         match (char, chars.peek()) {
             ('[' | ']' | '`' | '<' | '\\', Some('\\')) => {
@@ -500,15 +529,14 @@ fn name_before(before: &str) -> Option<String> {
 /// Attaches the files that the bot made in earlier turns to the user's next turn, each once, so that "make it
 /// brighter" has something to work on. A file that a user's turn holds already is not attached again.
 pub fn carry_pictures(messages: &mut [Message]) {
-    let mut carried: Vec<String> = messages.iter().flat_map(attached).collect();
+    let mut carried: HashSet<String> = messages.iter().flat_map(attached).collect();
     let mut links: Vec<Link> = Vec::new();
     for message in messages {
         match message.role {
             Role::Assistant => links.extend(poe_links(&message.text())),
             Role::User => {
                 for link in links.drain(..) {
-                    if !carried.contains(&link.url) {
-                        carried.push(link.url.clone());
+                    if carried.insert(link.url.clone()) {
                         let file = at_poe(&link.url, link.name.as_deref());
                         message.parts.push(Part::File(FileSource::Attached(file)));
                     }
@@ -635,6 +663,37 @@ mod tests {
         let wanted =
             [text(&format!("a {shown} b {shown}.")), picture("r"), Event::Retract, text("x"), again, end()];
         assert_eq!(out, wanted);
+    }
+
+    #[test]
+    fn a_file_that_the_text_names_or_that_comes_twice_is_shown_once() {
+        let url = "https://pfst.cf2.poecdn.net/base/r1";
+        for said in [
+            format!("See {url}"),
+            format!("![cat]({url}) as you wished."),
+            format!("![cat](<{url}>)\n\n{url}"),
+            format!("Here: {url}?w=1024&h=768, ok"),
+        ] {
+            for events in [[text(&said), picture("r1"), end()], [picture("r1"), text(&said), end()]] {
+                let reply = streamed(&events);
+                assert_eq!((reply.text.as_str(), reply.files.len()), (said.as_str(), 1));
+                assert_eq!(everywhere(FileRefs::whole, &events), reply);
+            }
+        }
+        let shown = format!("A cat\n\n![a cat.png]({url})");
+        assert_eq!(both(&[text("A cat"), picture("r1"), picture("r1"), end()]), shown);
+        assert_eq!(both(&[picture("r1"), text("A cat"), picture("r1"), end()]), shown);
+        let other = format!("See {url}0 and {url}/2");
+        let both_shown = format!("{other}\n\n![a cat.png]({url})");
+        assert_eq!(both(&[text(&other), picture("r1"), end()]), both_shown);
+        let mut again = picture("r1");
+        if let Event::File(file) = &mut again {
+            file.inline_ref = Some("r2".into());
+        }
+        let reply = streamed(&[picture("r1"), again, text("[r2]"), end()]);
+        assert_eq!((reply.text, reply.files.len()), (format!("![a cat.png]({url})"), 1));
+        let retracted = [text(&format!("See {url}")), Event::Retract, text("Here"), picture("r1"), end()];
+        assert_eq!(both(&retracted), format!("Here\n\n![a cat.png]({url})"));
     }
 
     #[test]

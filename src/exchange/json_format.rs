@@ -54,11 +54,16 @@ pub fn check(json: &str, format: &Format) -> Result<(), String> {
     if !format.is_json() {
         return Ok(());
     }
-    let value: Value = serde_json::from_str(json).map_err(|error| format!("it is not JSON: {error}"))?;
-    match format {
-        Format::JsonSchema { schema, .. } => schema::check(&value, schema).map_err(|fault| fault.to_string()),
-        _ if value.is_object() => Ok(()),
-        _ => Err("at the root: must be a JSON object".to_owned()),
+    let broken = |error| format!("it is not JSON: {error}");
+    if let Format::JsonSchema { schema, .. } = format {
+        let value: Value = serde_json::from_str(json).map_err(broken)?;
+        return schema::check(&value, schema).map_err(|fault| fault.to_string());
+    }
+    // a tree of values would take many times the memory of the text
+    serde_json::from_str::<IgnoredAny>(json).map_err(broken)?;
+    match json.trim_start().starts_with('{') {
+        true => Ok(()),
+        false => Err("at the root: must be a JSON object".to_owned()),
     }
 }
 
@@ -162,8 +167,8 @@ impl JsonOnly {
     fn open(&mut self, text: String, out: &mut VecDeque<Event>) {
         match opening(&text) {
             Opening::Json(start) => self.inside(Scanner::default(), text[start..].to_owned(), out),
-            Opening::Perhaps => self.phase = Phase::Opening(text),
-            Opening::Other => self.phase = Phase::Held(text),
+            Opening::Perhaps if text.len() <= LONGEST_OPENING => self.phase = Phase::Opening(text),
+            Opening::Perhaps | Opening::Other => self.phase = Phase::Held(text),
         }
     }
 
@@ -249,6 +254,9 @@ fn opening(text: &str) -> Opening {
     }
     json_at(text, start)
 }
+
+/// An answer that has not begun after so many bytes, white space for the most part, is held to its end.
+const LONGEST_OPENING: usize = 4096;
 
 /// The longest line that opens a fence, in bytes.
 const LONGEST_INFO: usize = 40;

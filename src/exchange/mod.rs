@@ -14,6 +14,7 @@ mod held;
 pub mod json_format;
 mod markup;
 mod media_type;
+mod named_urls;
 mod progress;
 mod reply;
 pub mod schema;

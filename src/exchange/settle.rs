@@ -1,7 +1,7 @@
 //! Decides what a stream can still say when the bot takes back what it said.
 
-use std::collections::VecDeque;
-use std::ops::ControlFlow;
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::{Bound, ControlFlow};
 
 use super::progress::{is_progress, may_be_progress};
 use super::{Event, Stage};
@@ -86,7 +86,8 @@ impl Settle {
     /// Whether the answer itself grows: some bots stream by replacing it with a longer one. That is certain where
     /// the text goes on after what was shown, or after a replacement that was too long for a row.
     fn grows(&self, row: &Row) -> bool {
-        let goes_on = |said: &str| !said.trim().is_empty() && row.text.starts_with(said);
+        // the cheaper question first: what was said may be long
+        let goes_on = |said: &str| row.text.starts_with(said) && !said.trim().is_empty();
         goes_on(&self.text.shown) || !is_short_line(&row.before) && goes_on(&row.before)
     }
 
@@ -191,14 +192,14 @@ enum Again {
     /// New text goes on after what was shown.
     #[default]
     No,
-    /// The text is told anew; so far it repeats what was shown.
-    Repeats(String),
+    /// The text is told anew; so far it repeats so many bytes of what was shown.
+    Repeats(usize),
 }
 
 impl Track {
     fn retract(&mut self) {
         if !self.shown.is_empty() {
-            self.again = Again::Repeats(String::new());
+            self.again = Again::Repeats(0);
         }
     }
 
@@ -209,20 +210,23 @@ impl Track {
                 self.shown.push_str(&piece);
                 Some(piece)
             }
-            Again::Repeats(said) => self.compare(join(said, piece)),
+            Again::Repeats(said) => self.compare(said, &piece),
         }
     }
 
-    fn compare(&mut self, said: String) -> Option<String> {
-        if self.shown.starts_with(&said) {
-            self.again = Again::Repeats(said);
+    /// What is to be sent when `piece` follows on `said` bytes that were shown before.
+    fn compare(&mut self, said: usize, piece: &str) -> Option<String> {
+        let expected = &self.shown.as_bytes()[said..];
+        if expected.starts_with(piece.as_bytes()) {
+            self.again = Again::Repeats(said + piece.len());
             return None;
         }
-        let rest = match said.strip_prefix(self.shown.as_str()) {
-            Some(rest) => rest.to_owned(),
-            None => format!("\n\n{said}"),
+        let rest = match piece.as_bytes().starts_with(expected) {
+            true => piece[expected.len()..].to_owned(),
+            false => format!("\n\n{}{piece}", &self.shown[..said]),
         };
-        self.shown = said;
+        self.shown.truncate(said);
+        self.shown.push_str(piece);
         Some(rest)
     }
 }
@@ -230,7 +234,8 @@ impl Track {
 /// The rows of progress that were told as thought.
 #[derive(Default)]
 struct Rows {
-    told: Vec<String>,
+    told: BTreeSet<String>,
+    last: String,
     line: Line,
 }
 
@@ -247,10 +252,12 @@ impl Rows {
     /// Tells a row once. A row that continues the last one ("Searching.", "Searching..") continues its line.
     fn tell(&mut self, row: &str, out: &mut VecDeque<Event>) {
         let row = row.trim();
-        if row.is_empty() || self.told.iter().any(|told| told.starts_with(row)) {
+        // of those that are not before it in order, the first one begins with it if any does
+        let next = self.told.range::<str, _>((Bound::Included(row), Bound::Unbounded)).next();
+        if row.is_empty() || next.is_some_and(|told| told.starts_with(row)) {
             return;
         }
-        let rest = self.told.last().and_then(|last| row.strip_prefix(last.as_str()));
+        let rest = row.strip_prefix(self.last.as_str());
         let piece = match (self.line, rest) {
             (Line::Empty, _) => row.to_owned(),
             (Line::Row, Some(rest)) => rest.to_owned(),
@@ -258,7 +265,8 @@ impl Rows {
         };
         out.push_back(Event::Thinking(piece));
         self.line = Line::Row;
-        self.told.push(row.to_owned());
+        self.told.insert(row.to_owned());
+        row.clone_into(&mut self.last);
     }
 
     /// What stands between the rows and a thought of the bot that now follows.
@@ -279,12 +287,13 @@ fn is_short_line(text: &str) -> bool {
 
 /// The longest start of a short line that reads like a known row, or nothing.
 fn known_row(text: &str) -> &str {
-    let known = |&(end, _): &(usize, char)| is_progress(&text[..end]);
-    match text.char_indices().take_while(|&(end, _)| end <= LONGEST_ROW).filter(known).last() {
-        _ if is_progress(text) => text,
-        Some((end, _)) => &text[..end],
-        None => "",
+    if is_progress(text) {
+        return text;
     }
+    let last = (0..=LONGEST_ROW.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let ends = [last].into_iter().chain(text[..last].char_indices().rev().map(|(end, _)| end));
+    let begins = text.char_indices().nth(1).is_none_or(|(end, _)| may_be_progress(&text[..end]));
+    ends.filter(|_| begins).find(|end| is_progress(&text[..*end])).map_or("", |end| &text[..end])
 }
 
 /// Both pieces in one, without a copy when the first is empty.

@@ -1,7 +1,8 @@
 //! Makes the calls of a bot with native tools well-formed, whatever pieces it sends them in.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use super::{Event, FinishReason, Stage, ToolDelta};
 
@@ -19,37 +20,45 @@ pub struct ToolCalls<I> {
     /// In the order of their appearance: up to `announced` open ones, behind that waiting ones.
     calls: Vec<Call>,
     announced: usize,
+    /// The last call of each index of the bot's.
+    last: HashMap<usize, usize>,
+    /// The first call of each index and id of the bot's.
+    given: HashMap<(usize, Rc<str>), usize>,
+    /// The ids of the calls that were announced.
+    used: HashSet<Rc<str>>,
 }
 
 struct Call {
-    /// The index by which the bot speaks of it.
-    theirs: usize,
     /// The id that the bot gave it.
-    given: Option<String>,
+    given: Option<Rc<str>>,
     stage: Progress,
 }
 
 enum Progress {
     /// No name yet, or an earlier call has none.
     Waiting { name: Option<String>, arguments: String },
-    /// Announced to the client, under this id, without arguments so far.
-    Bare { id: String },
+    /// Announced to the client, without arguments so far.
+    Bare,
     /// Announced to the client, with arguments.
-    Filled { id: String },
+    Filled,
 }
 
 impl<I: FnMut() -> String> ToolCalls<I> {
     /// `make_id` makes an id that no other call has.
     pub fn new(make_id: I) -> ToolCalls<I> {
-        ToolCalls { make_id, calls: Vec::new(), announced: 0 }
+        let (last, given, used) = (HashMap::new(), HashMap::new(), HashSet::new());
+        ToolCalls { make_id, calls: Vec::new(), announced: 0, last, given, used }
     }
 
     fn piece(&mut self, delta: ToolDelta, out: &mut VecDeque<Event>) {
-        let id = delta.id.filter(|id| !id.is_empty());
+        let id: Option<Rc<str>> = delta.id.filter(|id| !id.is_empty()).map(Rc::from);
         let name = delta.name.filter(|name| !name.is_empty());
-        let at = self.call(delta.index, id.as_deref(), name.is_some());
+        let at = self.call(delta.index, id.as_ref(), name.is_some());
         let call = &mut self.calls[at];
-        call.given = call.given.take().or(id);
+        if let (None, Some(id)) = (&call.given, id) {
+            self.given.entry((delta.index, Rc::clone(&id))).or_insert(at);
+            call.given = Some(id);
+        }
         match &mut call.stage {
             Progress::Waiting { name: known, arguments } => {
                 *known = known.take().or(name);
@@ -61,22 +70,19 @@ impl<I: FnMut() -> String> ToolCalls<I> {
     }
 
     /// Where the call lies that a piece belongs to.
-    fn call(&mut self, index: usize, id: Option<&str>, named: bool) -> usize {
-        let known = self.calls.iter().rposition(|call| call.theirs == index);
-        if let Some(at) = known {
-            let given = self.calls[at].given.as_deref();
+    fn call(&mut self, index: usize, id: Option<&Rc<str>>, named: bool) -> usize {
+        if let Some(&at) = self.last.get(&index) {
+            let given = self.calls[at].given.as_ref();
             let another = named && id.is_some() && given.is_some() && id != given;
             // A piece may come late for a call that shares its index with a later one.
-            let same = self
-                .calls
-                .iter()
-                .position(|call| call.theirs == index && id.is_some() && call.given.as_deref() == id);
+            let same = id.and_then(|id| self.given.get(&(index, Rc::clone(id)))).copied();
             if !another || same.is_some() {
                 return same.unwrap_or(at);
             }
         }
         let stage = Progress::Waiting { name: None, arguments: String::new() };
-        self.calls.push(Call { theirs: index, given: None, stage });
+        self.calls.push(Call { given: None, stage });
+        self.last.insert(index, self.calls.len() - 1);
         self.calls.len() - 1
     }
 
@@ -91,11 +97,12 @@ impl<I: FnMut() -> String> ToolCalls<I> {
             let id = self.unused_id();
             out.push_back(Event::ToolCall(ToolDelta {
                 index: self.announced,
-                id: Some(id.clone()),
+                id: Some(id.as_ref().to_owned()),
                 name: Some(name),
                 arguments: String::new(),
             }));
-            let mut stage = Progress::Bare { id };
+            self.used.insert(id);
+            let mut stage = Progress::Bare;
             more(&mut stage, self.announced, arguments, out);
             self.calls[self.announced].stage = stage;
             self.announced += 1;
@@ -103,32 +110,27 @@ impl<I: FnMut() -> String> ToolCalls<I> {
     }
 
     /// The id of the next call to announce: the bot's own if it is free.
-    fn unused_id(&mut self) -> String {
+    fn unused_id(&mut self) -> Rc<str> {
         let own = self.calls[self.announced].given.clone();
-        match own.filter(|id| !self.is_used(id)) {
+        match own.filter(|id| !self.used.contains(id)) {
             Some(id) => id,
             None => loop {
                 let id = (self.make_id)();
-                if !self.is_used(&id) {
-                    return id;
+                if !self.used.contains(id.as_str()) {
+                    return id.into();
                 }
             },
         }
     }
 
-    fn is_used(&self, id: &str) -> bool {
-        self.calls.iter().any(|call| match &call.stage {
-            Progress::Waiting { .. } => false,
-            Progress::Bare { id: used } | Progress::Filled { id: used } => used == id,
-        })
-    }
-
     fn close(&mut self, out: &mut VecDeque<Event>) {
         // What has no name by now never will: let those behind it through.
         self.calls.retain(|call| !matches!(call.stage, Progress::Waiting { name: None, .. }));
+        self.last.clear();
+        self.given.clear();
         self.announce(out);
         for (at, call) in self.calls.iter_mut().enumerate() {
-            if matches!(call.stage, Progress::Bare { .. }) {
+            if matches!(call.stage, Progress::Bare) {
                 more(&mut call.stage, at, "{}".into(), out);
             }
         }
@@ -137,11 +139,11 @@ impl<I: FnMut() -> String> ToolCalls<I> {
 
 /// Passes on more `arguments` of the call at `index`; white space in front of the first is dropped.
 fn more(stage: &mut Progress, index: usize, arguments: String, out: &mut VecDeque<Event>) {
-    if let Progress::Bare { id } = stage {
+    if let Progress::Bare = stage {
         if arguments.trim().is_empty() {
             return;
         }
-        *stage = Progress::Filled { id: std::mem::take(id) };
+        *stage = Progress::Filled;
     }
     if !arguments.is_empty() {
         out.push_back(Event::ToolCall(ToolDelta { index, arguments, ..ToolDelta::default() }));

@@ -1,6 +1,7 @@
 //! Gives the arguments of a call, which markup carries as text, the types that the tool's JSON Schema names.
 
 use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -16,8 +17,10 @@ pub fn typed_args(values: &[(String, String)], schema: Option<&Value>) -> String
     let schemas = Schemas::of(root);
     let places = schemas.nodes(&[root]);
     let mut out = String::from("{");
+    let last: HashMap<&str, usize> =
+        values.iter().enumerate().map(|(at, (name, _))| (&name[..], at)).collect();
     for (at, (name, text)) in values.iter().enumerate() {
-        if values[at + 1..].iter().any(|(later, _)| later == name) {
+        if last.get(name.as_str()) != Some(&at) {
             continue;
         }
         if out.len() > 1 {
@@ -25,7 +28,7 @@ pub fn typed_args(values: &[(String, String)], schema: Option<&Value>) -> String
         }
         out.push_str(&quoted(name));
         out.push(':');
-        out.push_str(&schemas.typed(text, &property(&places, name)));
+        out.push_str(&schemas.typed(text, &schemas.property(&places, name)));
     }
     out.push('}');
     out
@@ -119,18 +122,23 @@ enum Reading {
 /// A schema with what its references point to.
 struct Schemas<'s> {
     root: &'s Value,
-    /// Schemas that may still be looked at: references can multiply without end.
-    budget: Cell<u32>,
+    /// What may still be spent: references can multiply without end, and so can places with arguments.
+    budget: Cell<usize>,
 }
+
+/// What it costs to look at a schema; a property or a value of an `enum` costs 1.
+const VISIT: usize = 100;
 
 impl<'s> Schemas<'s> {
     fn of(root: &'s Value) -> Schemas<'s> {
-        Schemas { root, budget: Cell::new(20_000) }
+        Schemas { root, budget: Cell::new(20_000 * VISIT) }
     }
 
-    fn spend(&self) -> Option<()> {
-        self.budget.set(self.budget.get().checked_sub(1)?);
-        Some(())
+    /// `None` once all is spent.
+    fn spend(&self, cost: usize) -> Option<()> {
+        let left = self.budget.get().checked_sub(cost);
+        self.budget.set(left.unwrap_or(0));
+        left.map(drop)
     }
 
     fn resolve(&self, reference: &str) -> Option<&'s Value> {
@@ -141,7 +149,8 @@ impl<'s> Schemas<'s> {
     /// The types that `schema` allows; `None` if it does not say. `path` holds the references that led here.
     fn types(&self, schema: &'s Value, path: &mut Vec<&'s str>) -> Option<Types> {
         let map = schema.as_object()?;
-        self.spend()?;
+        let listed = branches(map, "enum").len();
+        self.spend(VISIT + listed)?;
         let mut told = match map.get("type") {
             Some(Value::String(name)) => Some(Types::named(name)),
             Some(Value::Array(names)) => {
@@ -184,21 +193,34 @@ impl<'s> Schemas<'s> {
 
     /// `places` and all that they refer to and are composed of, as plain schemas.
     fn nodes(&self, places: &[&'s Value]) -> Vec<&'s Map<String, Value>> {
-        let (mut nodes, mut seen, mut open) = (Vec::new(), Vec::new(), places.to_vec());
+        let (mut nodes, mut seen, mut open) = (Vec::new(), HashSet::new(), places.to_vec());
         while let Some(schema) = open.pop() {
-            let (Some(map), Some(())) = (schema.as_object(), self.spend()) else { continue };
+            let (Some(map), Some(())) = (schema.as_object(), self.spend(VISIT)) else { continue };
             nodes.push(map);
             for key in ["allOf", "anyOf", "oneOf"] {
                 open.extend(branches(map, key));
             }
             if let Some(reference) = map.get("$ref").and_then(Value::as_str)
-                && !seen.contains(&reference)
+                && seen.insert(reference)
             {
-                seen.push(reference);
                 open.extend(self.resolve(reference));
             }
         }
         nodes
+    }
+
+    /// The schemas that `nodes` have for the property `name`.
+    fn property(&self, nodes: &[&'s Map<String, Value>], name: &str) -> Vec<&'s Value> {
+        if self.spend(nodes.len()).is_none() {
+            return Vec::new();
+        }
+        let own = nodes.iter().filter_map(|node| node.get("properties")?.get(name));
+        let own: Vec<_> = own.collect();
+        if own.is_empty() {
+            nodes.iter().filter_map(|node| node.get("additionalProperties")).collect()
+        } else {
+            own
+        }
     }
 
     /// The JSON that `text` stands for in a place described by `places`.
@@ -250,7 +272,7 @@ impl<'s> Schemas<'s> {
         }
         match value {
             Value::Object(map) => {
-                let all = map.iter_mut().map(|(name, value)| self.mend(value, &property(&nodes, name)));
+                let all = map.iter_mut().map(|(name, value)| self.mend(value, &self.property(&nodes, name)));
                 all.fold(Mended::No, Mended::or)
             }
             Value::Array(items) => {
@@ -296,19 +318,8 @@ impl Mended {
     }
 }
 
-fn branches<'s>(map: &'s Map<String, Value>, key: &str) -> impl Iterator<Item = &'s Value> + use<'s> {
-    map.get(key).and_then(Value::as_array).into_iter().flatten()
-}
-
-/// The schemas that `nodes` have for the property `name`.
-fn property<'s>(nodes: &[&'s Map<String, Value>], name: &str) -> Vec<&'s Value> {
-    let own = nodes.iter().filter_map(|node| node.get("properties")?.get(name));
-    let own: Vec<_> = own.collect();
-    if own.is_empty() {
-        nodes.iter().filter_map(|node| node.get("additionalProperties")).collect()
-    } else {
-        own
-    }
+fn branches<'s>(map: &'s Map<String, Value>, key: &str) -> std::slice::Iter<'s, Value> {
+    map.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice).iter()
 }
 
 /// The schemas that `nodes` have for the item at `at` of an array.

@@ -1,5 +1,6 @@
 //! The lists of models.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::answer::Answer;
@@ -8,10 +9,10 @@ use super::head::Head;
 use super::relay::watch_client;
 use super::router::poe_key;
 use super::routes::decoded;
-use crate::app::{App, Catalog};
+use crate::app::{App, Catalog, no_model};
 use crate::dialect::catalog::{self, Model, Page};
 use crate::error::{Error, Kind, Result};
-use crate::poe::{Entry, exact, listed, readings, same_name};
+use crate::poe::{Entries, Entry, readings, same_name};
 use crate::store::models::{Lookup, ModelsFile};
 
 /// Every model that is served, under the name it is served by.
@@ -28,9 +29,7 @@ pub fn list(app: &App, call: &Call<'_>) -> Result<Answer> {
 /// The model `name`, by any name that reaches it.
 pub fn one(app: &App, call: &Call<'_>, name: &str) -> Result<Answer> {
     let listing = Listing::new(app, call)?;
-    let missing =
-        || Error::new(Kind::ModelNotFound, format!("the model `{name}` does not exist")).about("model");
-    let model = listing.find(name).ok_or_else(missing)?;
+    let model = listing.find(name).ok_or_else(|| no_model(name))?;
     let body = match is_anthropic(call.head()) {
         true => catalog::anthropic_one(&model),
         false => catalog::one(&model),
@@ -82,8 +81,8 @@ impl Listing {
         }
     }
 
-    fn entries(&self) -> &[Entry] {
-        self.catalog.as_ref().map_or(&[], |catalog| &catalog.entries)
+    fn entries(&self) -> &Entries {
+        self.catalog.as_ref().map_or(Entries::none(), |catalog| &catalog.entries)
     }
 
     /// Every model that is served, under the name it is served by.
@@ -92,9 +91,10 @@ impl Listing {
         let mut models: Vec<Model<'_>> = of_poe
             .filter_map(|entry| Some(self.described(entry, self.file.listed_name(&entry.id)?)))
             .collect();
+        let mut taken: HashSet<String> = models.iter().map(|model| model.id.to_lowercase()).collect();
         for custom in self.file.custom_models() {
             let Some(id) = self.file.listed_name(&custom.id) else { continue };
-            if !models.iter().any(|model| same_name(model.id, id)) {
+            if taken.insert(id.to_lowercase()) {
                 models.push(self.custom(id, &custom.id));
             }
         }
@@ -114,8 +114,8 @@ impl Listing {
             };
             let custom = self.file.custom_model(bot);
             let entry = match custom {
-                Some(custom) => exact(self.entries(), &custom.id),
-                None => listed(self.entries(), bot),
+                Some(custom) => self.entries().exact(&custom.id),
+                None => self.entries().listed(bot),
             };
             if entry.is_none() && custom.is_none() {
                 continue;

@@ -1,9 +1,11 @@
 //! Responses by id: asked for, gone on from, listed, forgotten.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -101,18 +103,12 @@ pub fn input_items(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
     let own = app.responses.get(owner, id).ok_or_else(|| not_found(id))?;
     // what it went on from may be gone
     let chain = app.responses.conversation(owner, id).unwrap_or_else(|| vec![own]);
-    let mut items = Vec::new();
-    for (at, response) in chain.into_iter().rev().enumerate().rev() {
-        items.extend(Lines { response: Arc::clone(&response), read: 0 });
-        if at > 0 {
-            items.extend(output(&response));
-        }
-    }
-    match query(call, "order").as_deref() {
-        None | Some("desc") => items.reverse(),
-        Some("asc") => {}
+    let all = written(&chain);
+    let mut items: Box<dyn Iterator<Item = &[u8]>> = match query(call, "order").as_deref() {
+        None | Some("desc") => Box::new(all.rev()),
+        Some("asc") => Box::new(all),
         Some(_) => return Err(Error::invalid("order", "order must be asc or desc")),
-    }
+    };
     let limit = match query(call, "limit") {
         None => PAGE,
         Some(text) => match text.parse() {
@@ -121,17 +117,46 @@ pub fn input_items(app: &App, call: &mut Call<'_>, id: &str) -> Result<Answer> {
         },
     };
     if let Some(after) = query(call, "after") {
-        let at = items.iter().position(|item| item["id"] == after.as_str());
-        let at = at.ok_or_else(|| Error::invalid("after", "after must be the id of an item of this list"))?;
-        items.drain(..=at);
+        let found = items.any(|item| has_id(item, &after));
+        let missing = || Error::invalid("after", "after must be the id of an item of this list");
+        found.then_some(()).ok_or_else(missing)?;
     }
-    let has_more = items.len() > limit;
-    items.truncate(limit);
+    let page = items.by_ref().take(limit);
+    let page: Vec<Value> = page.map(|item| serde_json::from_slice(item).unwrap_or_default()).collect();
+    let has_more = items.next().is_some();
     let id_of = |item: Option<&Value>| item.map_or("".into(), |item| item["id"].clone());
-    let (first, last) = (id_of(items.first()), id_of(items.last()));
+    let (first, last) = (id_of(page.first()), id_of(page.last()));
     Ok(told(&json!({
-        "object": "list", "data": items, "first_id": first, "last_id": last, "has_more": has_more,
+        "object": "list", "data": page, "first_id": first, "last_id": last, "has_more": has_more,
     })))
+}
+
+/// The items of a conversation as they were written, the last response's output aside. Only what is taken is read.
+fn written(chain: &[Arc<Response>]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    chain.iter().enumerate().flat_map(|(at, response)| {
+        let lines = response.input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let earlier = (at + 1 < chain.len()).then_some(response);
+        lines.chain(earlier.into_iter().flat_map(|response| written_output(response)))
+    })
+}
+
+fn written_output(response: &Response) -> impl DoubleEndedIterator<Item = &[u8]> {
+    #[derive(Default, serde::Deserialize)]
+    struct Told<'a> {
+        #[serde(borrow)]
+        output: Vec<&'a RawValue>,
+    }
+    let told: Told<'_> = serde_json::from_slice(&response.response).unwrap_or_default();
+    told.output.into_iter().map(|item| item.get().as_bytes())
+}
+
+fn has_id(item: &[u8], id: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Numbered<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    serde_json::from_slice::<Numbered<'_>>(item).is_ok_and(|item| item.id == id)
 }
 
 /// The items that are sought, each read when its turn comes.

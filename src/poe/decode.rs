@@ -738,7 +738,217 @@ mod tests {
             decode(&[("error", r#"{"error_type":"insufficient_fund","text":"No points"}"#)]).unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (Kind::InsufficientQuota, "No points"));
         assert_eq!(decode(&[("text", "{")]).unwrap_err().kind, Kind::Upstream);
+        assert_eq!(decode(&[("json", "{\"choices\":[")]).unwrap_err().kind, Kind::Upstream);
+        for nothing in ["{}", "{\"error\":null}", "{\"error\":{}}", "{\"error\":false}", "{\"error\":\"\"}"] {
+            assert_eq!(decode(&[("json", nothing), ("done", "")]).unwrap(), [finish(FinishReason::Stop)]);
+        }
         let error = decode(&[("json", r#"{"error":{"message":"prompt is too long"}}"#)]).unwrap_err();
         assert_eq!(error.kind, Kind::ContextTooLong);
+    }
+
+    /// What was said, and what was thought, of events that end well.
+    fn told(frames: &[(&str, &str)]) -> (String, String) {
+        let (mut said, mut thought) = (String::new(), String::new());
+        for event in decode(&[frames, &[("done", "")]].concat()).unwrap() {
+            match event {
+                Event::Text(text) => said += &text,
+                Event::Thinking(text) => thought += &text,
+                Event::Retract => said.clear(),
+                _ => {}
+            }
+        }
+        (said, thought)
+    }
+
+    #[test]
+    fn no_member_of_a_text_event_ends_an_answer_or_loses_text() {
+        for (data, expected) in [
+            (r#"{"text":null}"#, ""),
+            (r#"{}"#, ""),
+            ("", ""),
+            ("null", ""),
+            ("[DONE]", ""),
+            (r#""bare""#, "bare"),
+            (r#"{"text":5}"#, "5"),
+            (r#"{"text":["a",{"type":"text","text":"b"},["c"],null]}"#, "abc"),
+            (r#"{"text":{"text":"a"}}"#, "a"),
+            (r#"{"text":{"value":"a"}}"#, "a"),
+            (r#"{"text":"a","text":null}"#, "a"),
+            (r#"{"text":"b","text":"a"}"#, "a"),
+            (r#"{"content":"a"}"#, "a"),
+            (r#"{"text":"a","new":{"x":[1]}}"#, "a"),
+            (r#"{"text":"a\ud83db"}"#, "a\u{fffd}b"),
+            (r#"{"text":"a","\ud83d":"\ud83d"}"#, "a"),
+        ] {
+            assert_eq!(told(&[("text", data)]).0, expected, "{data}");
+            let replaced = told(&[("text", r#"{"text":"before"}"#), ("replace_response", data)]).0;
+            assert_eq!(replaced, if expected.is_empty() { "before" } else { expected }, "{data}");
+        }
+        for index in ["0", "\"0\"", "0.0", "-1", "null", "true", "\"x\"", "[]", "{}", "1e99", "[[[]]]"] {
+            let data = format!(r#"{{"text":"a","index":{index}}}"#);
+            assert_eq!(told(&[("text", &data), ("text", &data)]).0, "aa", "{index}");
+        }
+        let invalid: &[u8] = b"{\"text\":\"a\xff\"}";
+        let mut out = VecDeque::new();
+        Decode::default().push(&Frame { name: b"text", data: invalid }, &mut out).unwrap();
+        assert_eq!(out, [text("a\u{fffd}")]);
+    }
+
+    #[test]
+    fn halves_of_a_character_meet_wherever_they_come() {
+        let chunk = |name: &str, text: &str| format!(r#"{{"choices":[{{"delta":{{"{name}":"{text}"}}}}]}}"#);
+        let (high, low) = (r#"{"text":"a\ud83d"}"#, r#"{"text":"\ude00b"}"#);
+        let (high_chunk, low_chunk) = (chunk("content", r"a\ud83d"), chunk("content", r"\ude00b"));
+        for frames in [
+            [("text", high), ("text", low)],
+            [("text", high), ("json", &low_chunk)],
+            [("json", &high_chunk), ("text", low)],
+            [("json", &high_chunk), ("json", &low_chunk)],
+        ] {
+            assert_eq!(told(&frames).0, "a\u{1f600}b", "{frames:?}");
+            let apart = [frames[0], ("ping", "{}"), ("text", "{}"), frames[1]];
+            assert_eq!(told(&apart).0, "a\u{1f600}b", "{frames:?}");
+        }
+        assert_eq!(told(&[("text", high)]).0, "a\u{fffd}");
+        assert_eq!(told(&[("text", high), ("text", r#"{"text":"c"}"#)]).0, "a\u{fffd}c");
+        assert_eq!(told(&[("text", low)]).0, "\u{fffd}b");
+        assert_eq!(told(&[("text", high), ("replace_response", low)]).0, "\u{fffd}b");
+        let thought = [chunk("reasoning", r"\ud83d"), chunk("reasoning_content", r"\ude00")];
+        assert_eq!(told(&[("json", &thought[0]), ("json", &thought[1])]).1, "\u{1f600}");
+        let between = [("text", high), ("json", thought[1].as_str()), ("text", low)];
+        assert_eq!(told(&between), ("a\u{fffd}\u{fffd}b".into(), "\u{fffd}".into()));
+    }
+
+    #[test]
+    fn thought_is_found_under_all_its_names() {
+        for (delta, expected) in [
+            (r#"{"reasoning_content":"","reasoning":"t"}"#, "t"),
+            (r#"{"reasoning_content":"t","reasoning":"t"}"#, "t"),
+            (r#"{"reasoning_content":null,"reasoning":"t"}"#, "t"),
+            (r#"{"reasoning_details":[{"type":"reasoning.text","text":"t","signature":"s"}]}"#, "t"),
+            (r#"{"reasoning":"t","reasoning_details":[{"type":"reasoning.summary","summary":"t"}]}"#, "t"),
+            (r#"{"reasoning":"","reasoning_details":[{"type":"reasoning.encrypted","data":"x"}]}"#, ""),
+            (r#"{"reasoning":{"content":"t"}}"#, "t"),
+            (r#"{"reasoning":["t",{"text":"u"}]}"#, "tu"),
+            (r#"{"reasoning":true,"reasoning_content":7}"#, ""),
+            (r#"{"reasoning":{"effort":"high"}}"#, ""),
+            (r#"{"thinking":"t"}"#, "t"),
+            (r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"t"}]}]}"#, "t"),
+        ] {
+            let delta = format!(r#"{}, "x": 1}}"#, delta.strip_suffix('}').unwrap());
+            let chunk = format!(r#"{{"choices":[{{"delta":{delta}}},{{"delta":{{"content":"a"}}}}]}}"#);
+            assert_eq!(told(&[("json", &chunk)]), ("a".into(), expected.into()), "{delta}");
+        }
+    }
+
+    #[test]
+    fn content_is_found_in_all_its_shapes() {
+        for (chunk, expected) in [
+            (r#"{"choices":[{"delta":{"content":7}}]}"#, "7"),
+            (r#"{"choices":[{"delta":{"content":"a","content":null}}]}"#, "a"),
+            (r#"{"choices":[{"delta":"a"}]}"#, "a"),
+            (r#"{"choices":{"delta":{"content":"a"}}}"#, "a"),
+            (r#"[{"choices":[{"delta":{"content":"a"}}]}]"#, "a"),
+            (r#"{"choices":[{"text":"a"}]}"#, "a"),
+            (r#"{"delta":{"content":"a"}}"#, "a"),
+            (r#"{"message":{"content":"a"}}"#, "a"),
+            (r#"{"choices":[{"delta":{"content":"a"},"message":{"content":"a"}}]}"#, "a"),
+            (r#"{"choices":[{"delta":{},"message":{"content":"a"}}]}"#, "a"),
+            (r#"{"choices":[{"delta":null,"message":{"content":"a"}}]}"#, "a"),
+            (r#"{"choices":[null,7,{"delta":{"content":"a"}}],"usage":"odd"}"#, "a"),
+            (r#"{"choices":[{"delta":{"content":[{"type":"output_text","text":{"value":"a"}}]}}]}"#, "a"),
+        ] {
+            assert_eq!(told(&[("json", chunk)]).0, expected, "{chunk}");
+            assert_eq!(told(&[("", chunk)]).0, expected, "without a name: {chunk}");
+        }
+        let repeated = [
+            ("json", r#"{"choices":[{"delta":{"content":"Hello"}}]}"#),
+            ("json", r#"{"choices":[{"delta":{},"message":{"content":"Hello"},"finish_reason":"stop"}]}"#),
+        ];
+        assert_eq!(told(&repeated).0, "Hello");
+        let picture = r#"{"choices":[{"delta":{"content":"a","images":[{"type":"image_url","image_url":{"url":"https://x/image/1"}}]}}]}"#;
+        let file = decode(&[("json", picture)]).unwrap().pop().unwrap();
+        assert!(
+            matches!(file, Event::File(file) if file.url == "https://x/image/1" && file.content_type == "image/png")
+        );
+    }
+
+    #[test]
+    fn an_end_is_told_in_any_word_and_a_failure_is_no_end() {
+        let chunk = |delta: &str, word: &str| {
+            format!(r#"{{"choices":[{{"delta":{delta},"finish_reason":{word}}}]}}"#)
+        };
+        let end = |frames: &[String]| {
+            let frames: Vec<_> =
+                frames.iter().map(|data| ("json", data.as_str())).chain([("done", "{}")]).collect();
+            decode(&frames).map(|events| events.into_iter().last().unwrap())
+        };
+        let said = r#"{"content":"a"}"#;
+        for (word, reason) in [
+            (r#""MAX_TOKENS""#, FinishReason::Length),
+            (r#""model_context_window_exceeded""#, FinishReason::Length),
+            (r#""SAFETY""#, FinishReason::ContentFilter),
+            (r#""end_turn""#, FinishReason::Stop),
+            (r#""tool_use""#, FinishReason::ToolCalls),
+            (r#""surprise""#, FinishReason::Stop),
+            ("null", FinishReason::Stop),
+            ("7", FinishReason::Stop),
+        ] {
+            assert_eq!(end(&[chunk(said, word)]), Ok(finish(reason)), "{word}");
+        }
+        for word in [r#""error""#, r#""MALFORMED_FUNCTION_CALL""#, r#""insufficient_system_resource""#] {
+            for delta in ["{}", r#"{"content":""}"#, said] {
+                let error = end(&[chunk(delta, word), chunk("{}", r#""stop""#)]).unwrap_err();
+                assert!(error.message.contains(word.trim_matches('"')), "{error}");
+            }
+            let again = end(&[chunk("{}", word), chunk(said, r#""stop""#)]);
+            assert_eq!(again, Ok(finish(FinishReason::Stop)), "an answer after all");
+        }
+        let named = [chunk("{}", r#""error""#)];
+        let frames = [("json", named[0].as_str()), ("error", r#"{"text":"No points: insufficient points"}"#)];
+        assert_eq!(decode(&frames).unwrap_err().kind, Kind::InsufficientQuota);
+    }
+
+    #[test]
+    fn a_stream_that_said_its_end_needs_no_done() {
+        let mut decode = Decode::default();
+        let mut out = VecDeque::new();
+        assert_eq!(decode.end(&mut out), Ok(Progress::More));
+        let data = br#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#;
+        decode.push(&Frame { name: b"json", data }, &mut out).unwrap();
+        assert_eq!(decode.end(&mut out), Ok(Progress::Done));
+        assert_eq!(out, [finish(FinishReason::Length)]);
+    }
+
+    #[test]
+    fn the_last_row_of_progress_is_not_the_answer_where_a_file_is() {
+        let row = (
+            "replace_response",
+            r#"{"text":"\ud83c\udfa8 Generating\u2026\n\u2588\u2588\u2588 100% (12s)"}"#,
+        );
+        let file = ("file", r#"{"url":"https://x/image/1"}"#);
+        for frames in [[row, file], [file, row]] {
+            assert_eq!(told(&frames).0, "", "{frames:?}");
+        }
+        assert_eq!(told(&[row]).0, "\u{1f3a8} Generating\u{2026}\n\u{2588}\u{2588}\u{2588} 100% (12s)");
+        assert_eq!(told(&[("text", r#"{"text":"40%"}"#)]).0, "40%");
+        let answer = ("text", r#"{"text":"It is 40% done."}"#);
+        assert_eq!(
+            told(&[row, file, answer]).0.lines().last(),
+            Some("\u{2588}\u{2588}\u{2588} 100% (12s)It is 40% done.")
+        );
+    }
+
+    #[test]
+    fn files_of_any_shape() {
+        let files = |data: &str| decode(&[("file", data), ("done", "")]).unwrap().len() - 1;
+        for none in ["{}", "", "null", r#"{"url":null}"#, r#"{"url":7}"#, "{oops", r#"{"url":""}"#] {
+            assert_eq!(files(none), 0, "{none}");
+        }
+        for one in
+            [r#"{"url":"u","name":7,"content_type":[],"inline_ref":null,"x":1}"#, r#"{"url":"u","url":null}"#]
+        {
+            assert_eq!(files(one), 1, "{one}");
+        }
     }
 }

@@ -31,7 +31,7 @@ pub use counters::Counters;
 pub use decode::{Decode, Progress};
 pub use fetch::Fetched;
 pub use live::Live;
-pub use names::{Named, exact, find as find_model, listed, readings, same_name, suggestions};
+pub use names::{Entries, LONGEST_NAME, Named, plain_name, readings, same_name};
 pub use parameters::fit as fit_parameters;
 pub use query::encode as encode_query;
 pub use sse::{Decoder as SseDecoder, Frame};

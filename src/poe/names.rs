@@ -1,6 +1,15 @@
 //! Which bot a client means by the name it writes.
 
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::LazyLock;
+
 use super::catalog::Entry;
+
+/// The longest name of a model, in bytes: no bot of Poe's is called like a longer one.
+pub const LONGEST_NAME: usize = 256;
+/// The most prefixes (`openrouter/openai/`) that are taken off a name.
+const MOST_PREFIXES: usize = 3;
 
 /// The most names that are suggested for one that does not exist.
 const SUGGESTIONS: usize = 3;
@@ -8,6 +17,69 @@ const SUGGESTIONS: usize = 3;
 const LEAST_SIMILARITY: f64 = 0.75;
 /// Efforts that may stand behind a name, as in `gpt-5.2-high`.
 const SUFFIXES: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+
+/// Models in Poe's order, each found by its name without a walk through the others.
+#[derive(Debug, Clone, Default)]
+pub struct Entries {
+    all: Vec<Entry>,
+    /// Names in lower case, to the first entry of that name.
+    places: HashMap<String, usize>,
+}
+
+impl From<Vec<Entry>> for Entries {
+    fn from(all: Vec<Entry>) -> Entries {
+        let mut places = HashMap::with_capacity(all.len());
+        for (place, entry) in all.iter().enumerate() {
+            places.entry(entry.id.to_lowercase()).or_insert(place);
+        }
+        Entries { all, places }
+    }
+}
+
+impl Deref for Entries {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        &self.all
+    }
+}
+
+impl Entries {
+    /// A list without models.
+    pub fn none() -> &'static Entries {
+        static NONE: LazyLock<Entries> = LazyLock::new(Entries::default);
+        &NONE
+    }
+
+    /// The model that is listed under `name` to the letter, in any case.
+    pub fn exact(&self, name: &str) -> Option<&Entry> {
+        self.places.get(&name.to_lowercase()).map(|place| &self.all[*place])
+    }
+
+    /// The model that is listed under `name` itself, in any case, or under an Anthropic name without its date and in
+    /// Poe's order.
+    pub fn listed(&self, name: &str) -> Option<&Entry> {
+        self.exact(name).or_else(|| self.exact(&folded(name)))
+    }
+
+    /// Finds the model that `name` means, by the first of its [`readings`] that is [`Entries::listed`].
+    pub fn find(&self, name: &str) -> Option<Named<'_>> {
+        readings(name).find_map(|(name, effort)| self.listed(name).map(|entry| Named { entry, effort }))
+    }
+
+    /// The names most like one that does not exist, the likest first.
+    pub fn suggestions(&self, name: &str) -> Vec<&str> {
+        if name.len() > LONGEST_NAME {
+            return Vec::new();
+        }
+        let name = name.to_lowercase();
+        let likeness = |entry: &'_ Entry| strsim::jaro_winkler(&entry.id.to_lowercase(), &name);
+        let scored = self.all.iter().map(|entry| (likeness(entry), entry.id.as_str()));
+        let mut alike: Vec<_> = scored.filter(|(score, _)| *score >= LEAST_SIMILARITY).collect();
+        alike.sort_by(|one, other| other.0.total_cmp(&one.0));
+        alike.into_iter().take(SUGGESTIONS).map(|(_, id)| id).collect()
+    }
+}
 
 /// A name that was understood.
 #[derive(Debug)]
@@ -18,15 +90,18 @@ pub struct Named<'a> {
     pub effort: Option<&'static str>,
 }
 
-/// All that `name` may mean, the likeliest first: itself, without a provider before it or brackets behind it (Claude
-/// Code's `[1m]`), and all that without an effort behind it.
+/// All that `name` may mean, the likeliest first: itself, without providers before it or marks around it (Claude Code's
+/// `[1m]`, `:latest`, `@`), and all that without an effort behind it. A name that is too long means nothing.
 pub fn readings(name: &str) -> impl Iterator<Item = (&str, Option<&'static str>)> {
-    let name = name.trim();
-    let plain = name.strip_suffix(']').and_then(|name| name.rsplit_once('[')).map(|(name, _)| name);
+    let name = Some(name.trim()).filter(|name| name.len() <= LONGEST_NAME);
+    let plain = name.map(unmarked).filter(|plain| Some(*plain) != name);
     let forms = move || {
-        let names = [Some(name), plain].into_iter().flatten();
+        let names = [name, plain].into_iter().flatten();
         names.flat_map(|name| {
             std::iter::successors(Some(name), |name| name.split_once('/').map(|(_, rest)| rest))
+                .take(1 + MOST_PREFIXES)
+                .flat_map(|name| [Some(name), name.strip_prefix('@')])
+                .flatten()
         })
     };
     let stripped = forms().filter_map(|name: &str| {
@@ -37,31 +112,31 @@ pub fn readings(name: &str) -> impl Iterator<Item = (&str, Option<&'static str>)
     forms().map(|name| (name, None)).chain(stripped)
 }
 
-/// The model that is listed under `name` itself, in any case, or under an Anthropic name without its date and in Poe's
-/// order.
-pub fn listed<'a>(catalog: &'a [Entry], name: &str) -> Option<&'a Entry> {
-    exact(catalog, name).or_else(|| exact(catalog, &folded(name)))
+/// The name of a bot that no list has, without what programs put around names: `poe/NAME`, `@NAME`, `NAME:latest`,
+/// `NAME[1m]`. `None` if nothing stands around it.
+pub fn plain_name(name: &str) -> Option<&str> {
+    let mut plain = unmarked(name);
+    for _ in 0..MOST_PREFIXES {
+        plain = plain.split_once('/').map_or(plain, |(_, rest)| unmarked(rest));
+    }
+    Some(plain).filter(|plain| !plain.is_empty() && *plain != name)
 }
 
-/// Finds the model that `name` means, by the first of its [`readings`] that is [`listed`].
-pub fn find<'a>(catalog: &'a [Entry], name: &str) -> Option<Named<'a>> {
-    readings(name).find_map(|(name, effort)| listed(catalog, name).map(|entry| Named { entry, effort }))
-}
-
-/// The names most like one that does not exist, the likest first.
-pub fn suggestions<'a>(catalog: &'a [Entry], name: &str) -> Vec<&'a str> {
-    let name = name.to_lowercase();
-    let likeness =
-        |entry: &'a Entry| (strsim::jaro_winkler(&entry.id.to_lowercase(), &name), entry.id.as_str());
-    let mut alike: Vec<_> =
-        catalog.iter().map(likeness).filter(|(score, _)| *score >= LEAST_SIMILARITY).collect();
-    alike.sort_by(|one, other| other.0.total_cmp(&one.0));
-    alike.into_iter().take(SUGGESTIONS).map(|(_, id)| id).collect()
-}
-
-/// The model that is listed under `name` to the letter, in any case.
-pub fn exact<'a>(catalog: &'a [Entry], name: &str) -> Option<&'a Entry> {
-    catalog.iter().find(|entry| same_name(&entry.id, name))
+/// The name without the marks around it.
+fn unmarked(name: &str) -> &str {
+    const LATEST: &str = ":latest";
+    let mut plain = name.trim();
+    loop {
+        let before = plain;
+        plain = plain.trim_start_matches('@');
+        plain =
+            plain.strip_suffix(']').and_then(|name| name.rsplit_once('[')).map_or(plain, |(name, _)| name);
+        let tag = plain.rfind(':').filter(|&at| plain[at..].eq_ignore_ascii_case(LATEST));
+        plain = tag.map_or(plain, |at| &plain[..at]).trim();
+        if plain == before {
+            return plain;
+        }
+    }
 }
 
 /// Whether both are one name: case does not matter, in any alphabet.
@@ -99,8 +174,8 @@ fn folded(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn catalog() -> Vec<Entry> {
-        [
+    fn catalog() -> Entries {
+        let ids = [
             "GPT-5.2",
             "gpt-5.2-high-res",
             "claude-sonnet-4.5",
@@ -109,13 +184,12 @@ mod tests {
             "odd-low",
             "a/b",
             "ÄÖÜ-Bot",
-        ]
-        .map(|id| Entry { id: id.into(), ..Entry::default() })
-        .into()
+        ];
+        Vec::from(ids.map(|id| Entry { id: id.into(), ..Entry::default() })).into()
     }
 
     fn found(name: &str) -> Option<(String, Option<&'static str>)> {
-        find(&catalog(), name).map(|named| (named.entry.id.clone(), named.effort))
+        catalog().find(name).map(|named| (named.entry.id.clone(), named.effort))
     }
 
     #[test]
@@ -140,6 +214,11 @@ mod tests {
             ("x/äöü-BOT", Some(("ÄÖÜ-Bot", None))),
             ("äöü-bot-20250514-low", Some(("ÄÖÜ-Bot", Some("low")))),
             ("gpt-5.2-turbo", None),
+            ("@GPT-5.2", Some(("GPT-5.2", None))),
+            ("poe/@gpt-5.2:latest", Some(("GPT-5.2", None))),
+            ("gpt-5.2:Latest", Some(("GPT-5.2", None))),
+            ("gpt-5.2:latest[1m]", Some(("GPT-5.2", None))),
+            ("@poe/gpt-5.2-high:latest", Some(("GPT-5.2", Some("high")))),
             ("", None),
         ];
         for (name, expected) in cases {
@@ -148,8 +227,46 @@ mod tests {
     }
 
     #[test]
+    fn long_names_and_many_prefixes_have_few_readings() {
+        assert_eq!(found("a/b/c/gpt-5.2"), Some(("GPT-5.2".to_owned(), None)));
+        assert_eq!(found("a/b/c/d/gpt-5.2"), None);
+        assert!(readings(&"a/".repeat(128)).count() <= 16);
+        let long = "a/".repeat(127) + "abc";
+        assert_eq!((long.len(), readings(&long).count()), (257, 0));
+        assert!(catalog().suggestions(&"claude-sonnet-4.5".repeat(20)).is_empty());
+    }
+
+    #[test]
+    fn of_two_models_of_one_name_the_first_is_found() {
+        let entry = |id: &str, created| Entry { id: id.into(), created, ..Entry::default() };
+        let entries = Entries::from(vec![entry("One", 1), entry("ONE", 2)]);
+        assert_eq!((entries.exact("one").unwrap().created, entries.len()), (1, 2));
+    }
+
+    #[test]
+    fn names_of_bots_that_no_list_has_are_freed_of_what_stands_around_them() {
+        for (name, expected) in [
+            ("My-Bot", None),
+            ("poe/My-Bot", Some("My-Bot")),
+            ("openrouter/poe/My-Bot", Some("My-Bot")),
+            ("My-Bot:latest", Some("My-Bot")),
+            ("My-Bot[1m]", Some("My-Bot")),
+            ("@My-Bot", Some("My-Bot")),
+            ("poe/@My-Bot:latest[1m]", Some("My-Bot")),
+            (" My-Bot ", Some("My-Bot")),
+            ("My-Bot:8b", None),
+            ("@", None),
+            ("poe/", None),
+            ("[1m]", None),
+            ("", None),
+        ] {
+            assert_eq!(plain_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn the_nearest_names_are_suggested() {
-        assert_eq!(suggestions(&catalog(), "claude-sonet-4.5")[0], "claude-sonnet-4.5");
-        assert!(suggestions(&catalog(), "zzzzzz").is_empty());
+        assert_eq!(catalog().suggestions("claude-sonet-4.5")[0], "claude-sonnet-4.5");
+        assert!(catalog().suggestions("zzzzzz").is_empty());
     }
 }

@@ -202,4 +202,26 @@ mod tests {
             (0..64).take_while(|_| decoder.feed(&piece).is_ok() && decoder.next_frame().is_none()).count();
         assert!(fed <= MAX_EVENT_BYTES >> 20, "{fed}");
     }
+
+    #[test]
+    fn the_last_event_may_lack_its_blank_line() {
+        for (stream, expected) in [
+            ("event: text\ndata: x\n\nevent: done\ndata: {}\n", true),
+            ("event: done\ndata: {}", true),
+            ("event: done", true),
+            ("data: x\n\n", false),
+            ("event: text\ndata: {\"text\":\"event: done", false),
+            ("event: done\n\ndata: x", false),
+            ("", false),
+        ] {
+            for cut in 0..=stream.len() {
+                let mut decoder = Decoder::default();
+                for piece in [&stream[..cut], &stream[cut..]] {
+                    decoder.feed(piece.as_bytes()).unwrap();
+                    while decoder.next_frame().is_some() {}
+                }
+                assert_eq!(decoder.ends_with(b"done"), expected, "{stream:?} cut at {cut}");
+            }
+        }
+    }
 }

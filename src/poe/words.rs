@@ -441,7 +441,8 @@ mod tests {
         for (name, kind) in TYPES {
             let data = json!({"error_type": name, "text": "x", "allow_retry": true}).to_string();
             let error = of_event(data.as_bytes());
-            assert_eq!((error.kind, error.transient), (*kind, *kind == Kind::Overloaded), "{name}");
+            let passes = [Kind::Overloaded, Kind::RateLimited, Kind::ModelTimeout].contains(kind);
+            assert_eq!((error.kind, error.transient), (*kind, passes), "{name}");
         }
     }
 
@@ -528,7 +529,7 @@ mod tests {
             (413, r#"{"error":{"type":"request_too_large","message":"big"}}"#, Kind::ContextTooLong, "big"),
             (429, r#"{"error":{"message":"slow down"}}"#, Kind::RateLimited, "slow down"),
             (500, r#"{"error":{"type":"provider_error","message":"oops"}}"#, Kind::Upstream, "oops"),
-            (502, "<html>bad</html>", Kind::Upstream, "Poe answered with status 502 and gave no reason"),
+            (502, "", Kind::Upstream, "Poe answered with status 502 and gave no reason"),
             (529, r#"{"error":{"type":"overloaded_error","message":"busy"}}"#, Kind::Overloaded, "busy"),
             (
                 400,
@@ -545,5 +546,170 @@ mod tests {
         let error = of_status(429, Some("7"), b"");
         assert_eq!((error.retry_after, error.transient), (Some(Duration::from_secs(7)), true));
         assert_eq!(of_status(429, Some("soon"), b"").retry_after, None);
+    }
+
+    #[test]
+    fn errors_of_all_types_in_events_and_bodies() {
+        for (name, kind) in TYPES.iter().chain(WEAK_TYPES) {
+            for error in [
+                json!({"type": name, "message": "x"}),
+                json!({"code": name, "message": "x"}),
+                json!({"code": 418, "type": name.to_uppercase(), "message": "x", "metadata": {}}),
+            ] {
+                let answer = of_answer(&json!({"error": error})).unwrap();
+                let strong = TYPES.iter().any(|(other, _)| other == name);
+                if strong && *kind != Kind::ModelTimeout {
+                    assert_eq!(answer.kind, *kind, "{error}");
+                    assert_eq!(
+                        of_status(400, None, json!({"error": error}).to_string().as_bytes()).kind,
+                        *kind
+                    );
+                }
+                let event = of_event(json!({"error": error}).to_string().as_bytes());
+                assert!(event.kind == *kind || !strong && error["code"] == 418, "{error}: {:?}", event.kind);
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_of_any_shape_says_its_error() {
+        for (data, kind, message) in [
+            (
+                r#"{"text":null,"error_type":"subscription_required"}"#,
+                Kind::InsufficientQuota,
+                "the bot ended with an error and gave no reason",
+            ),
+            (r#"{"text":"x","error_type":7,"allow_retry":"false"}"#, Kind::Upstream, "x"),
+            (r#"{"text":["a","b"]}"#, Kind::Upstream, "a; b"),
+            (r#"{"text":"a\ud83d"}"#, Kind::Upstream, "a\u{fffd}"),
+            (
+                r#"{"message":"You do not have enough points"}"#,
+                Kind::InsufficientQuota,
+                "You do not have enough points",
+            ),
+            (r#"{"error":{"code":402,"message":"x"}}"#, Kind::InsufficientQuota, "x"),
+            (r#"{"code":"429","text":"x"}"#, Kind::RateLimited, "x"),
+            ("out of points", Kind::InsufficientQuota, "out of points"),
+            (r#""Overloaded""#, Kind::Overloaded, "Overloaded"),
+            (
+                r#"{"text":"Internal server error","raw_response":"{\"detail\":\"prompt is too long\"}"}"#,
+                Kind::ContextTooLong,
+                "Internal server error: prompt is too long",
+            ),
+            (
+                r#"{"text":"{\"error\":{\"message\":\"Rate limit\",\"type\":\"x\"}}"}"#,
+                Kind::RateLimited,
+                "Rate limit",
+            ),
+            (
+                r#"{"text":"","raw_response":"<html><title>Oops</title></html>"}"#,
+                Kind::Upstream,
+                "the bot ended with an HTML page titled \"Oops\"",
+            ),
+            (r#"{"text":"Error code: 529 - x"}"#, Kind::Overloaded, "Error code: 529 - x"),
+        ] {
+            let error = of_event(data.as_bytes());
+            assert_eq!((error.kind, error.message.as_str()), (kind, message), "{data}");
+        }
+        assert!(of_event(br#"{"text":"x","allow_retry":"false"}"#).is_final);
+    }
+
+    #[test]
+    fn bodies_that_are_not_poes() {
+        let page = "<!DOCTYPE html><html><head><title>Just a moment...</title></head></html>";
+        let timeout =
+            "<html><title>api.poe.com | 524: A timeout occurred</title><a href=/cdn-cgi/l>Error code 524</a>";
+        let nginx =
+            "<html><head><title>413 Request Entity Too Large</title></head><center>nginx</center></html>";
+        let fields = r#"{"detail":[{"loc":["body","query",0,"role"],"msg":"Input should be 'user'","type":"x"},{"loc":["body"],"msg":"too much"}]}"#;
+        let cases: &[(u16, &str, Kind, &str)] = &[
+            (
+                403,
+                page,
+                Kind::Forbidden,
+                "an HTML page from Cloudflare titled \"Just a moment...\" answered in place of Poe with status 403",
+            ),
+            (503, page, Kind::Overloaded, "status 503"),
+            (524, timeout, Kind::UpstreamTimeout, "titled \"api.poe.com | 524: A timeout occurred\""),
+            (
+                429,
+                "error code: 1015",
+                Kind::RateLimited,
+                "Cloudflare: error code: 1015 answered in place of Poe with status 429",
+            ),
+            (403, "error code: 1020", Kind::Forbidden, "error code: 1020"),
+            (413, nginx, Kind::TooLarge, "from nginx titled \"413 Request Entity Too Large\""),
+            (404, "<html><h1>Not here</h1></html>", Kind::NotFound, "that says \"Not here\""),
+            (502, "<html>bad</html>", Kind::Upstream, "that says \"bad\""),
+            (504, "<html></html>", Kind::UpstreamTimeout, "without a title"),
+            (422, fields, Kind::InvalidRequest, "body.query.0.role: Input should be 'user'; body: too much"),
+            (400, r#"{"detail":{"message":"x y"}}"#, Kind::InvalidRequest, "x y"),
+            (400, r#"{"errors":["one","two"]}"#, Kind::InvalidRequest, "one; two"),
+            (
+                404,
+                r#"{"status":404,"error":"Not Found","message":"No handler","path":"/x"}"#,
+                Kind::ModelNotFound,
+                "No handler",
+            ),
+            (
+                401,
+                r#"{"error":"invalid_token","error_description":"it has expired"}"#,
+                Kind::Unauthorized,
+                "it has expired",
+            ),
+            (
+                429,
+                r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#,
+                Kind::InsufficientQuota,
+                "You exceeded",
+            ),
+            (
+                402,
+                r#"{"error":{"message":"more credits, or reduce the length"}}"#,
+                Kind::InsufficientQuota,
+                "more credits",
+            ),
+            (
+                500,
+                r#"{"error":{"message":"Provider returned error","metadata":{"raw":"{\"error\":{\"message\":\"Overloaded\"}}"}}}"#,
+                Kind::Overloaded,
+                "Provider returned error: Overloaded",
+            ),
+            (
+                500,
+                "upstream connect error or disconnect/reset before headers",
+                Kind::Upstream,
+                "Envoy: upstream connect error",
+            ),
+        ];
+        for (status, body, kind, message) in cases {
+            let error = of_status(*status, None, body.as_bytes());
+            assert!(error.message.contains(message), "{status} {body}: {}", error.message);
+            assert_eq!(error.kind, *kind, "{status} {body}: {}", error.message);
+            assert!(!error.message.contains("no reason"));
+        }
+    }
+
+    #[test]
+    fn bodies_in_place_of_an_answer() {
+        for (body, kind, message) in [
+            (r#"{"error":{"code":402,"message":"No points"}}"#, Kind::InsufficientQuota, "No points"),
+            (r#"{"detail":"Bot not found"}"#, Kind::ModelNotFound, "Bot not found"),
+            (
+                r#"{"choices":[{"message":{"content":"hi"}}]}"#,
+                Kind::Upstream,
+                "Poe answered with JSON in place of events: {\"choices\":",
+            ),
+            (
+                "<html><title>Sign in</title></html>",
+                Kind::Upstream,
+                "an HTML page titled \"Sign in\" answered in place of Poe with status 200",
+            ),
+            ("hello", Kind::Upstream, "Poe answered with text in place of events: hello"),
+        ] {
+            let error = of_body(body.as_bytes(), "events");
+            assert!(error.message.contains(message), "{body}: {}", error.message);
+            assert_eq!(error.kind, kind, "{body}");
+        }
     }
 }

@@ -282,6 +282,11 @@ impl ModelsFile {
         self.content.custom_models.get(*place).filter(|model| self.bot_for(&model.id) != Lookup::Disabled)
     }
 
+    /// The custom model that the file calls `name`, in any case, listed or not.
+    pub fn any_custom_model(&self, name: &str) -> Option<&CustomModel> {
+        self.customs.get(&name.to_lowercase()).and_then(|place| self.content.custom_models.get(*place))
+    }
+
     /// The same as the file has them, listed or not.
     pub fn all_custom_models(&self) -> &[CustomModel] {
         &self.content.custom_models

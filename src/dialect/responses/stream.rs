@@ -1,6 +1,6 @@
 //! Events as the events of a response.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Write;
 
 use serde::de::IgnoredAny;
@@ -29,8 +29,7 @@ pub struct Encoder {
     /// The items that are done.
     output: Vec<Value>,
     open: Open,
-    /// What came while a call was incomplete.
-    waiting: VecDeque<Event>,
+    waiting: Waiting,
     /// Thoughts that came in the middle of a text.
     late: String,
     /// White space for which no message was begun: between calls it is none.
@@ -52,6 +51,43 @@ struct Passed {
 fn data(events: &[u8]) -> impl Iterator<Item = Value> + '_ {
     let lines = events.split(|byte| matches!(byte, b'\n' | b'\r'));
     lines.filter_map(|line| serde_json::from_slice(line.strip_prefix(b"data:")?).ok())
+}
+
+/// What came while a call was incomplete, in its order.
+#[derive(Default)]
+struct Waiting {
+    events: BTreeMap<u64, Event>,
+    /// The numbers of the events that are pieces of calls, by the call.
+    pieces: HashMap<usize, VecDeque<u64>>,
+    next: u64,
+}
+
+impl Waiting {
+    fn add(&mut self, event: Event) {
+        if let Event::ToolCall(delta) = &event {
+            self.pieces.entry(delta.index).or_default().push_back(self.next);
+        }
+        self.events.insert(self.next, event);
+        self.next += 1;
+    }
+
+    /// The next event; while `call` is open, the next of its pieces.
+    fn take(&mut self, call: Option<usize>) -> Option<Event> {
+        let number = match call {
+            Some(call) => *self.pieces.get(&call)?.front()?,
+            None => *self.events.first_key_value()?.0,
+        };
+        let event = self.events.remove(&number)?;
+        if let Event::ToolCall(delta) = &event
+            && let Some(pieces) = self.pieces.get_mut(&delta.index)
+        {
+            pieces.pop_front();
+            if pieces.is_empty() {
+                self.pieces.remove(&delta.index);
+            }
+        }
+        Some(event)
+    }
 }
 
 enum Open {
@@ -78,19 +114,65 @@ struct Call {
     arguments: String,
     /// What it takes is plain text.
     unwrapping: Option<Unwrapping>,
-    /// How much of `arguments` is known to be incomplete.
-    incomplete: Option<usize>,
+    brackets: Brackets,
 }
 
 impl Call {
-    /// Whether nothing more can come, as far as the arguments show.
-    fn is_complete(&mut self) -> bool {
-        if self.incomplete == Some(self.arguments.len()) {
-            return false;
+    fn push(&mut self, piece: &str) {
+        self.arguments.push_str(piece);
+        if self.brackets.close_in(piece) {
+            // what follows an object cannot make it one
+            self.brackets.are_json = is_json(&self.arguments);
         }
-        let is_complete = serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
-        self.incomplete = (!is_complete).then_some(self.arguments.len());
-        is_complete
+    }
+
+    /// Whether nothing more can come, as far as the arguments show.
+    fn is_complete(&self) -> bool {
+        let is_scalar = || {
+            let text = self.arguments.trim();
+            text.len() <= LONGEST_SCALAR && !text.starts_with(['{', '[']) && is_json(text)
+        };
+        self.brackets.are_json || self.arguments.len() <= 2 * LONGEST_SCALAR && is_scalar()
+    }
+}
+
+/// Arguments should be an object. Something shorter than this may be complete without being one.
+const LONGEST_SCALAR: usize = 32;
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// How far a JSON object in pieces has come, so that it is parsed once.
+#[derive(Default)]
+struct Brackets {
+    depth: usize,
+    in_string: bool,
+    is_escaped: bool,
+    /// The outermost bracket was closed.
+    are_closed: bool,
+    /// What they close is JSON.
+    are_json: bool,
+}
+
+impl Brackets {
+    /// Whether the outermost bracket is closed for the first time by the end of `piece`.
+    fn close_in(&mut self, piece: &str) -> bool {
+        let were_closed = self.are_closed;
+        for byte in piece.bytes() {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' if self.in_string => self.is_escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                b'{' | b'[' if !self.in_string => self.depth += 1,
+                b'}' | b']' if !self.in_string => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.are_closed |= self.depth == 0;
+                }
+                _ => {}
+            }
+        }
+        self.are_closed && !were_closed
     }
 }
 
@@ -103,7 +185,7 @@ impl Encoder {
             sequence: 0,
             output: Vec::new(),
             open: Open::Nothing,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             late: String::new(),
             blank: String::new(),
             finish: None,
@@ -158,21 +240,13 @@ impl Encoder {
 
     fn take(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Text(text) if !text.is_empty() => match self.may_leave_call(out) {
-                true => self.text(text, out),
-                false => self.waiting.push_back(event.clone()),
-            },
-            Event::Thinking(text) if !text.is_empty() => match self.may_leave_call(out) {
-                true => self.thought(text, out),
-                false => self.waiting.push_back(event.clone()),
-            },
-            Event::ToolCall(delta) => {
-                let is_open = matches!(&self.open, Open::Call(call) if call.index == delta.index);
-                if is_open || self.may_leave_call(out) {
-                    self.call(delta, out);
-                } else {
-                    self.waiting.push_back(event.clone());
-                }
+            Event::Text(text) | Event::Thinking(text) if text.is_empty() => {}
+            Event::Text(_) | Event::Thinking(_) | Event::ToolCall(_) if self.must_wait(event) => {
+                self.waiting.add(event.clone());
+            }
+            Event::Text(_) | Event::Thinking(_) | Event::ToolCall(_) => {
+                self.tell_next(event, out);
+                self.catch_up(out);
             }
             Event::Finish(finish) => self.finish = Some(finish.clone()),
             // files stand in the text as Markdown, suggestions and metadata have no place in a response, and what was
@@ -181,22 +255,43 @@ impl Encoder {
         }
     }
 
-    /// Whether something else than the open call may be told; a call that is complete is closed.
-    fn may_leave_call(&mut self, out: &mut Vec<u8>) -> bool {
-        while let Open::Call(call) = &mut self.open {
-            if !call.is_complete() {
-                return false;
-            }
-            self.close("completed", out);
-            self.catch_up(out); // after which one of those that waited may be open
+    /// Whether a call that is incomplete is in the way.
+    fn must_wait(&self, event: &Event) -> bool {
+        match (&self.open, event) {
+            (Open::Call(call), Event::ToolCall(delta)) if call.index == delta.index => false,
+            (Open::Call(call), _) => !call.is_complete(),
+            _ => false,
         }
-        true
     }
 
-    /// Tells what waited for a call. Each round gets further, for the first of those that wait has its turn.
+    /// Tells an event that need not wait.
+    fn tell_next(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let is_more = matches!((&self.open, event),
+            (Open::Call(call), Event::ToolCall(delta)) if call.index == delta.index);
+        if matches!(self.open, Open::Call(_)) && !is_more {
+            self.close("completed", out);
+        }
+        match event {
+            Event::Text(text) => self.text(text, out),
+            Event::Thinking(text) => self.thought(text, out),
+            Event::ToolCall(delta) => self.call(delta, out),
+            _ => {}
+        }
+    }
+
+    /// Tells what waited, as far as that need not wait any longer.
     fn catch_up(&mut self, out: &mut Vec<u8>) {
-        for event in std::mem::take(&mut self.waiting) {
-            self.take(&event, out);
+        while !self.waiting.events.is_empty() {
+            let call = match &self.open {
+                Open::Call(call) if call.is_complete() => {
+                    self.close("completed", out);
+                    continue;
+                }
+                Open::Call(call) => Some(call.index),
+                _ => None,
+            };
+            let Some(event) = self.waiting.take(call) else { break };
+            self.tell_next(&event, out);
         }
     }
 
@@ -271,7 +366,7 @@ impl Encoder {
             self.open_call(delta, out);
         }
         let Open::Call(call) = &mut self.open else { return };
-        call.arguments.push_str(&delta.arguments);
+        call.push(&delta.arguments);
         let id = call.id.clone();
         let (name, text) = match &mut call.unwrapping {
             Some(unwrapping) => ("response.custom_tool_call_input.delta", unwrapping.push(&delta.arguments)),
@@ -280,9 +375,6 @@ impl Encoder {
         let index = self.output.len();
         if !text.is_empty() {
             self.tell(name, json!({"item_id": id, "output_index": index, "delta": text}), out);
-        }
-        if !self.waiting.is_empty() {
-            self.may_leave_call(out);
         }
     }
 
@@ -301,7 +393,7 @@ impl Encoder {
             named,
             arguments,
             unwrapping,
-            incomplete: None,
+            brackets: Brackets::default(),
         });
     }
 
@@ -407,7 +499,7 @@ impl dialect::Encoder for Encoder {
         let finish = self.finish.take().unwrap_or_default();
         let status = item_status(&finish);
         loop {
-            let is_last = self.waiting.is_empty();
+            let is_last = self.waiting.events.is_empty();
             self.close(if is_last { status } else { "completed" }, out);
             if is_last {
                 break;

@@ -1,6 +1,6 @@
 //! The tools of a request: what the bot is offered as functions, and what the client calls them.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::exchange::{Tool, ToolChoice};
 
 /// A client's name for a function that the bot is offered.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Named {
     /// Its name.
     pub name: String,
@@ -22,18 +22,23 @@ pub struct Named {
 
 /// What the bot's functions are to the client.
 #[derive(Debug, Clone, Default)]
-pub struct Names(BTreeMap<String, Named>);
+pub struct Names {
+    named: HashMap<String, Named>,
+    offered: HashMap<Named, String>,
+    /// Of all functions that the client calls by a name, the first in order, whatever their namespaces.
+    first: HashMap<String, String>,
+}
 
 impl Names {
     /// What the client calls the function that the bot knows as `offered`.
     pub fn told(&self, offered: &str) -> Named {
         let plain = || Named { name: offered.to_owned(), ..Named::default() };
-        self.0.get(offered).cloned().unwrap_or_else(plain)
+        self.named.get(offered).cloned().unwrap_or_else(plain)
     }
 
     /// Whether the function that the bot knows as `offered` takes plain text.
     pub fn is_custom(&self, offered: &str) -> bool {
-        self.0.get(offered).is_some_and(|named| named.is_custom)
+        self.named.get(offered).is_some_and(|named| named.is_custom)
     }
 
     /// What the bot knows the client's tool as.
@@ -43,15 +48,25 @@ impl Names {
 
     /// The same, if there is such a tool. Clients forget of which type it is, or its namespace.
     fn find(&self, name: &str, namespace: Option<&str>, is_custom: bool) -> Option<&str> {
-        let find = |is_it: &dyn Fn(&Named) -> bool| {
-            let found = self.0.iter().find(|(_, named)| named.name == name && is_it(named));
-            found.map(|(offered, _)| offered.as_str())
-        };
-        let is_there = |named: &Named| named.namespace.as_deref() == namespace;
-        find(&|named| is_there(named) && named.is_custom == is_custom)
-            .or_else(|| find(&is_there))
-            .or_else(|| self.0.get_key_value(name).map(|(offered, _)| offered.as_str()))
-            .or_else(|| find(&|_| namespace.is_none()))
+        let mut named = Named { name: name.to_owned(), namespace: namespace.map(str::to_owned), is_custom };
+        if let Some(offered) = self.offered.get(&named) {
+            return Some(offered);
+        }
+        named.is_custom = !is_custom;
+        let first = || self.first.get(name).filter(|_| namespace.is_none());
+        let found = self.offered.get(&named).map(String::as_str);
+        found
+            .or_else(|| self.named.get_key_value(name).map(|(offered, _)| offered.as_str()))
+            .or_else(|| first().map(String::as_str))
+    }
+
+    fn add(&mut self, offered: &str, named: Named) {
+        let first = self.first.entry(named.name.clone()).or_insert_with(|| offered.to_owned());
+        if offered < first.as_str() {
+            offered.clone_into(first);
+        }
+        self.offered.insert(named.clone(), offered.to_owned());
+        self.named.insert(offered.to_owned(), named);
     }
 }
 
@@ -66,6 +81,10 @@ pub struct Tools {
     pub hints: Map<String, Value>,
     /// Types and names of those that are not offered.
     ignored: Vec<String>,
+    /// Where in `offered` a function lies, until a choice takes some away.
+    places: HashMap<String, usize>,
+    /// The last number that was put behind a name to tell it from others.
+    numbers: HashMap<String, usize>,
 }
 
 #[derive(Deserialize)]
@@ -165,26 +184,30 @@ impl Tools {
 
     fn offer(&mut self, mut tool: Tool, namespace: Option<&str>, is_custom: bool) {
         let named = Named { name: tool.name.clone(), namespace: namespace.map(str::to_owned), is_custom };
-        if let Some((offered, _)) = self.names.0.iter().find(|(_, known)| **known == named) {
+        if let Some(offered) = self.names.offered.get(&named) {
             // said once more, as in items of each turn: what is said last holds
             tool.name.clone_from(offered);
-            if let Some(known) = self.offered.iter_mut().find(|known| known.name == tool.name) {
-                *known = tool;
+            if let Some(place) = self.places.get(&tool.name) {
+                self.offered[*place] = tool;
             }
             return;
         }
-        let is_taken = |name: &str| self.names.0.contains_key(name);
+        let is_taken = |name: &str| self.names.named.contains_key(name);
         let wish = match namespace {
             Some(namespace) if is_taken(&tool.name) => format!("{namespace}__{}", tool.name),
             _ => tool.name,
         };
         tool.name = wish.clone();
-        let mut number = 2;
+        let mut number = self.numbers.get(&wish).copied().unwrap_or(1);
         while is_taken(&tool.name) {
-            tool.name = format!("{wish}_{number}");
             number += 1;
+            tool.name = format!("{wish}_{number}");
         }
-        self.names.0.insert(tool.name.clone(), named);
+        if number > 1 {
+            self.numbers.insert(wish, number);
+        }
+        self.names.add(&tool.name, named);
+        self.places.insert(tool.name.clone(), self.offered.len());
         self.offered.push(tool);
     }
 
@@ -214,7 +237,8 @@ impl Tools {
                 let list = choice.get("tools").and_then(Value::as_array);
                 let list =
                     list.ok_or_else(|| Error::invalid("tool_choice.tools", "tool_choice.tools is missing"))?;
-                let allowed: Vec<String> = list.iter().filter_map(|tool| self.chosen(tool)).collect();
+                let allowed: HashSet<String> = list.iter().filter_map(|tool| self.chosen(tool)).collect();
+                self.places.clear();
                 self.offered.retain(|tool| allowed.contains(&tool.name));
                 by_word("tool_choice.mode", choice.get("mode").and_then(Value::as_str).unwrap_or("auto"))
             }

@@ -1,6 +1,6 @@
 //! Every model for the admin page: what Poe says of it, and what models.yaml does with it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::super::answer::Answer;
 use crate::app::App;
 use crate::error::Result;
-use crate::poe::{Entry, same_name};
+use crate::poe::{Entries, Entry};
 use crate::store::models::{Lookup, ModelsFile};
 
 #[derive(Serialize)]
@@ -68,12 +68,13 @@ pub fn list(app: &App) -> Result<Answer> {
     let catalog = app.peek_catalog();
     let current = app.config.current();
     let (config, _) = app.config.to_json()?;
-    let entries = catalog.as_ref().map_or(&[][..], |catalog| &catalog.entries);
+    let entries = catalog.as_ref().map_or(Entries::none(), |catalog| &catalog.entries);
     let file = File { models: &current.models, config: by_name(&config) };
     let mut models: Vec<Shown<'_>> = entries.iter().map(|entry| file.of_poe(entry)).collect();
+    let mut known: HashSet<String> = entries.iter().map(|entry| entry.id.to_lowercase()).collect();
     let own = current.models.models().iter().map(|(bot, _)| bot.as_str());
     for bot in current.models.all_custom_models().iter().map(|custom| custom.id.as_str()).chain(own) {
-        if !models.iter().any(|model| same_name(model.id, bot)) {
+        if known.insert(bot.to_lowercase()) {
             models.push(file.own(bot));
         }
     }
@@ -112,7 +113,7 @@ impl<'a> File<'a> {
 
     /// A model that Poe's list does not have. Listed is only what stands among the custom ones.
     fn own(&self, bot: &'a str) -> Shown<'a> {
-        let custom = self.models.all_custom_models().iter().find(|custom| same_name(&custom.id, bot));
+        let custom = self.models.any_custom_model(bot);
         let about = About {
             owned_by: custom.and_then(|custom| custom.owned_by.as_deref()),
             created: custom.and_then(|custom| custom.created).and_then(|time| u64::try_from(time).ok()),

@@ -2,6 +2,8 @@
 //!
 //! Secrets are shown as [`MASK`]; a mask that comes back stands for the secret.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 use serde_yaml::{Mapping, Value as Yaml};
 
@@ -98,13 +100,15 @@ struct Merge {
 impl Merge {
     fn models(&self, before: Option<&Yaml>, posted: &Map<String, Value>) -> Result<Yaml, Fault> {
         let before = before.and_then(Yaml::as_mapping);
-        let entry_of = |bot: &str| {
-            let entries = || before.into_iter().flatten();
-            let exact = entries().find(|(name, _)| name_of(name) == bot);
-            exact.or_else(|| entries().find(|(name, _)| name_of(name).to_lowercase() == bot.to_lowercase()))
-        };
+        let (mut exact, mut small) = (HashMap::new(), HashMap::new());
+        for (name, entry) in before.into_iter().flatten() {
+            let name = name_of(name);
+            small.entry(name.to_lowercase()).or_insert(entry);
+            exact.entry(name).or_insert(entry);
+        }
+        let entry_of = |bot: &str| exact.get(bot).or_else(|| small.get(&bot.to_lowercase())).copied();
         let models = posted.iter().map(|(bot, entry)| {
-            let (before, at) = (entry_of(bot).map(|(_, entry)| entry), format!("models.{bot}"));
+            let (before, at) = (entry_of(bot), format!("models.{bot}"));
             let entry = match entry {
                 Value::Object(entry) => self.entry(before, entry, MODEL_KEYS, &at)?,
                 other => self.value(before, other, &at, false)?,
@@ -115,9 +119,13 @@ impl Merge {
     }
 
     fn custom(&self, before: Option<&Yaml>, posted: &[Value]) -> Result<Yaml, Fault> {
-        let before = before.and_then(Yaml::as_sequence);
-        let entry_of =
-            |id: &Value| before?.iter().find(|entry| entry.get("id").map(json_of).as_ref() == Some(id));
+        let mut entries: HashMap<Value, &Yaml> = HashMap::new();
+        for entry in before.and_then(Yaml::as_sequence).into_iter().flatten() {
+            if let Some(id) = entry.get("id") {
+                entries.entry(json_of(id)).or_insert(entry);
+            }
+        }
+        let entry_of = |id: &Value| entries.get(id).copied();
         let models = posted.iter().enumerate().map(|(at, model)| {
             let at = format!("custom_models[{at}]");
             match model {
@@ -197,15 +205,17 @@ impl Merge {
     /// none went, the one at its place. Of those that look alike nobody knows which is meant.
     fn counterparts<'a>(&self, before: &'a [Yaml], posted: &[Value], hides: bool) -> Vec<Option<&'a Yaml>> {
         let shown: Vec<Value> = before.iter().map(|one| shown_at(one, &self.secrets, hides)).collect();
+        // the first of those that look alike, if they are alike
+        let mut firsts: HashMap<&Value, Option<usize>> = HashMap::new();
+        for (at, one) in shown.iter().enumerate() {
+            let first = firsts.entry(one).or_insert(Some(at));
+            *first = first.filter(|first| before[*first] == before[at]);
+        }
         let is_as_long = before.len() == posted.len();
         let mut taken = vec![false; before.len()];
-        let alike = |(at, value): (usize, &Value)| {
-            if is_as_long && shown[at] == *value {
-                return Some(at);
-            }
-            let mut same = (0..before.len()).filter(|other| shown[*other] == *value);
-            let first = same.next()?;
-            same.all(|other| before[other] == before[first]).then_some(first)
+        let alike = |(at, value): (usize, &Value)| match is_as_long && shown[at] == *value {
+            true => Some(at),
+            false => firsts.get(value).copied().flatten(),
         };
         let found: Vec<Option<usize>> = posted.iter().enumerate().map(alike).collect();
         found.iter().flatten().for_each(|at| taken[*at] = true);

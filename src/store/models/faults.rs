@@ -47,13 +47,15 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// The fault of a text that is not parsed at all. Brackets in strings count too: that many of them open nothing else.
+/// Those in comments do not, but what looks like one and has a quote in it may be a string that ends there.
 pub(super) fn too_deep(text: &str) -> Option<Fault> {
     let mut open = 0_usize;
     for (number, line) in text.split('\n').enumerate() {
-        if line.trim_start().starts_with('#') {
+        let quoted = line.rfind(['"', '\'']).map_or(0, |last| last + 1);
+        if quoted == 0 && line.trim_start().starts_with('#') {
             continue;
         }
-        let end = line.find(" #").unwrap_or(line.len());
+        let end = line[quoted..].find(" #").map_or(line.len(), |comment| quoted + comment);
         for (column, character) in line[..end].chars().enumerate() {
             match character {
                 '[' | '{' => open += 1,
