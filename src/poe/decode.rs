@@ -283,6 +283,11 @@ impl Decode {
         }
     }
 
+    /// The bytes of the responses that wait.
+    pub fn others(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.others.values().map(String::len)
+    }
+
     /// Where the text of a response other than the streamed one is collected.
     fn other(&mut self, index: Option<i64>) -> Option<&mut String> {
         let index = index?;
@@ -500,18 +505,24 @@ impl Parts {
             return;
         }
         if let Some(text) = value.string() {
-            if !text.is_empty() {
-                self.all.push(Part::Said(self.place, text));
-            }
+            self.say(text);
         } else if let Some(scalar) = value.scalar() {
             // of thought that is a switch, not what is thought
             if self.place == Place::Text {
-                self.all.push(Part::Said(self.place, scalar.into()));
+                self.say(scalar.into());
             }
         } else if value.is_object() {
             self.add_object(&value.members(), depth);
         } else {
             value.items().into_iter().for_each(|item| self.add(item, depth + 1));
+        }
+    }
+
+    fn say(&mut self, text: Wide) {
+        match self.all.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Part::Said(place, said)) if *place == self.place => said.push(&text),
+            _ => self.all.push(Part::Said(self.place, text)),
         }
     }
 

@@ -57,13 +57,17 @@ impl Page {
         let lower = text.to_ascii_lowercase();
         if let Some(code) = cloudflare_code(&lower).filter(|_| !text.starts_with('<')) {
             return Some(Page {
-                what: format!("Cloudflare: {}", shown(text)),
+                what: format!("Cloudflare (\"{}\")", shown(text)),
                 kind: meaning(code),
                 is_html: false,
             });
         }
         if let Some((_, server)) = LINES.iter().find(|(line, _)| lower.starts_with(line)) {
-            return Some(Page { what: format!("{server}: {}", shown(text)), kind: None, is_html: false });
+            return Some(Page {
+                what: format!("{server} (\"{}\")", shown(text)),
+                kind: None,
+                is_html: false,
+            });
         }
         if !text.starts_with('<') {
             return None;
@@ -173,9 +177,9 @@ mod tests {
                 "an XML document that says \"AccessDenied Access Denied\"",
                 None,
             ),
-            ("error code: 1015", "Cloudflare: error code: 1015", Some(Kind::RateLimited)),
-            ("error code: 1020", "Cloudflare: error code: 1020", Some(Kind::Forbidden)),
-            ("no healthy upstream", "Envoy: no healthy upstream", None),
+            ("error code: 1015", "Cloudflare (\"error code: 1015\")", Some(Kind::RateLimited)),
+            ("error code: 1020", "Cloudflare (\"error code: 1020\")", Some(Kind::Forbidden)),
+            ("no healthy upstream", "Envoy (\"no healthy upstream\")", None),
             ("<TITLE>É &amp; b", "an HTML page that says \"É & b\"", None),
         ];
         for (body, what, kind) in rows {

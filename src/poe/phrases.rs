@@ -88,7 +88,7 @@ const PATTERNS: &[(&str, Option<Kind>)] = &[
     ("inappropriate|sensitive|prohibited|unsafe|harmful content", Some(Kind::ContentFilter)),
     ("content * inappropriate|sensitive|prohibited|unsafe|harmful", Some(Kind::ContentFilter)),
     // the key
-    ("invalid token * json|position|character|sequence|id", None),
+    ("invalid token * json|position", None),
     ("invalid|expired|revoked token", Some(Kind::Unauthorized)),
     ("unauthorized|unauthorised|unauthenticated", Some(Kind::Unauthorized)),
     ("authentication|authorization * failed|required|error|missing|invalid", Some(Kind::Unauthorized)),

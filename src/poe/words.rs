@@ -135,7 +135,10 @@ pub fn of_answer(value: &Value) -> Option<Error> {
         Value::Bool(true) => false,
     };
     value.get("error").filter(|error| !is_empty(error))?;
-    Some(of_said(500, Said::of(value)))
+    let said = Said::of(value);
+    let code = said.code.unwrap_or(500);
+    let error = of_said(200, said);
+    Some(Error { transient: is_transient(code, error.kind), ..error })
 }
 
 /// What a body says that came with status 200 in place of `expected`.
@@ -228,7 +231,7 @@ fn of_words(status: u16, said: &Said, message: &str) -> Kind {
         .or_else(phrase)
         .map(late)
         .or_else(|| code.map(of_code))
-        .or_else(|| if status == 0 { by(WEAK_TYPES) } else { None })
+        .or_else(|| if matches!(status, 0 | 200) { by(WEAK_TYPES) } else { None })
         .or_else(|| {
             phrases::status(message)
                 .filter(|code| status == 0 && matches!(code, 408 | 429 | 503 | 504 | 529))
@@ -256,7 +259,8 @@ fn of_code(status: u16) -> Kind {
 }
 
 fn is_transient(status: u16, kind: Kind) -> bool {
-    let passes = matches!(kind, Kind::Upstream | Kind::Overloaded | Kind::UpstreamTimeout);
+    let passes =
+        matches!(kind, Kind::Upstream | Kind::Overloaded | Kind::ModelTimeout | Kind::UpstreamTimeout);
     status == 429 && kind == Kind::RateLimited || status >= 500 && passes
 }
 
@@ -336,7 +340,8 @@ impl Said {
     fn of(value: &Value) -> Said {
         let error = value.get("error").filter(|error| !error.is_null()).unwrap_or(value);
         // beside a name of the error its words may stand
-        let outer = if error.is_string() { words(value, MESSAGES, 0) } else { None };
+        let beside: Vec<&str> = MESSAGES.iter().copied().filter(|name| *name != "error").collect();
+        let outer = if error.is_string() { words(value, &beside, 0) } else { None };
         let mut said = Said { message: outer.or_else(|| words(error, MESSAGES, 0)), ..Said::default() };
         for place in [error, value] {
             let member = |name: &&str| place.get(*name);
@@ -635,7 +640,7 @@ mod tests {
                 429,
                 "error code: 1015",
                 Kind::RateLimited,
-                "Cloudflare: error code: 1015 answered in place of Poe with status 429",
+                "Cloudflare (\"error code: 1015\") answered in place of Poe with status 429",
             ),
             (403, "error code: 1020", Kind::Forbidden, "error code: 1020"),
             (413, nginx, Kind::TooLarge, "from nginx titled \"413 Request Entity Too Large\""),
@@ -679,7 +684,7 @@ mod tests {
                 500,
                 "upstream connect error or disconnect/reset before headers",
                 Kind::Upstream,
-                "Envoy: upstream connect error",
+                "Envoy (\"upstream connect error",
             ),
         ];
         for (status, body, kind, message) in cases {

@@ -322,7 +322,7 @@ transcripts! {
     poe_error_that_is_no_json
     poe_error_page_with_status_403
     poe_error_page_with_status_200
-    poe_error_page_that_claims_to_be_events
+    poe_error_page_of_another_type
     poe_error_page_with_status_524
     poe_error_code_1015
     poe_error_with_details_of_fields
