@@ -4,6 +4,8 @@ use crate::error::Kind;
 
 /// The most characters of a page that are repeated.
 const MOST_SHOWN: usize = 200;
+/// Cloudflare's whole answer, where it is not a page.
+const LONGEST_LINE: usize = 24;
 /// The most bytes of a page that are looked at.
 const MOST_READ: usize = 32 << 10;
 
@@ -55,7 +57,8 @@ impl Page {
         let text = String::from_utf8_lossy(&body[..body.len().min(MOST_READ)]);
         let text = text.trim_start_matches('\u{feff}').trim();
         let lower = text.to_ascii_lowercase();
-        if let Some(code) = cloudflare_code(&lower).filter(|_| !text.starts_with('<')) {
+        let is_line = lower.starts_with("error code: ") && lower.len() <= LONGEST_LINE;
+        if let Some(code) = cloudflare_code(&lower).filter(|_| is_line) {
             return Some(Page {
                 what: format!("Cloudflare (\"{}\")", shown(text)),
                 kind: meaning(code),
@@ -107,7 +110,8 @@ fn meaning(code: u16) -> Option<Kind> {
     match code {
         1015 => Some(Kind::RateLimited),
         1005..=1012 | 1020 => Some(Kind::Forbidden),
-        522 | 524 => Some(Kind::UpstreamTimeout),
+        503 | 529 => Some(Kind::Overloaded),
+        504 | 522 | 524 => Some(Kind::UpstreamTimeout),
         _ => Some(Kind::Upstream),
     }
 }
@@ -186,7 +190,9 @@ mod tests {
             let page = Page::read(body.as_bytes()).expect(body);
             assert_eq!((page.what.as_str(), page.kind), (*what, *kind));
         }
-        for body in ["", "slow", "{\"error\":{}}", "Error code: 429 - {}", "1 < 2"] {
+        for body in
+            ["", "slow", "{\"error\":{}}", "Error code: 429 - {}", "Error code: 503 - {'error': 1}", "1 < 2"]
+        {
             assert_eq!(Page::read(body.as_bytes()), None, "{body}");
         }
         assert!(Page::read("<p>".repeat(1 << 16).as_bytes()).is_some());

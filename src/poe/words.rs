@@ -101,7 +101,8 @@ fn by_type(table: &[(&str, Kind)], name: &str) -> Option<Kind> {
 pub fn of_event(data: &[u8]) -> Error {
     let text = String::from_utf8_lossy(data);
     let Some(event) = Loose::read(text.trim()) else {
-        return Error { transient: true, ..of_said(0, Said::read(data)) };
+        let error = of_said(0, Said::read(data));
+        return Error { transient: passes(error.kind), ..error };
     };
     let value = event.value();
     let mut said = Said::of(&value);
@@ -117,11 +118,14 @@ pub fn of_event(data: &[u8]) -> Error {
         Value::String(text) => text.parse().ok(),
         allows => allows.as_bool(),
     });
-    let passes =
-        matches!(error.kind, Kind::Upstream | Kind::RateLimited | Kind::Overloaded | Kind::ModelTimeout);
-    error.transient = allows.unwrap_or(true) && passes;
+    error.transient = allows.unwrap_or(true) && passes(error.kind);
     error.is_final = allows == Some(false);
     error
+}
+
+/// Whether a bot's error of this kind may pass.
+fn passes(kind: Kind) -> bool {
+    matches!(kind, Kind::Upstream | Kind::RateLimited | Kind::Overloaded | Kind::ModelTimeout)
 }
 
 /// What an error says that comes where an answer should be: a JSON object with an `error`. `None`: it is none.
