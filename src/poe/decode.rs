@@ -445,13 +445,14 @@ impl Decode {
         if self.half.is_some_and(|(place, _)| place != Place::Call(index)) {
             self.settle_half(out);
         }
-        out.push_back(Event::ToolCall(ToolDelta { index, id, name, arguments: String::new() }));
         // JSON in a string; some bots send the JSON itself
-        if let Some(arguments) = function.get(&["arguments"]) {
-            let text =
-                arguments.string().unwrap_or_else(|| Wide::from(arguments.value().to_string().as_str()));
-            self.say(Place::Call(index), text, out);
-        }
+        let json = |value: Loose<'_>| Wide::from(value.value().to_string().as_str());
+        let arguments =
+            function.get(&["arguments"]).map(|value| value.string().unwrap_or_else(|| json(value)));
+        let before = self.half.take().map(|(_, half)| half);
+        let (arguments, half) = arguments.unwrap_or_default().join(before);
+        self.half = half.map(|half| (Place::Call(index), half));
+        out.push_back(Event::ToolCall(ToolDelta { index, id, name, arguments }));
     }
 
     fn file(&mut self, frame: &Frame<'_>, out: &mut VecDeque<Event>) {
