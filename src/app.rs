@@ -37,6 +37,8 @@ pub use crate::settings::Row as SettingRow;
 
 /// How many bots are remembered to have refused tools, against their entry in the list.
 const MAX_TOOLLESS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+/// How many spellings of names that no list has are remembered.
+const MAX_SPELLINGS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// What all requests share.
 pub struct App {
@@ -67,6 +69,8 @@ pub struct App {
     doubts: Mutex<Option<doubts::Doubts>>,
     opened: Instant,
     toolless: Mutex<LruCache<String, ()>>,
+    /// Names of bots that no list has, as clients write them, and as Poe knows them.
+    spellings: Mutex<LruCache<String, String>>,
 }
 
 /// A bot, and all that is known of it.
@@ -120,6 +124,7 @@ impl App {
             dir,
             opened: Instant::now(),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
+            spellings: Mutex::new(LruCache::new(MAX_SPELLINGS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
             limiter: Limiter::new(
                 settings.rate_limit,
@@ -174,7 +179,8 @@ impl App {
                 return if is_served { Ok(model) } else { Err(no_model(name)) };
             }
         }
-        Ok(Model { bot: name.to_owned(), ..Model::default() })
+        let bot = lock(&self.spellings).get(name).cloned();
+        Ok(Model { bot: bot.unwrap_or_else(|| name.to_owned()), ..Model::default() })
     }
 
     /// By which of Poe's doors `model` is asked.
@@ -212,6 +218,11 @@ impl App {
     /// Whether `bot` is known to refuse tools, whatever its entry in the list says.
     pub fn refuses_tools(&self, bot: &str) -> bool {
         lock(&self.toolless).get(bot).is_some()
+    }
+
+    /// Remembers that Poe knows the bot that no list has and clients call `name` as `bot`.
+    pub fn remember_spelling(&self, name: &str, bot: &str) {
+        lock(&self.spellings).put(name.to_owned(), bot.to_owned());
     }
 
     /// Remembers that `bot` refuses tools.

@@ -19,11 +19,13 @@ pub enum Kind {
     Unsupported,
     /// A file of the conversation cannot be had any more: 400 `file_unavailable`.
     FileUnavailable,
+    /// The content was refused by a filter of Poe's or the model's: 400 `content_filter`.
+    ContentFilter,
     /// No key, a malformed key or a key that Poe refuses: 401.
     Unauthorized,
     /// The account has no points left: 402 `insufficient_quota`.
     InsufficientQuota,
-    /// The key may not do this, or the content was refused: 403.
+    /// The key may not do this: 403.
     Forbidden,
     /// The operator of this server stopped the request: 403, which no client sends again by itself.
     Stopped,
@@ -66,7 +68,7 @@ impl Kind {
     pub fn status(self) -> u16 {
         match self {
             Kind::InvalidRequest | Kind::ContextTooLong | Kind::ThreadUnsupported => 400,
-            Kind::Unsupported | Kind::FileUnavailable | Kind::PreviousNotFound => 400,
+            Kind::Unsupported | Kind::FileUnavailable | Kind::PreviousNotFound | Kind::ContentFilter => 400,
             Kind::Unauthorized => 401,
             Kind::InsufficientQuota => 402,
             Kind::Forbidden | Kind::Stopped => 403,

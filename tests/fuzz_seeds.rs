@@ -53,6 +53,11 @@ fn sse() {
 }
 
 #[test]
+fn events() {
+    run("events", checks::events);
+}
+
+#[test]
 fn thinking() {
     run("thinking", checks::thinking);
 }

@@ -31,6 +31,7 @@ fn kind(kind: Kind) -> &'static str {
         | Kind::ThreadUnsupported
         | Kind::Unsupported
         | Kind::FileUnavailable
+        | Kind::ContentFilter
         | Kind::PreviousNotFound
         | Kind::MethodNotAllowed
         | Kind::Conflict

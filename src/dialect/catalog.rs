@@ -1,5 +1,8 @@
 //! Lists of models, in OpenAI's shape with all that Poe tells besides, and in Anthropic's.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -53,33 +56,10 @@ fn is_nothing(value: &Option<&RawValue>) -> bool {
     value.is_none_or(|value| value.get() == "null")
 }
 
-/// The parts of the details that stand elsewhere too.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Known {
-    architecture: Option<Modalities>,
-    context_window: Option<Window>,
-    metadata: Option<Metadata>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Modalities {
-    input_modalities: Option<Vec<String>>,
-    output_modalities: Option<Vec<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Window {
-    context_length: Option<u64>,
-    max_output_tokens: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    display_name: Option<String>,
+/// The member `name` of an object, if it has the type.
+fn member<T: for<'de> Deserialize<'de>>(object: Option<&RawValue>, name: &str) -> Option<T> {
+    let members: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_str(object?.get()).ok()?;
+    serde_json::from_str(members.get(name)?.get()).ok()
 }
 
 #[derive(Serialize)]
@@ -94,6 +74,9 @@ struct OpenAi<'a> {
     output_modalities: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u64>,
+    /// Where Poe has it in `context_window` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_length: Option<u64>,
     #[serde(flatten)]
     details: Flat<'a>,
 }
@@ -124,41 +107,38 @@ impl<'a> Model<'a> {
         self.entry.and_then(|entry| serde_json::from_str(entry.get()).ok()).unwrap_or_default()
     }
 
-    fn known(&self) -> Known {
-        self.entry.and_then(|entry| serde_json::from_str(entry.get()).ok()).unwrap_or_default()
-    }
-
     fn openai(&self) -> OpenAi<'a> {
-        let known = self.known();
-        let architecture = known.architecture.unwrap_or_default();
         let mut details = self.details();
         if self.description.is_some() {
             details.description = None;
         }
+        let window = |name| member(details.context_window, name);
         OpenAi {
             id: self.id,
             object: "model",
             created: self.created,
             owned_by: self.owned_by,
-            input_modalities: architecture.input_modalities,
-            output_modalities: architecture.output_modalities,
-            max_output_tokens: known.context_window.and_then(|window| window.max_output_tokens),
+            input_modalities: member(details.architecture, "input_modalities"),
+            output_modalities: member(details.architecture, "output_modalities"),
+            max_output_tokens: window("max_output_tokens"),
+            context_length: if is_nothing(&details.context_length) { window("context_length") } else { None },
             details: Flat { description: self.description, details },
         }
     }
 
     fn anthropic(&self) -> Value {
-        let known = self.known();
-        let display = known.metadata.and_then(|metadata| metadata.display_name).filter(|_| !self.is_renamed);
-        let window = known.context_window.unwrap_or_default();
+        let details = self.details();
+        let display: Option<String> = member(details.metadata, "display_name").filter(|_| !self.is_renamed);
+        let old = || serde_json::from_str(details.context_length?.get()).ok();
+        let length: Option<u64> = member(details.context_window, "context_length").or_else(old);
         json!({
             "type": "model",
             "id": self.id,
             "display_name": display.as_deref().unwrap_or(self.id),
             "created_at": rfc3339(self.created),
             "lifecycle": "active",
-            "max_input_tokens": window.context_length,
-            "max_tokens": window.max_output_tokens,
+            "max_input_tokens": length,
+            "max_tokens": member::<u64>(details.context_window, "max_output_tokens"),
         })
     }
 }

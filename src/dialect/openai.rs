@@ -54,6 +54,7 @@ pub fn kind_and_code(kind: Kind) -> (&'static str, Option<&'static str>) {
         Kind::ThreadUnsupported => (INVALID, Some("thread_unsupported_request")),
         Kind::Unsupported => (INVALID, Some("unsupported_feature_for_model")),
         Kind::FileUnavailable => (INVALID, Some("file_unavailable")),
+        Kind::ContentFilter => (INVALID, Some("content_filter")),
         Kind::Unauthorized => (INVALID, Some("invalid_api_key")),
         Kind::InsufficientQuota => ("insufficient_quota", Some("insufficient_quota")),
         Kind::Forbidden => ("permission_error", Some("forbidden")),

@@ -10,13 +10,14 @@
 //!   a reference at the end. What goes out unresolved is mended at the end by Markdown's own means: a definition
 //!   `[a1b2c3d4]: url`, which makes every earlier reference to it a picture or a link. So a stream never stalls on
 //!   a bracket, and no reference stays dead.
-//! - A file that the text never refers to is appended at the end.
+//! - A file that the text never refers to is appended at the end, unless the text names it by its URL.
 //!
 //! Whole answers have nobody waiting: [`FileRefs::whole`] resolves every reference in place.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::{ControlFlow, Range};
 
+use super::named_urls::Named;
 use super::{Attachment, Event, FileSource, Message, Part, Role, Stage};
 
 /// Bytes of text for which a stream is held when a picture is referred to before it has come.
@@ -35,6 +36,8 @@ pub struct FileRefs {
     files: Vec<File>,
     /// Where in `files` the first file of a reference lies.
     places: HashMap<String, usize>,
+    /// The URLs in the text that went out.
+    named: Named,
     /// The end of the text, from the first bracket that is undecided.
     held: String,
     /// References that went out as they were. Where one did in both forms, the picture counts.
@@ -96,7 +99,10 @@ impl FileRefs {
 
     /// Whether no reference can begin or go on in `piece`.
     fn is_plain(&self, piece: &str) -> bool {
-        self.held.is_empty() && !piece.as_bytes().contains(&b'[') && !piece.ends_with(['!', '\\'])
+        self.held.is_empty()
+            && !piece.bytes().any(|byte| matches!(byte, b'[' | b'/'))
+            && !piece.ends_with(['!', '\\'])
+            && self.named.is_idle()
     }
 
     fn take_text(&mut self, piece: String, out: &mut VecDeque<Event>) {
@@ -184,6 +190,7 @@ impl FileRefs {
     fn say(&mut self, text: String, out: &mut VecDeque<Event>) {
         if !text.is_empty() {
             self.begun = Begun::Yes;
+            self.named.read(&text);
             out.push_back(Event::Text(text));
         }
     }
@@ -201,6 +208,10 @@ impl FileRefs {
     fn close(&mut self, out: &mut VecDeque<Event>) {
         self.resolve(Held::Closed, out);
         for index in 0..self.files.len() {
+            if self.files[index].place == Place::Waiting && self.named.has(&self.files[index].attachment.url)
+            {
+                self.tell(index, out);
+            }
             if self.files[index].place != Place::Told && !self.defined(index) {
                 let picture = markdown(&self.files[index].attachment, None);
                 self.paragraph(&picture, out);
@@ -241,6 +252,15 @@ impl FileRefs {
     }
 
     fn add(&mut self, attachment: Attachment, out: &mut VecDeque<Event>) {
+        let same = self.files.iter().position(|file| file.attachment.url == attachment.url);
+        if let Some(known) = same.filter(|_| !attachment.url.is_empty()) {
+            // sent twice; its other reference means the same file
+            if let Some(token) = attachment.inline_ref {
+                self.places.entry(token).or_insert(known);
+                self.resolve(Held::Open, out);
+            }
+            return;
+        }
         if let Some(token) = &attachment.inline_ref {
             self.places.entry(token.clone()).or_insert(self.files.len());
         }
@@ -254,6 +274,7 @@ impl FileRefs {
     fn retract(&mut self) {
         self.held.clear();
         self.seen.clear();
+        self.named = Named::default();
         self.begun = Begun::No;
         for file in &mut self.files {
             if file.place == Place::Told {
@@ -642,6 +663,37 @@ mod tests {
         let wanted =
             [text(&format!("a {shown} b {shown}.")), picture("r"), Event::Retract, text("x"), again, end()];
         assert_eq!(out, wanted);
+    }
+
+    #[test]
+    fn a_file_that_the_text_names_or_that_comes_twice_is_shown_once() {
+        let url = "https://pfst.cf2.poecdn.net/base/r1";
+        for said in [
+            format!("See {url}"),
+            format!("![cat]({url}) as you wished."),
+            format!("![cat](<{url}>)\n\n{url}"),
+            format!("Here: {url}?w=1024&h=768, ok"),
+        ] {
+            for events in [[text(&said), picture("r1"), end()], [picture("r1"), text(&said), end()]] {
+                let reply = streamed(&events);
+                assert_eq!((reply.text.as_str(), reply.files.len()), (said.as_str(), 1));
+                assert_eq!(everywhere(FileRefs::whole, &events), reply);
+            }
+        }
+        let shown = format!("A cat\n\n![a cat.png]({url})");
+        assert_eq!(both(&[text("A cat"), picture("r1"), picture("r1"), end()]), shown);
+        assert_eq!(both(&[picture("r1"), text("A cat"), picture("r1"), end()]), shown);
+        let other = format!("See {url}0 and {url}/2");
+        let both_shown = format!("{other}\n\n![a cat.png]({url})");
+        assert_eq!(both(&[text(&other), picture("r1"), end()]), both_shown);
+        let mut again = picture("r1");
+        if let Event::File(file) = &mut again {
+            file.inline_ref = Some("r2".into());
+        }
+        let reply = streamed(&[picture("r1"), again, text("[r2]"), end()]);
+        assert_eq!((reply.text, reply.files.len()), (format!("![a cat.png]({url})"), 1));
+        let retracted = [text(&format!("See {url}")), Event::Retract, text("Here"), picture("r1"), end()];
+        assert_eq!(both(&retracted), format!("Here\n\n![a cat.png]({url})"));
     }
 
     #[test]

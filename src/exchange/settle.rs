@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::{Bound, ControlFlow};
 
+use super::progress::{is_progress, may_be_progress};
 use super::{Event, Stage};
 
 /// Takes every [`Event::Retract`] out of a stream: what was sent to a client cannot be called back.
@@ -52,7 +53,7 @@ impl Settle {
             Phase::Answer => self.say(piece, out),
             Phase::Start(held) => {
                 let text = join(held, piece);
-                if may_be_known_row(&text) {
+                if may_be_progress(&text) {
                     self.phase = Phase::Start(text);
                 } else {
                     self.say(text, out);
@@ -72,7 +73,7 @@ impl Settle {
         } else if grows || !row.before.starts_with(&row.text) {
             self.rows.tell(&std::mem::take(&mut row.before), out);
         }
-        if grows || !(whole || is_short_line(&row.text)) {
+        if grows || !(whole || is_short_line(&row.text) || may_be_progress(&row.text)) {
             self.rows.tell(&row.before, out);
             return self.say(row.text, out);
         }
@@ -129,8 +130,8 @@ impl Settle {
     /// Whether what is held is a row even though a file follows: bots send files between the rows.
     fn holds_known_row(&self) -> bool {
         match &self.phase {
-            Phase::Start(text) => is_known_row(text),
-            Phase::Row(row) => row.text.is_empty() || is_known_row(&row.text),
+            Phase::Start(text) => is_progress(text),
+            Phase::Row(row) => row.text.is_empty() || is_progress(&row.text),
             Phase::Answer => false,
         }
     }
@@ -171,7 +172,7 @@ impl Stage for Settle {
 
     fn finish(&mut self, out: &mut VecDeque<Event>) {
         if let Phase::Start(text) | Phase::Row(Row { text, .. }) = &self.phase
-            && is_known_row(text)
+            && is_progress(text)
         {
             self.retract(out); // the answer broke off while the bot was still at work
         }
@@ -280,79 +281,19 @@ impl Rows {
 /// The longest row of progress, in bytes.
 const LONGEST_ROW: usize = 120;
 
-/// The words that rows of progress are known to begin with.
-const ROW_BEGINNINGS: [&str; 19] = [
-    "Thinking",
-    "Reasoning",
-    "Generating",
-    "Creating",
-    "Searching",
-    "Researching",
-    "Processing",
-    "Loading",
-    "Waiting",
-    "Working",
-    "Rendering",
-    "Running",
-    "Reading",
-    "Writing",
-    "Drawing",
-    "Analyzing",
-    "Uploading",
-    "Queued",
-    "Starting",
-];
-
-/// What a known row ends with.
-const ROW_ENDINGS: [&str; 9] = ["...", "…", "s)", "elapsed)", "seconds)", "%", "%)", "sec)", "elapsed"];
-
 fn is_short_line(text: &str) -> bool {
     text.len() <= LONGEST_ROW && !text.trim().contains('\n')
 }
 
-/// The text without the marks of emphasis around it.
-fn bare(text: &str) -> &str {
-    text.trim_matches(|char: char| matches!(char, '*' | '_') || char.is_whitespace())
-}
-
-/// Whether a picture or a link stands in the text: rows have none.
-fn shows_file(text: &str) -> bool {
-    text.contains("](")
-}
-
-fn is_known_row(text: &str) -> bool {
-    if !is_short_line(text) {
-        return false;
-    }
-    let bare = bare(text);
-    ROW_BEGINNINGS.iter().any(|word| bare.starts_with(word))
-        && ROW_ENDINGS.iter().any(|ending| bare.ends_with(ending))
-        && !shows_file(text)
-}
-
 /// The longest start of a short line that reads like a known row, or nothing.
 fn known_row(text: &str) -> &str {
-    if is_known_row(text) {
+    if is_progress(text) {
         return text;
     }
     let last = (0..=LONGEST_ROW.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    let begins = ROW_BEGINNINGS.iter().any(|word| bare(&text[..last]).starts_with(word));
-    let shorter = text[..last].char_indices().rev().map(|(end, _)| end);
-    let mut ends = [last].into_iter().chain(shorter).filter(|_| begins);
-    ends.find(|end| is_known_row(&text[..*end])).map_or("", |end| &text[..end])
-}
-
-/// Whether text at the start of an answer may still become a known row.
-fn may_be_known_row(text: &str) -> bool {
-    if !is_short_line(text) {
-        return false;
-    }
-    let bare = bare(text);
-    let follows = |rest: &str| !rest.starts_with(char::is_alphabetic);
-    !shows_file(text)
-        && ROW_BEGINNINGS
-            .iter()
-            .any(|word| word.starts_with(bare) || bare.strip_prefix(word).is_some_and(follows))
+    let ends = [last].into_iter().chain(text[..last].char_indices().rev().map(|(end, _)| end));
+    let begins = text.char_indices().nth(1).is_none_or(|(end, _)| may_be_progress(&text[..end]));
+    ends.filter(|_| begins).find(|end| is_progress(&text[..*end])).map_or("", |end| &text[..end])
 }
 
 /// Both pieces in one, without a copy when the first is empty.

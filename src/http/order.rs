@@ -146,7 +146,12 @@ impl<'a> Order<'a> {
                 None => Arc::clone(&state.ask),
             };
             let error = match self.try_place(ask, state.carriage, manner, watch) {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    if state.ask.bot != self.model.bot {
+                        self.app.remember_spelling(&self.model.bot, &state.ask.bot);
+                    }
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             if !self.learn(&state, &error, watch)? {
@@ -176,6 +181,13 @@ impl<'a> Order<'a> {
                     arrange(&mut ask);
                     (state.ask, state.files) = (Arc::new(ask), Freshness::Fresh);
                 }
+            }
+            (Kind::ModelNotFound | Kind::NotFound | Kind::InvalidRequest, _)
+                if self.model.entry.is_none() && tried.ask.bot == self.model.bot =>
+            {
+                let Some(bot) = poe::plain_name(&self.model.bot) else { return Ok(false) };
+                log::debug!("there is no bot `{}`, `{bot}` is tried: {error}", self.model.bot);
+                Arc::make_mut(&mut state.ask).bot = bot.to_owned();
             }
             _ => return Ok(false),
         }

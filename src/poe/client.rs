@@ -30,6 +30,8 @@ pub const MAX_ERROR_BYTES: u64 = 64 << 10;
 /// How long the body of an error answer is waited for: its status alone says enough.
 const MAX_ERROR_TIME: Duration = Duration::from_secs(5);
 const MAX_CATALOG_BYTES: u64 = 32 << 20;
+/// What a query is answered with.
+pub(super) const EVENTS: &str = "events";
 
 /// Where Poe is and how long it may be silent.
 #[derive(Debug, Clone)]
@@ -100,10 +102,7 @@ impl Poe {
             return Err(self.refusal(response, watch));
         }
         if is_json(&response) {
-            let body = self.read(response, MAX_ERROR_BYTES, watch)?;
-            let error = serde_json::from_slice(&body).ok().as_ref().and_then(words::of_answer);
-            return Err(error
-                .unwrap_or_else(|| Error::new(Kind::Upstream, "Poe answered with JSON, not with events")));
+            return Err(words::of_body(&self.read(response, MAX_ERROR_BYTES, watch)?, EVENTS));
         }
         let body = response.into_body().into_reader();
         let counters = Arc::clone(&self.counters);
@@ -128,6 +127,12 @@ impl Poe {
 
     pub(super) fn refusal(&self, response: Response<Body>, watch: &Watch) -> Error {
         let status = response.status().as_u16();
+        let place = response.headers().get("location").and_then(|value| value.to_str().ok());
+        if let Some(place) = place.filter(|_| response.status().is_redirection()) {
+            let message =
+                format!("Poe answered with status {status}, a redirect to {place}: check POE_BASE_URL");
+            return Error::new(Kind::Upstream, message);
+        }
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.map(str::to_owned);
         match self.error_body(response, watch) {

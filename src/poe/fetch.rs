@@ -28,9 +28,11 @@ impl Poe {
     /// Fetches `url`, which must lie at Poe: no key is sent, no redirect is followed, and size and time are bounded.
     pub fn fetch(&self, url: &str, watch: &Watch) -> Result<Fetched> {
         let settings = self.settings();
-        let local = settings.is_local.then_some(settings.base_url.as_str());
-        if !lies_at_poe(url, local) {
-            let message = format!("the bot's file is not fetched, because it does not lie at Poe: {url}");
+        if !lies_at_poe(url, &settings.base_url) {
+            let message = format!(
+                "the bot's file is not fetched, because it is neither on poecdn.net nor on the host of \
+                 POE_BASE_URL: {url}"
+            );
             return Err(Error::new(Kind::Upstream, message));
         }
         let request = self.agent().get(url);
@@ -71,18 +73,31 @@ impl Poe {
     }
 }
 
-/// Whether `url` leads to one of Poe's hosts for files, or to the embedded Poe at `local`.
-fn lies_at_poe(url: &str, local: Option<&str>) -> bool {
+/// Whether `url` leads to one of Poe's hosts for files, or to the server at `base_url`, which answers for Poe.
+fn lies_at_poe(url: &str, base_url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
-    let place = (uri.scheme_str(), uri.authority());
-    let is_local = local
-        .and_then(|local| local.parse::<Uri>().ok())
-        .is_some_and(|local| place.1.is_some() && place == (local.scheme_str(), local.authority()));
+    let is_base = base_url.parse::<Uri>().is_ok_and(|base| {
+        let server = server(&uri);
+        server.is_some() && server == self::server(&base)
+    });
     let host = uri.host().unwrap_or_default().to_ascii_lowercase();
     let is_cdn = host == "poecdn.net" || host.ends_with(".poecdn.net");
     // a port or a user name of its own means that somebody else has made the link
-    let is_plain = place.1.is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(&host));
-    is_local || is_cdn && is_plain && place.0 == Some("https")
+    let is_plain = uri.authority().is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(&host));
+    is_base || is_cdn && is_plain && uri.scheme_str() == Some("https")
+}
+
+/// Scheme, host and port, without a user name.
+fn server(uri: &Uri) -> Option<(String, String, u16)> {
+    let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+    let usual = match scheme {
+        "https" => 443,
+        "http" => 80,
+        _ => return None,
+    };
+    let host = authority.host().to_ascii_lowercase();
+    let is_plain = !authority.as_str().contains('@') && !host.is_empty();
+    is_plain.then(|| (scheme.to_owned(), host, authority.port_u16().unwrap_or(usual)))
 }
 
 #[cfg(test)]
@@ -91,13 +106,21 @@ mod tests {
 
     #[test]
     fn only_poes_own_files_are_fetched() {
-        let demo = Some("http://127.0.0.1:4711");
+        let (demo, poe) = ("http://127.0.0.1:4711", "https://api.poe.com");
         for url in
             ["https://pfst.cf2.poecdn.net/base/image/1?w=2", "https://poecdn.net/x", "https://A.POECDN.NET/x"]
         {
-            assert!(lies_at_poe(url, None), "{url}");
+            assert!(lies_at_poe(url, poe), "{url}");
         }
         assert!(lies_at_poe("http://127.0.0.1:4711/art/cat.png", demo));
+        for (url, base) in [
+            ("https://api.poe.com/files/1", poe),
+            ("https://poe.example.org/cdn/1.png", "https://poe.example.org/poe"),
+            ("https://POE.example.org:443/cdn/1.png", "https://poe.example.org"),
+            ("http://poe.lan/x", "http://poe.lan:80/v"),
+        ] {
+            assert!(lies_at_poe(url, base), "{url} {base}");
+        }
         for url in [
             "http://127.0.0.1:4711/art/cat.png",
             "http://pfst.cf2.poecdn.net/x",
@@ -113,13 +136,15 @@ mod tests {
             "/art/cat.png",
             "",
         ] {
-            assert!(!lies_at_poe(url, None), "{url}");
+            assert!(!lies_at_poe(url, poe), "{url}");
         }
         for url in [
             "http://127.0.0.1:22/",
             "https://127.0.0.1:4711/",
             "http://127.0.0.1/",
             "http://localhost:4711/",
+            "http://user@127.0.0.1:4711/",
+            "http://127.0.0.1:4711@evil.example/",
             "/x",
         ] {
             assert!(!lies_at_poe(url, demo), "{url}");

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use ureq::BodyReader;
 
-use super::client::hide;
+use super::client::{EVENTS, hide};
 use super::counters::Counters;
 use super::decode::{Decode, Progress};
-use super::sse;
-use super::transport::{self, Watch, watched};
+use super::sse::{self, Frame};
+use super::transport::{self, TICK, Watch, watched};
+use super::words;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Event;
 
@@ -21,6 +22,8 @@ const READ_BYTES: usize = 4 << 10;
 /// After `done` the body's end is awaited, so that the connection can be used again: for so long and so many bytes.
 const REST_TIME: Duration = Duration::from_millis(50);
 const REST_BYTES: u64 = 64 << 10;
+/// The most that is kept of an answer in which no event has come.
+const MAX_HEAD: usize = 16 << 10;
 
 /// The events of one answer. Dropping it before the end hangs up on Poe.
 pub struct Live {
@@ -36,6 +39,8 @@ pub struct Live {
     counters: Arc<Counters>,
     /// Why the answer broke off; given once all events before it are.
     failed: Option<Error>,
+    /// What came before the first event: it may be no stream of events.
+    head: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +71,7 @@ impl Live {
             state: State::Reading,
             counters,
             failed: None,
+            head: Some(Vec::new()),
         }
     }
 
@@ -101,16 +107,37 @@ impl Live {
             None => Error::new(Kind::Upstream, format!("Poe broke off its answer: {error}")).transient(),
         })?;
         if count == 0 {
-            return Err(Error::new(Kind::Upstream, "Poe ended its answer without finishing it").transient());
+            return self.end();
+        }
+        if let Some(head) = self.head.as_mut().filter(|head| head.len() < MAX_HEAD) {
+            head.extend_from_slice(&bytes[..count]);
         }
         self.sse.feed(&bytes[..count])?;
         while let Some(frame) = self.sse.next_frame() {
+            self.head = None;
             if self.decode.push(&frame, &mut self.ready)? == Progress::Done {
                 self.state = State::Done;
                 break;
             }
         }
         Ok(())
+    }
+
+    /// The body has ended without `done`.
+    fn end(&mut self) -> Result<()> {
+        let progress = match self.sse.ends_with(b"done") {
+            true => self.decode.push(&Frame { name: b"done", data: b"" }, &mut self.ready)?,
+            false => self.decode.end(&mut self.ready)?,
+        };
+        if progress == Progress::Done {
+            self.state = State::Done;
+            return Ok(());
+        }
+        let text = self.head.take().unwrap_or_default();
+        match text.trim_ascii_start().first() {
+            Some(b'<' | b'{' | b'[') => Err(words::of_body(&text, EVENTS)),
+            _ => Err(Error::new(Kind::Upstream, "Poe ended its answer without finishing it").transient()),
+        }
     }
 
     /// Reads the end of the body, within bounds.

@@ -90,16 +90,18 @@ pub struct Named<'a> {
     pub effort: Option<&'static str>,
 }
 
-/// All that `name` may mean, the likeliest first: itself, without providers before it or brackets behind it (Claude
-/// Code's `[1m]`), and all that without an effort behind it. A name that is too long means nothing.
+/// All that `name` may mean, the likeliest first: itself, without providers before it or marks around it (Claude Code's
+/// `[1m]`, `:latest`, `@`), and all that without an effort behind it. A name that is too long means nothing.
 pub fn readings(name: &str) -> impl Iterator<Item = (&str, Option<&'static str>)> {
     let name = Some(name.trim()).filter(|name| name.len() <= LONGEST_NAME);
-    let plain = name.and_then(|name| Some(name.strip_suffix(']')?.rsplit_once('[')?.0));
+    let plain = name.map(unmarked).filter(|plain| Some(*plain) != name);
     let forms = move || {
         let names = [name, plain].into_iter().flatten();
         names.flat_map(|name| {
             std::iter::successors(Some(name), |name| name.split_once('/').map(|(_, rest)| rest))
                 .take(1 + MOST_PREFIXES)
+                .flat_map(|name| [Some(name), name.strip_prefix('@')])
+                .flatten()
         })
     };
     let stripped = forms().filter_map(|name: &str| {
@@ -108,6 +110,33 @@ pub fn readings(name: &str) -> impl Iterator<Item = (&str, Option<&'static str>)
         Some((base, Some(*effort)))
     });
     forms().map(|name| (name, None)).chain(stripped)
+}
+
+/// The name of a bot that no list has, without what programs put around names: `poe/NAME`, `@NAME`, `NAME:latest`,
+/// `NAME[1m]`. `None` if nothing stands around it.
+pub fn plain_name(name: &str) -> Option<&str> {
+    let mut plain = unmarked(name);
+    for _ in 0..MOST_PREFIXES {
+        plain = plain.split_once('/').map_or(plain, |(_, rest)| unmarked(rest));
+    }
+    Some(plain).filter(|plain| !plain.is_empty() && *plain != name)
+}
+
+/// The name without the marks around it.
+fn unmarked(name: &str) -> &str {
+    const LATEST: &str = ":latest";
+    let mut plain = name.trim();
+    loop {
+        let before = plain;
+        plain = plain.trim_start_matches('@');
+        plain =
+            plain.strip_suffix(']').and_then(|name| name.rsplit_once('[')).map_or(plain, |(name, _)| name);
+        let tag = plain.rfind(':').filter(|&at| plain[at..].eq_ignore_ascii_case(LATEST));
+        plain = tag.map_or(plain, |at| &plain[..at]).trim();
+        if plain == before {
+            return plain;
+        }
+    }
 }
 
 /// Whether both are one name: case does not matter, in any alphabet.
@@ -185,6 +214,11 @@ mod tests {
             ("x/äöü-BOT", Some(("ÄÖÜ-Bot", None))),
             ("äöü-bot-20250514-low", Some(("ÄÖÜ-Bot", Some("low")))),
             ("gpt-5.2-turbo", None),
+            ("@GPT-5.2", Some(("GPT-5.2", None))),
+            ("poe/@gpt-5.2:latest", Some(("GPT-5.2", None))),
+            ("gpt-5.2:Latest", Some(("GPT-5.2", None))),
+            ("gpt-5.2:latest[1m]", Some(("GPT-5.2", None))),
+            ("@poe/gpt-5.2-high:latest", Some(("GPT-5.2", Some("high")))),
             ("", None),
         ];
         for (name, expected) in cases {
@@ -207,6 +241,27 @@ mod tests {
         let entry = |id: &str, created| Entry { id: id.into(), created, ..Entry::default() };
         let entries = Entries::from(vec![entry("One", 1), entry("ONE", 2)]);
         assert_eq!((entries.exact("one").unwrap().created, entries.len()), (1, 2));
+    }
+
+    #[test]
+    fn names_of_bots_that_no_list_has_are_freed_of_what_stands_around_them() {
+        for (name, expected) in [
+            ("My-Bot", None),
+            ("poe/My-Bot", Some("My-Bot")),
+            ("openrouter/poe/My-Bot", Some("My-Bot")),
+            ("My-Bot:latest", Some("My-Bot")),
+            ("My-Bot[1m]", Some("My-Bot")),
+            ("@My-Bot", Some("My-Bot")),
+            ("poe/@My-Bot:latest[1m]", Some("My-Bot")),
+            (" My-Bot ", Some("My-Bot")),
+            ("My-Bot:8b", None),
+            ("@", None),
+            ("poe/", None),
+            ("[1m]", None),
+            ("", None),
+        ] {
+            assert_eq!(plain_name(name), expected, "{name}");
+        }
     }
 
     #[test]

@@ -66,15 +66,30 @@ impl Decoder {
         while let Some((start, end)) = self.next_line() {
             if start < end {
                 self.field(start, end);
-            } else if self.data.pop().is_some() {
-                // the LF after the last line is gone, what is left is the event's data
+            } else if self.data.pop().is_some() || !self.name.is_empty() {
+                // the LF after the last line is gone, what is left is the event's data; other than the standard wants,
+                // an event with a name and no data is one: `done` needs none
                 self.dispatched = true;
                 return Some(Frame { name: &self.name, data: &self.data });
-            } else {
-                self.name.clear();
             }
         }
         None
+    }
+
+    /// The event at the end of a stream that lacks its blank line, if it has the name `name`. What is cut short in an
+    /// event that carries something cannot be known.
+    pub fn ends_with(&mut self, name: &[u8]) -> bool {
+        if !std::mem::take(&mut self.dispatched) {
+            // the last line may lack its end
+            let end = self.inbox.len();
+            if self.used < end && self.next_line().is_none() {
+                let start = self.used;
+                self.used = end;
+                self.field(start, end);
+            }
+            return self.name == name;
+        }
+        false
     }
 
     /// The bounds of the next whole line in `inbox`, without its end.
@@ -159,7 +174,8 @@ mod tests {
         ("event: a\rdata: x\r\rdata: y\r\r", &[("a", "x"), ("", "y")]),
         ("\u{feff}data: x\n\n", &[("", "x")]),
         (": ping\n\ndata:  two \ndata:lines\n\n", &[("", " two \nlines")]),
-        ("event: ping\n\nid: 7\nretry: 1\nunknown\ndata\n\n", &[("", "")]),
+        ("event: ping\n\nid: 7\nretry: 1\nunknown\ndata\n\n", &[("ping", ""), ("", "")]),
+        ("event: text\ndata: x\n\nevent: done\n\n", &[("text", "x"), ("done", "")]),
         ("data: h\u{e9}\u{1f600}\n\n\n\ndata: \u{4f60}\n\n", &[("", "h\u{e9}\u{1f600}"), ("", "\u{4f60}")]),
         ("event: a\ndata: kept\n\nevent: b\ndata: lost at the end\n", &[("a", "kept")]),
         ("", &[]),
@@ -185,5 +201,27 @@ mod tests {
         let fed =
             (0..64).take_while(|_| decoder.feed(&piece).is_ok() && decoder.next_frame().is_none()).count();
         assert!(fed <= MAX_EVENT_BYTES >> 20, "{fed}");
+    }
+
+    #[test]
+    fn the_last_event_may_lack_its_blank_line() {
+        for (stream, expected) in [
+            ("event: text\ndata: x\n\nevent: done\ndata: {}\n", true),
+            ("event: done\ndata: {}", true),
+            ("event: done", true),
+            ("data: x\n\n", false),
+            ("event: text\ndata: {\"text\":\"event: done", false),
+            ("event: done\n\ndata: x", false),
+            ("", false),
+        ] {
+            for cut in 0..=stream.len() {
+                let mut decoder = Decoder::default();
+                for piece in [&stream[..cut], &stream[cut..]] {
+                    decoder.feed(piece.as_bytes()).unwrap();
+                    while decoder.next_frame().is_some() {}
+                }
+                assert_eq!(decoder.ends_with(b"done"), expected, "{stream:?} cut at {cut}");
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use ureq::SendBody;
 
 use super::client::{self, MAX_ERROR_BYTES, Poe};
 use super::transport::{Watch, watched};
+use super::words;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Attachment, FileSource};
 use crate::ids::id;
@@ -57,19 +58,13 @@ impl Poe {
         };
         let response = client::finished(response, ended)?;
         if response.status() != 200 {
-            let error = self.refusal(response, watch);
-            let message = format!("the file `{name}` could not be uploaded: {}", error.message);
-            // what is too large here is the file
-            let kind = if error.kind == Kind::ContextTooLong { Kind::TooLarge } else { error.kind };
-            return Err(Error { kind, message, ..error });
+            return Err(failed(&name, self.refusal(response, watch)));
         }
         let body = self.read(response, MAX_ERROR_BYTES, watch)?;
-        let uploaded: Uploaded = serde_json::from_slice(&body).map_err(|error| {
-            Error::new(
-                Kind::Upstream,
-                format!("Poe's answer to the upload of `{name}` makes no sense: {error}"),
-            )
-        })?;
+        let uploaded = serde_json::from_slice::<Uploaded>(&body).ok();
+        let Some(uploaded) = uploaded.filter(|uploaded| !uploaded.attachment_url.is_empty()) else {
+            return Err(failed(&name, words::of_body(&body, "the place of a file")));
+        };
         Ok(Attachment {
             url: uploaded.attachment_url,
             content_type: uploaded.mime_type.unwrap_or_else(|| type_of(source).to_owned()),
@@ -77,6 +72,14 @@ impl Poe {
             inline_ref: None,
         })
     }
+}
+
+/// The error of an upload.
+fn failed(name: &str, error: Error) -> Error {
+    let message = format!("the file `{name}` could not be uploaded: {}", error.message);
+    // what is too large here is the file
+    let kind = if error.kind == Kind::ContextTooLong { Kind::TooLarge } else { error.kind };
+    Error { kind, message, ..error }
 }
 
 fn escaped(text: &str) -> String {

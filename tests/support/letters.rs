@@ -43,7 +43,7 @@ fn spelt_chunk(mut chunk: Value) -> Vec<Value> {
     let Some(delta) = chunk.pointer_mut("/choices/0/delta").and_then(Value::as_object_mut) else {
         return vec![chunk];
     };
-    if delta.get("reasoning_content").is_some_and(Value::is_string) {
+    if delta.get("reasoning_content").and_then(Value::as_str).is_some_and(|text| !text.is_empty()) {
         delta.remove("reasoning"); // the same text
     }
     for field in ["reasoning_content", "reasoning", "content", "refusal"] {

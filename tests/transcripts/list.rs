@@ -297,4 +297,37 @@ transcripts! {
     asked_stop_beside_a_call
     asked_extra_body_literal_with_known_fields
     asked_top_level_clamped_and_wrong_values
+    poe_fragile_events
+    poe_surrogates_in_two_events
+    poe_reasoning_under_two_names
+    poe_end_at_the_limit_in_other_words
+    poe_end_by_a_filter_in_other_words
+    poe_end_by_a_failure
+    poe_end_by_a_failure_and_its_reason
+    poe_end_by_a_failure_after_text
+    poe_end_unknown
+    poe_end_without_done
+    poe_progress_of_several_lines
+    files_out_named_in_the_text
+    files_out_without_a_type
+    poe_error_of_type_subscription_required
+    poe_error_of_type_moderation_error
+    poe_error_of_a_filter_in_a_json_event
+    poe_error_of_a_choice
+    poe_error_of_a_daily_limit
+    poe_error_of_a_model_in_words_alone
+    poe_error_of_a_key_in_words_alone
+    poe_error_of_high_demand
+    poe_error_packed_in_another
+    poe_error_that_is_no_json
+    poe_error_page_with_status_403
+    poe_error_page_with_status_200
+    poe_error_page_of_another_type
+    poe_error_page_with_status_524
+    poe_error_code_1015
+    poe_error_with_details_of_fields
+    poe_error_status_413_of_a_proxy
+    files_in_upload_that_says_an_error
+    name_of_an_unlisted_bot_with_marks
+    name_of_an_unlisted_bot_that_poe_does_not_know
 }

@@ -153,7 +153,7 @@ fn about(entry: &RawValue) -> About<'_> {
     About {
         description: part(&entry, "description"),
         display_name: part(&fields(part(&entry, "metadata")), "display_name"),
-        context_length: part(&entry, "context_length"),
+        context_length: part(&window, "context_length").or(part(&entry, "context_length")),
         max_output_tokens: part(&window, "max_output_tokens"),
         input_modalities: part(&architecture, "input_modalities"),
         output_modalities: part(&architecture, "output_modalities"),
