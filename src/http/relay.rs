@@ -320,7 +320,7 @@ fn pass(
 fn judge(order: &Order<'_>, reply: Option<&mut Reply>, event: &Event) -> Result<()> {
     let Some(reply) = reply else { return Ok(()) };
     match event {
-        Event::Text(text) => reply.text.push_str(text),
+        Event::Text(_) => reply.push(event.clone())?,
         Event::Finish(finish) => {
             reply.finish = finish.clone();
             order.judge(reply)?;

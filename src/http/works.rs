@@ -63,7 +63,8 @@ fn pictures(
             found.extend(made(reply, Work::Picture, "picture")?);
         }
         found.truncate(MOST_PICTURES);
-        let pictures = match painting.wanted {
+        let mut memory = Vec::new();
+        let pictures: Vec<_> = match painting.wanted {
             Wanted::Url => found.into_iter().map(|picture| Picture::Url(picture.url)).collect(),
             Wanted::Base64 => {
                 let total = AtomicUsize::new(0);
@@ -71,11 +72,18 @@ fn pictures(
                     let fetched = app.poe.fetch(&picture.url, watch).map_err(Error::for_good)?;
                     let sum = total.fetch_add(fetched.bytes.len(), Ordering::Relaxed) + fetched.bytes.len();
                     match sum <= MOST_BYTES {
-                        true => Ok(Picture::Bytes(fetched.bytes)),
+                        true => Ok((Picture::Bytes(fetched.bytes), fetched.memory)),
                         false => Err(Error::new(Kind::Upstream, TOO_MUCH).for_good()),
                     }
                 };
-                poe::aside(found, AT_ONCE, &watch, fetch).into_iter().collect::<Result<Vec<_>>>()?
+                let fetched = poe::aside(found, AT_ONCE, &watch, fetch).into_iter();
+                let fetched = fetched.map(|fetched| {
+                    fetched.map(|(picture, reserved)| {
+                        memory.push(reserved);
+                        picture
+                    })
+                });
+                fetched.collect::<Result<_>>()?
             }
         };
         let now = UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs());

@@ -1,9 +1,11 @@
 //! What Poe's events mean.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::sse::Frame;
@@ -85,23 +87,72 @@ struct Delta {
     function_call: Option<FunctionDelta>,
 }
 
-/// Text, as a string or in parts.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Words {
-    Plain(String),
-    Parts(Vec<Words>),
-    Part { text: String },
-    Other(IgnoredAny),
-}
+/// Text, as a string or in parts. Not an untagged enum: that copies everything once for each level of nesting.
+#[derive(Default)]
+struct Words(String);
 
 impl Words {
     fn text(self) -> String {
-        match self {
-            Words::Plain(text) | Words::Part { text } => text,
-            Words::Parts(parts) => parts.into_iter().map(Words::text).collect(),
-            Words::Other(_) => String::new(),
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Words, D::Error> {
+        deserializer.deserialize_any(WordsVisitor)
+    }
+}
+
+struct WordsVisitor;
+
+impl<'de> Visitor<'de> for WordsVisitor {
+    type Value = Words;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text or parts")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Words, E> {
+        Ok(Words(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Words, A::Error> {
+        let mut all = Words::default();
+        while let Some(Words(part)) = parts.next_element()? {
+            all.0.push_str(&part);
         }
+        Ok(all)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Words, A::Error> {
+        let mut text = Words::default();
+        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+            match &*name {
+                "text" => text = members.next_value::<Words>()?,
+                _ => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(text)
+    }
+
+    fn visit_unit<E>(self) -> Result<Words, E> {
+        Ok(Words::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Words, E> {
+        Ok(Words::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Words, E> {
+        Ok(Words::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Words, E> {
+        Ok(Words::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Words, E> {
+        Ok(Words::default())
     }
 }
 
@@ -181,6 +232,11 @@ impl Decode {
             _ => {} // meta, ping and what may come
         }
         Ok(Progress::More)
+    }
+
+    /// The bytes of the responses that wait.
+    pub fn others(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.others.values().map(String::len)
     }
 
     /// Where the text of a response other than the streamed one is collected.

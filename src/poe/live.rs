@@ -8,19 +8,26 @@ use std::time::{Duration, Instant};
 
 use ureq::BodyReader;
 
+use super::answer_limits::{AnswerLimits, Room};
 use super::client::hide;
 use super::counters::Counters;
 use super::decode::{Decode, Progress};
-use super::sse;
+use super::sse::{self, Frame};
 use super::transport::{self, TICK, Watch, watched};
+use crate::budget::Reservation;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::Event;
+use crate::exchange::{Event, FinishReason};
+use crate::json_limits;
 
 /// What is read at once. It lies on the stack, which each held stream keeps.
 const READ_BYTES: usize = 4 << 10;
 /// After `done` the body's end is awaited, so that the connection can be used again: for so long and so many bytes.
 const REST_TIME: Duration = Duration::from_millis(50);
 const REST_BYTES: u64 = 64 << 10;
+/// The values in an event are counted before it is parsed if it has more bytes: a smaller one cannot hold many.
+const LARGE_BYTES: usize = 64 << 10;
+/// An event is held as it came, as its data and as its text.
+const EVENT_COPIES: usize = 3;
 
 /// The events of one answer. Dropping it before the end hangs up on Poe.
 pub struct Live {
@@ -35,6 +42,8 @@ pub struct Live {
     decode: Decode,
     ready: VecDeque<Event>,
     state: State,
+    limits: AnswerLimits,
+    memory: Reservation,
     counters: Arc<Counters>,
     /// Why the answer broke off; given once all events before it are.
     failed: Option<Error>,
@@ -67,6 +76,8 @@ impl Live {
             decode: Decode::default(),
             ready: VecDeque::new(),
             state: State::Reading,
+            limits: AnswerLimits::default(),
+            memory: Reservation::default(),
             counters,
             failed: None,
         }
@@ -109,12 +120,44 @@ impl Live {
             return Err(Error::new(Kind::Upstream, "Poe ended its answer without finishing it").transient());
         }
         self.sse.feed(&bytes[..count])?;
+        self.reserve()?;
         while let Some(frame) = self.sse.next_frame() {
-            if self.decode.push(&frame, &mut self.ready)? == Progress::Done {
+            if frame.data.len() > LARGE_BYTES {
+                json_limits::check_event(frame.name, frame.data)?;
+            }
+            let known = self.ready.len();
+            let progress = self.decode.push(&frame, &mut self.ready)?;
+            self.ready.iter().skip(known).try_for_each(|event| self.limits.count(event))?;
+            if progress == Progress::Done {
                 self.state = State::Done;
                 break;
             }
+            if self.limits.room(self.decode.others())? == Room::Full {
+                return self.end_as_too_long();
+            }
         }
+        Ok(())
+    }
+
+    /// Reserves memory for a large event, which is copied when it is decoded, and for responses that wait.
+    fn reserve(&mut self) -> Result<()> {
+        let held = self.sse.held() * EVENT_COPIES + self.decode.others().sum::<usize>();
+        match held > LARGE_BYTES {
+            true => self.memory.cover_answer(held),
+            false => {
+                self.memory.shrink(0);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends an answer that is as long as one may be, as if the bot had stopped here.
+    fn end_as_too_long(&mut self) -> Result<()> {
+        self.decode.push(&Frame { name: b"done", data: b"{}" }, &mut self.ready)?;
+        if let Some(Event::Finish(finish)) = self.ready.back_mut() {
+            finish.reason = FinishReason::Length;
+        }
+        self.state = State::Failed; // so that the rest is not awaited
         Ok(())
     }
 
