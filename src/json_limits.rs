@@ -15,7 +15,7 @@ const MOST_MESSAGES: usize = 20_000;
 /// The most items of a list inside such an item, such as the parts of one message.
 const MOST_PARTS: usize = 10_000;
 /// The most items of all such lists together.
-const MOST_PARTS_IN_ALL: usize = 50_000;
+const MOST_PARTS_IN_ALL: usize = 100_000;
 /// The most tools.
 const MOST_TOOLS: usize = 2_000;
 /// The most lists and objects inside each other: serde_json allows as many.
@@ -30,7 +30,7 @@ const FILE_BYTES: usize = 1024;
 /// top of it, and for each byte of text (held by the parser, the conversation and the query) and of a file (as base64 and
 /// decoded).
 const NODE_COST: usize = 100;
-const OBJECT_COST: usize = 600;
+const OBJECT_COST: usize = 800;
 const TEXT_COST: usize = 4;
 const FILE_COST: usize = 2;
 
@@ -272,8 +272,8 @@ mod tests {
                 "messages[1].content",
             ),
             (
-                format!(r#"{{"messages":{}}}"#, list(&format!(r#"{{"content":{}}}"#, list(part, 9_000)), 6)),
-                "messages[5].content",
+                format!(r#"{{"messages":{}}}"#, list(&format!(r#"{{"content":{}}}"#, list(part, 9_000)), 12)),
+                "messages[11].content",
             ),
             (format!(r#"{{"a":{{"b":{}}}}}"#, list("1", 1_000_001)), "a.b[999994]"),
         ];

@@ -8,7 +8,7 @@ mod poe;
 
 use std::time::Duration;
 
-use common::{Answer, House, Wire, binary, chat, content, eventually, get, post, question, streamed};
+use common::{Answer, House, Wire, binary, chat, content, eventually, get, post, question};
 use poe::{Answer as Said, Poe, Script};
 use serde_json::{Value, json};
 
@@ -40,47 +40,36 @@ fn serves(house: &House) {
 #[test]
 fn no_chain_of_references_overflows_a_stack() {
     let house = House::demo(&[]);
-    let chain = |key: &str| {
-        let link = |at: usize| match key {
-            "$ref" => json!({"$ref": format!("#/$defs/{at}")}),
-            key => json!({key: [{"$ref": format!("#/$defs/{at}")}]}),
-        };
-        let defs: serde_json::Map<_, _> = (0..CHAIN).map(|at| (at.to_string(), link(at + 1))).collect();
-        json!({"type": "object", "properties": {"x": {"$ref": "#/$defs/0"}}, "$defs": defs})
-    };
-    for key in ["$ref", "anyOf", "allOf"] {
-        let schema = chain(key);
-        let function = json!({"name": "f", "description": "d", "parameters": schema});
-        let call =
-            json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"x\":\"1\"}"}});
-        let talk = json!([
-            {"role": "user", "content": "call"},
-            {"role": "assistant", "content": null, "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": "c", "content": "1"},
-        ]);
-        let tool = json!([{"type": "function", "function": function}]);
-        for model in ["demo-xml-tools", "demo-xml-tools-named", "demo-tools"] {
-            let body = json!({"model": model, "messages": talk, "tools": tool});
-            assert_eq!(ask(&house, "/v1/chat/completions", &body).status, 200, "{key} {model}");
-        }
-        let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
-        let mut body = question("demo-json", "{\"x\": 1}");
-        body["response_format"] = format;
-        assert!([200, 502].contains(&house.chat(&body).status), "{key}");
-        let tools = json!([{"name": "f", "description": "d", "input_schema": schema}]);
-        let calls = json!([{"type": "tool_use", "id": "c", "name": "f", "input": {"x": "1"}}]);
-        let results = json!([{"type": "tool_result", "tool_use_id": "c", "content": "1"}]);
-        let talk = json!([
-            {"role": "user", "content": "call"},
-            {"role": "assistant", "content": calls},
-            {"role": "user", "content": results},
-        ]);
-        let body = json!({"model": "demo-xml-tools", "max_tokens": 9, "messages": talk, "tools": tools});
-        assert_eq!(ask(&house, "/v1/messages", &body).status, 200, "{key}");
-        assert_eq!(ask(&house, "/v1/messages/count_tokens", &body).status, 200, "{key}");
-        let tools = json!([{"type": "function", "name": "f", "parameters": schema}]);
-        let body = json!({"model": "demo-xml-tools", "input": "call", "tools": tools});
-        assert_eq!(ask(&house, "/v1/responses", &body).status, 200, "{key}");
+    let link = |at: usize| json!({"$ref": format!("#/$defs/{at}")});
+    let defs: serde_json::Map<_, _> = (0..CHAIN).map(|at| (at.to_string(), link(at + 1))).collect();
+    let schema = json!({"type": "object", "properties": {"x": {"$ref": "#/$defs/0"}}, "$defs": defs});
+    let call = json!({"name": "f", "arguments": "{\"x\":\"1\"}"});
+    let talk = json!([
+        {"role": "user", "content": "call"},
+        {"role": "assistant", "content": null, "tool_calls": [{"id": "c", "type": "function", "function": call}]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+        {"role": "user", "content": "again"},
+    ]);
+    let tools = json!([{"type": "function", "function": {"name": "f", "parameters": schema}}]);
+    let chat = json!({"model": "demo-xml-tools", "messages": talk, "tools": tools});
+    let tools = json!([{"name": "f", "input_schema": schema}]);
+    let talk = json!([{"role": "user", "content": "call"}]);
+    let messages = json!({"model": "demo-xml-tools", "max_tokens": 9, "messages": talk, "tools": tools});
+    let tools = json!([{"type": "function", "name": "f", "parameters": schema}]);
+    let responses = json!({"model": "demo-xml-tools", "input": "call", "tools": tools});
+    let mut format = question("demo-json", "{\"x\": 1}");
+    format["response_format"] =
+        json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+    for (path, body) in [
+        ("/v1/chat/completions", chat),
+        ("/v1/messages", messages.clone()),
+        ("/v1/messages/count_tokens", messages),
+        ("/v1/responses", responses),
+        ("/v1/chat/completions", format),
+    ] {
+        // an answer that is too deep to be judged may be refused
+        let status = ask(&house, path, &body).status;
+        assert!([200, 502].contains(&status), "{path}: {status}");
         serves(&house);
     }
 }
@@ -123,7 +112,7 @@ fn too_many_of_anything_is_refused_by_its_name_in_every_dialect() {
             (list, many(json!({"role": "user", "content": "x"}), 20_001), list.to_owned()),
             (list, json!([{"role": "user", "content": many(part, 10_001)}]), format!("{list}[0].content")),
             ("tools", many(json!({}), 2_001), "tools".to_owned()),
-            ("unknown", many(json!(1), 1_000_001), "unknown".to_owned()),
+            ("unknown", many(json!(1), 20_001), "unknown".to_owned()),
         ];
         for (field, value, named) in rows {
             let mut body = body.clone();
@@ -139,14 +128,16 @@ fn too_many_of_anything_is_refused_by_its_name_in_every_dialect() {
                 assert!(answer.error("param").starts_with(&named), "{named}");
             }
         }
-        let mut body = body.clone();
-        body["unknown"] = "word ".repeat(4 << 20).into();
-        let answer = ask(&house, path, &body);
-        assert_eq!(answer.status, 413, "{path}");
         let mut wire = house.wire();
         assert_eq!(wire.ask(&post(path, &[KEY], "{}")).status, 400);
         assert_eq!(wire.ask(&get("/health")).status, 200, "the connection is of use after a refusal");
     }
+    let mut body = question("demo-echo", "x");
+    body["unknown"] = json!({"all": vec![1; 1_000_001]});
+    assert!(house.chat(&body).error("param").starts_with("unknown.all["));
+    body["unknown"] = "word ".repeat(4 << 20).into();
+    let answer = house.chat(&body);
+    assert_eq!((answer.status, answer.error("param").as_str()), (413, "unknown"));
 }
 
 #[test]
@@ -162,14 +153,15 @@ fn small_values_take_little_memory() {
             json!({"type": "text", "text": ""})
         };
         let message = json!({"role": "user", "content": vec![part; 9_000]});
-        body[list] = vec![message; 5].into();
-        let _ = ask(&house, path, &body);
-        body["unknown"] = vec![json!({"a": ""}); 100_000].into();
+        body[list] = vec![message; 3].into();
         let _ = ask(&house, path, &body);
         println!("{path}: {} KiB", house.memory("VmHWM:") - before);
     }
+    let mut body = question("demo-echo", "x");
+    body["unknown"] = json!({"all": vec![json!({"a": ""}); 100_000]});
+    assert_eq!(house.chat(&body).status, 200);
     let most = house.memory("VmHWM:") - before;
-    assert!(most < 200 << 10, "{most} KiB");
+    assert!(most < 150 << 10, "{most} KiB");
     serves(&house);
 }
 
@@ -224,37 +216,13 @@ fn in_front(events: &[(&str, Value)], args: &[&str]) -> (House, Poe) {
 }
 
 #[test]
-fn an_answer_ends_where_the_limit_is() {
-    let mut events = vec![("text", json!({"text": "word ".repeat(2 << 20)})); 8];
-    events.push(("done", json!({})));
-    let (house, _poe) = in_front(&events, &[]);
-    let before = house.memory("VmHWM:");
-    let mut wire = house.wire();
-    let mut stream = wire.stream(&chat(&streamed("bot", "x")));
-    let mut length = 0;
-    let mut reason = Value::Null;
-    for event in stream.rest() {
-        let Some(choice) = event.json().map(|chunk| chunk["choices"][0].clone()) else { continue };
-        length += choice["delta"]["content"].as_str().map_or(0, str::len);
-        if !choice["finish_reason"].is_null() {
-            reason = choice["finish_reason"].clone();
-        }
-    }
-    assert_eq!((length, reason), (70 << 20, json!("length")));
-    let most = house.memory("VmHWM:") - before;
-    println!("{most} KiB for a stream of 70 MiB in events of 10 MiB");
-    assert!(most < 260 << 10, "{most} KiB");
-    serves(&house);
-}
-
-#[test]
 fn whole_answers_stay_within_the_budget() {
     let mut events = vec![("text", json!({"text": "word ".repeat(100 << 10)})); 20];
     events.push(("done", json!({})));
     let (house, _poe) = in_front(&events, &["--memory-budget-mb", "24"]);
     let before = house.memory("VmHWM:");
     let answer = house.chat(&question("bot", "x"));
-    assert_eq!(answer.status, 502);
+    assert!([502, 503].contains(&answer.status), "{}", answer.text());
     assert!(answer.error("message").contains("MEMORY_BUDGET_MB"), "{}", answer.text());
     let most = house.memory("VmHWM:") - before;
     assert!(most < 32 << 10, "{most} KiB");
@@ -274,7 +242,7 @@ fn text_under_other_indexes_counts() {
         (0..20).map(|at| ("text", json!({"text": "word ".repeat(100 << 10), "index": at}))).collect();
     events.push(("done", json!({})));
     let (house, _poe) = in_front(&events, &["--memory-budget-mb", "8"]);
-    assert_eq!(house.chat(&question("bot", "x")).status, 502);
+    assert!([502, 503].contains(&house.chat(&question("bot", "x")).status));
 }
 
 #[test]
@@ -320,13 +288,12 @@ fn memory_comes_back_after_a_burst() {
     let small = question("demo-echo", "x");
     assert_eq!(house.chat(&small).status, 200);
     let before = house.memory("VmRSS:");
-    let text = question("demo-echo", &"word ".repeat(400 << 10));
-    let part = json!({"type": "text", "text": "x"});
-    let parts = json!({"model": "demo-echo", "messages": vec![json!({"role": "user", "content": vec![part; 2_000]}); 8]});
-    let file = json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{}", "QUJD".repeat(1 << 20))}});
-    let file = json!({"model": "demo-echo", "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, file]}]});
+    let mut file = small.clone();
+    file["unknown"] = "QUJD".repeat(2 << 20).into();
+    let mut values = small.clone();
+    values["unknown"] = json!({"all": vec![json!({"a": ["b"]}); 20_000]});
     std::thread::scope(|scope| {
-        for body in [&text, &parts, &file, &text, &parts, &file, &text, &file] {
+        for body in [&file, &values].into_iter().cycle().take(12) {
             scope.spawn(|| assert_eq!(house.chat(body).status, 200));
         }
     });

@@ -157,6 +157,11 @@ impl Call<'_> {
         Ok(body)
     }
 
+    /// The body has become a question and is dropped: half of what was reserved for both is enough from here on.
+    pub fn body_is_decoded(&mut self) {
+        self.memory.shrink(self.memory.bytes() / 2);
+    }
+
     /// Sends a whole answer.
     pub fn send(&mut self, answer: Answer) -> io::Result<()> {
         self.close |= self.ends_connection();

@@ -48,6 +48,7 @@ pub fn answer(
         Ok(native) => native,
         Err(error) => return refuse(call, record, &error),
     };
+    call.body_is_decoded();
     match question.stream {
         true => stream(app, call, record, &key, question, native),
         false => whole(app, call, record, &key, question, native),

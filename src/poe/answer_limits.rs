@@ -14,8 +14,9 @@ const MOST_SUGGESTIONS: usize = 100;
 const MOST_OTHERS: usize = 64;
 
 /// What has come of an answer so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AnswerLimits {
+    most_bytes: usize,
     text: usize,
     calls: usize,
     files: usize,
@@ -31,7 +32,18 @@ pub enum Room {
     Full,
 }
 
+impl Default for AnswerLimits {
+    fn default() -> AnswerLimits {
+        AnswerLimits::of(MOST_BYTES)
+    }
+}
+
 impl AnswerLimits {
+    /// The limits of an answer of at most `most_bytes` of text.
+    pub fn of(most_bytes: usize) -> AnswerLimits {
+        AnswerLimits { most_bytes, text: 0, calls: 0, files: 0, suggestions: 0 }
+    }
+
     /// Counts an event. An error says what of the answer is too much.
     pub fn count(&mut self, event: &Event) -> Result<()> {
         match event {
@@ -57,10 +69,10 @@ impl AnswerLimits {
     /// Whether more may come, while `others` holds the bytes of other responses in one stream.
     pub fn room(&self, others: impl ExactSizeIterator<Item = usize>) -> Result<Room> {
         if others.len() > MOST_OTHERS {
-            return Err(too_many(MOST_OTHERS, "responses in one"));
+            return Err(too_many(MOST_OTHERS, "responses"));
         }
         let held: usize = others.sum();
-        Ok(if self.text + held > MOST_BYTES { Room::Full } else { Room::Left })
+        Ok(if self.text + held > self.most_bytes { Room::Full } else { Room::Left })
     }
 }
 
@@ -74,16 +86,18 @@ mod tests {
     use super::*;
     use crate::exchange::{Attachment, ToolDelta};
 
+    const MOST: usize = 4000;
+
     fn sent(events: impl IntoIterator<Item = Event>) -> Result<Room> {
-        let mut limits = AnswerLimits::default();
+        let mut limits = AnswerLimits::of(MOST);
         events.into_iter().try_for_each(|event| limits.count(&event))?;
         limits.room([].into_iter())
     }
 
     #[test]
     fn text_ends_at_a_length_and_what_was_replaced_does_not_count() {
-        let piece = || Event::Text("x".repeat(MOST_BYTES / 4));
-        let thought = || Event::Thinking("x".repeat(MOST_BYTES / 4));
+        let piece = || Event::Text("x".repeat(MOST / 4));
+        let thought = || Event::Thinking("x".repeat(MOST / 4));
         assert_eq!(sent([piece(), thought(), piece(), thought()]), Ok(Room::Left));
         assert_eq!(sent([piece(), thought(), piece(), thought(), Event::Text("x".into())]), Ok(Room::Full));
         assert_eq!(sent((0..20).flat_map(|_| [piece(), piece(), Event::Retract])), Ok(Room::Left));
@@ -103,9 +117,9 @@ mod tests {
 
     #[test]
     fn other_responses_in_the_same_stream_count() {
-        let limits = AnswerLimits::default();
-        assert_eq!(limits.room([MOST_BYTES].into_iter()), Ok(Room::Left));
-        assert_eq!(limits.room([MOST_BYTES, 1].into_iter()), Ok(Room::Full));
+        let limits = AnswerLimits::of(MOST);
+        assert_eq!(limits.room([MOST].into_iter()), Ok(Room::Left));
+        assert_eq!(limits.room([MOST, 1].into_iter()), Ok(Room::Full));
         assert!(limits.room([1; MOST_OTHERS + 1].into_iter()).is_err());
     }
 }

@@ -210,3 +210,35 @@ impl Drop for Live {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Reply;
+
+    /// The answer that `wire` is, of at most `most_bytes`.
+    fn answer(wire: &str, most_bytes: usize) -> (Result<Reply>, Live) {
+        let body = ureq::Body::builder().data(wire.to_owned()).into_reader();
+        let nobody: Watch = Rc::new(|| Ok(()));
+        let mut live = Live::new(body, "key".into(), nobody, Duration::from_secs(9), Arc::default());
+        live.limits = AnswerLimits::of(most_bytes);
+        (Reply::fold(&mut live), live)
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_ends_as_such() {
+        let text = |text: &str, index: u8| {
+            format!("event: text\ndata: {{\"text\":\"{text}\",\"index\":{index}}}\n\n")
+        };
+        let wire = text("0123456789", 0).repeat(1000) + "event: done\ndata: {}\n\n";
+        let (reply, mut live) = answer(&wire, 1004);
+        let reply = reply.unwrap();
+        assert_eq!((reply.text.len(), reply.finish.reason), (1010, FinishReason::Length));
+        assert!(live.next().is_none());
+        let wire = text("a", 0) + &text("0123456789", 1).repeat(1000) + "event: done\ndata: {}\n\n";
+        let reply = answer(&wire, 1004).0.unwrap();
+        assert_eq!((reply.text.len(), reply.finish.reason), (1 + 2 + 1010, FinishReason::Length));
+        let reply = answer(&wire, 20_000).0.unwrap();
+        assert_eq!((reply.text.len(), reply.finish.reason), (1 + 2 + 10_000, FinishReason::Stop));
+    }
+}
