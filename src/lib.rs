@@ -16,6 +16,7 @@
 
 pub mod app;
 pub mod attach;
+pub mod budget;
 pub mod clock;
 pub mod demo;
 pub mod dialect;
@@ -24,6 +25,7 @@ pub mod exchange;
 pub mod http;
 pub mod ids;
 pub mod journal;
+pub mod json_limits;
 pub mod poe;
 pub mod proxy;
 pub mod settings;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use std::{io, panic, thread};
 
 use poe2openai::app::{self, Announcement, App, Lock};
+use poe2openai::budget;
 use poe2openai::demo;
 use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
 use poe2openai::journal;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
 
 fn serve(mut settings: Settings) -> Result<(), String> {
     write_log(&settings);
+    budget::limit_process(settings.memory_budget);
     let limits = limits(&settings);
     let server = Server::bind(address(&settings)?, limits).map_err(|error| {
         let address = settings.host.with_port(settings.port);

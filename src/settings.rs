@@ -97,6 +97,7 @@ settings! {
     "RESPONSES_TTL_SECONDS" responses_ttl: Duration as Seconds<0> = "86400", "how long a response can be asked for and gone on from after its last use, in seconds";
     "RESPONSES_MAX_MB" responses_max: u64 as Mebibytes = "16", "memory for such responses, in MiB; 0 keeps none";
     "MAX_REQUEST_SIZE" max_request_size: u64 as Size = "1073741824", "largest request body, in bytes; above it: 413";
+    "MEMORY_BUDGET_MB" memory_budget: u64 as Mebibytes = "0", "memory for requests and for answers that are held whole, in MiB; when it is used up: 503. 0 takes three quarters of the container's limit, or half of the machine's memory";
     "MAX_CONNECTIONS" max_connections: u32 as Count<1, 1_000_000> = "1024", "connections served at once; above it: 503";
     "MAX_CONNECTIONS_PER_CLIENT" max_connections_per_client: u32 as Count<0, 1_000_000> = "0", "connections from one client address (of IPv6 from one /64 network); above it: 429; 0 is off. Behind a reverse proxy all clients have the proxy's address: leave it off there";
     "HEAD_TIMEOUT_SECONDS" head_timeout: Duration as Seconds<1> = "15", "time for a client to send the whole head of a request, in seconds";

@@ -12,22 +12,39 @@ use std::path::{Path, PathBuf};
 /// Rows are added or widened here when the house grows, with the README; `lib.rs` and `main.rs` may name everything.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("budget", &["error"]),
+    ("json_limits", &["error"]),
     ("ids", &[]),
     ("clock", &[]),
     ("journal", &["clock", "settings"]),
-    ("exchange", &["error"]),
+    ("exchange", &["budget", "error"]),
     ("dialect", &["exchange", "clock", "error"]),
     ("store", &["error"]),
     // pure, as the settings check what it reads and the connector follows it
     ("proxy", &[]),
-    ("poe", &["exchange", "proxy", "ids", "error"]),
+    ("poe", &["exchange", "proxy", "ids", "budget", "json_limits", "error"]),
     ("attach", &["exchange", "poe", "store", "error"]),
     // a setting may have the type that models.yaml has for the same thing
     ("settings", &["proxy", "store", "error"]),
     // the cache of files, which all requests share, holds what the hall calls an attachment
     ("app", &["settings", "exchange", "poe", "store", "error"]),
     // settings reach the door only as values of `app`
-    ("http", &["app", "attach", "dialect", "exchange", "poe", "store", "ids", "clock", "error"]),
+    (
+        "http",
+        &[
+            "app",
+            "attach",
+            "dialect",
+            "exchange",
+            "poe",
+            "store",
+            "ids",
+            "clock",
+            "budget",
+            "json_limits",
+            "error",
+        ],
+    ),
     // the embedded Poe is a guest: it stands on the door's connection loop and shares no code with the well
     ("demo", &["http", "error"]),
 ];

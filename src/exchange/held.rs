@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-use super::{Event, Reply, Stage, ToolCall, ToolDelta};
+use super::{Event, Finish, FinishReason, Reply, Stage, ToolCall, ToolDelta};
 
-/// Folds the answer and tells it at its end: thought, text, files, calls, suggestions.
+/// Folds the answer and tells it at its end: thought, text, files, calls, suggestions. Where the server has no memory for
+/// more, the answer ends there, as too long.
 #[derive(Default)]
 pub struct Held {
     reply: Reply,
@@ -31,7 +32,14 @@ impl Stage for Held {
                 self.tell(out);
                 out.push_back(event);
             }
-            event => self.reply.push(event),
+            event => {
+                if self.reply.push(event).is_err() {
+                    self.tell(out);
+                    let reason = FinishReason::Length;
+                    out.push_back(Event::Finish(Finish { reason, ..Finish::default() }));
+                    return ControlFlow::Break(());
+                }
+            }
         }
         ControlFlow::Continue(())
     }

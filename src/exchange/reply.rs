@@ -1,7 +1,13 @@
 //! A whole answer: the events of a stream folded into one.
 
 use super::{Attachment, Event, Finish, ToolCall};
+use crate::budget::Reservation;
 use crate::error::Result;
+
+/// A whole answer is held as its parts, as the text that is sent and while that is written.
+const COPIES: usize = 4;
+/// What a file, a call or a suggestion takes beside its text.
+const AROUND: usize = 512;
 
 /// All that a bot answered.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +26,8 @@ pub struct Reply {
     pub metadata: Option<String>,
     /// How it ended.
     pub finish: Finish,
+    /// The memory that is reserved for it.
+    pub memory: Reservation,
 }
 
 impl Reply {
@@ -29,7 +37,7 @@ impl Reply {
         for event in events {
             let event = event?;
             let is_last = matches!(event, Event::Finish(_));
-            reply.push(event);
+            reply.push(event)?;
             if is_last {
                 break;
             }
@@ -37,8 +45,9 @@ impl Reply {
         Ok(reply)
     }
 
-    /// Takes one event in.
-    pub(super) fn push(&mut self, event: Event) {
+    /// Takes one event in. An error says that the server has no memory for it.
+    pub fn push(&mut self, event: Event) -> Result<()> {
+        self.memory.grow(size(&event) * COPIES)?;
         match event {
             Event::Text(text) => self.text.push_str(&text),
             Event::Thinking(text) => self.thinking.push_str(&text),
@@ -59,11 +68,25 @@ impl Reply {
             Event::Suggestion(text) => self.suggestions.push(text),
             Event::Metadata(text) => self.metadata = Some(text),
             Event::Retract => {
+                self.memory.ungrow((self.text.len() + self.thinking.len()) * COPIES);
                 self.text.clear();
                 self.thinking.clear();
             }
             Event::Finish(finish) => self.finish = finish,
         }
+        Ok(())
+    }
+}
+
+/// The bytes that an event adds to an answer that is held.
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Text(text) | Event::Thinking(text) => text.len(),
+        Event::Suggestion(text) | Event::Metadata(text) => text.len() + AROUND,
+        Event::File(file) => file.url.len() + file.name.len() + AROUND,
+        // a piece of a call takes no more than its text
+        Event::ToolCall(delta) => delta.arguments.len() + delta.name.as_ref().map_or(0, |_| AROUND),
+        Event::Retract | Event::Finish(_) => 0,
     }
 }
 

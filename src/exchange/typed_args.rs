@@ -119,6 +119,10 @@ enum Reading {
     Loose,
 }
 
+/// The most schemas inside schemas, and values inside an argument, that are followed by recursion: both come from
+/// others, and a thread's stack is small.
+const DEEPEST: usize = 64;
+
 /// A schema with what its references point to.
 struct Schemas<'s> {
     root: &'s Value,
@@ -146,9 +150,10 @@ impl<'s> Schemas<'s> {
         self.root.pointer(pointer)
     }
 
-    /// The types that `schema` allows; `None` if it does not say. `path` holds the references that led here.
+    /// The types that `schema` allows; `None` if it does not say, or lies deeper than [`DEEPEST`]. `path` holds the
+    /// reference of each schema that led here, empty for a branch.
     fn types(&self, schema: &'s Value, path: &mut Vec<&'s str>) -> Option<Types> {
-        let map = schema.as_object()?;
+        let map = schema.as_object().filter(|_| path.len() < DEEPEST)?;
         let listed = branches(map, "enum").len();
         self.spend(VISIT + listed)?;
         let mut told = match map.get("type") {
@@ -172,18 +177,23 @@ impl<'s> Schemas<'s> {
             && !path.contains(&reference)
             && let Some(target) = self.resolve(reference)
         {
-            path.push(reference);
-            told = both(told, self.types(target, path));
-            path.pop();
+            told = both(told, self.types_below(target, reference, path));
         }
         for part in branches(map, "allOf") {
-            told = both(told, self.types(part, path));
+            told = both(told, self.types_below(part, "", path));
         }
         for key in ["anyOf", "oneOf"] {
-            let any = branches(map, key).map(|branch| self.types(branch, path));
+            let any = branches(map, key).map(|branch| self.types_below(branch, "", path));
             told = both(told, any.reduce(|one, other| Some(one?.or(other?))).flatten());
         }
         told
+    }
+
+    fn types_below(&self, schema: &'s Value, reference: &'s str, path: &mut Vec<&'s str>) -> Option<Types> {
+        path.push(reference);
+        let types = self.types(schema, path);
+        path.pop();
+        types
     }
 
     /// The types that any of `places` allows; `None` if none says.
@@ -227,17 +237,26 @@ impl<'s> Schemas<'s> {
     fn typed(&self, text: &str, places: &[&'s Value]) -> String {
         let Some(allowed) = self.allowed(places) else { return untyped(text) };
         if !allowed.has(Types::STRING) {
-            return self.read(text.trim(), allowed, places, Reading::Loose).unwrap_or_else(|| untyped(text));
+            let read = self.read(text.trim(), allowed, places, Reading::Loose, 0);
+            return read.unwrap_or_else(|| untyped(text));
         }
         let listed = listed_strings(&self.nodes(places));
         if let Some(exact) = [text, text.trim()].into_iter().find(|text| listed.contains(text)) {
             return quoted(exact);
         }
-        self.read(text, allowed, places, Reading::Exact).unwrap_or_else(|| quoted(text))
+        self.read(text, allowed, places, Reading::Exact, 0).unwrap_or_else(|| quoted(text))
     }
 
-    /// `text` as something else than a string, if `allowed` and if it reads as such.
-    fn read(&self, text: &str, allowed: Types, places: &[&'s Value], reading: Reading) -> Option<String> {
+    /// `text` as something else than a string, if `allowed` and if it reads as such. It stands `depth` levels inside an
+    /// argument.
+    fn read(
+        &self,
+        text: &str,
+        allowed: Types,
+        places: &[&'s Value],
+        reading: Reading,
+        depth: usize,
+    ) -> Option<String> {
         let loose = reading == Reading::Loose;
         if allowed.has(Types::NULL) && (text == "null" || loose && matches!(text, "" | "None")) {
             return Some("null".into());
@@ -256,7 +275,7 @@ impl<'s> Schemas<'s> {
         }
         if allowed.has(Types::OBJECT) || allowed.has(Types::ARRAY) {
             let mut value = container(text).filter(|value| allowed.has(Types::of(value)))?;
-            return Some(match self.mend(&mut value, places) {
+            return Some(match self.mend(&mut value, places, depth) {
                 Mended::No => text.trim().to_string(), // as it was written: long numbers stay exact
                 Mended::Yes => value.to_string(),
             });
@@ -264,31 +283,34 @@ impl<'s> Schemas<'s> {
         None
     }
 
-    /// Gives what lies inside `value` the types of the schema where the model mixed up strings and the rest.
-    fn mend(&self, value: &mut Value, places: &[&'s Value]) -> Mended {
-        let nodes = self.nodes(places);
+    /// Gives what lies inside `value` the types of the schema where the model mixed up strings and the rest. What lies
+    /// deeper than [`DEEPEST`] stays as it is: JSON in strings inside JSON has no other bound.
+    fn mend(&self, value: &mut Value, places: &[&'s Value], depth: usize) -> Mended {
+        let nodes = if depth < DEEPEST { self.nodes(places) } else { Vec::new() };
         if nodes.is_empty() {
             return Mended::No;
         }
+        let depth = depth + 1;
         match value {
             Value::Object(map) => {
-                let all = map.iter_mut().map(|(name, value)| self.mend(value, &self.property(&nodes, name)));
+                let all =
+                    map.iter_mut().map(|(name, value)| self.mend(value, &self.property(&nodes, name), depth));
                 all.fold(Mended::No, Mended::or)
             }
             Value::Array(items) => {
-                let all =
-                    items.iter_mut().enumerate().map(|(at, item)| self.mend(item, &item_at(&nodes, at)));
+                let items = items.iter_mut().enumerate();
+                let all = items.map(|(at, item)| self.mend(item, &item_at(&nodes, at), depth));
                 all.fold(Mended::No, Mended::or)
             }
-            scalar => self.mend_scalar(scalar, places),
+            scalar => self.mend_scalar(scalar, places, depth),
         }
     }
 
-    fn mend_scalar(&self, scalar: &mut Value, places: &[&'s Value]) -> Mended {
+    fn mend_scalar(&self, scalar: &mut Value, places: &[&'s Value], depth: usize) -> Mended {
         let Some(allowed) = self.allowed(places) else { return Mended::No };
         let mended = match scalar {
             Value::String(text) if !allowed.has(Types::STRING) => self
-                .read(text.trim(), allowed, places, Reading::Loose)
+                .read(text.trim(), allowed, places, Reading::Loose, depth)
                 .and_then(|json| serde_json::from_str(&json).ok()),
             Value::Number(_) | Value::Bool(_) if allowed == Types::STRING => {
                 Some(Value::String(scalar.to_string()))
@@ -536,6 +558,35 @@ mod tests {
         }
         let schema = json!({"properties": {"x": {"$ref": "#/$defs/0"}}, "$defs": defs});
         assert_eq!(typed_args(&[("x".into(), "1".into())], Some(&schema)), r#"{"x":"1"}"#);
+    }
+
+    #[test]
+    fn nothing_that_others_nest_overflows_a_small_stack() {
+        const CHAIN: usize = 15_000;
+        let link = |at: usize, key: &str| match key {
+            "$ref" => json!({"$ref": format!("#/$defs/{at}")}),
+            key => json!({key: [{"$ref": format!("#/$defs/{at}")}]}),
+        };
+        let chained = move |key: &str| {
+            let defs: Map<_, _> = (0..CHAIN).map(|at| (at.to_string(), link(at + 1, key))).collect();
+            json!({"properties": {"x": {"$ref": "#/$defs/0"}}, "$defs": defs})
+        };
+        let circle = json!({"type": ["array", "object"], "items": {"$ref": "#/$defs/a"}});
+        let circle = json!({"properties": {"x": {"$ref": "#/$defs/a"}}, "$defs": {"a": circle}});
+        // each string holds JSON that is nested in turn
+        let nested = |text: &str| format!("{}{}{}", "[".repeat(120), quoted(text), "]".repeat(120));
+        let nested = (0..12).fold("[]".to_owned(), |text, _| nested(&text));
+        let run = move || {
+            let values = [("x".to_owned(), "[1]".to_owned())];
+            for key in ["$ref", "anyOf", "oneOf", "allOf"] {
+                let schema = chained(key);
+                assert_eq!(typed_args(&values, Some(&schema)), r#"{"x":[1]}"#, "{key}");
+                declared_args(Some(&schema));
+            }
+            assert!(typed_args(&[("x".to_owned(), nested)], Some(&circle)).starts_with("{\"x\":[[["));
+        };
+        let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(run).unwrap();
+        assert!(thread.join().is_ok());
     }
 
     proptest! {

@@ -4,7 +4,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::head::Framing;
+use crate::budget::Reservation;
 use crate::error::{Error, Kind, Result};
+use crate::json_limits;
 
 /// A body may take its grace and then must keep to this rate on average, in bytes per second: slow lines pass,
 /// a drip does not.
@@ -31,6 +33,8 @@ pub struct Decoder {
     /// Bytes of chunk size lines so far.
     overhead: u64,
     body: Vec<u8>,
+    /// Covers `body`.
+    memory: Reservation,
 }
 
 #[derive(Debug)]
@@ -52,7 +56,8 @@ impl Decoder {
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::ChunkSize(Vec::new()),
         };
-        Ok(Decoder { framing, limit, received: 0, overhead: 0, body: Vec::new() })
+        let memory = Reservation::default();
+        Ok(Decoder { framing, limit, received: 0, overhead: 0, body: Vec::new(), memory })
     }
 
     /// Whether the body is complete.
@@ -65,9 +70,12 @@ impl Decoder {
         self.received
     }
 
-    /// The body.
-    pub fn into_body(self) -> Vec<u8> {
-        self.body
+    /// The complete body, and the memory that is reserved for it and for what is made of it. An error is a limit that
+    /// the body passes.
+    pub fn finish(mut self) -> Result<(Vec<u8>, Reservation)> {
+        let decoded = json_limits::check_request(&self.body)?;
+        self.memory.cover_request(self.body.len().saturating_add(decoded))?;
+        Ok((self.body, self.memory))
     }
 
     /// Takes bytes from the wire and says how many of them belong to this body.
@@ -84,6 +92,7 @@ impl Decoder {
         match &mut self.framing {
             State::Length(left) | State::ChunkData(left) => {
                 let take = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                self.memory.cover_request(self.body.len() + take)?;
                 self.body.extend_from_slice(&bytes[..take]);
                 *left -= take as u64;
                 if *left == 0 {
@@ -209,7 +218,7 @@ mod tests {
             used += decoder.push(piece)?;
         }
         let left = wire.len() - used;
-        Ok(decoder.is_done().then(|| (decoder.into_body(), left)))
+        Ok(decoder.is_done().then(|| (decoder.finish().unwrap().0, left)))
     }
 
     #[test]

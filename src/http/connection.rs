@@ -17,6 +17,7 @@ use super::halt::Halt;
 use super::head::{self, Framing, Head};
 use super::seats::{Going, Limits, Phase, Seat, Seats, Stop};
 use super::send::send;
+use crate::budget::Reservation;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
@@ -71,6 +72,8 @@ pub struct Call<'c> {
     close: bool,
     common: Common,
     halt: Arc<Halt>,
+    /// For the body and what is made of it, until the request is answered.
+    memory: Reservation,
 }
 
 /// How much of a request's body has been taken from the wire.
@@ -146,13 +149,21 @@ impl Call<'_> {
             return Err(self.wire.told_to_leave());
         }
         self.body = Body::Read;
-        Ok(decoder.into_body())
+        let (body, memory) = decoder.finish()?;
+        self.memory = memory;
+        Ok(body)
+    }
+
+    /// The body has become a question and is dropped: half of what was reserved for both is enough from here on.
+    pub fn body_is_decoded(&mut self) {
+        self.memory.shrink(self.memory.bytes() / 2);
     }
 
     /// Sends a whole answer.
     pub fn send(&mut self, answer: Answer) -> io::Result<()> {
         self.close |= self.ends_connection();
         let bytes = answer.print(Some(&self.head), &self.common, self.close)?;
+        self.memory.add(bytes.len());
         self.sent.set(Sent::Open);
         send(&self.wire.seat, &bytes)?;
         self.sent.set(Sent::All);
@@ -186,7 +197,10 @@ impl Call<'_> {
             (Body::Broken, _) => false,
             (Body::Unread, Framing::Length(length)) if length > MAX_SKIPPED => false,
             (Body::Unread, _) if self.head.expects_continue() => false, // the client may send none at all
-            (Body::Unread, _) => self.body(MAX_SKIPPED).is_ok(),
+            (Body::Unread, _) => {
+                let _ = self.body(MAX_SKIPPED);
+                self.body == Body::Read
+            }
         }
     }
 }
@@ -327,6 +341,7 @@ impl Wire {
             close,
             common: Common::default(),
             halt,
+            memory: Reservation::default(),
         };
         // a handler that panics leaves nothing behind but this connection, which is closed
         let outcome = catch_unwind(AssertUnwindSafe(|| handler.answer(&mut call)));

@@ -245,11 +245,17 @@ impl<'a, 'c> Admitted<'a, 'c> {
         let most = self.app.settings.max_request_size;
         self.exchange.call.body(limit.min(most)).map_err(|error| match error.kind {
             Kind::TooLarge if limit > most => {
-                let message = format!("the request body is larger than MAX_REQUEST_SIZE allows ({most} bytes)");
+                let message =
+                    format!("the request body is larger than MAX_REQUEST_SIZE allows ({most} bytes)");
                 Error { message, ..error }
             }
             _ => error,
         })
+    }
+
+    /// Gives back the memory that was reserved for the body: it has been decoded and dropped.
+    pub fn body_is_decoded(&mut self) {
+        self.exchange.call.body_is_decoded();
     }
 
     /// The same request, which uses `key` at Poe.

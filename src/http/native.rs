@@ -166,7 +166,7 @@ impl Native {
     fn knock(&mut self, request: &mut Authenticated<'_, '_>, stream: bool, watch: &Watch) -> Result<Opened> {
         let (app, key) = (request.app(), request.key());
         request.record.asks_natively(&self.model.bot);
-        wait_turn(app, key, request.record.address, watch)?;
+        wait_turn(app, &key, request.record.address, watch)?;
         let mut left = MOST_HINTS;
         loop {
             let knock = Knock {
@@ -178,14 +178,11 @@ impl Native {
                 name: (self.name != self.model.bot).then_some(&self.name),
             };
             let opened = app.poe.knock(&knock, watch)?;
-            note_key(
-                app,
-                key,
-                match &opened {
-                    Opened::Refused(refusal) => Some(&refusal.error),
-                    Opened::Passing(_) => None,
-                },
-            );
+            let refused = match &opened {
+                Opened::Refused(refusal) => Some(&refusal.error),
+                Opened::Passing(_) => None,
+            };
+            note_key(app, &key, refused);
             let Some(unknown) = self.unknown_hint(&opened).filter(|_| left > 0) else { return Ok(opened) };
             self.remember(app, &unknown);
             let (Unknown::Field(hint) | Unknown::Value(hint)) = unknown else { return Ok(opened) };

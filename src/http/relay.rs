@@ -35,6 +35,7 @@ pub fn answer(
         Ok(asked) => asked,
         Err(error) => return request.refuse(&error),
     };
+    request.body_is_decoded();
     match question.stream {
         true => stream(&mut request, question, native),
         false => whole(&mut request, question, native),
@@ -125,10 +126,8 @@ fn prepare<'a: 'o, 'o>(
 ) -> Result<Vec<Order<'o>>> {
     let app: &'o App = request.app();
     let address = request.record.address;
-    let orders: Vec<_> = asks
-        .into_iter()
-        .map(|ask| Order::prepare(app, key, address, ask, watch))
-        .collect::<Result<_>>()?;
+    let orders: Vec<_> =
+        asks.into_iter().map(|ask| Order::prepare(app, key, address, ask, watch)).collect::<Result<_>>()?;
     if let Some(order) = orders.first() {
         request.record.asks(order.bot());
     }
@@ -269,7 +268,7 @@ fn pass(
 fn judge(order: &Order<'_>, reply: Option<&mut Reply>, event: &Event) -> Result<()> {
     let Some(reply) = reply else { return Ok(()) };
     match event {
-        Event::Text(text) => reply.text.push_str(text),
+        Event::Text(_) => reply.push(event.clone())?,
         Event::Finish(finish) => {
             reply.finish = finish.clone();
             order.judge(reply)?;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::answer::Answer;
 use super::context::Authenticated;
 use super::relay;
+use crate::budget::Reservation;
 use crate::dialect::images::{self, Painting, Picture, Wanted};
 use crate::dialect::speech;
 use crate::error::{Error, Kind, Result};
@@ -61,24 +62,25 @@ fn paint(request: &mut Authenticated<'_, '_>, painting: Painting) -> Result<Vec<
         found.extend(made(reply, Work::Picture, "picture")?);
     }
     found.truncate(MOST_PICTURES);
-    let pictures = match painting.wanted {
-        Wanted::Url => found.into_iter().map(|picture| Picture::Url(picture.url)).collect(),
+    let (pictures, _memory) = match painting.wanted {
+        Wanted::Url => (found.into_iter().map(|picture| Picture::Url(picture.url)).collect(), Vec::new()),
         Wanted::Base64 => fetched(&request.app().poe, found, &watch)?,
     };
     Ok(images::encode(relay::now(), &pictures, request.record.usage.unwrap_or_default()))
 }
 
-fn fetched(poe: &Poe, found: Vec<Attachment>, watch: &Watch) -> Result<Vec<Picture>> {
+fn fetched(poe: &Poe, found: Vec<Attachment>, watch: &Watch) -> Result<(Vec<Picture>, Vec<Reservation>)> {
     let total = AtomicUsize::new(0);
     let fetch = |picture: Attachment, watch: &Watch| {
         let fetched = poe.fetch(&picture.url, watch).map_err(Error::for_good)?;
         let sum = total.fetch_add(fetched.bytes.len(), Ordering::Relaxed) + fetched.bytes.len();
         match sum <= MOST_BYTES {
-            true => Ok(Picture::Bytes(fetched.bytes)),
+            true => Ok((Picture::Bytes(fetched.bytes), fetched.memory)),
             false => Err(Error::new(Kind::Upstream, TOO_MUCH).for_good()),
         }
     };
-    poe::aside(found, AT_ONCE, watch, fetch).into_iter().collect()
+    let fetched: Vec<_> = poe::aside(found, AT_ONCE, watch, fetch).into_iter().collect::<Result<_>>()?;
+    Ok(fetched.into_iter().unzip())
 }
 
 /// `POST /v1/audio/speech`

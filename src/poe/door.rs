@@ -20,6 +20,7 @@ use super::client::{Poe, bearer, finished, hide, with_retry};
 use super::counters::Counters;
 use super::transport::{self, TICK, Watch, watched};
 use super::words;
+use crate::budget::Reservation;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{Door, TokenUsage};
 
@@ -28,6 +29,8 @@ const READ_BYTES: usize = 4 << 10;
 /// One event, and one whole answer, of more bytes is refused.
 const MAX_EVENT_BYTES: usize = 32 << 20;
 const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// Both are held as they came and as they are told.
+const WHOLE_COPIES: usize = 2;
 /// After its last event the body's end is awaited, so that the connection can be used again.
 const REST_TIME: Duration = Duration::from_millis(50);
 const REST_BYTES: u64 = 64 << 10;
@@ -246,6 +249,7 @@ impl Poe {
             answer: Answer::new(knock.door, knock.name),
             counters: Arc::clone(self.counters()),
             ready: Vec::new(),
+            memory: Reservation::default(),
         };
         if knock.stream {
             passing.await_first()?;
@@ -269,6 +273,8 @@ pub struct Passing {
     counters: Arc<Counters>,
     /// Whole events that have not been passed on.
     ready: Vec<u8>,
+    /// For a whole answer, or for one large event.
+    memory: Reservation,
 }
 
 impl Passing {
@@ -326,6 +332,7 @@ impl Passing {
             if count == 0 {
                 break;
             }
+            self.memory.grow(count * WHOLE_COPIES)?;
             body.extend_from_slice(&bytes[..count]);
             if body.len() > MAX_ANSWER_BYTES {
                 return Err(Error::new(Kind::Upstream, "Poe sent an answer that is too large"));
@@ -383,6 +390,10 @@ impl Passing {
                 told.extend_from_slice(b"\n\n");
                 self.ready.append(&mut told);
             }
+        }
+        match self.frames.pending() {
+            few if few <= READ_BYTES => self.memory.shrink(0),
+            many => self.memory.cover_answer(many * WHOLE_COPIES)?,
         }
         if self.frames.pending() > MAX_EVENT_BYTES {
             return Err(Error::new(Kind::Upstream, "Poe sent an event that is too large"));

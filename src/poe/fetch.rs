@@ -7,6 +7,7 @@ use ureq::http::Uri;
 
 use super::client::{Poe, finished};
 use super::transport::{Watch, watched};
+use crate::budget::Reservation;
 use crate::error::{Error, Kind, Result};
 
 /// The largest work that is fetched.
@@ -14,14 +15,18 @@ const MAX_BYTES: usize = 32 << 20;
 /// How long a fetch may take in all, whatever comes meanwhile.
 const MAX_TIME: Duration = Duration::from_secs(60);
 const READ_BYTES: usize = 16 << 10;
+/// A work is held as it came and as base64.
+const COPIES: usize = 3;
 
 /// A work, fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Fetched {
     /// Its bytes.
     pub bytes: Vec<u8>,
     /// The MIME type that its server tells.
     pub content_type: Option<String>,
+    /// The memory that is reserved for the bytes and for an answer that holds them.
+    pub memory: Reservation,
 }
 
 impl Poe {
@@ -44,7 +49,7 @@ impl Poe {
         }
         let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         let content_type = content_type.map(str::to_owned);
-        let (start, mut bytes) = (Instant::now(), Vec::new());
+        let (start, mut bytes, mut memory) = (Instant::now(), Vec::new(), Reservation::default());
         let mut body = response.into_body().into_reader();
         let mut piece = vec![0; READ_BYTES];
         loop {
@@ -54,8 +59,11 @@ impl Poe {
                 return Err(error);
             }
             match count {
-                Ok(0) => return Ok(Fetched { bytes, content_type }),
-                Ok(count) => bytes.extend_from_slice(&piece[..count]),
+                Ok(0) => return Ok(Fetched { bytes, content_type, memory }),
+                Ok(count) => {
+                    memory.grow(count * COPIES)?;
+                    bytes.extend_from_slice(&piece[..count]);
+                }
                 Err(error) => {
                     return Err(Error::new(Kind::Upstream, format!("the bot's file broke off: {error}")));
                 }

@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use ureq::BodyReader;
 
+use super::answer_limits::{AnswerLimits, Room};
 use super::client::{EVENTS, hide};
 use super::counters::Counters;
 use super::decode::{Decode, Progress};
 use super::sse::{self, Frame};
-use super::transport::{self, TICK, Watch, watched};
+use super::transport::{self, Watch, watched};
 use super::words;
+use crate::budget::Reservation;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::Event;
+use crate::exchange::{Event, FinishReason};
+use crate::json_limits;
 
 /// What is read at once. It lies on the stack, which each held stream keeps.
 const READ_BYTES: usize = 4 << 10;
@@ -24,6 +27,10 @@ const REST_TIME: Duration = Duration::from_millis(50);
 const REST_BYTES: u64 = 64 << 10;
 /// The most that is kept of an answer in which no event has come.
 const MAX_HEAD: usize = 16 << 10;
+/// The values in an event are counted before it is parsed if it has more bytes: a smaller one cannot hold many.
+const LARGE_BYTES: usize = 64 << 10;
+/// An event is held as it came, as its data and as its text.
+const EVENT_COPIES: usize = 3;
 
 /// The events of one answer. Dropping it before the end hangs up on Poe.
 pub struct Live {
@@ -36,6 +43,8 @@ pub struct Live {
     decode: Decode,
     ready: VecDeque<Event>,
     state: State,
+    limits: AnswerLimits,
+    memory: Reservation,
     counters: Arc<Counters>,
     /// Why the answer broke off; given once all events before it are.
     failed: Option<Error>,
@@ -69,6 +78,8 @@ impl Live {
             decode: Decode::default(),
             ready: VecDeque::new(),
             state: State::Reading,
+            limits: AnswerLimits::default(),
+            memory: Reservation::default(),
             counters,
             failed: None,
             head: Some(Vec::new()),
@@ -113,11 +124,21 @@ impl Live {
             head.extend_from_slice(&bytes[..count]);
         }
         self.sse.feed(&bytes[..count])?;
+        self.reserve()?;
         while let Some(frame) = self.sse.next_frame() {
             self.head = None;
-            if self.decode.push(&frame, &mut self.ready)? == Progress::Done {
+            if frame.data.len() > LARGE_BYTES {
+                json_limits::check_event(frame.name, frame.data)?;
+            }
+            let known = self.ready.len();
+            let progress = self.decode.push(&frame, &mut self.ready)?;
+            self.ready.iter().skip(known).try_for_each(|event| self.limits.count(event))?;
+            if progress == Progress::Done {
                 self.state = State::Done;
                 break;
+            }
+            if self.limits.room(self.decode.others())? == Room::Full {
+                return self.end_as_too_long();
             }
         }
         Ok(())
@@ -138,6 +159,28 @@ impl Live {
             Some(b'<' | b'{' | b'[') => Err(words::of_body(&text, EVENTS)),
             _ => Err(Error::new(Kind::Upstream, "Poe ended its answer without finishing it").transient()),
         }
+    }
+
+    /// Reserves memory for a large event, which is copied when it is decoded, and for responses that wait.
+    fn reserve(&mut self) -> Result<()> {
+        let held = self.sse.held() * EVENT_COPIES + self.decode.others().sum::<usize>();
+        match held > LARGE_BYTES {
+            true => self.memory.cover_answer(held),
+            false => {
+                self.memory.shrink(0);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends an answer that is as long as one may be, as if the bot had stopped here.
+    fn end_as_too_long(&mut self) -> Result<()> {
+        self.decode.push(&Frame { name: b"done", data: b"{}" }, &mut self.ready)?;
+        if let Some(Event::Finish(finish)) = self.ready.back_mut() {
+            finish.reason = FinishReason::Length;
+        }
+        self.state = State::Failed; // so that the rest is not awaited
+        Ok(())
     }
 
     /// Reads the end of the body, within bounds.
@@ -187,5 +230,37 @@ impl Drop for Live {
         if self.state == State::Done {
             self.read_rest();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Reply;
+
+    /// The answer that `wire` is, of at most `most_bytes`.
+    fn answer(wire: &str, most_bytes: usize) -> (Result<Reply>, Live) {
+        let body = ureq::Body::builder().data(wire.to_owned()).into_reader();
+        let nobody: Watch = Rc::new(|| Ok(()));
+        let mut live = Live::new(body, "key".into(), nobody, Duration::from_secs(9), Arc::default());
+        live.limits = AnswerLimits::of(most_bytes);
+        (Reply::fold(&mut live), live)
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_ends_as_such() {
+        let text = |text: &str, index: u8| {
+            format!("event: text\ndata: {{\"text\":\"{text}\",\"index\":{index}}}\n\n")
+        };
+        let wire = text("0123456789", 0).repeat(1000) + "event: done\ndata: {}\n\n";
+        let (reply, mut live) = answer(&wire, 1004);
+        let reply = reply.unwrap();
+        assert_eq!((reply.text.len(), reply.finish.reason), (1010, FinishReason::Length));
+        assert!(live.next().is_none());
+        let wire = text("a", 0) + &text("0123456789", 1).repeat(1000) + "event: done\ndata: {}\n\n";
+        let reply = answer(&wire, 1004).0.unwrap();
+        assert_eq!((reply.text.len(), reply.finish.reason), (1 + 2 + 1010, FinishReason::Length));
+        let reply = answer(&wire, 20_000).0.unwrap();
+        assert_eq!((reply.text.len(), reply.finish.reason), (1 + 2 + 10_000, FinishReason::Stop));
     }
 }

@@ -2,6 +2,7 @@
 //! The only floor that knows ureq.
 
 mod account;
+mod answer_limits;
 mod aside;
 mod catalog;
 mod client;

@@ -57,6 +57,11 @@ impl Decoder {
         Ok(())
     }
 
+    /// The bytes that are held.
+    pub fn held(&self) -> usize {
+        self.inbox.len() - self.used + self.data.len()
+    }
+
     /// The next whole event.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         if std::mem::take(&mut self.dispatched) {
