@@ -16,7 +16,7 @@ use super::event_stream::{EventStream, Sent};
 use super::halt::Halt;
 use super::head::{self, Framing, Head};
 use super::seats::{Going, Limits, Phase, Seat, Seats, Stop};
-use super::send::send;
+use super::send::{send, send_whole};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
@@ -159,7 +159,7 @@ impl Call<'_> {
         self.close |= self.ends_connection();
         let bytes = answer.print(Some(&self.head), &self.common, self.close)?;
         self.sent.set(Sent::Open);
-        send(&self.wire.seat, &bytes)?;
+        send_whole(&self.wire.seat, &bytes)?;
         self.sent.set(Sent::All);
         // from here on nothing is owed to this client, whatever the handler still has to do
         self.wire.seat.enter(Phase::Idle);
