@@ -16,7 +16,7 @@ use super::event_stream::{EventStream, Sent};
 use super::halt::Halt;
 use super::head::{self, Framing, Head};
 use super::seats::{Going, Limits, Phase, Seat, Seats, Stop};
-use super::send::send;
+use super::send::{send, send_whole};
 use crate::budget::Reservation;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
@@ -165,7 +165,7 @@ impl Call<'_> {
         let bytes = answer.print(Some(&self.head), &self.common, self.close)?;
         self.memory.add(bytes.len());
         self.sent.set(Sent::Open);
-        send(&self.wire.seat, &bytes)?;
+        send_whole(&self.wire.seat, &bytes)?;
         self.sent.set(Sent::All);
         // from here on nothing is owed to this client, whatever the handler still has to do
         self.wire.seat.enter(Phase::Idle);

@@ -15,14 +15,12 @@ use super::answer::{Answer, Common};
 use super::connection::{self, Handler};
 use super::pool::Pool;
 use super::seats::{Full, Going, Limits, Seats, Stop, Taken};
+use super::send::STREAM_BUFFER;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind};
 use crate::ids::id;
 
 const BACKLOG: i32 = 1024;
-/// What the kernel keeps of an answer that its client does not take. Left alone it would grow to megabytes, as would
-/// what the stages of a stream keep of the text they sent.
-const SEND_BUFFER: usize = 128 << 10;
 /// How long a refused client may take to read why, and how many may do so at a time.
 const FAREWELL: Duration = Duration::from_secs(1);
 const MAX_FAREWELLS: u64 = 32;
@@ -50,7 +48,7 @@ impl Server {
         socket.set_reuse_address(true)?; // the port can be bound again at once after a restart
         // accepted sockets inherit what follows
         socket.set_tcp_nodelay(true)?;
-        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.set_send_buffer_size(STREAM_BUFFER)?;
         let probe =
             TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(20));
         socket.set_tcp_keepalive(&probe)?;

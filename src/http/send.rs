@@ -9,6 +9,12 @@ use rustix::net::SendFlags;
 
 use super::seats::Seat;
 
+/// How much the kernel keeps of a stream that its client does not take. Left alone it grows to megabytes, and with it what
+/// the stages of a stream keep of the text they sent.
+pub const STREAM_BUFFER: usize = 64 << 10;
+/// The same for a large answer in one piece, which lies in memory anyway: a long way takes it faster.
+const WHOLE_BUFFER: usize = 1 << 20;
+
 /// The rate, in bytes per second, that a client must take on average while it blocks writes.
 const MIN_RATE: u32 = 1 << 10;
 /// How long one step of a blocked write takes at most.
@@ -38,6 +44,15 @@ pub fn send(seat: &Seat, bytes: &[u8]) -> io::Result<()> {
         seat.unblock();
     }
     Ok(())
+}
+
+/// Sends a whole answer, see [`send`].
+pub fn send_whole(seat: &Seat, bytes: &[u8]) -> io::Result<()> {
+    if bytes.len() > STREAM_BUFFER {
+        // a system that allows less only makes it slower
+        let _ = socket2::SockRef::from(&**seat.socket()).set_send_buffer_size(WHOLE_BUFFER);
+    }
+    send(seat, bytes)
 }
 
 fn wait_for_room(seat: &Seat) -> io::Result<()> {
