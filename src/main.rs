@@ -90,6 +90,7 @@ fn serve(mut settings: Settings) -> Result<(), String> {
 /// Prints the settings in force and what models.yaml says.
 fn check(settings: &Settings) -> Result<(), String> {
     println!("{}", settings::effective(settings));
+    println!("{}", settings::proxies(settings));
     println!("{}", app::report(settings)?);
     Ok(())
 }
@@ -127,9 +128,8 @@ fn welcome(settings: &Settings, port: u16) {
 
 /// Logs which proxy is in force, because the variables of other programs decide it.
 fn name_proxies(settings: &Settings) {
-    for (what, proxy, variable) in settings.proxy_rows().iter().filter(|(_, proxy, _)| proxy != "none") {
-        log::info!("proxy for {what}: {proxy} ({variable})");
-    }
+    let in_force = settings::proxies(settings);
+    in_force.lines().filter(|line| !line.contains(": none")).for_each(|line| log::info!("{line}"));
 }
 
 fn address(settings: &Settings) -> Result<SocketAddr, String> {

@@ -293,11 +293,16 @@ pub fn effective(settings: &Settings) -> String {
     let value = rows.iter().map(|row| row.value.chars().count()).max().unwrap_or(0);
     rows.iter()
         .map(|row| format!("{:name$}  {:value$}  {}\n", row.setting.name, row.value, row.source))
-        .chain(settings.proxy_rows().into_iter().map(|(what, proxy, variable)| {
-            format!("{:name$}  {proxy:value$}  {variable}\n", format!("proxy for {what}"))
-        }))
-        .map(|line| format!("{}\n", line.trim_end()))
         .collect()
+}
+
+/// The proxies in force, one a line; passwords masked.
+pub fn proxies(settings: &Settings) -> String {
+    let line = |(what, proxy, variable): (&str, String, &str)| match variable {
+        "" => format!("proxy for {what}: {proxy}\n"),
+        _ => format!("proxy for {what}: {proxy} ({variable})\n"),
+    };
+    settings.proxy_rows().into_iter().map(line).collect()
 }
 
 impl Settings {
