@@ -136,7 +136,7 @@ fn hex(bytes: &[u8]) -> String {
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let pairs = text.as_bytes().chunks(2);
-    (text.len() % 2 == 0).then(|| pairs.map(pair).collect()).flatten()
+    text.len().is_multiple_of(2).then(|| pairs.map(pair).collect()).flatten()
 }
 
 #[cfg(test)]
