@@ -14,11 +14,13 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 
 /// Reservations grow by this much, so that small pieces cost nothing.
-const STEP: usize = 64 << 10;
+const STEP: usize = 4 << 10;
 /// When a client may try again that was refused.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// So much memory given back is worth asking the allocator to return its free pages.
 const WORTH_TRIMMING: usize = 4 << 20;
+/// Smaller reservations than this leave no free pages that matter.
+const WORTH_COUNTING: usize = 64 << 10;
 /// Requests that end within this time of each other share one such call.
 const TRIM_PAUSE: Duration = Duration::from_millis(250);
 /// Allocations from this size on are mapped on their own and return to the system when they are freed.
@@ -67,6 +69,9 @@ impl Budget {
 
     fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if bytes < WORTH_COUNTING {
+            return;
+        }
         let freed = self.freed.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if freed >= WORTH_TRIMMING
             && let Some(returning) = RETURNING.get()
