@@ -1,9 +1,12 @@
 //! Makes the calls of a bot with native tools well-formed, whatever pieces it sends them in.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 
-use super::{Event, FinishReason, Stage, ToolDelta};
+use super::call_arguments::Arguments;
+use super::tools::cleaned_name;
+use super::{Event, FinishReason, Stage, Tool, ToolDelta};
+use crate::error::{Error, Kind};
 
 /// Repairs [`Event::ToolCall`]s so that any client can join them.
 ///
@@ -12,6 +15,10 @@ use super::{Event, FinishReason, Stage, ToolDelta};
 /// - Calls are numbered from 0 in the order in which they first appear. A piece with a name and another id than
 ///   the call of its index begins a new call: some bots number all calls alike.
 /// - Empty arguments become `{}` at the end. A call that never gets a name is no call and is dropped.
+/// - A whole object of arguments is replaced by another that follows it, see [`Arguments`]; it is passed on once
+///   something else follows, an empty one at the end.
+/// - Arguments that break off end the answer with an error, unless the answer was cut short or refused.
+/// - A name that is not on offer loses what stands around one that is: `functions.f`, `f<|channel|>json`.
 /// - The answer ends with [`FinishReason::ToolCalls`] if it made a call and never otherwise. An answer that was
 ///   cut short or refused keeps that reason: its last call may be incomplete.
 pub struct ToolCalls<I> {
@@ -19,6 +26,11 @@ pub struct ToolCalls<I> {
     /// In the order of their appearance: up to `announced` open ones, behind that waiting ones.
     calls: Vec<Call>,
     announced: usize,
+    /// The call whose arguments are whole and held back.
+    held: Option<usize>,
+    /// Names of the tools on offer.
+    offered: HashSet<String>,
+    fault: Option<Error>,
 }
 
 struct Call {
@@ -27,36 +39,55 @@ struct Call {
     /// The id that the bot gave it.
     given: Option<String>,
     stage: Progress,
+    arguments: Arguments,
 }
 
 enum Progress {
     /// No name yet, or an earlier call has none.
-    Waiting { name: Option<String>, arguments: String },
-    /// Announced to the client, under this id, without arguments so far.
-    Bare { id: String },
-    /// Announced to the client, with arguments.
-    Filled { id: String },
+    Waiting { name: Option<String> },
+    /// Announced to the client under this id.
+    Announced { id: String },
 }
 
 impl<I: FnMut() -> String> ToolCalls<I> {
     /// `make_id` makes an id that no other call has.
     pub fn new(make_id: I) -> ToolCalls<I> {
-        ToolCalls { make_id, calls: Vec::new(), announced: 0 }
+        let (calls, offered) = (Vec::new(), HashSet::new());
+        ToolCalls { make_id, calls, announced: 0, held: None, offered, fault: None }
+    }
+
+    /// Corrects names to those of `tools`.
+    pub fn offering(mut self, tools: &[Tool]) -> ToolCalls<I> {
+        self.offered = tools.iter().map(|tool| tool.name.clone()).collect();
+        self
     }
 
     fn piece(&mut self, delta: ToolDelta, out: &mut VecDeque<Event>) {
         let id = delta.id.filter(|id| !id.is_empty());
         let name = delta.name.filter(|name| !name.is_empty());
         let at = self.call(delta.index, id.as_deref(), name.is_some());
+        if self.held.is_some_and(|held| held != at) {
+            self.let_go(out);
+        }
         let call = &mut self.calls[at];
         call.given = call.given.take().or(id);
+        let arguments = call.arguments.push(&delta.arguments);
         match &mut call.stage {
-            Progress::Waiting { name: known, arguments } => {
-                *known = known.take().or(name);
-                arguments.push_str(&delta.arguments);
+            Progress::Waiting { name: known } => {
+                *known = known.take().or(name.map(|name| cleaned_name(name, &self.offered)));
+                // what is passed on waits for the name
+                call.arguments.keep(arguments.len());
                 self.announce(out);
             }
-            stage => more(stage, at, delta.arguments, out),
+            Progress::Announced { .. } => pass_on(at, arguments, out),
+        }
+        self.held = self.calls[at].arguments.is_held().then_some(at).filter(|at| *at < self.announced);
+    }
+
+    /// Passes on the arguments that were held back.
+    fn let_go(&mut self, out: &mut VecDeque<Event>) {
+        if let Some(at) = self.held.take() {
+            pass_on(at, self.calls[at].arguments.rest(), out);
         }
     }
 
@@ -75,19 +106,17 @@ impl<I: FnMut() -> String> ToolCalls<I> {
                 return same.unwrap_or(at);
             }
         }
-        let stage = Progress::Waiting { name: None, arguments: String::new() };
-        self.calls.push(Call { theirs: index, given: None, stage });
+        let (stage, arguments) = (Progress::Waiting { name: None }, Arguments::default());
+        self.calls.push(Call { theirs: index, given: None, stage, arguments });
         self.calls.len() - 1
     }
 
     /// Announces the calls that have a name, up to the first that has none.
     fn announce(&mut self, out: &mut VecDeque<Event>) {
         while let Some(call) = self.calls.get_mut(self.announced) {
-            let Progress::Waiting { name, arguments } = &mut call.stage else {
-                unreachable!("announced in order")
-            };
+            let Progress::Waiting { name } = &mut call.stage else { unreachable!("announced in order") };
             let Some(name) = name.take() else { return };
-            let arguments = std::mem::take(arguments);
+            let arguments = call.arguments.begun();
             let id = self.unused_id();
             out.push_back(Event::ToolCall(ToolDelta {
                 index: self.announced,
@@ -95,9 +124,8 @@ impl<I: FnMut() -> String> ToolCalls<I> {
                 name: Some(name),
                 arguments: String::new(),
             }));
-            let mut stage = Progress::Bare { id };
-            more(&mut stage, self.announced, arguments, out);
-            self.calls[self.announced].stage = stage;
+            pass_on(self.announced, arguments, out);
+            self.calls[self.announced].stage = Progress::Announced { id };
             self.announced += 1;
         }
     }
@@ -119,30 +147,31 @@ impl<I: FnMut() -> String> ToolCalls<I> {
     fn is_used(&self, id: &str) -> bool {
         self.calls.iter().any(|call| match &call.stage {
             Progress::Waiting { .. } => false,
-            Progress::Bare { id: used } | Progress::Filled { id: used } => used == id,
+            Progress::Announced { id: used } => used == id,
         })
     }
 
     fn close(&mut self, out: &mut VecDeque<Event>) {
         // What has no name by now never will: let those behind it through.
-        self.calls.retain(|call| !matches!(call.stage, Progress::Waiting { name: None, .. }));
+        self.calls.retain(|call| !matches!(call.stage, Progress::Waiting { name: None }));
         self.announce(out);
         for (at, call) in self.calls.iter_mut().enumerate() {
-            if matches!(call.stage, Progress::Bare { .. }) {
-                more(&mut call.stage, at, "{}".into(), out);
-            }
+            pass_on(at, call.arguments.close(), out);
         }
+        self.held = None;
+    }
+
+    /// The error that an answer ends with whose last words are half a call.
+    fn broken(&self, reason: FinishReason) -> Option<Error> {
+        let is_cut_short = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);
+        let is_cut = self.calls.iter().any(|call| call.arguments.are_cut());
+        let message = "the bot called a function, but its arguments break off before the end";
+        (is_cut && !is_cut_short).then(|| Error::new(Kind::Upstream, message))
     }
 }
 
-/// Passes on more `arguments` of the call at `index`; white space in front of the first is dropped.
-fn more(stage: &mut Progress, index: usize, arguments: String, out: &mut VecDeque<Event>) {
-    if let Progress::Bare { id } = stage {
-        if arguments.trim().is_empty() {
-            return;
-        }
-        *stage = Progress::Filled { id: std::mem::take(id) };
-    }
+/// Passes on more `arguments` of the call at `index`.
+fn pass_on(index: usize, arguments: String, out: &mut VecDeque<Event>) {
     if !arguments.is_empty() {
         out.push_back(Event::ToolCall(ToolDelta { index, arguments, ..ToolDelta::default() }));
     }
@@ -153,6 +182,7 @@ impl<I: FnMut() -> String> Stage for ToolCalls<I> {
     fn pass(&mut self, event: Event) -> Result<Event, Event> {
         match event {
             Event::ToolCall(_) | Event::Finish(_) => Err(event),
+            _ if self.held.is_some() => Err(event),
             other => Ok(other),
         }
     }
@@ -162,6 +192,10 @@ impl<I: FnMut() -> String> Stage for ToolCalls<I> {
             Event::ToolCall(delta) => self.piece(delta, out),
             Event::Finish(mut finish) => {
                 self.close(out);
+                self.fault = self.broken(finish.reason);
+                if self.fault.is_some() {
+                    return ControlFlow::Break(());
+                }
                 finish.reason = match (finish.reason, self.calls.is_empty()) {
                     (FinishReason::Stop, false) => FinishReason::ToolCalls,
                     (FinishReason::ToolCalls, true) => FinishReason::Stop,
@@ -169,13 +203,20 @@ impl<I: FnMut() -> String> Stage for ToolCalls<I> {
                 };
                 out.push_back(Event::Finish(finish));
             }
-            other => out.push_back(other),
+            other => {
+                self.let_go(out);
+                out.push_back(other);
+            }
         }
         ControlFlow::Continue(())
     }
 
     fn finish(&mut self, out: &mut VecDeque<Event>) {
         self.close(out);
+    }
+
+    fn fault(&mut self) -> Option<Error> {
+        self.fault.take()
     }
 }
 

@@ -108,11 +108,30 @@ impl Words {
 #[derive(Deserialize)]
 struct CallDelta {
     #[serde(default)]
-    index: Option<usize>,
+    index: Option<Index>,
     #[serde(default)]
     id: Option<String>,
     #[serde(default)]
     function: Option<FunctionDelta>,
+}
+
+/// A call's index, in any spelling; one that is no place is as good as none.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Index {
+    Place(usize),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+impl Index {
+    fn place(self) -> Option<usize> {
+        match self {
+            Index::Place(place) => Some(place),
+            Index::Text(text) => text.trim().parse().ok(),
+            Index::Other(_) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -238,7 +257,7 @@ impl Decode {
         for (position, call) in delta.tool_calls.into_iter().flatten().chain(old).enumerate() {
             let (name, arguments) = call.function.map(FunctionDelta::parts).unwrap_or_default();
             out.push_back(Event::ToolCall(ToolDelta {
-                index: self.call(call.index.unwrap_or(position)),
+                index: self.call(call.index.and_then(Index::place).unwrap_or(position)),
                 id: call.id.filter(|id| !id.is_empty()),
                 name,
                 arguments,

@@ -78,7 +78,31 @@ fn by_type(name: &str) -> Option<Kind> {
 
 fn by_phrase(text: &str) -> Option<Kind> {
     let text = text.to_lowercase();
-    PHRASES.iter().find(|(phrase, _)| text.contains(phrase)).map(|(_, kind)| *kind)
+    let known = PHRASES.iter().find(|(phrase, _)| text.contains(phrase)).map(|(_, kind)| *kind);
+    known.or_else(|| refuses_tools(&text).then_some(Kind::Unsupported))
+}
+
+/// Whether `text`, in lower case, says in any words that the bot cannot be given tools: it speaks of tools or functions
+/// and, in the same sentence, of what is not supported.
+fn refuses_tools(text: &str) -> bool {
+    const TOOLS: [&str; 5] = ["tool", "function call", "functions are", "function-call", "`functions`"];
+    const REFUSALS: [&str; 10] = [
+        "not support",
+        "n't support",
+        "unsupported",
+        "only supported",
+        "not enabled",
+        "isn't enabled",
+        "not available",
+        "not allowed",
+        "cannot use",
+        "not compatible",
+    ];
+    let sentences = text.split(['.', '!', '?', '\n']);
+    sentences.into_iter().any(|sentence| {
+        TOOLS.iter().any(|word| sentence.contains(word))
+            && REFUSALS.iter().any(|word| sentence.contains(word))
+    })
 }
 
 /// Data of an `error` event.
@@ -218,6 +242,27 @@ mod tests {
         for (phrase, kind) in PHRASES {
             let data = json!({"text": format!("Sorry: {}!", phrase.to_uppercase())}).to_string();
             assert_eq!(of_event(data.as_bytes()).kind, *kind, "{phrase}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_tools_is_understood_in_any_words() {
+        for text in [
+            "Tools are only supported for function calling models",
+            "Function calling is not enabled for this bot.",
+            "`tools` is not supported with this model",
+            "This model doesn't support tools.",
+            "tool use is unsupported",
+            "Error: the parameter `tool_choice` is not available here",
+        ] {
+            let data = json!({"text": text}).to_string();
+            assert_eq!(of_event(data.as_bytes()).kind, Kind::Unsupported, "{text}");
+        }
+        for text in
+            ["The tool failed. Images are not supported.", "Internal server error", "This is not supported"]
+        {
+            let data = json!({"text": text}).to_string();
+            assert_ne!(of_event(data.as_bytes()).kind, Kind::Unsupported, "{text}");
         }
     }
 

@@ -251,6 +251,15 @@ impl Request {
             choices: choices(self.n)?,
             hints: std::mem::take(&mut self.rest),
         };
+        if let ToolChoice::Named(name) = &ask.tool_choice
+            && !ask.tools.iter().any(|tool| tool.name == *name)
+        {
+            let param = if has_functions { "function_call" } else { "tool_choice" };
+            return Err(Error::invalid(
+                param,
+                format!("{param} names `{name:.64}`, which is none of the tools"),
+            ));
+        }
         let includes_usage = self.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
         Ok(Chat { ask, stream: self.stream.unwrap_or(false), includes_usage, has_functions })
     }

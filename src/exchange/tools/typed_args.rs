@@ -1,6 +1,7 @@
 //! Gives the arguments of a call, which markup carries as text, the types that the tool's JSON Schema names.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -15,9 +16,11 @@ pub fn typed_args(values: &[(String, String)], schema: Option<&Value>) -> String
     let root = schema.unwrap_or(&Value::Null);
     let schemas = Schemas::of(root);
     let places = schemas.nodes(&[root]);
+    let last: HashMap<&str, usize> =
+        values.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
     let mut out = String::from("{");
     for (at, (name, text)) in values.iter().enumerate() {
-        if values[at + 1..].iter().any(|(later, _)| later == name) {
+        if last.get(name.as_str()) != Some(&at) {
             continue;
         }
         if out.len() > 1 {
