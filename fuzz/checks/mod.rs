@@ -1,11 +1,13 @@
 //! What must hold for any bytes: run by the fuzzer, and by `cargo test` on the committed seeds and near them.
 
+mod repair;
 mod replay;
 mod request;
 mod sse;
 mod thinking;
 mod tool_xml;
 
+pub use repair::repair;
 pub use request::{
     chat_request, completions_request, images_request, messages_request, ollama_request, responses_request,
     speech_request,

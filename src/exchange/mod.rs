@@ -41,7 +41,7 @@ pub use stage::{Stage, Stages, Through};
 pub use thinking::Thinking;
 pub use tool_calls::ToolCalls;
 pub use tool_prompt::{PastCalls, carry_in_prompt, check_tool_turns, firmer, tell_calls_apart};
-pub use tools::ToolXml;
+pub use tools::{ToolXml, Words, repaired};
 pub use unfence::Unfence;
 pub use usage::{CountTokens, Usage, prompt_tokens};
 pub use works::{Work, works};

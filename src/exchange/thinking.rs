@@ -72,11 +72,22 @@ enum State {
     /// Behind white space: what may still become an opening mark; it begins at `from` in what is held.
     Opening { from: usize },
     /// Between marks, the pair of this place; white space and the beginning of the closing mark are held.
-    Between { pair: usize, is_begun: bool },
+    Between { pair: usize, place: Place },
     /// Behind a closing mark: the line so far is held.
-    Closed,
+    Closed(Place),
     /// In the answer: everything is text. Nothing held.
     Answer,
+}
+
+/// What stands in front of a place in a thought.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Nothing, of any thought.
+    Start,
+    /// Another thought.
+    Again,
+    /// A part of the same thought.
+    Begun,
 }
 
 /// What one piece of text turned into. Thought never follows text.
@@ -88,9 +99,16 @@ struct Said {
 
 impl Said {
     /// Adds to the thought, without white space in front of its first word.
-    fn think(&mut self, text: &str, is_begun: &mut bool) {
-        let text = if *is_begun { text } else { text.trim_start() };
-        *is_begun |= !text.is_empty();
+    fn think(&mut self, text: &str, place: &mut Place) {
+        let is_begun = matches!(place, Place::Begun);
+        let text = if is_begun { text } else { text.trim_start() };
+        if text.is_empty() {
+            return;
+        }
+        if matches!(place, Place::Again) {
+            self.thought.push('\n');
+        }
+        *place = Place::Begun;
         self.thought.push_str(text);
     }
 }
@@ -143,7 +161,7 @@ impl Thinking {
                     ""
                 }
                 State::Line => self.line(rest, &mut said),
-                State::Between { pair, is_begun } => self.between(pair, is_begun, rest, &mut said),
+                State::Between { pair, place } => self.between(pair, place, rest, &mut said),
                 _ => {
                     self.letter(letter, &mut said);
                     &rest[letter.len_utf8()..]
@@ -221,8 +239,8 @@ impl Thinking {
                 self.held.push(letter);
                 self.opening(from, said);
             }
-            State::Closed if letter == '\n' => self.held.clear(),
-            State::Closed => {
+            State::Closed(_) if letter == '\n' && self.held.trim().is_empty() => self.held.clear(),
+            State::Closed(_) => {
                 self.held.push(letter);
                 let from = self.held.len() - self.held.trim_start().len();
                 if from < self.held.len() {
@@ -250,23 +268,16 @@ impl Thinking {
     /// Decides on what is held from `from` on, which may be an opening mark.
     fn opening(&mut self, from: usize, said: &mut Said) {
         let mark = self.held[from..].to_lowercase();
-        let is_closed = matches!(self.state, State::Closed);
+        let place = if let State::Closed(place) = self.state { Some(place) } else { None };
+        let begins = |known: &&str| known.starts_with(&mark);
         if let Some(pair) = MARKS.iter().position(|(opens, _)| *opens == mark) {
             self.held.clear();
-            if is_closed && !said.thought.is_empty() {
-                said.thought.push('\n');
-            }
-            self.state = State::Between { pair, is_begun: false };
+            self.state = State::Between { pair, place: place.unwrap_or(Place::Start) };
         } else if ANSWER_MARKS.contains(&mark.as_str()) {
             self.held.clear();
             self.state = State::Gap;
-        } else if MARKS
-            .iter()
-            .map(|(opens, _)| opens)
-            .chain(&ANSWER_MARKS)
-            .any(|known| known.starts_with(&mark))
-        {
-            if !is_closed {
+        } else if MARKS.iter().map(|(opens, _)| opens).chain(&ANSWER_MARKS).any(begins) {
+            if place.is_none() {
                 self.state = State::Opening { from };
             }
         } else {
@@ -275,10 +286,9 @@ impl Thinking {
     }
 
     /// Takes text between marks up to the closing one; what follows it.
-    fn between<'t>(&mut self, pair: usize, is_begun: bool, rest: &'t str, said: &mut Said) -> &'t str {
+    fn between<'t>(&mut self, pair: usize, mut place: Place, rest: &'t str, said: &mut Said) -> &'t str {
         let closing = MARKS[pair].1;
         let first = closing.chars().next().unwrap_or_default();
-        let mut is_begun = is_begun;
         for (at, letter) in rest.char_indices() {
             let white = self.held.len() - self.held.trim_start().len();
             let is_mark = self.held.len() > white || letter == first;
@@ -287,7 +297,8 @@ impl Thinking {
                 let mark = self.held[white..].to_lowercase();
                 if mark == closing {
                     self.held.clear();
-                    self.state = State::Closed;
+                    let had_none = matches!(place, Place::Start);
+                    self.state = State::Closed(if had_none { Place::Start } else { Place::Again });
                     return &rest[at + letter.len_utf8()..];
                 }
                 if closing.starts_with(&mark) {
@@ -296,14 +307,14 @@ impl Thinking {
                 // the letter may begin the mark anew
                 let kept =
                     if letter == first { self.held.len() - letter.len_utf8() } else { self.held.len() };
-                said.think(&self.held[..kept], &mut is_begun);
+                said.think(&self.held[..kept], &mut place);
                 self.held.drain(..kept);
             } else if !is_blank(letter) || self.held.len() > MOST_WHITE {
-                said.think(&self.held, &mut is_begun);
+                said.think(&self.held, &mut place);
                 self.held.clear();
             }
         }
-        self.state = State::Between { pair, is_begun };
+        self.state = State::Between { pair, place };
         ""
     }
 
@@ -348,7 +359,7 @@ impl Thinking {
             | State::MarkerEnd
             | State::Marked
             | State::Opening { .. } => true,
-            State::Closed => !self.held.trim().is_empty(),
+            State::Closed(_) => !self.held.trim().is_empty(),
             _ => false,
         };
         if may_be_answer && !self.held.is_empty() {
@@ -418,7 +429,8 @@ mod tests {
             ),
             ("never closed", "<think>\na\n", "a", ""),
             ("never closed, half a mark", "<think>a</thi", "a</thi", ""),
-            ("two", "<think>a</think>\n<think>b</think>\nc", "a", "c"),
+            ("two", "<think>a</think>\n<think>b</think>\nc", "a\nb", "c"),
+            ("half a mark behind a thought", "<think>a</think><thi\nc", "a", "<thi\nc"),
             ("the mark again in the answer", "<think>a</think>b <think>c</think>", "a", "b <think>c</think>"),
             ("indentation of the answer stays", "<think>a</think>\n\n    b", "a", "    b"),
             (

@@ -38,6 +38,8 @@ struct Call {
     theirs: usize,
     /// The id that the bot gave it.
     given: Option<String>,
+    /// The name that the bot gave it.
+    name: Option<String>,
     stage: Progress,
     arguments: Arguments,
 }
@@ -65,12 +67,13 @@ impl<I: FnMut() -> String> ToolCalls<I> {
     fn piece(&mut self, delta: ToolDelta, out: &mut VecDeque<Event>) {
         let id = delta.id.filter(|id| !id.is_empty());
         let name = delta.name.filter(|name| !name.is_empty());
-        let at = self.call(delta.index, id.as_deref(), name.is_some());
+        let at = self.call(delta.index, id.as_deref(), name.as_deref());
         if self.held.is_some_and(|held| held != at) {
             self.let_go(out);
         }
         let call = &mut self.calls[at];
         call.given = call.given.take().or(id);
+        call.name = call.name.take().or(name.clone());
         let arguments = call.arguments.push(&delta.arguments);
         match &mut call.stage {
             Progress::Waiting { name: known } => {
@@ -92,11 +95,16 @@ impl<I: FnMut() -> String> ToolCalls<I> {
     }
 
     /// Where the call lies that a piece belongs to.
-    fn call(&mut self, index: usize, id: Option<&str>, named: bool) -> usize {
+    fn call(&mut self, index: usize, id: Option<&str>, name: Option<&str>) -> usize {
         let known = self.calls.iter().rposition(|call| call.theirs == index);
         if let Some(at) = known {
             let given = self.calls[at].given.as_deref();
-            let another = named && id.is_some() && given.is_some() && id != given;
+            let another = match (id, given) {
+                (Some(_), Some(_)) => name.is_some() && id != given,
+                _ => {
+                    name.is_some_and(|name| self.calls[at].name.as_deref().is_some_and(|known| known != name))
+                }
+            };
             // A piece may come late for a call that shares its index with a later one.
             let same = self
                 .calls
@@ -107,7 +115,7 @@ impl<I: FnMut() -> String> ToolCalls<I> {
             }
         }
         let (stage, arguments) = (Progress::Waiting { name: None }, Arguments::default());
-        self.calls.push(Call { theirs: index, given: None, stage, arguments });
+        self.calls.push(Call { theirs: index, given: None, name: None, stage, arguments });
         self.calls.len() - 1
     }
 
@@ -223,8 +231,8 @@ impl<I: FnMut() -> String> Stage for ToolCalls<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::Reply;
     use crate::exchange::testing::{end, replay};
+    use crate::exchange::{Reply, Stages};
 
     fn delta(index: usize, id: &str, name: &str, arguments: &str) -> Event {
         let some = |text: &str| (text != "-").then(|| text.to_string());
@@ -331,6 +339,91 @@ mod tests {
                 "{desc}"
             );
         }
+    }
+
+    #[test]
+    fn a_new_whole_object_replaces_the_arguments() {
+        let (paris, rome) = (r#"{"c":"Paris"}"#, r#"{"c":"Rome"}"#);
+        for (desc, events, expected) in [
+            (
+                "an empty object first",
+                vec![delta(0, "a", "f", "{}"), delta(0, "-", "-", paris)],
+                vec!["a f {\"c\":\"Paris\"}"],
+            ),
+            (
+                "empty objects of two calls first",
+                vec![
+                    delta(0, "a", "f", "{}"),
+                    delta(1, "b", "g", "{}"),
+                    delta(0, "-", "-", paris),
+                    delta(1, "-", "-", rome),
+                ],
+                vec!["a f {\"c\":\"Paris\"}", "b g {\"c\":\"Rome\"}"],
+            ),
+            (
+                "once more at the end",
+                vec![
+                    delta(0, "a", "f", "{\"c\":"),
+                    delta(0, "-", "-", "\"Paris\"}"),
+                    delta(0, "a", "f", paris),
+                ],
+                vec!["a f {\"c\":\"Paris\"}"],
+            ),
+            (
+                "each time so far",
+                vec![
+                    delta(0, "a", "f", "{\"c\":"),
+                    delta(0, "a", "f", "{\"c\":\"Pa"),
+                    delta(0, "a", "f", paris),
+                ],
+                vec!["a f {\"c\":\"Paris\"}"],
+            ),
+            ("none", vec![delta(0, "a", "f", "null")], vec!["a f {}"]),
+        ] {
+            let expected: Vec<String> = expected.into_iter().map(String::from).collect();
+            assert_eq!(calls(events, FinishReason::ToolCalls).0, expected, "{desc}");
+        }
+    }
+
+    #[test]
+    fn half_a_call_is_an_error() {
+        let run = |arguments: &str, reason| {
+            let events = vec![delta(0, "a", "f", arguments), end(reason)];
+            events.into_iter().map(Ok).through(ToolCalls::new(ids())).find_map(crate::error::Result::err)
+        };
+        for cut in ["{", "{\"c\": \"Par", "{\"c\": {}"] {
+            let error = run(cut, FinishReason::ToolCalls).unwrap();
+            assert_eq!(error.kind, Kind::Upstream);
+            assert!(error.message.contains("break off"), "{error}");
+            assert!(run(cut, FinishReason::Stop).is_some());
+            assert_eq!(run(cut, FinishReason::Length), None, "the client knows that it was cut");
+        }
+        assert_eq!(run("{\"c\": \"}\"}", FinishReason::ToolCalls), None);
+    }
+
+    #[test]
+    fn names_lose_what_is_around_them() {
+        let tool = Tool { name: "get_weather".into(), description: None, parameters: None };
+        for name in [
+            "get_weather",
+            "functions.get_weather",
+            "get_weather<|channel|>commentary",
+            "functions.get_weather:0",
+            " get_weather ",
+            "get_weather</tool_call>",
+            "default_api:get_weather",
+        ] {
+            let events = vec![delta(0, "a", name, "{}"), end(FinishReason::Stop)];
+            let out = replay(events, ToolCalls::new(ids()).offering(std::slice::from_ref(&tool)));
+            assert_eq!(
+                Reply::fold(out.into_iter().map(Ok)).unwrap().tool_calls[0].name,
+                "get_weather",
+                "{name}"
+            );
+        }
+        let other = vec![delta(0, "a", "functions.other", "{}"), end(FinishReason::Stop)];
+        let out = replay(other, ToolCalls::new(ids()).offering(std::slice::from_ref(&tool)));
+        assert_eq!(Reply::fold(out.into_iter().map(Ok)).unwrap().tool_calls[0].name, "functions.other");
     }
 
     #[test]

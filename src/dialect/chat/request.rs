@@ -743,7 +743,33 @@ mod tests {
             (json!({"type": "any"}), ToolChoice::Required),
             (json!({"type": "tool", "name": "f"}), ToolChoice::Named("f".into())),
         ] {
-            assert_eq!(with("tool_choice", value).unwrap().ask.tool_choice, expected);
+            let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+            let messages = json!([{"role": "user", "content": "x"}]);
+            let chat = json!({"model": "m", "messages": messages, "tools": tools, "tool_choice": value});
+            assert_eq!(read_value(chat).unwrap().ask.tool_choice, expected);
+        }
+    }
+
+    #[test]
+    fn a_choice_of_no_tool_on_offer_is_refused() {
+        let messages = json!([{"role": "user", "content": "x"}]);
+        let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+        let named = json!({"type": "function", "function": {"name": "g"}});
+        let old = json!([{"name": "f"}]);
+        for (chat, param) in [
+            (
+                json!({"model": "m", "messages": messages, "tools": tools, "tool_choice": named}),
+                "tool_choice",
+            ),
+            (json!({"model": "m", "messages": messages, "tool_choice": named}), "tool_choice"),
+            (
+                json!({"model": "m", "messages": messages, "functions": old, "function_call": {"name": "g"}}),
+                "function_call",
+            ),
+        ] {
+            let error = read_value(chat).err().unwrap();
+            assert_eq!((error.kind, error.param.as_deref()), (Kind::InvalidRequest, Some(param)));
+            assert!(error.message.contains("`g`"), "{error}");
         }
     }
 

@@ -5,7 +5,7 @@ use super::grammars::{
     BETWEEN, CALL_ID, CALLS, CHANNELS, GEMMA_CALL, MESSAGE, NAMES, TOOL_CODE, TURN_ENDS, WRAPPERS,
 };
 use super::marks::{Kind, Lex, Mark, Partial, lex};
-use super::objects::{Missing, calls_in};
+use super::objects::calls_in;
 use super::offer::{Offer, Offered};
 use super::repair::{Read, Value, Words};
 
@@ -242,7 +242,9 @@ impl<'t> Reader<'t> {
             Some(b'[' | b']') if !matches!(lex(self.rest()), Lex::Bad) => self.opening_mark(),
             Some(b'f') if self.surrounding == Surrounding::Start && self.at == 0 => self.opening_mark(),
             Some(b'{') if in_calls => Step::On(Expect::Object(Value::new(self.at, Words::Refused), self.at)),
-            Some(b'{' | b'[') if self.surrounding == Surrounding::Start => Step::On(Expect::Envelope),
+            Some(b'{' | b'[') if self.surrounding == Surrounding::Start && !in_calls => {
+                Step::On(Expect::Envelope)
+            }
             Some(b'[') if in_calls => self.list(),
             // what stood around or between the calls before
             Some(b',' | b';' | b')' | b'}' | b']') if in_calls && self.at < WIDEST => {
@@ -399,16 +401,16 @@ impl<'t> Reader<'t> {
 
     fn object(&mut self, mut value: Value, from: usize) -> Step {
         let (end, missing) = match value.read(self.text) {
-            Read::Whole(end) => (end, Missing::Nothing),
+            Read::Whole(end) => (end, false),
             Read::Unclosed(end) => match lex(&self.text[end..]) {
                 Lex::Partial(_) if self.ending == Ending::Open => {
                     return Step::Wait(Expect::Object(value, from));
                 }
-                lexed if self.is_closing(&lexed) => (end, Missing::Brackets),
+                lexed if self.is_closing(&lexed) => (end, true),
                 _ => return Step::Done(self.text(end)),
             },
             Read::More if self.ending == Ending::Complete && value.lacks_only_brackets() => {
-                (self.text.len(), Missing::End)
+                (self.text.len(), true)
             }
             Read::More => return Step::Wait(Expect::Object(value, from)),
             Read::Bad(at) => return Step::Done(self.text(at)),

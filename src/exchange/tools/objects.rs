@@ -16,19 +16,9 @@ const DEEPEST: usize = 4;
 
 type Members<'j> = BTreeMap<String, &'j RawValue>;
 
-/// What the text of an object lacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    /// Nothing.
-    Nothing,
-    /// Closing brackets, in front of a closing mark.
-    Brackets,
-    /// Closing brackets, at the end of the answer: the arguments at least must be there.
-    End,
-}
-
 /// The calls in `text`, an object or a list of objects; `None` if one of them is none or its tool is not on offer.
-pub fn calls_in(text: &str, missing: Missing, offer: &Offer) -> Option<Vec<Found>> {
+/// Where closing brackets are `missing`, the arguments at least must be there.
+pub fn calls_in(text: &str, missing: bool, offer: &Offer) -> Option<Vec<Found>> {
     let mended;
     let json = match serde_json::from_str::<&RawValue>(text) {
         Ok(_) => text,
@@ -42,7 +32,7 @@ pub fn calls_in(text: &str, missing: Missing, offer: &Offer) -> Option<Vec<Found
     (!found.is_empty()).then_some(found)
 }
 
-fn collect(json: &str, missing: Missing, offer: &Offer, depth: usize, found: &mut Vec<Found>) -> Option<()> {
+fn collect(json: &str, missing: bool, offer: &Offer, depth: usize, found: &mut Vec<Found>) -> Option<()> {
     let depth = depth.checked_sub(1)?;
     if json.trim_start().starts_with('[') {
         let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
@@ -57,7 +47,7 @@ fn collect(json: &str, missing: Missing, offer: &Offer, depth: usize, found: &mu
     (found.len() <= MOST_CALLS).then_some(())
 }
 
-fn one(members: &Members<'_>, missing: Missing, offer: &Offer) -> Option<Found> {
+fn one(members: &Members<'_>, missing: bool, offer: &Offer) -> Option<Found> {
     let text = |key: &&str| serde_json::from_str::<String>(members.get(*key)?.get()).ok();
     let Some(name) = NAME_KEYS.iter().find_map(text) else {
         // `{"f": {…}}`
@@ -66,7 +56,7 @@ fn one(members: &Members<'_>, missing: Missing, offer: &Offer) -> Option<Found> 
         return Some(Found { name, arguments: arguments(value.get())? });
     };
     let given = ARGUMENT_KEYS.iter().find_map(|key| members.get(*key));
-    if given.is_none() && missing == Missing::End {
+    if given.is_none() && missing {
         return None;
     }
     let arguments = given.map_or_else(|| Some("{}".into()), |given| arguments(given.get()))?;

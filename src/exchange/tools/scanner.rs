@@ -466,8 +466,7 @@ mod tests {
         let tools = weather();
         let mut wrong = Vec::new();
         for Form { id, text, calls } in all_forms() {
-            for (before, behind) in [("", ""), ("I will look.\n\n", ""), ("", "\n"), ("Well:\n", "\n\nDone.")]
-            {
+            for (before, behind) in [("", ""), ("Well:\n", "\n\nDone.")] {
                 let whole = format!("{before}{text}{behind}");
                 let reply = all_cuts(&whole, || ToolXml::new(&tools, ids()));
                 let found: Vec<_> = reply
@@ -841,8 +840,141 @@ mod tests {
         assert_eq!(replay(events.clone(), ToolXml::new(&[], String::new)), events);
     }
 
+    /// Nanoseconds that this thread has spent on a processor.
+    fn spent() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        stat.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// In a program without optimization; what took the square of its length took minutes.
+    #[test]
+    fn hostile_text_takes_linear_time() {
+        const BYTES: usize = 1 << 20;
+        let arguments: String = (0..64_000).map(|number| format!("<p{number}>x</p{number}>")).collect();
+        let texts = [
+            ("one call of 64,000 arguments", format!("<any-thing.v2>{arguments}</any-thing.v2>")),
+            ("64,000 arguments without an end", format!("<any-thing.v2>{arguments}")),
+            ("bare brackets", "<".repeat(BYTES)),
+            ("closing brackets", "</".repeat(BYTES / 2)),
+            ("square brackets", "[".repeat(BYTES)),
+            ("separators", "]<]minimax[>".repeat(BYTES / 12)),
+            ("wrappers", "<tool_call>".repeat(BYTES / 11)),
+            ("wrappers with JSON", "<tool_call>{\"a\": \"".repeat(BYTES / 18)),
+            ("wrappers with single quotes", "<tool_call>['".repeat(BYTES / 13)),
+            ("open values", "<invoke name=\"write\"><parameter name=\"path\">".repeat(BYTES / 44)),
+            ("values that never end", format!("<write><path>{}", "</path> ".repeat(BYTES / 8))),
+            ("attributes that never end", "<invoke name=\"".repeat(BYTES / 14)),
+            ("deep JSON", format!("<tool_call>{}", "[".repeat(BYTES))),
+            ("a name that never ends", format!("<tool_call>{}", "now".repeat(BYTES / 3))),
+            ("channels", "<|channel|>commentary to=".repeat(BYTES / 25)),
+            ("white space in a call", format!("<write><path>a</path>{}", " ".repeat(BYTES))),
+            ("backticks and quotes", "`\"".repeat(BYTES / 2)),
+            ("line breaks", "\n".repeat(BYTES)),
+        ];
+        for (desc, text) in texts {
+            for size in [text.len().max(1), 61] {
+                let pieces: Vec<Event> = text
+                    .as_bytes()
+                    .chunks(size)
+                    .map(|piece| Event::Text(String::from_utf8_lossy(piece).into()))
+                    .collect();
+                let begun = spent();
+                let out = replay(pieces.into_iter().chain([end(FinishReason::Stop)]).collect(), stage());
+                let seconds = (spent() - begun) as f64 / 1e9;
+                assert!(seconds < 10.0, "{desc} in pieces of {size}: {seconds} s");
+                let said: usize =
+                    out.iter().map(|event| if let Event::Text(text) = event { text.len() } else { 0 }).sum();
+                let calls = out.iter().filter(|event| matches!(event, Event::ToolCall(_))).count();
+                assert!(
+                    if calls > 0 { said == 0 } else { said == text.len() },
+                    "{desc}: {calls} calls, {said} bytes"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_too_long_is_text() {
+        let call = |len: usize| format!("<write><content>{}</content></write>", "x".repeat(len));
+        let long = call(LONGEST_CALL);
+        let mut pieces: Vec<Event> = long
+            .as_bytes()
+            .chunks(50_000)
+            .map(|piece| Event::Text(String::from_utf8_lossy(piece).into()))
+            .collect();
+        pieces.extend([Event::Text("\n<now/>".into()), end(FinishReason::Stop)]);
+        let reply = crate::exchange::Reply::fold(replay(pieces, stage()).into_iter().map(Ok)).unwrap();
+        assert!(reply.text == long && reply.tool_calls.len() == 1 && reply.tool_calls[0].name == "now");
+        let reply = all_cuts(&call(3000), stage);
+        assert_eq!((reply.text.as_str(), reply.tool_calls.len()), ("", 1));
+    }
+
+    /// One call, in one of the forms of the table, with a city that no form has to escape.
+    fn written(form: usize, city: &str) -> String {
+        let lines = [
+            include_str!("../../../tests/fixtures/calls/field.jsonl"),
+            include_str!("../../../tests/fixtures/calls/more.jsonl"),
+        ];
+        let lines: Vec<&str> = lines.into_iter().flat_map(str::lines).collect();
+        let form: Form = serde_json::from_str(lines[form % lines.len()]).unwrap();
+        let is_one = form.calls.len() == 1 && !form.id.contains("open") && !form.id.starts_with("start-");
+        if is_one { form.text.replace("Paris", city) } else { written(0, city) }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn calls_in_any_form_come_out_of_prose(
+            forms in proptest::collection::vec((0usize..200, "[A-Z][a-z]{1,8}( [A-Z][a-z]{1,5})?", "[A-Z][a-z ,]{0,20}\\."), 1..5),
+        ) {
+            let (mut text, mut said, mut cities) = (String::from("Well."), String::from("Well."), Vec::new());
+            for (form, city, prose) in &forms {
+                text += &format!("\n\n{}\n\n{prose}", written(*form, city));
+                said += &format!("\n\n{prose}");
+                cities.push(city.clone());
+            }
+            let tools = weather();
+            let reply = all_cuts(&text, || ToolXml::new(&tools, ids()));
+            let found: Vec<String> = reply.tool_calls.iter().map(|call| {
+                let arguments: serde_json::Value = serde_json::from_str(&call.arguments).unwrap();
+                arguments["city"].as_str().unwrap().to_owned()
+            }).collect();
+            prop_assert_eq!(found, cities);
+            prop_assert_eq!(reply.text, said);
+        }
+
+        #[test]
+        fn prose_stays_as_it_is(
+            text in "(get_weather|city|Paris|functions\\.|\n|\n\n| |  |<|>|</|<tool_call|<tool_call>|</tool_call>|<invoke|<function>|\\[TOOL_CALLS\\]|\\[|\\]|<\\|python_tag\\|>|<｜|\
+                <get_weather>|</get_weather>|\\{\"name\": \"get_weather\"|\\{|\"arguments\": |\\(|`|```|```tool_code|\"|'|“|\\*|&lt;|a word|, |\\.|1|é|call:|to=){0,24}",
+        ) {
+            // none of these is a whole call
+            let tools = weather();
+            let reply = all_cuts(&text, || ToolXml::new(&tools, ids()));
+            prop_assert!(reply.tool_calls.is_empty());
+            prop_assert_eq!(reply.text, text);
+        }
+
+        #[test]
+        fn examples_stay_as_they_are(form in 0usize..200, example in 0usize..5) {
+            let call = written(form, "Rome");
+            let inline = call.replace('\n', " ").replace('`', "");
+            let text = match example {
+                0 => format!("So:\n```xml\n{call}\n```\nor not."),
+                1 => format!("So:\n~~~\n{call}\n~~~\nor not."),
+                2 => format!("Write ``{inline}`` for it."),
+                3 => format!("Write “{inline}” for it."),
+                _ => format!("> {inline}\n"),
+            };
+            let tools = weather();
+            if example == 0 && call.contains("```") {
+                return Ok(());
+            }
+            let reply = all_cuts(&text, || ToolXml::new(&tools, ids()));
+            prop_assert_eq!(reply.tool_calls.len(), 0);
+            prop_assert_eq!(reply.text, text);
+        }
+
         #[test]
         fn cuts_never_matter(text in "(\n|<tool_call>|</tool_call>|<invoke name=\"now\">|<invoke name=\"write\">|</invoke>|\
             <parameter name=\"path\">|</parameter>|<write>|</write>|<path>|</path>|<!\\[CDATA\\[|\\]\\]>|<now/>|```|`|\\{\"name\":\"now\"\\}|<| |ä){0,14}") {
