@@ -35,9 +35,11 @@ const CHAINS: &[(&str, Chain)] = &[
     ("decode and encode", bare),
     ("with tokens counted", counted),
     ("a plain chat", full_chain),
+    ("tools on offer", offered),
     ("tools and limits too", at_work),
     ("only: absent stage", |events| Box::new(events.through(None::<Usage<fn() -> u64>>))),
     ("only: Thinking", |events| Box::new(events.through(Thinking::default()))),
+    ("only: ToolXml", |events| Box::new(events.through(ToolXml::new(&[tool()], String::new)))),
     ("only: Cut", |events| Box::new(events.through(Cut::new(&[], None, Running::new())))),
     ("only: FileRefs", |events| Box::new(events.through(FileRefs::streaming()))),
     ("only: Settle", |events| Box::new(events.through(Settle::default()))),
@@ -58,17 +60,25 @@ fn full_chain(events: Replay<'_>) -> Events<'_> {
     chain(events, None, Cut::new(&[], None, Running::new()))
 }
 
+/// The same with a tool on offer, which the answer does not call.
+fn offered(events: Replay<'_>) -> Events<'_> {
+    chain(events, Some(&[tool()]), Cut::new(&[], None, Running::new()))
+}
+
+fn tool() -> Tool {
+    Tool { name: "read_file".to_owned(), description: None, parameters: None }
+}
+
 /// The same where the tools are carried in the prompt, with a stop text and a limit that are never met.
 fn at_work(events: Replay<'_>) -> Events<'_> {
-    let tool = Tool { name: "read_file".to_owned(), description: None, parameters: None };
-    chain(events, Some(&[tool]), Cut::new(&["STOP".to_owned()], Some(u64::MAX >> 32), Running::new()))
+    chain(events, Some(&[tool()]), Cut::new(&["STOP".to_owned()], Some(u64::MAX >> 32), Running::new()))
 }
 
 fn chain<'w>(events: Replay<'w>, tools: Option<&[Tool]>, cut: Cut<Running>) -> Events<'w> {
     let make_id = || String::from("call_1");
     let events = events
         .through(Thinking::default())
-        .through(tools.map(|_| ToolCalls::new(make_id)))
+        .through(tools.map(|tools| ToolCalls::new(make_id).offering(tools)))
         .through(tools.map(|tools| ToolXml::new(tools, make_id)))
         .through(None::<JsonOnly>)
         .through(cut)

@@ -68,6 +68,11 @@ fn tool_xml() {
 }
 
 #[test]
+fn repair() {
+    run("repair", checks::repair);
+}
+
+#[test]
 fn chat_request() {
     run("chat_request", checks::chat_request);
 }

@@ -1,6 +1,7 @@
 //! What must hold for any bytes: run by the fuzzer, and by `cargo test` on the committed seeds and near them.
 
 mod events;
+mod repair;
 mod replay;
 mod request;
 mod sse;
@@ -8,6 +9,7 @@ mod thinking;
 mod tool_xml;
 
 pub use events::events;
+pub use repair::repair;
 pub use request::{
     chat_request, completions_request, images_request, messages_request, ollama_request, responses_request,
     speech_request,

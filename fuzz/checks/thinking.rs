@@ -12,7 +12,7 @@ pub fn thinking(data: &[u8]) {
     assert_eq!(fold(answer.letters(), Thinking::default()), whole);
     if whole.thinking.is_empty() {
         let first = answer.text.trim_start();
-        let marked = first.starts_with("*Thinking") || first.starts_with("Thinking");
+        let marked = first.starts_with(['*', 'T', '<', '[', '\u{25c1}']);
         assert!(whole.text == answer.text || marked);
     }
     assert!(answer.text.ends_with(&whole.text), "the answer is the end of the text");

@@ -71,7 +71,7 @@ pub fn check(json: &str, format: &Format) -> Result<(), String> {
 /// in the running text. A list of nothing but numbers, as in "see \[1\]", gives way to an object after it.
 pub fn extract(text: &str) -> Option<&str> {
     let all = text.trim();
-    let mut tries = Tries { left: text.len().saturating_mul(MOST_READINGS).saturating_add(LEAST_READ) };
+    let mut tries = Tries::of(text);
     if tries.is_json(all) {
         return Some(all);
     }
@@ -88,6 +88,10 @@ struct Tries {
 }
 
 impl Tries {
+    fn of(text: &str) -> Tries {
+        Tries { left: text.len().saturating_mul(MOST_READINGS).saturating_add(LEAST_READ) }
+    }
+
     fn is_json(&mut self, text: &str) -> bool {
         if self.left == 0 {
             return false;
@@ -128,8 +132,13 @@ const MOST_FENCES: usize = 16;
 const MOST_TRIES: usize = 256;
 
 fn embedded<'t>(text: &'t str, tries: &mut Tries) -> Option<&'t str> {
-    let mut citation = None;
-    let mut at = 0;
+    let all = embedded_values(text, tries);
+    all.iter().find(|json| !is_citation(json)).or(all.first()).copied()
+}
+
+/// The objects and lists in running text, in order.
+fn embedded_values<'t>(text: &'t str, tries: &mut Tries) -> Vec<&'t str> {
+    let (mut all, mut at) = (Vec::new(), 0);
     for _ in 0..MOST_TRIES {
         let Some(start) = text[at..].find(['{', '[']).map(|found| at + found) else { break };
         let mut values = Deserializer::from_str(&text[start..]).into_iter::<IgnoredAny>();
@@ -144,13 +153,21 @@ fn embedded<'t>(text: &'t str, tries: &mut Tries) -> Option<&'t str> {
             }
             _ => break,
         };
-        let found = &text[start..at];
-        if !is_citation(found) {
-            return Some(found);
-        }
-        citation = citation.or(Some(found));
+        all.push(&text[start..at]);
     }
-    citation
+    all
+}
+
+/// Takes the JSON out of an answer: of several values the last that fits `format`, or else what [`extract`] finds.
+pub fn fitting<'t>(text: &'t str, format: &Format) -> Option<&'t str> {
+    let first = extract(text)?;
+    let (all, mut tries) = (text.trim(), Tries::of(text));
+    if !format.is_json() || tries.is_json(all) {
+        return Some(first);
+    }
+    let fits = |json: &&str| check(json, format).is_ok();
+    let last = embedded_values(text, &mut tries).into_iter().rev().find(|json| fits(&json));
+    Some(last.or_else(|| fenced(text).filter(|block| tries.is_json(block)).find(fits)).unwrap_or(first))
 }
 
 fn is_citation(json: &str) -> bool {
@@ -161,15 +178,22 @@ fn is_citation(json: &str) -> bool {
 ///
 /// JSON that begins the answer, bare or in a Markdown fence, is streamed as it comes; what follows its last bracket
 /// (the fence, closing words) is left out. An answer that begins in any other way is held until its end, because
-/// only then is it known what of it is the JSON, and told as [`extract`] finds it, or whole if there is none.
+/// only then is it known what of it is the JSON, and told as [`fitting`] finds it, or whole if there is none. So is
+/// a short value at the start where a schema is given: a template or a draft may stand in front of the answer.
 #[derive(Default)]
 pub struct JsonOnly {
     phase: Phase,
+    format: Format,
 }
+
+/// Longest value that is held back because another may follow it.
+const SHORT: usize = 1024;
 
 enum Phase {
     /// What came so far may be the beginning of a JSON answer.
     Opening(String),
+    /// Inside a first value that is still short.
+    First(Scanner, String),
     /// Inside the JSON.
     Inside(Scanner),
     /// After the JSON: nothing more is said.
@@ -185,9 +209,15 @@ impl Default for Phase {
 }
 
 impl JsonOnly {
+    /// Judges by `format` which of several values is the answer.
+    pub fn new(format: Format) -> JsonOnly {
+        JsonOnly { phase: Phase::default(), format }
+    }
+
     fn take_text(&mut self, piece: String, out: &mut VecDeque<Event>) {
         match std::mem::take(&mut self.phase) {
             Phase::Opening(held) => self.open(held + &piece, out),
+            Phase::First(scanner, held) => self.first(scanner, held, piece, out),
             Phase::Inside(scanner) => self.inside(scanner, piece, out),
             Phase::Done => self.phase = Phase::Done,
             Phase::Held(held) => self.phase = Phase::Held(held + &piece),
@@ -196,9 +226,24 @@ impl JsonOnly {
 
     fn open(&mut self, text: String, out: &mut VecDeque<Event>) {
         match opening(&text) {
+            Opening::Json(start) if matches!(self.format, Format::JsonSchema { .. }) => {
+                self.first(Scanner::default(), String::new(), text[start..].to_owned(), out);
+            }
             Opening::Json(start) => self.inside(Scanner::default(), text[start..].to_owned(), out),
             Opening::Perhaps if text.len() <= LONGEST_OPENING => self.phase = Phase::Opening(text),
             Opening::Perhaps | Opening::Other => self.phase = Phase::Held(text),
+        }
+    }
+
+    fn first(&mut self, mut scanner: Scanner, held: String, piece: String, out: &mut VecDeque<Event>) {
+        let room = piece.floor_char_boundary(SHORT.saturating_sub(held.len()));
+        match scanner.end(&piece[..room]) {
+            Some(_) => self.phase = Phase::Held(held + &piece),
+            None if room == piece.len() => self.phase = Phase::First(scanner, held + &piece),
+            None => {
+                out.push_back(Event::Text(held + &piece[..room]));
+                self.inside(scanner, piece[room..].to_owned(), out);
+            }
         }
     }
 
@@ -217,7 +262,7 @@ impl JsonOnly {
 
     /// A call follows: words before it explain the call and are no answer in JSON.
     fn step_aside(&mut self, out: &mut VecDeque<Event>) {
-        if let Phase::Opening(text) | Phase::Held(text) = &mut self.phase
+        if let Phase::Opening(text) | Phase::First(_, text) | Phase::Held(text) = &mut self.phase
             && !text.is_empty()
         {
             out.push_back(Event::Text(std::mem::take(text)));
@@ -227,10 +272,11 @@ impl JsonOnly {
 
     /// No more text comes.
     fn release(&mut self, out: &mut VecDeque<Event>) {
-        if let Phase::Opening(text) | Phase::Held(text) = std::mem::take(&mut self.phase)
+        if let Phase::Opening(text) | Phase::First(_, text) | Phase::Held(text) =
+            std::mem::take(&mut self.phase)
             && !text.is_empty()
         {
-            out.push_back(Event::Text(extract(&text).unwrap_or(&text).to_owned()));
+            out.push_back(Event::Text(fitting(&text, &self.format).unwrap_or(&text).to_owned()));
         }
         self.phase = Phase::Done;
     }
@@ -413,6 +459,30 @@ mod tests {
         assert_eq!(check("{}", &Format::JsonObject), Ok(()));
         assert!(check("[]", &Format::JsonObject).unwrap_err().contains("must be a JSON object"));
         assert_eq!(check("anything", &Format::Text), Ok(()));
+    }
+
+    #[test]
+    fn of_several_values_the_last_that_fits_is_the_answer() {
+        for (text, json) in [
+            ("{} {\"n\": 1}", "{\"n\": 1}"),
+            ("Template: {\"n\": \"<number>\"}\n\n{\"n\": 2}", "{\"n\": 2}"),
+            ("{\"n\": 1}\nNo: {\"n\": 2}", "{\"n\": 2}"),
+            ("{\"n\": 1} as in [1] and {\"a\": 2}", "{\"n\": 1}"),
+            ("```json\n{\"m\": 1}\n```\n```json\n{\"n\": 3}\n```", "{\"n\": 3}"),
+            ("{\"n\": 1}\n{\"n\": ", "{\"n\": 1}"),
+            ("{\"a\": 1} {\"b\": 2}", "{\"a\": 1}"),
+            ("{\"n\": 1}", "{\"n\": 1}"),
+        ] {
+            assert_eq!(fitting(text, &schema()), Some(json), "{text}");
+            let reply = everywhere(|| JsonOnly::new(schema()), &[Event::Text(text.into()), end()]);
+            assert_eq!(reply.text, json, "{text}");
+        }
+        let long = format!("{{\"n\": 1, \"list\": [\"{}\"]}}", "x".repeat(2 * SHORT));
+        let mut out = VecDeque::new();
+        let mut stage = JsonOnly::new(schema());
+        assert!(stage.push(text(&long[..SHORT + 9]), &mut out).is_continue());
+        assert!(!out.is_empty(), "what is not short is streamed");
+        assert_eq!(everywhere(|| JsonOnly::new(schema()), &[text(&long), end()]).text, long);
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The hall: what is asked, what is answered piece by piece, and the stages in between. Pure; knows no floor.
 
 mod ask;
-mod candidate;
+mod call_arguments;
 mod cut;
 mod door;
 mod event;
 #[cfg(test)]
 mod everywhere;
-mod fences;
 mod file_refs;
 mod fill;
 mod held;
@@ -20,14 +19,12 @@ mod reply;
 pub mod schema;
 mod settle;
 mod stage;
-mod tag;
 #[cfg(test)]
 mod testing;
 mod thinking;
 mod tool_calls;
 mod tool_prompt;
-mod tool_xml;
-mod typed_args;
+mod tools;
 mod unfence;
 mod usage;
 mod works;
@@ -48,8 +45,8 @@ pub use settle::Settle;
 pub use stage::{Stage, Stages, Through};
 pub use thinking::Thinking;
 pub use tool_calls::ToolCalls;
-pub use tool_prompt::{carry_in_prompt, check_tool_turns, firmer, tell_calls_apart};
-pub use tool_xml::ToolXml;
+pub use tool_prompt::{PastCalls, carry_in_prompt, check_tool_turns, firmer, tell_calls_apart};
+pub use tools::{ToolXml, Words, repaired};
 pub use unfence::Unfence;
 pub use usage::{CountTokens, Usage, prompt_tokens};
 pub use works::{Work, works};

@@ -24,6 +24,11 @@ pub trait Stage {
 
     /// The stream broke off without a `Finish`: release what was held back.
     fn finish(&mut self, _out: &mut VecDeque<Event>) {}
+
+    /// The error that the stream ends with after a `Break` without a `Finish`.
+    fn fault(&mut self) -> Option<Error> {
+        None
+    }
 }
 
 /// A stage that may be absent: `None` passes everything on.
@@ -50,6 +55,10 @@ impl<S: Stage> Stage for Option<S> {
         if let Some(stage) = self {
             stage.finish(out);
         }
+    }
+
+    fn fault(&mut self) -> Option<Error> {
+        self.as_mut().and_then(S::fault)
     }
 }
 
@@ -78,6 +87,7 @@ impl<I: Iterator<Item = Result<Event>>, S: Stage> Iterator for Through<I, S> {
                     Err(event) => {
                         if self.stage.push(event, &mut self.ready).is_break() {
                             self.upstream = None; // hangs up
+                            self.failed = self.stage.fault();
                         }
                     }
                 },

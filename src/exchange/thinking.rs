@@ -1,4 +1,5 @@
-//! Splits off the thought that a bot writes in front of its answer as `*Thinking...*` and quoted lines.
+//! Splits off the thought that a bot writes in front of its answer: `*Thinking...*` and quoted lines, or marks such as
+//! `<think>` around it.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -8,12 +9,37 @@ use super::{Event, Stage};
 /// The line that opens a thought, as Poe's bots write it.
 const MARKERS: [&str; 4] = ["*Thinking...*", "Thinking...", "*Thinking…*", "Thinking…"];
 
+/// Marks around a thought, in lower case.
+const MARKS: [(&str, &str); 14] = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<thoughts>", "</thoughts>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<mm:think>", "</mm:think>"),
+    ("<seed:think>", "</seed:think>"),
+    ("◁think▷", "◁/think▷"),
+    ("[think]", "[/think]"),
+    ("<|start_thinking|>", "<|end_thinking|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<|channel|>analysis<|message|>", "<|end|>"),
+    ("<|start|>assistant<|channel|>analysis<|message|>", "<|end|>"),
+];
+/// Marks in front of an answer that mean nothing in it, in lower case.
+const ANSWER_MARKS: [&str; 3] =
+    ["<|channel|>final<|message|>", "<|start|>assistant<|channel|>final<|message|>", "<|start_response|>"];
+/// White space inside a thought that is held back because it may be its end.
+const MOST_WHITE: usize = 64;
+
 /// Turns a thought at the start of the text into [`Event::Thinking`].
 ///
 /// The thought is a marker on a line of its own, then lines that begin with `>`; blank lines before the marker and
 /// between marker and thought are tolerated. It ends with the first line that does not begin with `>`: a quote
 /// behind a blank line belongs to the answer. The line breaks between its lines are kept, the one that ends it
-/// and the blank lines before the answer are layout. Anything else stays text, byte for byte.
+/// and the blank lines before the answer are layout. Or the thought stands between one of the pairs of [`MARKS`], in
+/// any case, several of them one behind the other; white space around it is layout, and without a closing mark it ends
+/// with the text. Anything else stays text, byte for byte.
 #[derive(Debug, Default)]
 pub struct Thinking {
     state: State,
@@ -43,8 +69,25 @@ enum State {
     LineEnd,
     /// Between thought and answer; the indentation of the current line is held.
     Gap,
+    /// Behind white space: what may still become an opening mark; it begins at `from` in what is held.
+    Opening { from: usize },
+    /// Between marks, the pair of this place; white space and the beginning of the closing mark are held.
+    Between { pair: usize, place: Place },
+    /// Behind a closing mark: the line so far is held.
+    Closed(Place),
     /// In the answer: everything is text. Nothing held.
     Answer,
+}
+
+/// What stands in front of a place in a thought.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Nothing, of any thought.
+    Start,
+    /// Another thought.
+    Again,
+    /// A part of the same thought.
+    Begun,
 }
 
 /// What one piece of text turned into. Thought never follows text.
@@ -52,6 +95,22 @@ enum State {
 struct Said {
     thought: String,
     text: String,
+}
+
+impl Said {
+    /// Adds to the thought, without white space in front of its first word.
+    fn think(&mut self, text: &str, place: &mut Place) {
+        let is_begun = matches!(place, Place::Begun);
+        let text = if is_begun { text } else { text.trim_start() };
+        if text.is_empty() {
+            return;
+        }
+        if matches!(place, Place::Again) {
+            self.thought.push('\n');
+        }
+        *place = Place::Begun;
+        self.thought.push_str(text);
+    }
 }
 
 impl Stage for Thinking {
@@ -102,6 +161,7 @@ impl Thinking {
                     ""
                 }
                 State::Line => self.line(rest, &mut said),
+                State::Between { pair, place } => self.between(pair, place, rest, &mut said),
                 _ => {
                     self.letter(letter, &mut said);
                     &rest[letter.len_utf8()..]
@@ -175,7 +235,21 @@ impl Thinking {
                 self.gap(letter, said);
             }
             State::Gap => self.gap(letter, said),
-            State::Line | State::Answer => unreachable!("`split` takes these in one piece"),
+            State::Opening { from } => {
+                self.held.push(letter);
+                self.opening(from, said);
+            }
+            State::Closed(_) if letter == '\n' && self.held.trim().is_empty() => self.held.clear(),
+            State::Closed(_) => {
+                self.held.push(letter);
+                let from = self.held.len() - self.held.trim_start().len();
+                if from < self.held.len() {
+                    self.opening(from, said);
+                }
+            }
+            State::Line | State::Between { .. } | State::Answer => {
+                unreachable!("`split` takes these in one piece")
+            }
         }
     }
 
@@ -186,8 +260,62 @@ impl Thinking {
         match letter {
             _ if is_blank(letter) => {}
             '*' | 'T' if at_line_start => self.state = State::Marker { from },
+            '<' | '[' | '◁' => self.opening(from, said),
             _ => self.answer(said),
         }
+    }
+
+    /// Decides on what is held from `from` on, which may be an opening mark.
+    fn opening(&mut self, from: usize, said: &mut Said) {
+        let mark = self.held[from..].to_lowercase();
+        let place = if let State::Closed(place) = self.state { Some(place) } else { None };
+        let begins = |known: &&str| known.starts_with(&mark);
+        if let Some(pair) = MARKS.iter().position(|(opens, _)| *opens == mark) {
+            self.held.clear();
+            self.state = State::Between { pair, place: place.unwrap_or(Place::Start) };
+        } else if ANSWER_MARKS.contains(&mark.as_str()) {
+            self.held.clear();
+            self.state = State::Gap;
+        } else if MARKS.iter().map(|(opens, _)| opens).chain(&ANSWER_MARKS).any(begins) {
+            if place.is_none() {
+                self.state = State::Opening { from };
+            }
+        } else {
+            self.answer(said);
+        }
+    }
+
+    /// Takes text between marks up to the closing one; what follows it.
+    fn between<'t>(&mut self, pair: usize, mut place: Place, rest: &'t str, said: &mut Said) -> &'t str {
+        let closing = MARKS[pair].1;
+        let first = closing.chars().next().unwrap_or_default();
+        for (at, letter) in rest.char_indices() {
+            let white = self.held.len() - self.held.trim_start().len();
+            let is_mark = self.held.len() > white || letter == first;
+            self.held.push(letter);
+            if is_mark {
+                let mark = self.held[white..].to_lowercase();
+                if mark == closing {
+                    self.held.clear();
+                    let had_none = matches!(place, Place::Start);
+                    self.state = State::Closed(if had_none { Place::Start } else { Place::Again });
+                    return &rest[at + letter.len_utf8()..];
+                }
+                if closing.starts_with(&mark) {
+                    continue;
+                }
+                // the letter may begin the mark anew
+                let kept =
+                    if letter == first { self.held.len() - letter.len_utf8() } else { self.held.len() };
+                said.think(&self.held[..kept], &mut place);
+                self.held.drain(..kept);
+            } else if !is_blank(letter) || self.held.len() > MOST_WHITE {
+                said.think(&self.held, &mut place);
+                self.held.clear();
+            }
+        }
+        self.state = State::Between { pair, place };
+        ""
     }
 
     fn marker(&mut self, from: usize, letter: char, said: &mut Said) {
@@ -218,9 +346,23 @@ impl Thinking {
 
     /// What is held and not yet part of a thought is the beginning of the answer.
     fn give_up(&mut self, out: &mut VecDeque<Event>) {
-        if let State::Blank | State::Marker { .. } | State::MarkerEnd | State::Marked = self.state
-            && !self.held.is_empty()
-        {
+        if let State::Between { .. } = self.state {
+            let held = std::mem::take(&mut self.held);
+            if !held.trim().is_empty() {
+                out.push_back(Event::Thinking(held.trim_end().to_owned()));
+            }
+            return;
+        }
+        let may_be_answer = match self.state {
+            State::Blank
+            | State::Marker { .. }
+            | State::MarkerEnd
+            | State::Marked
+            | State::Opening { .. } => true,
+            State::Closed(_) => !self.held.trim().is_empty(),
+            _ => false,
+        };
+        if may_be_answer && !self.held.is_empty() {
             out.push_back(Event::Text(std::mem::take(&mut self.held)));
             self.state = State::Answer;
         }
@@ -263,6 +405,64 @@ mod tests {
         ] {
             let reply = all_cuts(text, Thinking::default);
             assert_eq!((reply.thinking.as_str(), reply.text.as_str()), (thought, said), "{desc}");
+        }
+    }
+
+    #[test]
+    fn a_thought_between_marks_is_split_from_its_answer() {
+        for (desc, text, thought, said) in [
+            ("think", "<think>\nLet me see.\n\n2+2.\n</think>\n\nFour.", "Let me see.\n\n2+2.", "Four."),
+            ("in one line", "<think>a</think>b", "a", "b"),
+            ("thinking", "\n<thinking>\na\n</thinking>\nb\n\nc\n", "a", "b\n\nc\n"),
+            ("thought", "<thought>a</thought> b", "a", " b"),
+            ("Kimi", "◁think▷a ◁ b◁/think▷c", "a ◁ b", "c"),
+            ("Magistral", "[THINK]a[0][/THINK]b", "a[0]", "b"),
+            ("upper case", "<Think>a</THINK>b", "a", "b"),
+            ("nothing", "<think>\n\n</think>\n\nb", "", "b"),
+            ("other tags inside", "<think>a < b </thin <b></b></think>c", "a < b </thin <b></b>", "c"),
+            ("half a mark in front of the mark", "<think>a<</think>b", "a<", "b"),
+            (
+                "a call inside",
+                "<think><tool_call><now/></tool_call></think>b",
+                "<tool_call><now/></tool_call>",
+                "b",
+            ),
+            ("never closed", "<think>\na\n", "a", ""),
+            ("never closed, half a mark", "<think>a</thi", "a</thi", ""),
+            ("two", "<think>a</think>\n<think>b</think>\nc", "a\nb", "c"),
+            ("half a mark behind a thought", "<think>a</think><thi\nc", "a", "<thi\nc"),
+            ("the mark again in the answer", "<think>a</think>b <think>c</think>", "a", "b <think>c</think>"),
+            ("indentation of the answer stays", "<think>a</think>\n\n    b", "a", "    b"),
+            (
+                "gpt-oss",
+                "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b",
+                "a",
+                "b",
+            ),
+            ("gpt-oss without a thought", "<|channel|>final<|message|>b", "", "b"),
+            ("Gemma 4", "<|channel>thought\na<channel|>b", "a", "b"),
+            ("Command A", "<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b", "a", "b"),
+        ] {
+            let reply = all_cuts(text, Thinking::default);
+            let found =
+                reply.thinking.strip_suffix("\nb").filter(|_| desc == "two").unwrap_or(&reply.thinking);
+            assert_eq!((found, reply.text.as_str()), (thought, said), "{desc}");
+        }
+        for text in [
+            "<think",
+            "<thinker>a</thinker>",
+            "a <think>b</think>",
+            "`<think>` is a tag",
+            "[TH",
+            "<b>a</b>",
+            "< think>",
+            "Use <think>.",
+            "<|channel|>commentary to=f<|message|>{}",
+            "[1] says",
+            "◁",
+        ] {
+            let reply = all_cuts(text, Thinking::default);
+            assert_eq!((reply.thinking.as_str(), reply.text.as_str()), ("", text));
         }
     }
 
@@ -356,7 +556,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cuts_never_matter(text in "(\n|\\*|Thinking|\\.\\.\\.|…| |>|a|\r){0,24}") {
+        fn cuts_never_matter(text in "(\n|<think>|</think>|</thi|<|◁think▷|◁|\\*|Thinking|\\.\\.\\.|…| |>|a|\r){0,24}") {
             all_cuts(&text, Thinking::default);
         }
 

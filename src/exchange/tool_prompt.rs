@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::candidate::{Candidate, Ending, Found, Offered, Surrounding, Verdict};
 use super::markup::{escape, escape_attribute, escape_content};
-use super::typed_args::quoted;
+use super::tools::{Offer, quoted, read_one};
 use super::{Ask, Message, Part, Role, Tool, ToolCall, ToolChoice};
 use crate::error::{Error, Result};
 
@@ -218,9 +217,30 @@ fn line(tool: &Tool) -> Value {
     line.into()
 }
 
+/// Writes past calls and results as text, in the form that is lifted: bots imitate what they read.
+pub struct PastCalls(Offer);
+
+impl PastCalls {
+    /// For calls of these tools.
+    pub fn new(tools: &[Tool]) -> PastCalls {
+        PastCalls(Offer::new(tools))
+    }
+
+    /// The calls of one turn.
+    pub fn calls(&self, calls: &[ToolCall]) -> String {
+        calls_text(calls, &self.0)
+    }
+
+    /// The result of the call `id` of the tool `name`.
+    pub fn result(id: &str, name: &str, text: &str) -> String {
+        let (id, name) = (escape_attribute(id), escape_attribute(name));
+        format!("<tool_result id=\"{id}\" name=\"{name}\">{}</tool_result>", escape(text))
+    }
+}
+
 /// `messages` with calls and results as text.
 fn transcript(messages: Vec<Message>, tools: &[Tool]) -> Vec<Message> {
-    let offered: Vec<Offered> = tools.iter().map(Offered::new).collect();
+    let offered = Offer::new(tools);
     let mut names: HashMap<String, String> = HashMap::new();
     let mut turns: Vec<Message> = Vec::new();
     let mut previous = Role::System;
@@ -247,18 +267,13 @@ fn transcript(messages: Vec<Message>, tools: &[Tool]) -> Vec<Message> {
 fn result_turn(message: Message, names: &HashMap<String, String>) -> Message {
     let id = message.tool_call_id.as_deref().unwrap_or_default();
     let name = names.get(id).or(message.name.as_ref()).map_or("", String::as_str);
-    let text = format!(
-        "<tool_result id=\"{}\" name=\"{}\">{}</tool_result>",
-        escape_attribute(id),
-        escape_attribute(name),
-        escape(&message.text())
-    );
+    let text = PastCalls::result(id, name, &message.text());
     let mut parts = vec![Part::Text(text)];
     parts.extend(message.parts.into_iter().filter(|part| matches!(part, Part::File(_))));
     Message { role: Role::User, parts, ..Message::default() }
 }
 
-fn calls_text(calls: &[ToolCall], offered: &[Offered]) -> String {
+fn calls_text(calls: &[ToolCall], offered: &Offer) -> String {
     let mut text = String::from("<tool_call>\n");
     for call in calls {
         text.push_str(&call_text(call, offered));
@@ -270,11 +285,11 @@ fn calls_text(calls: &[ToolCall], offered: &[Offered]) -> String {
 
 /// A call in the form that the bot is told to write, or as a JSON object where that form would not give back the
 /// same arguments: where the tool's schema does not say what a value is, or speaks against it.
-fn call_text(call: &ToolCall, offered: &[Offered]) -> String {
+fn call_text(call: &ToolCall, offered: &Offer) -> String {
     let given = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
     if let Ok(Value::Object(arguments)) = serde_json::from_str(given) {
         let markup = invoke(&call.name, &arguments);
-        let known = offered.iter().any(|tool| tool.is_called(&call.name));
+        let known = offered.find(&call.name).is_some();
         if !known || reads_back(&markup, &arguments, offered) {
             return markup;
         }
@@ -296,13 +311,10 @@ fn invoke(name: &str, arguments: &Map<String, Value>) -> String {
     text
 }
 
-fn reads_back(markup: &str, arguments: &Map<String, Value>, offered: &[Offered]) -> bool {
-    match Candidate::new(Surrounding::Text).read(markup, offered, Ending::Complete) {
-        Verdict::Call { found: Found { arguments: read, .. }, .. } => {
-            serde_json::from_str(&read).is_ok_and(|read: Map<String, Value>| read == *arguments)
-        }
-        Verdict::Open | Verdict::Text(_) | Verdict::Closes(_) => false,
-    }
+fn reads_back(markup: &str, arguments: &Map<String, Value>, offered: &Offer) -> bool {
+    read_one(markup, offered).is_some_and(|found| {
+        serde_json::from_str(&found.arguments).is_ok_and(|read: Map<String, Value>| read == *arguments)
+    })
 }
 
 #[cfg(test)]

@@ -238,8 +238,10 @@ impl<'a> Order<'a> {
         manner: Manner,
         watch: &Watch,
     ) -> Result<Answer> {
-        let lifted = match carriage {
+        // bots with native tools write calls into their text, too
+        let offered = match carriage {
             Carriage::Prompt => carry_in_prompt(Arc::make_mut(&mut ask)),
+            Carriage::Native if ask.tool_choice != ToolChoice::None => ask.tools.clone(),
             Carriage::Native | Carriage::Absent => Vec::new(),
         };
         wait_turn(self.app, self.key, self.address, watch)?;
@@ -250,21 +252,22 @@ impl<'a> Order<'a> {
         let live = self.app.poe.ask(&ask.bot, self.key, &query, watch);
         note_key(self.app, self.key, live.as_ref().err());
         let live = live?;
-        Ok(self.stages(live, ask, &lifted, manner, watch))
+        Ok(self.stages(live, ask, &offered, manner, watch))
     }
 
     /// Everything that happens to an event on its way up, in this order.
-    fn stages(&self, live: Live, ask: Arc<Ask>, lifted: &[Tool], manner: Manner, watch: &Watch) -> Answer {
+    fn stages(&self, live: Live, ask: Arc<Ask>, offered: &[Tool], manner: Manner, watch: &Watch) -> Answer {
         let (make_id, watch) = (|| id("call_"), Watch::clone(watch));
         let (wants_json, is_bare) = (ask.format.is_json(), matches!(ask.format, Format::Bare));
+        let format = ask.format.clone();
         let cut = Cut::new(&ask.sampling.stop, ask.sampling.max_tokens, Running::new());
         let sent = Arc::new(Sent { ask, tokens: OnceLock::new() });
         *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&sent));
         let answer = live
             .through(Thinking::default())
-            .through(ToolCalls::new(make_id))
-            .through((!lifted.is_empty()).then(|| ToolXml::new(lifted, make_id)))
-            .through(wants_json.then(json_format::JsonOnly::default))
+            .through(ToolCalls::new(make_id).offering(offered))
+            .through((!offered.is_empty()).then(|| ToolXml::new(offered, make_id)))
+            .through(wants_json.then(|| json_format::JsonOnly::new(format)))
             .through(is_bare.then(Unfence::default))
             .through(cut)
             .through(match manner {
@@ -342,7 +345,7 @@ fn json_fault(format: &Format, reply: &Reply) -> Option<String> {
     if !format.is_json() || reply.finish.reason != FinishReason::Stop {
         return None;
     }
-    match json_format::extract(&reply.text) {
+    match json_format::fitting(&reply.text, format) {
         Some(json) => json_format::check(json, format).err(),
         None => Some("it holds no JSON".to_owned()),
     }
@@ -387,9 +390,9 @@ fn carriage(app: &App, model: &Model, ask: &Ask) -> Carriage {
     let declared = model.entry.as_ref().map(poe::Entry::has_tools);
     match (model.config.tools, declared) {
         (Tools::Native, _) => Carriage::Native,
-        (Tools::Prompt, _) | (Tools::Auto, Some(false)) => Carriage::Prompt,
+        // of a bot that is not listed nothing is known: the prompt reaches every bot
+        (Tools::Prompt, _) | (Tools::Auto, Some(false) | None) => Carriage::Prompt,
         (Tools::Auto, _) if app.refuses_tools(&model.bot) => Carriage::Prompt,
-        // of a bot that is not listed nothing is known: it may say so itself
         (Tools::Auto, _) => Carriage::Native,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::exchange::{Ask, FileSource, Message, Part, Role, Tool, ToolCall, ToolChoice};
+use crate::exchange::{Ask, FileSource, Message, Part, PastCalls, Role, Tool, ToolCall, ToolChoice};
 
 const PROTOCOL_VERSION: &str = "1.2";
 
@@ -92,18 +92,23 @@ struct CallResult<'a> {
 /// The body of the query. Files must have been attached before; what is not at Poe is left out.
 ///
 /// Calls and results since the last user turn travel in Poe's `tool_calls` and `tool_results`; earlier ones belong to
-/// turns that are over and are told as text.
+/// turns that are over and stand in the text, in the form that is lifted from answers.
 pub fn encode(ask: &Ask) -> serde_json::Result<Vec<u8>> {
     let last_user = ask.messages.iter().rposition(|message| message.role == Role::User);
     let open = last_user.map_or(0, |last| last + 1);
     let mut turns: Vec<Turn<'_>> = Vec::with_capacity(ask.messages.len());
+    let mut names: HashMap<&str, &str> = HashMap::new();
+    for call in ask.messages.iter().flat_map(|message| &message.tool_calls) {
+        names.entry(&call.id).or_insert(&call.name);
+    }
+    let past = PastCalls::new(&ask.tools);
     for (position, message) in ask.messages.iter().enumerate() {
         let is_open = position >= open;
         let has_call = message.role == Role::Tool || !message.tool_calls.is_empty();
         if is_open && has_call && message.text().trim().is_empty() || is_open && message.role == Role::Tool {
             continue;
         }
-        let mut turn = turn(message, !is_open);
+        let mut turn = turn(message, (!is_open).then_some((&past, &names)));
         if Some(position) == last_user && !ask.parameters.is_empty() {
             turn.parameters = Some(&ask.parameters);
         }
@@ -117,10 +122,6 @@ pub fn encode(ask: &Ask) -> serde_json::Result<Vec<u8>> {
         _ => ask.tools.as_slice(),
     };
     let tail = &ask.messages[open..];
-    let mut names: HashMap<&str, &str> = HashMap::new();
-    for call in ask.messages.iter().flat_map(|message| &message.tool_calls) {
-        names.entry(&call.id).or_insert(&call.name);
-    }
     let query = Query {
         version: PROTOCOL_VERSION,
         r#type: "query",
@@ -144,15 +145,17 @@ pub fn encode(ask: &Ask) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&query)
 }
 
-fn turn(message: &Message, tells_calls: bool) -> Turn<'_> {
+/// Calls and results stand in the text of a turn if `past` says how.
+fn turn<'m>(message: &'m Message, past: Option<(&PastCalls, &HashMap<&str, &str>)>) -> Turn<'m> {
     let mut content = message.text();
-    if tells_calls {
-        for call in &message.tool_calls {
-            content += &format!("\n[called {} ({}) with {}]", call.name, call.id, call.arguments);
+    if let Some((past, names)) = past {
+        if !message.tool_calls.is_empty() {
+            content += &format!("\n{}", past.calls(&message.tool_calls));
         }
         if message.role == Role::Tool {
             let id = message.tool_call_id.as_deref().unwrap_or_default();
-            content = format!("[result of {id}]\n{content}");
+            let name = names.get(id).copied().or(message.name.as_deref()).unwrap_or_default();
+            content = PastCalls::result(id, name, &content);
         }
     }
     Turn {
@@ -313,7 +316,7 @@ mod tests {
         let told: String =
             query["query"].as_array().unwrap().iter().map(|t| t["content"].to_string()).collect();
         for id in ["a", "b", "c", "d"] {
-            assert_eq!(told.matches(&format!("result of {id}\"")).count(), 1, "{told}");
+            assert_eq!(told.matches(&format!("result of {id}<")).count(), 1, "{told}");
         }
     }
 

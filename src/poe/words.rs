@@ -446,6 +446,27 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn a_refusal_of_tools_is_understood_in_any_words() {
+        for text in [
+            "Tools are only supported for function calling models",
+            "Function calling is not enabled for this bot.",
+            "`tools` is not supported with this model",
+            "This model doesn't support tools.",
+            "tool use is unsupported",
+            "Error: the parameter `tool_choice` is not available here",
+        ] {
+            let data = json!({"text": text}).to_string();
+            assert_eq!(of_event(data.as_bytes()).kind, Kind::Unsupported, "{text}");
+        }
+        for text in
+            ["The tool failed. Images are not supported.", "Internal server error", "This is not supported"]
+        {
+            let data = json!({"text": text}).to_string();
+            assert_ne!(of_event(data.as_bytes()).kind, Kind::Unsupported, "{text}");
+        }
+    }
+
+    #[test]
     fn every_type_is_understood() {
         for (name, kind) in TYPES {
             let data = json!({"error_type": name, "text": "x", "allow_retry": true}).to_string();

@@ -47,10 +47,24 @@ transcripts! {
     tools_xml_json_inside_the_tag
     tools_xml_letters_of_other_scripts
     tools_xml_after_a_thought
+    tools_text_hermes_behind_native_tools
+    tools_text_claude_behind_native_tools
+    tools_text_qwen_coder
+    tools_text_kimi
+    tools_text_deepseek
+    tools_text_gpt_oss_with_a_thought
+    tools_text_mistral_almost_json
+    tools_text_examples_stay_text
+    tools_text_call_in_a_thought_is_none
+    tools_native_behind_an_unlisted_bot
+    tools_native_arguments_replace_an_empty_object
+    tools_native_half_a_call_is_an_error
+    reasoning_between_think_tags
+    asked_json_schema_of_several_values
     no_tools_tags_pass_untouched
     no_tools_tags_pass_untouched_with_an_empty_list
     tools_carried_by_the_models_list
-    tools_carried_natively_for_a_bot_that_is_not_listed
+    tools_carried_in_the_prompt_for_a_bot_that_is_not_listed
     tools_carried_as_models_yaml_says_prompt
     tools_carried_as_models_yaml_says_native
     tools_fall_back_to_the_prompt_after_an_event

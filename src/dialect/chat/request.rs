@@ -251,6 +251,15 @@ impl Request {
             choices: choices(self.n)?,
             hints: std::mem::take(&mut self.rest),
         };
+        if let ToolChoice::Named(name) = &ask.tool_choice
+            && !ask.tools.iter().any(|tool| tool.name == *name)
+        {
+            let param = if has_functions { "function_call" } else { "tool_choice" };
+            return Err(Error::invalid(
+                param,
+                format!("{param} names `{name:.64}`, which is none of the tools"),
+            ));
+        }
         let includes_usage = self.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
         Ok(Chat { ask, stream: self.stream.unwrap_or(false), includes_usage, has_functions })
     }
@@ -734,7 +743,33 @@ mod tests {
             (json!({"type": "any"}), ToolChoice::Required),
             (json!({"type": "tool", "name": "f"}), ToolChoice::Named("f".into())),
         ] {
-            assert_eq!(with("tool_choice", value).unwrap().ask.tool_choice, expected);
+            let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+            let messages = json!([{"role": "user", "content": "x"}]);
+            let chat = json!({"model": "m", "messages": messages, "tools": tools, "tool_choice": value});
+            assert_eq!(read_value(chat).unwrap().ask.tool_choice, expected);
+        }
+    }
+
+    #[test]
+    fn a_choice_of_no_tool_on_offer_is_refused() {
+        let messages = json!([{"role": "user", "content": "x"}]);
+        let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+        let named = json!({"type": "function", "function": {"name": "g"}});
+        let old = json!([{"name": "f"}]);
+        for (chat, param) in [
+            (
+                json!({"model": "m", "messages": messages, "tools": tools, "tool_choice": named}),
+                "tool_choice",
+            ),
+            (json!({"model": "m", "messages": messages, "tool_choice": named}), "tool_choice"),
+            (
+                json!({"model": "m", "messages": messages, "functions": old, "function_call": {"name": "g"}}),
+                "function_call",
+            ),
+        ] {
+            let error = read_value(chat).err().unwrap();
+            assert_eq!((error.kind, error.param.as_deref()), (Kind::InvalidRequest, Some(param)));
+            assert!(error.message.contains("`g`"), "{error}");
         }
     }
 

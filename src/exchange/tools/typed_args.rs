@@ -16,9 +16,9 @@ pub fn typed_args(values: &[(String, String)], schema: Option<&Value>) -> String
     let root = schema.unwrap_or(&Value::Null);
     let schemas = Schemas::of(root);
     let places = schemas.nodes(&[root]);
-    let mut out = String::from("{");
     let last: HashMap<&str, usize> =
-        values.iter().enumerate().map(|(at, (name, _))| (&name[..], at)).collect();
+        values.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
+    let mut out = String::from("{");
     for (at, (name, text)) in values.iter().enumerate() {
         if last.get(name.as_str()) != Some(&at) {
             continue;

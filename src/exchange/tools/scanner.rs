@@ -1,29 +1,34 @@
-//! Lifts calls that a bot without native tools writes into its text as XML or JSON.
+//! Stage that lifts the calls which bots write into their text.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 
-use super::candidate::{Candidate, Ending, Found, Offered, Surrounding, Verdict};
+use super::call::{Candidate, Ending, Found, Opened, Surrounding, Verdict};
 use super::fences::Fences;
-use super::{Event, FinishReason, Stage, Tool, ToolDelta};
+use super::grammars::{FUNCTOOLS, LITERALS, SEPARATOR, TOOL_CODE};
+use super::offer::Offer;
+use crate::exchange::{Event, FinishReason, Stage, Tool, ToolDelta};
+
+/// Longest text of one call and of what stands around it, in bytes; what is longer is text.
+const LONGEST_CALL: usize = 4 << 20;
+/// Text that is read again, in bytes per answer, because what seemed to be a call was none and may hold one.
+const MOST_REREAD: usize = 1 << 20;
 
 /// Turns calls in the text into [`Event::ToolCall`]s, each in one piece once it is complete.
 ///
-/// Understood are `<invoke name="…"><parameter name="…">…</parameter></invoke>`, several of them and with or without
-/// `<tool_call>` or `<function_calls>` around, all with or without the prefix `antml:`; `<toolname><argument>…` of a
-/// tool that was offered; `<tool_call>{"name": …, "arguments": {…}}</tool_call>`; and a JSON object in place of the
-/// single arguments. Arguments are typed by the tool's schema.
+/// Understood are all forms of the table in `grammars.rs`. Arguments that are written one by one are typed by the
+/// tool's schema; JSON that is almost JSON is repaired.
 ///
 /// - What cannot be a call stays text, byte for byte: unknown tools, broken markup, a call that is never closed. If
 ///   an answer that was not cut short ends behind the last required argument, only closing tags are missing: a call.
 /// - A value ends at a closing tag behind which the call goes on; code may hold the closing tag itself.
-/// - In a Markdown fence or right behind a backtick the model shows an example; that is text.
+/// - In a code fence, inline code, quotation marks or a block quote the model shows an example; that is text.
 /// - Text is held back only while it may still become a call. White space from the last line break on in front of
 ///   a call and that up to the last line break behind it are one gap: dropped at the start and end of the answer;
 ///   between two texts the part with more line breaks stays.
-/// - Calls are numbered on from native calls. After [`Event::Retract`] a call that was already said is not said again.
+/// - Calls are numbered on from native calls. After [`Event::Retract`] a call that was already sent is not sent again.
 pub struct ToolXml<I> {
-    tools: Vec<Offered>,
+    offer: Offer,
     make_id: I,
     fences: Fences,
     shown: Shown,
@@ -32,10 +37,14 @@ pub struct ToolXml<I> {
     /// The text of the candidate.
     held: String,
     /// Wrappers around lifted calls that are still open.
-    wrappers: usize,
+    open: Opened,
+    /// Bytes that were read again.
+    reread: usize,
     lifted: Lifted,
-    /// The bot's own indices of its native calls, by ours; `None` for lifted calls.
-    indices: Vec<Option<usize>>,
+    /// Number of calls so far, native and lifted.
+    calls: usize,
+    /// Our indices of native calls, by the bot's own.
+    native: HashMap<usize, usize>,
 }
 
 /// What may begin a line break.
@@ -69,16 +78,18 @@ impl<I: FnMut() -> String> ToolXml<I> {
     /// call has.
     pub fn new(tools: &[Tool], make_id: I) -> ToolXml<I> {
         ToolXml {
-            tools: tools.iter().map(Offered::new).collect(),
+            offer: Offer::new(tools),
             make_id,
             fences: Fences::default(),
             shown: Shown::Nothing,
             gap: Gap::Text(String::new()),
             candidate: None,
             held: String::new(),
-            wrappers: 0,
+            open: Opened::default(),
+            reread: 0,
             lifted: Lifted::default(),
-            indices: Vec::new(),
+            calls: 0,
+            native: HashMap::new(),
         }
     }
 
@@ -88,25 +99,16 @@ impl<I: FnMut() -> String> ToolXml<I> {
         self.gap = Gap::Text(String::new());
         self.candidate = None;
         self.held.clear();
-        self.wrappers = 0;
+        self.open = Opened::default();
         self.lifted.repeated = 0;
     }
 
-    /// Takes text; the usual piece, which holds no markup, is passed on as it is.
-    fn text(&mut self, mut text: String, out: &mut VecDeque<Event>) {
-        let waiting = match &self.gap {
-            Gap::Text(gap) if gap.is_empty() => false,
-            Gap::Text(_) => text.starts_with(char::is_whitespace),
-            Gap::Calls { .. } => true,
-        };
-        if waiting || self.candidate.is_some() || text.contains('<') {
-            return self.scan(text, Ending::Open, out);
-        }
-        self.settle(out);
-        self.fences.follow(&text);
-        let gap = text.split_off(gap_start(&text));
-        self.show(text, out);
-        self.gap = Gap::Text(gap);
+    /// Whether `text` holds nothing that matters here and nothing is held back in front of it.
+    fn passes(&self, text: &str) -> bool {
+        let may_begin = |first: u8| matches!(first, b'{' | b'f' | b' ' | b'\t');
+        let is_begun = self.shown == Shown::Text || !text.bytes().next().is_none_or(may_begin);
+        let is_free = self.candidate.is_none() && is_begun;
+        is_free && matches!(&self.gap, Gap::Text(gap) if gap.is_empty()) && !text.bytes().any(matters)
     }
 
     /// Goes through `text`, which follows on what is held.
@@ -121,65 +123,106 @@ impl<I: FnMut() -> String> ToolXml<I> {
         let mut at = 0;
         loop {
             let Some(candidate) = &mut self.candidate else {
-                let Some(len) = self.plain(&text[at..], out) else { return };
+                let Some(len) = self.plain(&text[at..], ending, out) else { return };
                 at += len;
-                self.candidate = Some(Candidate::new(self.surrounding()));
+                self.candidate = Some(Candidate::new(self.surrounding(), self.open));
                 continue;
             };
-            at += match candidate.read(&text[at..], &self.tools, ending) {
-                Verdict::Open => {
-                    self.held = if at == 0 { text } else { text[at..].into() };
-                    return;
-                }
-                Verdict::Text(len) => {
-                    self.settle(out);
-                    let refused = &text[at..at + len];
-                    self.fences.follow(refused);
-                    self.show(refused.into(), out);
-                    len
-                }
-                Verdict::Call { found, wrappers, len } => {
-                    self.wrappers += wrappers;
-                    self.open_gap();
-                    self.call(found, out);
-                    len
-                }
-                Verdict::Closes(len) => {
-                    self.wrappers = self.wrappers.saturating_sub(1);
-                    self.open_gap();
-                    len
-                }
-            };
+            let rest = &text[at..];
+            let window = &rest[..rest.floor_char_boundary(LONGEST_CALL)];
+            let is_whole = window.len() == rest.len();
+            let verdict =
+                match candidate.read(window, &self.offer, if is_whole { ending } else { Ending::Open }) {
+                    Verdict::Open if is_whole => {
+                        self.held = if at == 0 { text } else { text[at..].into() };
+                        return;
+                    }
+                    Verdict::Open => candidate.give_up(window),
+                    verdict => verdict,
+                };
             self.candidate = None;
+            at += self.decided(verdict, &text[at..], out);
+        }
+    }
+
+    /// Does what `verdict` says about the start of `text`; how many bytes that were.
+    fn decided(&mut self, verdict: Verdict, text: &str, out: &mut VecDeque<Event>) -> usize {
+        match verdict {
+            Verdict::Open => 0,
+            Verdict::Text { len, read } => {
+                let again = self.reread + read - len;
+                let len = if again > MOST_REREAD { read } else { len };
+                self.reread = again.min(MOST_REREAD);
+                self.settle(out);
+                self.fences.follow(&text[..len]);
+                self.show(text[..len].into(), out);
+                len
+            }
+            Verdict::Calls { found, opened, len } => {
+                self.open.wrappers += opened.wrappers;
+                self.open.fence |= opened.fence;
+                self.open.nameless |= opened.nameless;
+                self.open_gap();
+                found.into_iter().for_each(|found| self.call(found, out));
+                len
+            }
+            Verdict::Closes { len, is_fence } => {
+                self.open.wrappers = self.open.wrappers.saturating_sub(1);
+                self.open.fence &= !is_fence && self.open.wrappers > 0;
+                self.open.nameless &= self.open.wrappers > 0;
+                self.open_gap();
+                len
+            }
         }
     }
 
     fn surrounding(&self) -> Surrounding {
-        match self.gap {
-            Gap::Text(_) if self.wrappers == 0 => Surrounding::Text,
+        match (&self.gap, self.open.wrappers, self.shown) {
+            (Gap::Text(_), 0, Shown::Nothing) => Surrounding::Start,
+            (Gap::Text(_), 0, Shown::Text) => Surrounding::Text,
             _ => Surrounding::Calls,
         }
     }
 
     /// Passes `text` on up to where something begins that may be a call; `None` if that is nowhere.
-    fn plain(&mut self, text: &str, out: &mut VecDeque<Event>) -> Option<usize> {
+    fn plain(&mut self, text: &str, ending: Ending, out: &mut VecDeque<Event>) -> Option<usize> {
         let mut at = 0;
         loop {
             at += self.white_space(&text[at..]);
             let rest = &text[at..];
-            let first = rest.chars().next()?;
-            let in_calls = matches!(self.gap, Gap::Calls { .. }) && self.wrappers > 0;
-            if first == '<' && !self.fences.shows_code() || first == '{' && in_calls {
+            let first = rest.bytes().next()?;
+            if self.may_begin(first, rest, ending) {
                 return Some(at);
             }
             self.settle(out);
-            let next = rest[first.len_utf8()..].find('<').map_or(rest.len(), |len| len + first.len_utf8());
+            let len = rest.chars().next().map_or(0, char::len_utf8);
+            let next = rest.bytes().skip(len).position(begins).map_or(rest.len(), |next| next + len);
             let piece = &rest[..next];
             let len = gap_start(piece);
             // A break in the middle of the piece is no gap, only one at its end.
             self.fences.follow(&piece[..len]);
             self.show(piece[..len].into(), out);
             at += len;
+        }
+    }
+
+    /// Whether at the start of `text` something may begin that is to be looked at.
+    fn may_begin(&self, first: u8, text: &str, ending: Ending) -> bool {
+        let may_be = |mark: &str| text.starts_with(mark) || ending == Ending::Open && mark.starts_with(text);
+        let in_wrapper = self.open.wrappers > 0;
+        if in_wrapper && matches!(self.gap, Gap::Calls { .. }) && !text.starts_with("```") {
+            return true;
+        }
+        match first {
+            b'<' => !self.fences.shows_example(),
+            b'[' if self.shown == Shown::Nothing => true,
+            b'[' => !self.fences.shows_example() && LITERALS.iter().any(|mark| may_be(mark)),
+            b']' => !self.fences.shows_example() && may_be(SEPARATOR),
+            b'`' if self.open.fence => may_be("```"),
+            b'`' => self.fences.is_line_start() && may_be(TOOL_CODE),
+            b'{' => self.shown == Shown::Nothing,
+            b'f' => self.shown == Shown::Nothing && may_be(FUNCTOOLS),
+            _ => false,
         }
     }
 
@@ -241,24 +284,21 @@ impl<I: FnMut() -> String> ToolXml<I> {
             return;
         }
         out.push_back(Event::ToolCall(ToolDelta {
-            index: self.indices.len(),
+            index: self.calls,
             id: Some((self.make_id)()),
             name: Some(found.name.clone()),
             arguments: found.arguments.clone(),
         }));
-        self.indices.push(None);
+        self.calls += 1;
         self.lifted.calls.truncate(place);
         self.lifted.calls.push(found);
     }
 
     /// Numbers a native call among the lifted ones.
     fn renumber(&mut self, mut delta: ToolDelta) -> ToolDelta {
-        let known = self.indices.iter().position(|index| *index == Some(delta.index));
-        let index = known.unwrap_or_else(|| {
-            self.indices.push(Some(delta.index));
-            self.indices.len() - 1
-        });
-        delta.index = index;
+        let next = self.calls;
+        delta.index = *self.native.entry(delta.index).or_insert(next);
+        self.calls += usize::from(delta.index == next);
         delta
     }
 
@@ -278,17 +318,40 @@ fn gap_start(text: &str) -> usize {
     text[end..].find(LINE_BREAKS).map_or(text.len(), |at| end + at)
 }
 
+/// Whether a call may begin with this byte.
+fn begins(byte: u8) -> bool {
+    matches!(byte, b'<' | b'[' | b']' | b'`')
+}
+
+/// Whether text with this byte must be looked at: a call may begin with it, or it changes whether one may.
+fn matters(byte: u8) -> bool {
+    begins(byte) || matches!(byte, b'\n' | b'\r' | b'~' | b'"' | b'\'' | b'>' | 0xC2 | 0xE2 | 0xE3)
+}
+
 impl<I: FnMut() -> String> Stage for ToolXml<I> {
+    #[inline]
+    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+        match &event {
+            Event::Text(text) if self.passes(text) => {
+                self.fences.follow(text);
+                self.shown = Shown::Text;
+                Ok(event)
+            }
+            Event::Text(_) | Event::ToolCall(_) | Event::Finish(_) | Event::Retract => Err(event),
+            _ => Ok(event),
+        }
+    }
+
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
         let event = match event {
-            Event::Text(text) if !self.tools.is_empty() => {
-                self.text(text, out);
+            Event::Text(text) if !self.offer.is_empty() => {
+                self.scan(text, Ending::Open, out);
                 return ControlFlow::Continue(());
             }
             Event::ToolCall(delta) => Event::ToolCall(self.renumber(delta)),
             Event::Finish(mut finish) => {
                 self.release(ending_of(finish.reason), out);
-                if finish.reason == FinishReason::Stop && self.indices.contains(&None) {
+                if finish.reason == FinishReason::Stop && self.calls > self.native.len() {
                     finish.reason = FinishReason::ToolCalls;
                 }
                 Event::Finish(finish)
@@ -363,6 +426,75 @@ mod tests {
             reply.text,
             reply.tool_calls.iter().map(|call| format!("{} {}", call.name, call.arguments)).collect(),
         )
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Form {
+        id: String,
+        text: String,
+        calls: Vec<Expected>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Expected {
+        name: String,
+        arguments: serde_json::Value,
+    }
+
+    fn forms(lines: &str) -> Vec<Form> {
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+            .collect()
+    }
+
+    fn all_forms() -> Vec<Form> {
+        let mut all = forms(include_str!("../../../tests/fixtures/calls/field.jsonl"));
+        all.extend(forms(include_str!("../../../tests/fixtures/calls/more.jsonl")));
+        all
+    }
+
+    fn weather() -> Vec<Tool> {
+        let parameters =
+            json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+        vec![Tool { name: "get_weather".into(), description: None, parameters: Some(parameters) }]
+    }
+
+    /// Forms of the field, whole and in every cut, alone, in prose, and as examples.
+    #[test]
+    fn calls_of_all_families_are_lifted() {
+        let tools = weather();
+        let mut wrong = Vec::new();
+        for Form { id, text, calls } in all_forms() {
+            for (before, behind) in [("", ""), ("Well:\n", "\n\nDone.")] {
+                let whole = format!("{before}{text}{behind}");
+                let reply = all_cuts(&whole, || ToolXml::new(&tools, ids()));
+                let found: Vec<_> = reply
+                    .tool_calls
+                    .iter()
+                    .map(|call| (call.name.clone(), serde_json::from_str(&call.arguments).unwrap()))
+                    .collect();
+                let expected: Vec<(String, serde_json::Value)> =
+                    calls.iter().map(|call| (call.name.clone(), call.arguments.clone())).collect();
+                let at_start_only = id.starts_with("start-") && !before.is_empty();
+                let at_end_only = id.contains("open") && behind.ends_with("Done.");
+                if at_start_only || at_end_only {
+                    continue;
+                }
+                let said = match (calls.is_empty(), before.is_empty(), behind.ends_with("Done.")) {
+                    (true, ..) => whole.clone(),
+                    (_, false, true) => "Well:\n\nDone.".into(),
+                    _ => before.trim_end().to_owned(),
+                };
+                if found != expected || reply.text != said {
+                    wrong.push(format!(
+                        "{id}: {before:?} {text} {behind:?}\n  calls {found:?}\n  text {:?}",
+                        reply.text
+                    ));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     }
 
     #[test]
@@ -547,7 +679,7 @@ mod tests {
             "Use <tool_call> to call.\n\nSee </tool_call>\n",
             "<tool_call>{\"name\":\"unknown\",\"arguments\":{}}</tool_call>",
             "<tool_call>{\"name\":\"now\",\"arguments\":[1]}</tool_call>",
-            "<tool_call>{\"name\":\"now\",}</tool_call>",
+            "<tool_call>{\"name\":now}</tool_call>",
             "<tool_call>{\"name\":\"now\"",
             "<tool_call>[]</tool_call>",
             "{\"name\":\"now\",\"arguments\":{}}",
@@ -675,9 +807,9 @@ mod tests {
     #[test]
     fn a_plain_piece_is_passed_on_as_it_is() {
         let text = String::from("Hello, world.");
-        let (at, mut out) = (text.as_ptr(), VecDeque::new());
-        assert!(stage().push(Event::Text(text), &mut out).is_continue());
-        assert!(matches!(&out[0], Event::Text(text) if text.as_ptr() == at));
+        let at = text.as_ptr();
+        let out = stage().pass(Event::Text(text));
+        assert!(matches!(&out, Ok(Event::Text(text)) if text.as_ptr() == at));
     }
 
     #[test]
@@ -708,8 +840,141 @@ mod tests {
         assert_eq!(replay(events.clone(), ToolXml::new(&[], String::new)), events);
     }
 
+    /// Nanoseconds that this thread has spent on a processor.
+    fn spent() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        stat.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// In a program without optimization; what took the square of its length took minutes.
+    #[test]
+    fn hostile_text_takes_linear_time() {
+        const BYTES: usize = 1 << 20;
+        let arguments: String = (0..64_000).map(|number| format!("<p{number}>x</p{number}>")).collect();
+        let texts = [
+            ("one call of 64,000 arguments", format!("<any-thing.v2>{arguments}</any-thing.v2>")),
+            ("64,000 arguments without an end", format!("<any-thing.v2>{arguments}")),
+            ("bare brackets", "<".repeat(BYTES)),
+            ("closing brackets", "</".repeat(BYTES / 2)),
+            ("square brackets", "[".repeat(BYTES)),
+            ("separators", "]<]minimax[>".repeat(BYTES / 12)),
+            ("wrappers", "<tool_call>".repeat(BYTES / 11)),
+            ("wrappers with JSON", "<tool_call>{\"a\": \"".repeat(BYTES / 18)),
+            ("wrappers with single quotes", "<tool_call>['".repeat(BYTES / 13)),
+            ("open values", "<invoke name=\"write\"><parameter name=\"path\">".repeat(BYTES / 44)),
+            ("values that never end", format!("<write><path>{}", "</path> ".repeat(BYTES / 8))),
+            ("attributes that never end", "<invoke name=\"".repeat(BYTES / 14)),
+            ("deep JSON", format!("<tool_call>{}", "[".repeat(BYTES))),
+            ("a name that never ends", format!("<tool_call>{}", "now".repeat(BYTES / 3))),
+            ("channels", "<|channel|>commentary to=".repeat(BYTES / 25)),
+            ("white space in a call", format!("<write><path>a</path>{}", " ".repeat(BYTES))),
+            ("backticks and quotes", "`\"".repeat(BYTES / 2)),
+            ("line breaks", "\n".repeat(BYTES)),
+        ];
+        for (desc, text) in texts {
+            for size in [text.len().max(1), 61] {
+                let pieces: Vec<Event> = text
+                    .as_bytes()
+                    .chunks(size)
+                    .map(|piece| Event::Text(String::from_utf8_lossy(piece).into()))
+                    .collect();
+                let begun = spent();
+                let out = replay(pieces.into_iter().chain([end(FinishReason::Stop)]).collect(), stage());
+                let seconds = (spent() - begun) as f64 / 1e9;
+                assert!(seconds < 10.0, "{desc} in pieces of {size}: {seconds} s");
+                let said: usize =
+                    out.iter().map(|event| if let Event::Text(text) = event { text.len() } else { 0 }).sum();
+                let calls = out.iter().filter(|event| matches!(event, Event::ToolCall(_))).count();
+                assert!(
+                    if calls > 0 { said == 0 } else { said == text.len() },
+                    "{desc}: {calls} calls, {said} bytes"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_too_long_is_text() {
+        let call = |len: usize| format!("<write><content>{}</content></write>", "x".repeat(len));
+        let long = call(LONGEST_CALL);
+        let mut pieces: Vec<Event> = long
+            .as_bytes()
+            .chunks(50_000)
+            .map(|piece| Event::Text(String::from_utf8_lossy(piece).into()))
+            .collect();
+        pieces.extend([Event::Text("\n<now/>".into()), end(FinishReason::Stop)]);
+        let reply = crate::exchange::Reply::fold(replay(pieces, stage()).into_iter().map(Ok)).unwrap();
+        assert!(reply.text == long && reply.tool_calls.len() == 1 && reply.tool_calls[0].name == "now");
+        let reply = all_cuts(&call(3000), stage);
+        assert_eq!((reply.text.as_str(), reply.tool_calls.len()), ("", 1));
+    }
+
+    /// One call, in one of the forms of the table, with a city that no form has to escape.
+    fn written(form: usize, city: &str) -> String {
+        let lines = [
+            include_str!("../../../tests/fixtures/calls/field.jsonl"),
+            include_str!("../../../tests/fixtures/calls/more.jsonl"),
+        ];
+        let lines: Vec<&str> = lines.into_iter().flat_map(str::lines).collect();
+        let form: Form = serde_json::from_str(lines[form % lines.len()]).unwrap();
+        let is_one = form.calls.len() == 1 && !form.id.contains("open") && !form.id.starts_with("start-");
+        if is_one { form.text.replace("Paris", city) } else { written(0, city) }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn calls_in_any_form_come_out_of_prose(
+            forms in proptest::collection::vec((0usize..200, "[A-Z][a-z]{1,8}( [A-Z][a-z]{1,5})?", "[A-Z][a-z ,]{0,20}\\."), 1..5),
+        ) {
+            let (mut text, mut said, mut cities) = (String::from("Well."), String::from("Well."), Vec::new());
+            for (form, city, prose) in &forms {
+                text += &format!("\n\n{}\n\n{prose}", written(*form, city));
+                said += &format!("\n\n{prose}");
+                cities.push(city.clone());
+            }
+            let tools = weather();
+            let reply = all_cuts(&text, || ToolXml::new(&tools, ids()));
+            let found: Vec<String> = reply.tool_calls.iter().map(|call| {
+                let arguments: serde_json::Value = serde_json::from_str(&call.arguments).unwrap();
+                arguments["city"].as_str().unwrap().to_owned()
+            }).collect();
+            prop_assert_eq!(found, cities);
+            prop_assert_eq!(reply.text, said);
+        }
+
+        #[test]
+        fn prose_stays_as_it_is(
+            text in "(get_weather|city|Paris|functions\\.|\n|\n\n| |  |<|>|</|<tool_call|<tool_call>|</tool_call>|<invoke|<function>|\\[TOOL_CALLS\\]|\\[|\\]|<\\|python_tag\\|>|<｜|\
+                <get_weather>|</get_weather>|\\{\"name\": \"get_weather\"|\\{|\"arguments\": |\\(|`|```|```tool_code|\"|'|“|\\*|&lt;|a word|, |\\.|1|é|call:|to=){0,24}",
+        ) {
+            // none of these is a whole call
+            let tools = weather();
+            let reply = all_cuts(&text, || ToolXml::new(&tools, ids()));
+            prop_assert!(reply.tool_calls.is_empty());
+            prop_assert_eq!(reply.text, text);
+        }
+
+        #[test]
+        fn examples_stay_as_they_are(form in 0usize..200, example in 0usize..5) {
+            let call = written(form, "Rome");
+            let inline = call.replace('\n', " ").replace('`', "");
+            let text = match example {
+                0 => format!("So:\n```xml\n{call}\n```\nor not."),
+                1 => format!("So:\n~~~\n{call}\n~~~\nor not."),
+                2 => format!("Write ``{inline}`` for it."),
+                3 => format!("Write “{inline}” for it."),
+                _ => format!("> {inline}\n"),
+            };
+            let tools = weather();
+            if example == 0 && call.contains("```") {
+                return Ok(());
+            }
+            let reply = all_cuts(&text, || ToolXml::new(&tools, ids()));
+            prop_assert_eq!(reply.tool_calls.len(), 0);
+            prop_assert_eq!(reply.text, text);
+        }
+
         #[test]
         fn cuts_never_matter(text in "(\n|<tool_call>|</tool_call>|<invoke name=\"now\">|<invoke name=\"write\">|</invoke>|\
             <parameter name=\"path\">|</parameter>|<write>|</write>|<path>|</path>|<!\\[CDATA\\[|\\]\\]>|<now/>|```|`|\\{\"name\":\"now\"\\}|<| |ä){0,14}") {
