@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::exchange::{Ask, CountTokens, FileSource, Part, prompt_tokens};
+use crate::exchange::{Ask, FileSource, Part, prompt_tokens};
 
 /// Tokens of a picture: Anthropic's rule for those that need not be made smaller, and the most that others take.
 const PIXELS_PER_TOKEN: u64 = 750;
@@ -11,7 +11,7 @@ const MOST_PER_PICTURE: u64 = 1600;
 const PER_PAGE: u64 = 2000;
 
 /// Tokens of all that is asked, files included. Never 0.
-pub fn tokens(ask: &Ask, count: CountTokens) -> u64 {
+pub fn tokens(ask: &Ask, count: impl FnMut(&str) -> usize) -> u64 {
     let files = ask.messages.iter().flat_map(|message| &message.parts);
     let files: u64 = files.map(|part| if let Part::File(source) = part { file(source) } else { 0 }).sum();
     prompt_tokens(ask, count) + files

@@ -71,14 +71,42 @@ pub fn check(json: &str, format: &Format) -> Result<(), String> {
 /// in the running text. A list of nothing but numbers, as in "see \[1\]", gives way to an object after it.
 pub fn extract(text: &str) -> Option<&str> {
     let all = text.trim();
-    if is_json(all) {
+    let mut tries = Tries { left: text.len().saturating_mul(MOST_READINGS).saturating_add(LEAST_READ) };
+    if tries.is_json(all) {
         return Some(all);
     }
-    fenced(text).find(|block| is_json(block)).or_else(|| embedded(text))
+    fenced(text).find(|block| tries.is_json(block)).or_else(|| embedded(text, &mut tries))
 }
 
-fn is_json(text: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(text).is_ok()
+/// How many times a whole answer may be read in search of its JSON, and how many bytes of a short one.
+const MOST_READINGS: usize = 16;
+const LEAST_READ: usize = 64 << 10;
+
+/// How many bytes may still be read.
+struct Tries {
+    left: usize,
+}
+
+impl Tries {
+    fn is_json(&mut self, text: &str) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => true,
+            Err(error) => {
+                self.failed(text, &error);
+                false
+            }
+        }
+    }
+
+    /// Takes off what was read of `text` before the error.
+    fn failed(&mut self, text: &str, error: &serde_json::Error) {
+        let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+        let read = lines.map(str::len).sum::<usize>() + error.column();
+        self.left = self.left.saturating_sub(read.max(1));
+    }
 }
 
 /// What stands inside the fences, trimmed. A fence may be left open at the end. Backticks inside the JSON's own
@@ -99,7 +127,7 @@ const MOST_FENCES: usize = 16;
 /// How many brackets of running text are tried.
 const MOST_TRIES: usize = 256;
 
-fn embedded(text: &str) -> Option<&str> {
+fn embedded<'t>(text: &'t str, tries: &mut Tries) -> Option<&'t str> {
     let mut citation = None;
     let mut at = 0;
     for _ in 0..MOST_TRIES {
@@ -109,10 +137,12 @@ fn embedded(text: &str) -> Option<&str> {
             Some(Ok(_)) => start + values.byte_offset(),
             // The text ends inside the object: what it holds is not the answer.
             Some(Err(error)) if error.is_eof() && text[start..].starts_with('{') => break,
-            _ => {
+            Some(Err(error)) if tries.left > 0 => {
+                tries.failed(&text[start..], &error);
                 at = start + 1;
                 continue;
             }
+            _ => break,
         };
         let found = &text[start..at];
         if !is_citation(found) {

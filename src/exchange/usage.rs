@@ -72,7 +72,7 @@ impl<P> Usage<P> {
 
 /// Tokens of the question, by OpenAI's published rule for chats: three for each turn, one for each name, three to
 /// open the answer, and all text in between. Files count nothing: their price is not known here.
-pub fn prompt_tokens(ask: &Ask, count: CountTokens) -> u64 {
+pub fn prompt_tokens(ask: &Ask, mut count: impl FnMut(&str) -> usize) -> u64 {
     let mut tokens = 3;
     for message in &ask.messages {
         tokens += 4; // three and the role, which is one token by itself
@@ -90,7 +90,7 @@ pub fn prompt_tokens(ask: &Ask, count: CountTokens) -> u64 {
     }
     for tool in &ask.tools {
         tokens += count(&tool.name);
-        tokens += tool.description.as_deref().map_or(0, count);
+        tokens += tool.description.as_deref().map_or(0, &mut count);
         tokens += tool.parameters.as_ref().map_or(0, |schema| count(&schema.to_string()));
     }
     tokens as u64

@@ -1,5 +1,7 @@
 //! Finds what a bot made in its reply: pictures or sound, sent as files or told as links.
 
+use std::collections::HashSet;
+
 use super::file_refs::url_length;
 use super::{Attachment, Reply, at_poe};
 
@@ -33,26 +35,28 @@ impl Work {
 /// The works of one kind in `reply`, each once: its files, or where there are none the links in its text.
 pub fn works(reply: &Reply, kind: Work) -> Vec<Attachment> {
     let is_kind = |file: &&Attachment| file.content_type.starts_with(kind.content_type());
-    let mut found: Vec<Attachment> = Vec::new();
-    let add = |found: &mut Vec<Attachment>, work: Attachment| {
-        if !found.iter().any(|known| known.url == work.url) {
-            found.push(work);
-        }
-    };
-    reply.files.iter().filter(is_kind).for_each(|file| add(&mut found, file.clone()));
-    if found.is_empty() {
-        links(&reply.text, kind).for_each(|link| add(&mut found, link));
+    let mut known = HashSet::new();
+    let mut is_new = |work: &Attachment| known.insert(work.url.clone());
+    let files: Vec<Attachment> =
+        reply.files.iter().filter(is_kind).filter(|file| is_new(file)).cloned().collect();
+    match files.is_empty() {
+        true => links(&reply.text, kind).filter(is_new).collect(),
+        false => files,
     }
-    found
 }
 
 /// Links that lead to a work: in Markdown's form for pictures, by their path, or because they are the whole answer.
 fn links(text: &str, kind: Work) -> impl Iterator<Item = Attachment> + '_ {
     let starts = text.match_indices("http").map(|(at, _)| at);
+    let mut end = 0;
     starts.filter_map(move |start| {
+        if start < end {
+            return None; // within another link
+        }
         let rest = &text[start..];
         let scheme = ["https://", "http://"].into_iter().find(|scheme| rest.starts_with(scheme))?;
         let length = url_length(rest, scheme);
+        end = start + length;
         let (before, url, after) = (&text[..start], &rest[..length], &rest[length..]);
         let path = url.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
         let extension = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, end)| end);
@@ -68,10 +72,15 @@ fn links(text: &str, kind: Work) -> impl Iterator<Item = Attachment> + '_ {
     })
 }
 
+/// The longest words of a picture in Markdown, in bytes.
+const LONGEST_WORDS: usize = 4096;
+
 /// Whether `![words](` stands right before.
 fn is_markdown_picture(before: &str) -> bool {
     let inside = before.strip_suffix('<').unwrap_or(before).strip_suffix("](");
-    inside.and_then(|inside| inside.rfind('[')).is_some_and(|open| before[..open].ends_with('!'))
+    let open =
+        inside.and_then(|inside| inside.bytes().rev().take(LONGEST_WORDS).position(|byte| byte == b'['));
+    inside.zip(open).is_some_and(|(inside, open)| inside[..inside.len() - open - 1].ends_with('!'))
 }
 
 #[cfg(test)]

@@ -68,6 +68,39 @@ impl Sent {
     fn tokens(&self) -> u64 {
         *self.tokens.get_or_init(|| prompt_tokens(&self.ask, tokens::count))
     }
+
+    /// As [`Sent::tokens`]; 0 if `watch` ends the count.
+    fn tokens_unless(&self, watch: &Watch) -> u64 {
+        let count = || watched(watch, |count| prompt_tokens(&self.ask, count));
+        match self.tokens.get() {
+            Some(tokens) => *tokens,
+            None => count().map_or(0, |tokens| *self.tokens.get_or_init(|| tokens)),
+        }
+    }
+}
+
+/// So many bytes are counted between two looks at the client.
+const COUNTED_AT_ONCE: usize = 256 << 10;
+
+/// Counts tokens by `work`, unless `watch` ends it: a prompt may be so long that its count takes seconds.
+fn watched(watch: &Watch, work: impl FnOnce(&mut dyn FnMut(&str) -> usize) -> u64) -> Result<u64> {
+    let (mut ended, mut room) = (Ok(()), COUNTED_AT_ONCE);
+    let total = work(&mut |text| {
+        let mut running = Running::new();
+        let mut rest = text;
+        while !rest.is_empty() && ended.is_ok() {
+            let end = (rest.len().min(room)..rest.len()).find(|end| rest.is_char_boundary(*end));
+            let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+            if piece.len() == text.len() {
+                room = room.saturating_sub(text.len());
+                return tokens::count(text);
+            }
+            running.push(piece);
+            (ended, room, rest) = (watch(), COUNTED_AT_ONCE, after);
+        }
+        running.total()
+    });
+    ended.map(|()| total)
 }
 
 #[derive(Clone)]
@@ -147,7 +180,7 @@ impl<'a> Order<'a> {
                 Err(error) => error,
             };
             if !self.learn(&state, &error, watch)? {
-                let tokens = || prompt_tokens(&state.ask, tokens::count);
+                let tokens = || watched(watch, |count| prompt_tokens(&state.ask, count)).unwrap_or(0);
                 return Err(self.app.explain(error, &self.model, &state.ask.model, tokens));
             }
         }
@@ -202,16 +235,17 @@ impl<'a> Order<'a> {
             Carriage::Native | Carriage::Absent => Vec::new(),
         };
         wait_turn(self.app, watch)?;
+        watch()?;
         let query = poe::encode_query(&ask).map_err(|error| {
             Error::new(Kind::Internal, format!("the query could not be written: {error}"))
         })?;
         let live = self.app.poe.ask(&ask.bot, self.key, &query, watch)?;
-        Ok(self.stages(live, ask, &lifted, manner))
+        Ok(self.stages(live, ask, &lifted, manner, watch))
     }
 
     /// Everything that happens to an event on its way up, in this order.
-    fn stages(&self, live: Live, ask: Arc<Ask>, lifted: &[Tool], manner: Manner) -> Answer {
-        let make_id = || id("call_");
+    fn stages(&self, live: Live, ask: Arc<Ask>, lifted: &[Tool], manner: Manner, watch: &Watch) -> Answer {
+        let (make_id, watch) = (|| id("call_"), Watch::clone(watch));
         let (wants_json, is_bare) = (ask.format.is_json(), matches!(ask.format, Format::Bare));
         let cut = Cut::new(&ask.sampling.stop, ask.sampling.max_tokens, Running::new());
         let sent = Arc::new(Sent { ask, tokens: OnceLock::new() });
@@ -227,7 +261,7 @@ impl<'a> Order<'a> {
                 Manner::Whole => FileRefs::whole(),
                 Manner::Stream => FileRefs::streaming(),
             })
-            .through(Usage::new(tokens::count, move || sent.tokens()));
+            .through(Usage::new(tokens::count, move || sent.tokens_unless(&watch)));
         match manner {
             Manner::Whole => Box::new(answer),
             Manner::Stream if self.model.config.replace_response => Box::new(answer.through(Held::default())),
@@ -331,7 +365,7 @@ pub fn count_tokens(app: &App, mut ask: Ask, watch: &Watch) -> Result<u64> {
     if carriage(app, &model, &ask) == Carriage::Prompt {
         carry_in_prompt(&mut ask);
     }
-    Ok(count::tokens(&ask, tokens::count))
+    watched(watch, |count| count::tokens(&ask, count))
 }
 
 fn carriage(app: &App, model: &Model, ask: &Ask) -> Carriage {

@@ -4,6 +4,7 @@
 //! Beside the file lie `models.yaml.bak`, what it was before the last save; `models.yaml.good`, the last that was good,
 //! for a start that finds a broken one; and `models.yaml.broken`, the last broken one that a save replaced.
 
+use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -371,10 +372,8 @@ impl Config {
         is_bot: &dyn Fn(&str) -> bool,
     ) -> Result<()> {
         let before = self.current();
-        let was_there = |new: &Shadow<'_>| {
-            before.models.shadows(is_bot).any(|old| (old.bot, old.name) == (new.bot, new.name))
-        };
-        match models.shadows(is_bot).find(|shadow| !was_there(shadow)) {
+        let known: HashSet<_> = before.models.shadows(is_bot).map(|old| (old.bot, old.name)).collect();
+        match models.shadows(is_bot).find(|new| !known.contains(&(new.bot, new.name))) {
             None => Ok(()),
             Some(Shadow { bot, field, name }) => {
                 let message = format!("{name} is the name of a bot of Poe's already");

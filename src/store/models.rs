@@ -33,7 +33,7 @@ pub const MAX_BYTES: u64 = 4 << 20;
 /// The parser's word for a text that says nothing.
 const EMPTY: &str = "EOF while parsing a value";
 
-/// How many unknown keys are told by name.
+/// How many unknown keys and hidden custom models are told by name.
 const MOST_TOLD: usize = 20;
 
 const KEYS: &[&str] = &["enable", "models", "custom_models", "api_token", "use_v1_api"];
@@ -341,16 +341,18 @@ impl ModelsFile {
         if !self.content.models.is_empty() && tree.get("enable").is_none_or(Yaml::is_null) {
             warnings.push("enable: missing, so the file is not applied; expected enable: true".into());
         }
-        for (at, model) in self.content.custom_models.iter().enumerate() {
-            if let Some(&place) = self.names.get(&model.id.to_lowercase()) {
-                let field = format!("custom_models[{at}].id");
-                let line = locate::line(text, &["custom_models".into(), at.into(), "id".into()]);
-                let bot = &self.content.models[place].0;
-                warnings.push(format!(
-                    "{line}{field}: {} is already the name given to {bot}, which wins",
-                    model.id
-                ));
-            }
+        let customs = self.content.custom_models.iter().enumerate();
+        let hidden: Vec<_> = customs
+            .filter_map(|(at, model)| Some((at, model, *self.names.get(&model.id.to_lowercase())?)))
+            .collect();
+        for (at, model, place) in hidden.iter().take(MOST_TOLD) {
+            let line = locate::line(text, &["custom_models".into(), (*at).into(), "id".into()]);
+            let bot = &self.content.models[*place].0;
+            let message = format!("{} is already the name given to {bot}, which wins", model.id);
+            warnings.push(format!("{line}custom_models[{at}].id: {message}"));
+        }
+        if hidden.len() > MOST_TOLD {
+            warnings.push(format!("{} more custom models of given names", hidden.len() - MOST_TOLD));
         }
         warnings
     }
