@@ -188,7 +188,7 @@ fn may_be_gauge(line: &str) -> bool {
         let fits = |unit: &&str| {
             unit.eq_ignore_ascii_case(word) || is_last && unit.starts_with(&word.to_lowercase())
         };
-        if !UNITS.iter().any(|unit| fits(&unit)) {
+        if !UNITS.iter().any(fits) {
             return false;
         }
     }

@@ -182,7 +182,7 @@ fn joined(mut bytes: &[u8], mut high: Option<u16>) -> (String, Option<u16>) {
 fn half(bytes: &[u8]) -> Option<u16> {
     match bytes {
         [0xED, second @ 0xA0..=0xBF, third, ..] => {
-            Some(0xD000 | u16::from(second & 0x3F) << 6 | u16::from(third & 0x3F))
+            Some(0xD000 | (u16::from(second & 0x3F) << 6) | u16::from(third & 0x3F))
         }
         _ => None,
     }

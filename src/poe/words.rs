@@ -222,7 +222,7 @@ fn of_words(status: u16, said: &Said, message: &str) -> Kind {
         let found = phrases::kind(message)?;
         let counts = match status {
             // elsewhere the status says more than the words
-            0..400 | 400 | 403 | 404 | 413 | 422 | 500.. => true,
+            0..=400 | 403 | 404 | 413 | 422 | 500.. => true,
             429 => found == Kind::InsufficientQuota,
             _ => false,
         };

@@ -9,7 +9,7 @@ const REFUSALS: &[(u16, &str, &str)] = &[
     (400, "invalid_request_error", "The request is malformed or misses a field"),
     (401, "authentication_error", "Incorrect API key provided"),
     (402, "insufficient_credits", "You have used up your points"),
-    (403, "moderation_error", "The content was refused by moderation"),
+    (403, "permission_error", "You do not have access to this bot"),
     (404, "not_found_error", "No such bot, or you may not use it"),
     (408, "timeout_error", "The model did not start within the time limit"),
     (413, "request_too_large", "The request exceeds the context window of the model"),
