@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
+use super::tools::boundary;
 use super::{Ask, Event, Format, Message, Part, Role, Stage, schema};
 
 /// The line that opens the instruction.
@@ -197,7 +198,7 @@ impl JsonOnly {
     }
 
     fn first(&mut self, mut scanner: Scanner, held: String, piece: String, out: &mut VecDeque<Event>) {
-        let room = piece.floor_char_boundary(SHORT.saturating_sub(held.len()));
+        let room = boundary(&piece, SHORT.saturating_sub(held.len()));
         match scanner.end(&piece[..room]) {
             Some(_) => self.phase = Phase::Held(held + &piece),
             None if room == piece.len() => self.phase = Phase::First(scanner, held + &piece),

@@ -109,6 +109,9 @@ impl Reader<'_> {
     pub fn fence_end(&mut self, element: Element) -> Step {
         let behind = self.rest().trim_start();
         let at = self.text.len() - behind.len();
+        if self.rest().len() - behind.len() > WIDEST {
+            return self.call(element, self.at);
+        }
         match behind.strip_prefix("```") {
             Some(_) => self.call(element, at + "```".len()),
             None if "```".starts_with(behind) && self.ending == Ending::Open => {
@@ -223,7 +226,7 @@ impl Reader<'_> {
         let tool = self.tool(element);
         let known = match partial.is_named {
             true => tool.declares(&partial.name),
-            false => tool.declares_beginning(&partial.name),
+            false => tool.declares_beginning(partial.local()),
         };
         known
             || tool.declares_none()

@@ -259,6 +259,7 @@ impl<'t> Reader<'t> {
     /// A list of calls, as JSON or as in Python.
     fn list(&mut self) -> Step {
         match self.rest()[1..].trim_start().chars().next() {
+            None if self.rest().len() > WIDEST => self.refuse(),
             None => Step::Wait(Expect::Opening),
             Some(letter) if letter.is_ascii_alphabetic() || letter == '_' => {
                 self.at += 1;
@@ -332,7 +333,7 @@ impl<'t> Reader<'t> {
     fn may_name_tool(&self, partial: &Partial<'_>) -> bool {
         match partial.is_named {
             true => self.offer.find(&partial.name).is_some(),
-            false => self.offer.may_be_named(&partial.name),
+            false => self.offer.may_be_named(partial.local()),
         }
     }
 

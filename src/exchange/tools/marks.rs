@@ -70,6 +70,11 @@ impl Mark<'_> {
 }
 
 impl Partial<'_> {
+    /// The name without a namespace.
+    pub fn local(&self) -> &str {
+        without_namespace(&self.name)
+    }
+
     /// Whether this may become the mark that the grammar writes as `pattern`.
     pub fn may_be(&self, pattern: &str) -> bool {
         let (name, closes) = parts(pattern);
