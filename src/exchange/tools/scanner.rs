@@ -180,6 +180,7 @@ impl<I: FnMut() -> String> ToolXml<I> {
         match (&self.gap, self.open.wrappers, self.shown) {
             (Gap::Text(_), 0, Shown::Nothing) => Surrounding::Start,
             (Gap::Text(_), 0, Shown::Text) => Surrounding::Text,
+            (Gap::Calls { .. }, 1.., _) => Surrounding::Behind,
             _ => Surrounding::Calls,
         }
     }
