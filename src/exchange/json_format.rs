@@ -128,7 +128,7 @@ pub fn fitting<'t>(text: &'t str, format: &Format) -> Option<&'t str> {
         return Some(first);
     }
     let fits = |json: &&str| check(json, format).is_ok();
-    let last = embedded_values(text).into_iter().rev().find(|json| fits(&json));
+    let last = embedded_values(text).into_iter().rev().find(|json| fits(json));
     Some(last.or_else(|| fenced(text).filter(|block| is_json(block)).find(fits)).unwrap_or(first))
 }
 
