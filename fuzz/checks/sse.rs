@@ -129,7 +129,8 @@ fn fold(told: &Told) {
     let untouched = Reply::fold(events().through(FileRefs::streaming()).through(Held::default()));
     assert_eq!(plain.is_err(), told.end.is_err());
     for reply in [&whole, &settled, &held, &untouched] {
-        assert_eq!(reply.is_ok(), plain.is_ok());
+        let is_half_a_call = reply.as_ref().is_err_and(|error| error.message.contains("break off"));
+        assert!(reply.is_ok() == plain.is_ok() || is_half_a_call);
     }
     let (Ok(plain), Ok(untouched)) = (plain, untouched) else { return };
     let calls = told.events.iter().filter(|event| matches!(event, Event::ToolCall(_))).count();

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
+use super::tools::boundary;
 use super::{Ask, Event, Format, Message, Part, Role, Stage, schema};
 
 /// The line that opens the instruction.
@@ -166,7 +167,7 @@ pub fn fitting<'t>(text: &'t str, format: &Format) -> Option<&'t str> {
         return Some(first);
     }
     let fits = |json: &&str| check(json, format).is_ok();
-    let last = embedded_values(text, &mut tries).into_iter().rev().find(|json| fits(&json));
+    let last = embedded_values(text, &mut tries).into_iter().rev().find(|json| fits(json));
     Some(last.or_else(|| fenced(text).filter(|block| tries.is_json(block)).find(fits)).unwrap_or(first))
 }
 
@@ -236,7 +237,7 @@ impl JsonOnly {
     }
 
     fn first(&mut self, mut scanner: Scanner, held: String, piece: String, out: &mut VecDeque<Event>) {
-        let room = piece.floor_char_boundary(SHORT.saturating_sub(held.len()));
+        let room = boundary(&piece, SHORT.saturating_sub(held.len()));
         match scanner.end(&piece[..room]) {
             Some(_) => self.phase = Phase::Held(held + &piece),
             None if room == piece.len() => self.phase = Phase::First(scanner, held + &piece),

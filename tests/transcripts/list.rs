@@ -58,7 +58,6 @@ transcripts! {
     tools_text_call_in_a_thought_is_none
     tools_native_behind_an_unlisted_bot
     tools_native_arguments_replace_an_empty_object
-    tools_native_half_a_call_is_an_error
     reasoning_between_think_tags
     asked_json_schema_of_several_values
     no_tools_tags_pass_untouched

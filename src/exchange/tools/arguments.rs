@@ -109,6 +109,9 @@ impl Reader<'_> {
     pub fn fence_end(&mut self, element: Element) -> Step {
         let behind = self.rest().trim_start();
         let at = self.text.len() - behind.len();
+        if self.rest().len() - behind.len() > WIDEST {
+            return self.call(element, self.at);
+        }
         match behind.strip_prefix("```") {
             Some(_) => self.call(element, at + "```".len()),
             None if "```".starts_with(behind) && self.ending == Ending::Open => {
@@ -223,7 +226,7 @@ impl Reader<'_> {
         let tool = self.tool(element);
         let known = match partial.is_named {
             true => tool.declares(&partial.name),
-            false => tool.declares_beginning(&partial.name),
+            false => tool.declares_beginning(partial.local()),
         };
         known
             || tool.declares_none()
@@ -241,13 +244,14 @@ impl Reader<'_> {
     pub fn key(&mut self, element: Element, pair: usize) -> Step {
         let (key, value) = PAIRS[pair];
         let rest = self.rest();
-        let Some(len) = rest.find('<') else {
-            return if rest.len() > LONGEST_NAME {
-                self.refuse()
-            } else {
-                Step::Wait(Expect::Key(element, pair))
-            };
-        };
+        let found = rest.find('<');
+        let len = found.unwrap_or(rest.len());
+        if len > LONGEST_NAME {
+            return self.refuse();
+        }
+        if found.is_none() {
+            return Step::Wait(Expect::Key(element, pair));
+        }
         let closing = lex(&rest[len..]);
         let Lex::Mark(mark) = &closing else {
             let may_come =
@@ -255,9 +259,10 @@ impl Reader<'_> {
             return if may_come { Step::Wait(Expect::Key(element, pair)) } else { self.refuse() };
         };
         let behind = rest[len + mark.len..].trim_start();
+        let white = rest.len() - behind.len() - mark.len - len;
         let opening = lex(behind);
         match &opening {
-            _ if mark.kind != Kind::Close || mark.name != named(key) => self.refuse(),
+            _ if white > WIDEST || mark.kind != Kind::Close || mark.name != named(key) => self.refuse(),
             Lex::Mark(opens) if opens.is(value) && opens.kind == Kind::Open => {
                 let name = rest[..len].trim().to_owned();
                 self.at = self.text.len() - behind.len() + opens.len;
@@ -266,7 +271,7 @@ impl Reader<'_> {
                     Argument { name, element: element_name, is_raw: true, from, search, in_cdata: false };
                 Step::On(Expect::Value(element, argument))
             }
-            _ if behind.is_empty() && rest.len() < 2 * LONGEST_NAME => Step::Wait(Expect::Key(element, pair)),
+            _ if behind.is_empty() => Step::Wait(Expect::Key(element, pair)),
             Lex::Partial(partial) if partial.may_be(value) => Step::Wait(Expect::Key(element, pair)),
             _ => self.refuse(),
         }

@@ -67,8 +67,10 @@ pub enum Surrounding {
     Start,
     /// In text.
     Text,
-    /// Behind a call or in a wrapper that is open: wrappers may close.
+    /// Behind calls or in a wrapper that is open: wrappers may close.
     Calls,
+    /// The same right behind a call: more may follow without a mark.
+    Behind,
 }
 
 /// A text that may begin with calls. It keeps no text itself, only how far it has read.
@@ -222,12 +224,12 @@ impl<'t> Reader<'t> {
     }
 
     fn in_calls(&self) -> bool {
-        self.opened.wrappers > 0 || self.surrounding == Surrounding::Calls
+        self.opened.wrappers > 0 || self.surrounding == Surrounding::Behind
     }
 
     /// Whether nothing was opened yet behind other calls, so that a wrapper of theirs may close here.
     fn may_close(&self) -> bool {
-        self.opened.wrappers == 0 && self.surrounding == Surrounding::Calls
+        self.opened.wrappers == 0 && matches!(self.surrounding, Surrounding::Calls | Surrounding::Behind)
     }
 
     fn opening(&mut self) -> Step {
@@ -258,7 +260,11 @@ impl<'t> Reader<'t> {
 
     /// A list of calls, as JSON or as in Python.
     fn list(&mut self) -> Step {
-        match self.rest()[1..].trim_start().chars().next() {
+        let inner = self.rest()[1..].trim_start();
+        if self.rest().len() - inner.len() > WIDEST {
+            return self.refuse();
+        }
+        match inner.chars().next() {
             None => Step::Wait(Expect::Opening),
             Some(letter) if letter.is_ascii_alphabetic() || letter == '_' => {
                 self.at += 1;
@@ -332,7 +338,7 @@ impl<'t> Reader<'t> {
     fn may_name_tool(&self, partial: &Partial<'_>) -> bool {
         match partial.is_named {
             true => self.offer.find(&partial.name).is_some(),
-            false => self.offer.may_be_named(&partial.name),
+            false => self.offer.may_be_named(partial.local()),
         }
     }
 
@@ -423,12 +429,14 @@ impl<'t> Reader<'t> {
 
     /// The name in `<name>…</name>`.
     fn tool_name(&mut self, element: String) -> Step {
-        let Some(len) = self.rest().find('<') else {
-            return match self.rest().len() > LONGEST_NAME {
-                true => self.refuse(),
-                false => Step::Wait(Expect::ToolName(element)),
-            };
-        };
+        let found = self.rest().find('<');
+        let len = found.unwrap_or(self.rest().len());
+        if len > LONGEST_NAME {
+            return self.refuse();
+        }
+        if found.is_none() {
+            return Step::Wait(Expect::ToolName(element));
+        }
         let name = self.rest()[..len].trim();
         match (lex(&self.rest()[len..]), self.offer.find(name)) {
             (Lex::Mark(mark), Some(tool)) if mark.kind == Kind::Close && mark.name == element.as_str() => {
@@ -535,12 +543,11 @@ impl<'t> Reader<'t> {
         if mark.is(CALL_ID) {
             let id = self.rest()[mark.len..]
                 .trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || "_- ".contains(letter));
+            if self.rest().len() - id.len() > LONGEST_NAME {
+                return self.refuse();
+            }
             if id.is_empty() {
-                return if self.rest().len() < LONGEST_NAME {
-                    Step::Wait(Expect::Between { tool, words, is_fenced })
-                } else {
-                    self.refuse()
-                };
+                return Step::Wait(Expect::Between { tool, words, is_fenced });
             }
             self.at = self.text.len() - id.len();
             return Step::On(Expect::Between { tool, words, is_fenced });
@@ -566,15 +573,18 @@ impl<'t> Reader<'t> {
     /// The header of a channel: `commentary to=functions.f <|constrain|>json<|message|>`.
     fn channel(&mut self) -> Step {
         let rest = self.rest();
-        let Some(len) = rest.find(MESSAGE) else {
-            let is_header = |letter: char| letter.is_ascii_alphanumeric() || " _.=<|>-:/".contains(letter);
-            let is_text = rest.len() > LONGEST_NAME || !rest.chars().all(is_header);
-            return if is_text { self.refuse() } else { Step::Wait(Expect::Channel) };
-        };
+        let found = rest.find(MESSAGE);
+        let len = found.unwrap_or(rest.len());
+        let is_header = |letter: char| letter.is_ascii_alphanumeric() || " _.=<|>-:/".contains(letter);
+        if len > LONGEST_NAME || !rest[..len].chars().all(is_header) {
+            return self.refuse();
+        }
+        if found.is_none() {
+            return Step::Wait(Expect::Channel);
+        }
         let header = rest[..len].split_once("to=").map_or("", |(_, name)| name);
-        let name =
-            header.split(|letter: char| letter.is_whitespace() || letter == '<').next().unwrap_or_default();
-        let Some(tool) = self.offer.find(name).filter(|_| len <= LONGEST_NAME) else { return self.refuse() };
+        let name = header.split([' ', '<']).next().unwrap_or_default();
+        let Some(tool) = self.offer.find(name) else { return self.refuse() };
         self.at += len + MESSAGE.len();
         Step::On(Expect::Between { tool: Some(tool), words: Words::Refused, is_fenced: false })
     }

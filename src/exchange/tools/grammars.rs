@@ -130,7 +130,7 @@ pub const BETWEEN: &[&str] =
 /// Behind it stands the call's id, up to the next mark.
 pub const CALL_ID: &str = "[CALL_ID]";
 /// What may stand in front of a tool's name where calls are written as a name and arguments.
-pub const PREFIXES: &[&str] = &["functions.", "default_api.", "default_api:", "tools."];
+pub const PREFIXES: &[&str] = &["functions.", "default_api.", "default_api:"];
 /// Gemma's word in front of a name.
 pub const GEMMA_CALL: &str = "call:";
 

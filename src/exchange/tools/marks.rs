@@ -70,6 +70,11 @@ impl Mark<'_> {
 }
 
 impl Partial<'_> {
+    /// The name without a namespace.
+    pub fn local(&self) -> &str {
+        without_namespace(&self.name)
+    }
+
     /// Whether this may become the mark that the grammar writes as `pattern`.
     pub fn may_be(&self, pattern: &str) -> bool {
         let (name, closes) = parts(pattern);
@@ -78,7 +83,7 @@ impl Partial<'_> {
 
     /// Whether this may become a mark of this name.
     pub fn may_be_named(&self, name: &str, closes: bool) -> bool {
-        if self.closes != closes && !(self.name.is_empty() && !self.closes) {
+        if self.closes != closes && (self.closes || !self.name.is_empty()) {
             return false;
         }
         match self.is_named {
@@ -111,7 +116,10 @@ fn parts(pattern: &str) -> (&str, bool) {
 }
 
 fn without_namespace(name: &str) -> &str {
-    name.rsplit_once(':').map_or(name, |(_, local)| local)
+    match name.split_once(':') {
+        Some((namespace, local)) if may_be_namespace(namespace) && !local.contains(':') => local,
+        _ => name,
+    }
 }
 
 /// Whether a namespace may still follow: a short word.

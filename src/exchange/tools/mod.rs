@@ -14,5 +14,5 @@ mod typed_args;
 pub use call::read_one;
 pub use offer::{Offer, cleaned_name};
 pub use repair::{Words, repaired};
-pub use scanner::ToolXml;
+pub use scanner::{ToolXml, boundary};
 pub use typed_args::quoted;

@@ -275,7 +275,7 @@ impl Value {
         out.put(&rest[..len]);
         self.at += len;
         let rest = &rest[len..];
-        let Some(&byte) = rest.as_bytes().first() else { return None };
+        let &byte = rest.as_bytes().first()?;
         let mut taken = 1;
         match (quote, byte) {
             (Quote::Double, b'"') | (Quote::Single, b'\'') => {

@@ -129,7 +129,7 @@ impl<I: FnMut() -> String> ToolXml<I> {
                 continue;
             };
             let rest = &text[at..];
-            let window = &rest[..rest.floor_char_boundary(LONGEST_CALL)];
+            let window = &rest[..boundary(rest, LONGEST_CALL)];
             let is_whole = window.len() == rest.len();
             let verdict =
                 match candidate.read(window, &self.offer, if is_whole { ending } else { Ending::Open }) {
@@ -180,6 +180,7 @@ impl<I: FnMut() -> String> ToolXml<I> {
         match (&self.gap, self.open.wrappers, self.shown) {
             (Gap::Text(_), 0, Shown::Nothing) => Surrounding::Start,
             (Gap::Text(_), 0, Shown::Text) => Surrounding::Text,
+            (Gap::Calls { .. }, 1.., _) => Surrounding::Behind,
             _ => Surrounding::Calls,
         }
     }
@@ -316,6 +317,11 @@ impl<I: FnMut() -> String> ToolXml<I> {
 fn gap_start(text: &str) -> usize {
     let end = text.trim_end().len();
     text[end..].find(LINE_BREAKS).map_or(text.len(), |at| end + at)
+}
+
+/// The last place up to `at` where `text` can be cut.
+pub fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
 /// Whether a call may begin with this byte.
@@ -849,7 +855,7 @@ mod tests {
     /// In a program without optimization; what took the square of its length took minutes.
     #[test]
     fn hostile_text_takes_linear_time() {
-        const BYTES: usize = 1 << 20;
+        const BYTES: usize = 1 << 17;
         let arguments: String = (0..64_000).map(|number| format!("<p{number}>x</p{number}>")).collect();
         let texts = [
             ("one call of 64,000 arguments", format!("<any-thing.v2>{arguments}</any-thing.v2>")),
@@ -881,7 +887,7 @@ mod tests {
                 let begun = spent();
                 let out = replay(pieces.into_iter().chain([end(FinishReason::Stop)]).collect(), stage());
                 let seconds = (spent() - begun) as f64 / 1e9;
-                assert!(seconds < 10.0, "{desc} in pieces of {size}: {seconds} s");
+                assert!(seconds < 5.0, "{desc} in pieces of {size}: {seconds} s");
                 let said: usize =
                     out.iter().map(|event| if let Event::Text(text) = event { text.len() } else { 0 }).sum();
                 let calls = out.iter().filter(|event| matches!(event, Event::ToolCall(_))).count();
