@@ -13,7 +13,11 @@ const MOST_WORDS: usize = 400;
 const PATTERNS: &[(&str, Option<Kind>)] = &[
     // tools
     ("not|doesnt|dont|cannot support~ * tool|tools|function|functions", Some(Kind::Unsupported)),
-    ("tool|tools|function|functions * not|isnt|arent supported|enabled|available", Some(Kind::Unsupported)),
+    (
+        "tool~|function|functions|function_call * not|isnt|arent supported|enabled|available",
+        Some(Kind::Unsupported),
+    ),
+    ("tool~|function|functions|function_call * unsupported", Some(Kind::Unsupported)),
     ("only supported * function|tool|tools calling|call|models", Some(Kind::Unsupported)),
     ("unsupported parameter|parameters|field|feature * tools|functions|tool", Some(Kind::Unsupported)),
     // files
