@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::store::models::Route;
+use crate::config::models::Route;
 use kinds::*;
 use line::{Action, Flags, Line};
+
 pub use values::{Host, LogFormat, Secret};
 
 /// A default as the documentation of its field shows it.
@@ -80,7 +81,7 @@ settings! {
     "ADMIN_PASSWORD" admin_password: Secret as Password = "123456", "password for the admin page; an empty one closes the page";
     "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "where Poe's API is";
     "POE_FILE_UPLOAD_URL" poe_file_upload_url: String as Url = "https://www.quora.com/poe_api/file_upload_3RD_PARTY_POST", "where files are uploaded to";
-    "POE_ROUTE" poe_route: Route as RouteName = "bot", "by which of Poe's doors bots are asked: bot (the bot protocol), native (Poe's own door for the client's dialect) or auto (native where there is one)";
+    "POE_ROUTE" poe_route: Route as RouteName = "bot", "how bots are called: bot (the bot protocol), native (Poe's endpoint for the client's dialect) or auto (native where there is one)";
     "MODELS_REFRESH_SECONDS" models_refresh: Duration as Seconds<0> = "600", "interval at which Poe's list of models is fetched again, in seconds; 0 fetches it only when there is none";
     "SSL_CERT_FILE" ssl_cert_file: Option<PathBuf> as File = "", "PEM file of trusted root certificates, in place of the built-in ones";
     "RATE_LIMIT_MS" rate_limit: Duration as Millis<0> = "100", "one request to Poe per so many milliseconds, for the whole server; 0 is off";
@@ -122,7 +123,7 @@ pub enum Command {
 pub struct Refusal {
     /// One line that names the flag or variable as the user wrote it, and what was expected.
     pub message: String,
-    /// 2 for a value or an argument that makes no sense; 1 for a file that cannot be read, and for bad values under `check`.
+    /// 2 for a value or an argument that is invalid; 1 for a file that cannot be read, and for bad values under `check`.
     pub code: u8,
 }
 

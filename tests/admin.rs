@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use common::{
-    Answer, House, PATIENCE, Poe, SECRET, Wire, binary, claims_success, content, eventually, question,
+    Answer, PATIENCE, Poe, SECRET, TestServer, Wire, binary, chat_body, claims_success, content, eventually,
     streamed, text, timed,
 };
 use serde_json::{Value, json};
@@ -43,9 +43,9 @@ fn post(path: &str, headers: &str, body: &str) -> String {
 }
 
 /// A POST as the page sends it.
-fn send(house: &House, path: &str, body: &Value) -> Answer {
+fn send(server: &TestServer, path: &str, body: &Value) -> Answer {
     let headers = format!("Host: localhost\r\nContent-Type: application/json\r\n{}", known());
-    house.ask(&post(path, &headers, &body.to_string()))
+    server.ask(&post(path, &headers, &body.to_string()))
 }
 
 fn is_locked_down(answer: &Answer) {
@@ -60,10 +60,10 @@ fn is_locked_down(answer: &Answer) {
 }
 
 /// With a password of its own.
-fn guarded(user: &str, password: &str, args: &[&str]) -> House {
+fn guarded(user: &str, password: &str, args: &[&str]) -> TestServer {
     let mut program = binary();
     program.env("ADMIN_USERNAME", user).env("ADMIN_PASSWORD", password);
-    House::start(program, &[&["--demo"], args].concat())
+    TestServer::start(program, &[&["--demo"], args].concat())
 }
 
 /// An address of this machine that is not loopback, if it has one. Nothing is sent to find it.
@@ -77,12 +77,12 @@ fn own_address() -> Option<IpAddr> {
 #[test]
 fn user_name_and_password_open_the_page_and_nothing_else_does() {
     for (user, password) in [("admin", "s3cret: with ä colon"), ("管理员", "пароль")] {
-        let house = guarded(user, password, &[]);
-        let asked = house.ask(&get("/admin", ""));
+        let server = guarded(user, password, &[]);
+        let asked = server.ask(&get("/admin", ""));
         assert_eq!(asked.status, 401);
         assert_eq!(asked.header("WWW-Authenticate"), Some("Basic realm=\"poe2openai\", charset=\"UTF-8\""));
         for path in ["/admin", "/admin/", "/admin/app.js", "/admin/style.css", "/api/admin/settings"] {
-            let answer = house.ask(&get(path, &basic(user, password)));
+            let answer = server.ask(&get(path, &basic(user, password)));
             assert_eq!(answer.status, 200, "{path}");
             is_locked_down(&answer);
         }
@@ -96,7 +96,7 @@ fn user_name_and_password_open_the_page_and_nothing_else_does() {
             format!("X-Api-Key: {SECRET}\r\n"),
         ];
         for header in wrong {
-            let answer = house.ask(&get("/api/admin/settings", &header));
+            let answer = server.ask(&get("/api/admin/settings", &header));
             assert_eq!(answer.status, 401, "{header}");
             is_locked_down(&answer);
         }
@@ -105,7 +105,7 @@ fn user_name_and_password_open_the_page_and_nothing_else_does() {
 
 #[test]
 fn every_answer_is_locked_down() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let json = "Host: localhost\r\nContent-Type: application/json\r\n";
     let cases = [
         (200, get("/admin", &known())),
@@ -121,7 +121,7 @@ fn every_answer_is_locked_down() {
         (401, post("/api/admin/try", &format!("{json}Authorization: Bearer x\r\n"), "{}")),
     ];
     for (status, request) in cases {
-        let answer = house.ask(&request);
+        let answer = server.ask(&request);
         assert_eq!(answer.status, status, "{request}");
         is_locked_down(&answer);
         if status != 200 {
@@ -135,9 +135,9 @@ fn every_answer_is_locked_down() {
 
 #[test]
 fn what_cannot_be_read_opens_nothing() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let ask = |head: &[u8]| {
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         wire.send(
             [
                 head,
@@ -172,10 +172,10 @@ fn what_cannot_be_read_opens_nothing() {
 
 #[test]
 fn the_built_in_password_works_on_this_machine_only() {
-    let house = House::demo(&["--host", "0.0.0.0"]);
-    house.wait_for_line("opens on this machine only");
-    assert_eq!(house.ask(&get("/admin", &known())).status, 200);
-    let warnings = house.ask(&get("/api/admin/settings", &known())).json()["warnings"].clone();
+    let server = TestServer::demo(&["--host", "0.0.0.0"]);
+    server.wait_for_line("opens on this machine only");
+    assert_eq!(server.ask(&get("/admin", &known())).status, 200);
+    let warnings = server.ask(&get("/api/admin/settings", &known())).json()["warnings"].clone();
     assert_eq!(warnings, json!(["default_password"]));
     let elsewhere = [
         // a name that leads here is a page's trick
@@ -186,13 +186,13 @@ fn the_built_in_password_works_on_this_machine_only() {
         get("/admin", &format!("{}Forwarded: for=192.0.2.1\r\n", known())),
     ];
     for request in elsewhere {
-        let answer = house.ask(&request);
+        let answer = server.ask(&request);
         assert_eq!(answer.status, 403, "{request}");
         assert!(answer.error("message").contains("ADMIN_PASSWORD"), "{answer:?}");
     }
     match own_address() {
         Some(address) => {
-            let mut wire = Wire::open_at(SocketAddr::from((address, house.port)));
+            let mut wire = Wire::open_at(SocketAddr::from((address, server.port)));
             assert_eq!(wire.ask(&get("/admin", &known())).status, 403, "from {address}");
         }
         None => println!("this machine has no address but loopback"),
@@ -201,42 +201,42 @@ fn the_built_in_password_works_on_this_machine_only() {
 
 #[test]
 fn a_password_that_was_set_works_from_everywhere() {
-    let house = guarded("admin", "123456", &["--host", "0.0.0.0"]);
-    house.wait_for_line("ADMIN_PASSWORD is the one that everybody knows");
+    let server = guarded("admin", "123456", &["--host", "0.0.0.0"]);
+    server.wait_for_line("ADMIN_PASSWORD is the default password");
     let address = own_address().unwrap_or(IpAddr::from([127, 0, 0, 1]));
-    let mut wire = Wire::open_at(SocketAddr::from((address, house.port)));
+    let mut wire = Wire::open_at(SocketAddr::from((address, server.port)));
     let answer =
         wire.ask(&format!("GET /admin HTTP/1.1\r\nHost: poe.example\r\nVia: 1.1 proxy\r\n{}\r\n", known()));
     assert_eq!(answer.status, 200);
     let settings = wire.ask(&get("/api/admin/settings", &known())).json();
     assert_eq!(settings["warnings"], json!(["default_password"]));
 
-    let house = guarded("admin", "another", &["--host", "0.0.0.0"]);
-    let settings = house.ask(&get("/api/admin/settings", &basic("admin", "another"))).json();
+    let server = guarded("admin", "another", &["--host", "0.0.0.0"]);
+    let settings = server.ask(&get("/api/admin/settings", &basic("admin", "another"))).json();
     assert_eq!(settings["warnings"], json!([]));
-    assert!(!house.output().contains("ADMIN_PASSWORD"), "nothing to warn of");
+    assert!(!server.output().contains("ADMIN_PASSWORD"), "nothing to warn of");
 }
 
 #[test]
 fn an_empty_password_closes_the_page() {
-    let house = guarded("admin", "", &[]);
+    let server = guarded("admin", "", &[]);
     for path in ["/admin", "/api/admin/settings", "/api/admin/config"] {
         for header in [String::new(), basic("admin", ""), known()] {
-            assert_eq!(house.ask(&get(path, &header)).status, 404, "{path} {header}");
+            assert_eq!(server.ask(&get(path, &header)).status, 404, "{path} {header}");
         }
     }
-    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200, "the rest is open");
+    assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 200, "the rest is open");
 }
 
 #[test]
 fn wrong_passwords_have_to_wait() {
-    let house = guarded("admin", "right", &[]);
+    let server = guarded("admin", "right", &[]);
     let checked = AtomicUsize::new(0);
     thread::scope(|scope| {
         for guesser in 0..40 {
-            let (house, checked) = (&house, &checked);
+            let (server, checked) = (&server, &checked);
             scope.spawn(move || {
-                let mut wire = house.wire();
+                let mut wire = server.wire();
                 for number in 0..5 {
                     let guess = format!("wrong {guesser}.{number}");
                     let answer = wire.ask(&get("/admin", &basic("admin", &guess)));
@@ -254,29 +254,29 @@ fn wrong_passwords_have_to_wait() {
         }
     });
     assert_eq!(checked.into_inner(), 10, "all others wait for the minute to pass");
-    // whether a password is right is not told before that either
-    let (answer, took) = timed(|| house.ask(&get("/admin", &basic("admin", "right"))));
+    // whether a password is right is not sent before that either
+    let (answer, took) = timed(|| server.ask(&get("/admin", &basic("admin", "right"))));
     assert_eq!(answer.status, 429);
     // late enough for two hundred in a row to take longer than a minute
     assert!(took * 190 > Duration::from_secs(60), "{took:?}");
-    assert_eq!(house.ask(&get("/admin", "")).status, 401, "to ask without one is no try");
+    assert_eq!(server.ask(&get("/admin", "")).status, 401, "to ask without one is no try");
 
     // another address is not kept waiting
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let other = SocketAddr::from(([127, 0, 0, 2], 0));
     if socket.bind(&other.into()).is_ok() {
-        socket.connect(&SocketAddr::from(([127, 0, 0, 1], house.port)).into()).expect("the server accepts");
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port)).into()).expect("the server accepts");
         assert_eq!(Wire::of(socket.into()).ask(&get("/admin", &basic("admin", "right"))).status, 200);
     }
-    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200, "the rest is open");
+    assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 200, "the rest is open");
 }
 
 #[test]
 fn pages_of_others_change_nothing() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let inspects =
-        || house.ask(&get("/api/admin/activity", &known())).json()["inspection"].as_bool().expect("told");
-    let own = format!("localhost:{}", house.port);
+        || server.ask(&get("/api/admin/activity", &known())).json()["inspection"].as_bool().expect("told");
+    let own = format!("localhost:{}", server.port);
     let json = "Content-Type: application/json\r\n";
     let body = "{\"on\":true}";
     let foreign = [
@@ -294,7 +294,7 @@ fn pages_of_others_change_nothing() {
         for path in
             ["/api/admin/inspection", "/api/admin/config", "/api/admin/try", "/api/admin/activity/stop"]
         {
-            let answer = house.ask(&post(path, &format!("{headers}{}", known()), body));
+            let answer = server.ask(&post(path, &format!("{headers}{}", known()), body));
             assert!([403, 415].contains(&answer.status), "{path} {headers} {answer:?}");
             is_locked_down(&answer);
         }
@@ -306,9 +306,9 @@ fn pages_of_others_change_nothing() {
         format!("Host: {own}\r\n{json}"),
     ];
     for headers in ours {
-        let answer = house.ask(&post("/api/admin/inspection", &format!("{headers}{}", known()), body));
+        let answer = server.ask(&post("/api/admin/inspection", &format!("{headers}{}", known()), body));
         assert_eq!((answer.status, inspects()), (200, true), "{headers} {answer:?}");
-        send(&house, "/api/admin/inspection", &json!({"on": false}));
+        send(&server, "/api/admin/inspection", &json!({"on": false}));
         assert!(!inspects());
     }
 }
@@ -317,21 +317,21 @@ fn pages_of_others_change_nothing() {
 fn keys_of_clients_do_not_open_the_page() {
     let mut program = binary();
     program.env("POE_API_KEY", SECRET).env("PROXY_API_KEYS", "a-proxy-key");
-    let house = House::start(program, &["--demo"]);
+    let server = TestServer::start(program, &["--demo"]);
     for header in [
         "Authorization: Bearer a-proxy-key\r\n",
         &basic("admin", "a-proxy-key"),
         "X-Api-Key: a-proxy-key\r\n",
     ] {
-        assert_eq!(house.ask(&get("/api/admin/settings", header)).status, 401, "{header}");
+        assert_eq!(server.ask(&get("/api/admin/settings", header)).status, 401, "{header}");
     }
     // and where no key is needed at all, the page needs its password still
     let mut program = binary();
     program.env("POE_API_KEY", SECRET);
-    let house = House::start(program, &["--demo"]);
-    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200);
-    assert_eq!(house.ask(&get("/api/admin/settings", "")).status, 401);
-    assert_eq!(house.ask(&get("/api/admin/settings", &known())).status, 200);
+    let server = TestServer::start(program, &["--demo"]);
+    assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 200);
+    assert_eq!(server.ask(&get("/api/admin/settings", "")).status, 401);
+    assert_eq!(server.ask(&get("/api/admin/settings", &known())).status, 200);
 }
 
 #[test]
@@ -341,8 +341,8 @@ fn settings_show_where_they_come_from_and_no_secret() {
         .env("POE_API_KEY", SECRET)
         .env("PROXY_API_KEYS", "a-proxy-key")
         .env("ADMIN_PASSWORD", "a-password");
-    let house = House::start(program, &["--demo", "--max-connections", "7"]);
-    let answer = house.ask(&get("/api/admin/settings", &basic("admin", "a-password")));
+    let server = TestServer::start(program, &["--demo", "--max-connections", "7"]);
+    let answer = server.ask(&get("/api/admin/settings", &basic("admin", "a-password")));
     for secret in [SECRET, "a-proxy-key", "a-password", "123456"] {
         assert!(!answer.text().contains(secret), "{secret}");
     }
@@ -367,20 +367,20 @@ fn settings_show_where_they_come_from_and_no_secret() {
 
 #[test]
 fn a_model_can_be_tried() {
-    let house = House::demo(&[]);
-    let answer = send(&house, "/api/admin/try", &question("demo-echo", "said"));
+    let server = TestServer::demo(&[]);
+    let answer = send(&server, "/api/admin/try", &chat_body("demo-echo", "said"));
     assert_eq!((content(&answer).as_str(), answer.status), ("said", 200));
     is_locked_down(&answer);
     let headers = format!("Host: localhost\r\nContent-Type: application/json\r\n{}", known());
     let body = streamed("demo-echo", "streamed").to_string();
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     let mut stream = wire.stream(&post("/api/admin/try", &headers, &body));
     is_locked_down(&stream.answer);
     let events = stream.rest();
     assert!(claims_success(&events));
     assert_eq!(text(&events), "streamed");
     eventually(PATIENCE, "the operator's own request is seen too", || {
-        let last = &house.ask(&get("/api/admin/activity", &known())).json()["requests"][0];
+        let last = &server.ask(&get("/api/admin/activity", &known())).json()["requests"][0];
         (last["endpoint"] == "/api/admin/try" && last["stream"] == true).then_some(())
     });
 }
@@ -388,13 +388,13 @@ fn a_model_can_be_tried() {
 #[test]
 fn without_a_key_of_its_own_the_server_needs_one_typed_in() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
-    let settings = house.ask(&get("/api/admin/settings", &known())).json();
+    let server = TestServer::before(&poe, &[]);
+    let settings = server.ask(&get("/api/admin/settings", &known())).json();
     assert_eq!(settings["has_poe_key"], false);
     let ask = |key: &str| {
         let headers = format!("Host: localhost\r\nContent-Type: application/json\r\n{}{key}", known());
-        let answer = house.ask(&post("/api/admin/try", &headers, &question("demo-echo", "x").to_string()));
-        let account = house.ask(&get("/api/admin/account", &format!("{}{key}", known())));
+        let answer = server.ask(&post("/api/admin/try", &headers, &chat_body("demo-echo", "x").to_string()));
+        let account = server.ask(&get("/api/admin/account", &format!("{}{key}", known())));
         (answer.status, account.status)
     };
     assert_eq!(ask(""), (401, 401));
@@ -406,13 +406,13 @@ fn without_a_key_of_its_own_the_server_needs_one_typed_in() {
 
 #[test]
 fn the_account_is_told_by_day_and_by_bot() {
-    let house = House::demo(&[]);
-    let account = || house.ask(&get("/api/admin/account", &known())).json();
+    let server = TestServer::demo(&[]);
+    let account = || server.ask(&get("/api/admin/account", &known())).json();
     let before = account();
     for _ in 0..120 {
-        house.chat(&question("demo-echo", "x"));
+        server.chat(&chat_body("demo-echo", "x"));
     }
-    house.chat(&question("demo-think", "x"));
+    server.chat(&chat_body("demo-think", "x"));
     let after = account();
     let points =
         |account: &Value| account["days"].as_array().expect("days").last().expect("today")["points"].clone();

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use common::{House, Poe, SECRET, binary, chat, content, get, post, question, run, streamed};
+use common::{Poe, SECRET, TestServer, binary, chat, chat_body, content, get, post, run, streamed};
 
 /// What the program says about a start that fails: exit code `code`, one line, nothing on stdout.
 fn refusal(args: &[&str], env: &[(&str, &str)], code: i32) -> String {
@@ -83,14 +83,14 @@ fn a_poe_key_is_not_lent_to_the_network() {
 fn on_loopback_a_poe_key_serves_everybody() {
     let mut program = binary();
     program.env("POE_API_KEY", SECRET);
-    let house = House::start(program, &["--demo"]);
-    let body = question("demo-echo", "no key needed").to_string();
-    assert_eq!(content(&house.ask(&post("/v1/chat/completions", &[], &body))), "no key needed");
+    let server = TestServer::start(program, &["--demo"]);
+    let body = chat_body("demo-echo", "no key needed").to_string();
+    assert_eq!(content(&server.ask(&post("/v1/chat/completions", &[], &body))), "no key needed");
 }
 
-fn ask_with(house: &House, key: &str) -> common::Answer {
+fn ask_with(server: &TestServer, key: &str) -> common::Answer {
     let header = format!("Authorization: Bearer {key}");
-    house.ask(&post("/v1/chat/completions", &[&header], &question("demo-echo", "x").to_string()))
+    server.ask(&post("/v1/chat/completions", &[&header], &chat_body("demo-echo", "x").to_string()))
 }
 
 #[test]
@@ -99,21 +99,24 @@ fn proxy_keys_open_the_proxy_and_poe_sees_its_own() {
     let start = |poe_key: &str| {
         let mut program = binary();
         program.env("POE_API_KEY", poe_key).env("PROXY_API_KEYS", "one-of-ours, wrong-key");
-        House::start(program, &["--poe-base-url", &poe.at.base_url])
+        TestServer::start(program, &["--poe-base-url", &poe.at.base_url])
     };
-    let house = start(SECRET);
+    let server = start(SECRET);
     for key in ["nobody-knows", SECRET, "one-of-our", "one-of-ours,", "ONE-OF-OURS"] {
-        let refused = ask_with(&house, key);
+        let refused = ask_with(&server, key);
         assert_eq!((refused.status, refused.error("code").as_str()), (401, "invalid_api_key"), "{key}");
     }
-    let without = post("/v1/chat/completions", &[], &question("demo-echo", "x").to_string());
-    assert_eq!(house.ask(&without).status, 401);
-    assert_eq!(house.ask(&get("/v1/models")).status, 401);
-    assert_eq!(house.ask("GET /v1/models HTTP/1.1\r\nHost: h\r\nx-api-key: one-of-ours\r\n\r\n").status, 200);
-    assert_eq!(house.ask("GET /health HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    let without = post("/v1/chat/completions", &[], &chat_body("demo-echo", "x").to_string());
+    assert_eq!(server.ask(&without).status, 401);
+    assert_eq!(server.ask(&get("/v1/models")).status, 401);
+    assert_eq!(
+        server.ask("GET /v1/models HTTP/1.1\r\nHost: h\r\nx-api-key: one-of-ours\r\n\r\n").status,
+        200
+    );
+    assert_eq!(server.ask("GET /health HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
     assert_eq!(poe.queries(), 0, "Poe heard of strangers");
     // Poe refuses the key `wrong-key`: as the proxy's key it works, so Poe did not see it
-    assert_eq!((ask_with(&house, "one-of-ours").status, ask_with(&house, "wrong-key").status), (200, 200));
+    assert_eq!((ask_with(&server, "one-of-ours").status, ask_with(&server, "wrong-key").status), (200, 200));
     let refused = ask_with(&start("wrong-key"), "one-of-ours");
     assert_eq!(refused.status, 401, "and Poe did see its own");
     assert!(refused.error("message").contains("Incorrect API key"));
@@ -125,8 +128,8 @@ fn keys_may_come_from_files() {
     fs::write(&file, "wrong-key\n").unwrap();
     let mut program = binary();
     program.env("POE_API_KEY_FILE", &file);
-    let house = House::start(program, &["--demo"]);
-    assert_eq!(ask_with(&house, "anything").status, 401, "the file's key is refused by Poe");
+    let server = TestServer::start(program, &["--demo"]);
+    assert_eq!(ask_with(&server, "anything").status, 401, "the file's key is refused by Poe");
     let said = refusal(&["--poe-api-key-file", "/nowhere/key", "--host", "127.0.0.1"], &[], 1);
     assert!(said.contains("/nowhere/key"), "{said}");
 }
@@ -138,8 +141,8 @@ fn no_key_is_ever_logged() {
         .env("POE_API_KEY", "sk-poe-secret")
         .env("PROXY_API_KEYS", SECRET)
         .env("ADMIN_PASSWORD", "hush-hush");
-    let house = House::start(program, &["--demo", "--log-level", "trace"]);
-    let body = question("demo-echo", "x").to_string();
+    let server = TestServer::start(program, &["--demo", "--log-level", "trace"]);
+    let body = chat_body("demo-echo", "x").to_string();
     let bearer = format!("Authorization: Bearer {SECRET}");
     let requests = [
         post("/v1/chat/completions", &[&bearer], &body),
@@ -157,14 +160,14 @@ fn no_key_is_ever_logged() {
         format!("GET /health HTTP/1.1\r\nHost: h\r\n{bearer}\0\r\n\r\n"),
     ];
     for request in &requests {
-        let answer = house.ask(request);
+        let answer = server.ask(request);
         for secret in [SECRET, "sk-poe-secret", "sk-guess-secret"] {
             assert!(!answer.text().contains(secret), "{request}: {answer:?}");
         }
     }
-    house.ask(&get("/the-last-one"));
-    house.wait_for_line("/the-last-one");
-    let output = house.output();
+    server.ask(&get("/the-last-one"));
+    server.wait_for_line("/the-last-one");
+    let output = server.output();
     assert!(output.contains("POST /v1/chat/completions"), "{output}");
     for secret in [SECRET, "sk-poe-secret", "sk-guess-secret", "hush-hush"] {
         assert!(!output.contains(secret), "{secret} in {output}");
@@ -173,13 +176,13 @@ fn no_key_is_ever_logged() {
 
 #[test]
 fn the_demo_says_how_to_use_it() {
-    let house = House::demo(&[]);
-    let curl = house.wait_for_line("curl -N http://127.0.0.1:");
-    assert!(curl.contains(&house.port.to_string()), "{curl}");
-    house.wait_for_line("demo-story");
-    let body = house.wait_for_line("-d '{");
+    let server = TestServer::demo(&[]);
+    let curl = server.wait_for_line("curl -N http://127.0.0.1:");
+    assert!(curl.contains(&server.port.to_string()), "{curl}");
+    server.wait_for_line("demo-story");
+    let body = server.wait_for_line("-d '{");
     let body = body.trim().trim_start_matches("-d '").trim_end_matches('\'');
-    let answer = house.ask(&chat(&serde_json::from_str(body).unwrap()));
+    let answer = server.ask(&chat(&serde_json::from_str(body).unwrap()));
     assert!(answer.text().ends_with("data: [DONE]\n\n"));
 }
 
@@ -207,12 +210,12 @@ fn check_shows_what_counts_and_hides_what_is_secret() {
 
 #[test]
 fn health_can_be_asked_without_a_shell() {
-    let house = House::demo(&[]);
-    let port = house.port.to_string();
+    let server = TestServer::demo(&[]);
+    let port = server.port.to_string();
     let well = run(&["healthcheck", "--port", &port], &[]);
     assert_eq!((well.status.code(), text(&well.stderr).as_str()), (Some(0), ""));
     assert_eq!(run(&["healthcheck"], &[("PORT", port.as_str())]).status.code(), Some(0));
-    drop(house);
+    drop(server);
     let said = refusal(&["healthcheck", "--port", &port], &[], 1);
     assert!(said.contains(&port), "{said}");
 }
@@ -233,11 +236,11 @@ fn help_and_version_are_plain() {
 
 #[test]
 fn all_addresses_of_this_machine_can_be_bound() {
-    let house = House::demo(&["--host", "0.0.0.0"]);
-    assert_eq!(house.ask(&get("/health")).status, 200);
+    let server = TestServer::demo(&["--host", "0.0.0.0"]);
+    assert_eq!(server.ask(&get("/health")).status, 200);
     if TcpListener::bind("[::1]:0").is_ok() {
-        let house = House::demo(&["--host", "::"]);
-        assert_eq!(house.ask(&get("/health")).status, 200, "an IPv6 wildcard takes IPv4 clients too");
+        let server = TestServer::demo(&["--host", "::"]);
+        assert_eq!(server.ask(&get("/health")).status, 200, "an IPv6 wildcard takes IPv4 clients too");
     }
 }
 
@@ -246,11 +249,11 @@ fn all_addresses_of_this_machine_can_be_bound() {
 fn no_web_page_spends_the_servers_key() {
     let mut program = binary();
     program.env("POE_API_KEY", SECRET);
-    let house = House::start(program, &["--demo"]);
-    let body = question("demo-echo", "x").to_string();
+    let server = TestServer::start(program, &["--demo"]);
+    let body = chat_body("demo-echo", "x").to_string();
     let ask = |headers: &str| {
         let head = format!("POST /v1/chat/completions HTTP/1.1\r\n{headers}Content-Type: text/plain\r\n");
-        house.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).status
+        server.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).status
     };
     assert_eq!(ask("Host: localhost\r\n"), 200);
     assert_eq!(ask("Host: localhost\r\nOrigin: http://localhost:3000\r\n"), 200);
@@ -258,7 +261,7 @@ fn no_web_page_spends_the_servers_key() {
     assert_eq!(ask("Host: evil.example\r\n"), 403, "by a name of its own");
     let preflight = "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\
                      Access-Control-Request-Private-Network: true\r\n\r\n";
-    assert_eq!(house.ask(preflight).status, 403);
+    assert_eq!(server.ask(preflight).status, 403);
 }
 
 #[test]
@@ -267,14 +270,14 @@ fn the_list_of_models_is_that_of_models_yaml() {
     let file = "enable: true\nmodels:\n  demo-echo:\n    mapping: parrot\n  demo-story:\n    enable: false\n\
                 custom_models:\n  - id: my-private-bot\n    owned_by: me\n";
     fs::write(place.join("models.yaml"), file).unwrap();
-    let house = House::demo(&["--config-dir", place.to_str().expect("UTF-8")]);
-    let list = house.ask(&get("/v1/models")).json();
+    let server = TestServer::demo(&["--config-dir", place.to_str().expect("UTF-8")]);
+    let list = server.ask(&get("/v1/models")).json();
     let listed = |name: &str| list["data"].as_array().unwrap().iter().any(|model| model["id"] == name);
     assert!(listed("parrot") && listed("my-private-bot") && listed("demo-think"));
     assert!(!listed("demo-echo") && !listed("demo-story"));
-    assert_eq!(house.ask(&get("/v1/models/parrot")).status, 200);
-    assert_eq!(house.ask(&get("/v1/models/demo-story")).status, 404);
-    let answer = house.chat(&question("parrot", "hello"));
+    assert_eq!(server.ask(&get("/v1/models/parrot")).status, 200);
+    assert_eq!(server.ask(&get("/v1/models/demo-story")).status, 404);
+    let answer = server.chat(&chat_body("parrot", "hello"));
     assert_eq!((content(&answer).as_str(), answer.json()["model"].as_str()), ("hello", Some("parrot")));
-    assert_eq!(house.chat(&question("demo-story", "x")).status, 404);
+    assert_eq!(server.chat(&chat_body("demo-story", "x")).status, 404);
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Kind, Result};
-use crate::exchange::Door;
+use crate::pipeline::NativeEndpoint;
 
 /// One model of Poe's list.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,7 @@ pub struct Entry {
     pub inputs: Vec<String>,
     /// The parameters it declares, with their JSON Schemas.
     pub parameters: Vec<Parameter>,
-    /// The doors of Poe's that it declares, by their paths: `/v1/chat/completions`. Three of four declare none.
+    /// The endpoints of Poe's that it declares, by their paths: `/v1/chat/completions`. Three of four declare none.
     pub endpoints: Vec<String>,
     /// The entry as Poe wrote it.
     pub raw: Option<Arc<RawValue>>,
@@ -56,9 +56,9 @@ impl Entry {
         self.inputs.iter().any(|input| input == kind)
     }
 
-    /// Whether the model declares that it stands behind `door`.
-    pub fn has_door(&self, door: Door) -> bool {
-        self.endpoints.iter().any(|path| path == door.path())
+    /// Whether the model declares that it stands behind `endpoint`.
+    pub fn has_native_endpoint(&self, endpoint: NativeEndpoint) -> bool {
+        self.endpoints.iter().any(|path| path == endpoint.path())
     }
 
     /// The parameter of that name, if the model declares it.
@@ -101,10 +101,9 @@ struct Architecture {
 /// From here on a time can only be in milliseconds: as seconds it would lie beyond the year 5000.
 const FIRST_MILLISECONDS: f64 = 100_000_000_000.0;
 
-/// Reads the answer of `GET /v1/models`. Entries that make no sense are left out, and said so in the log.
+/// Reads the answer of `GET /v1/models`. Entries that are invalid are left out, and said so in the log.
 pub fn parse(body: &[u8]) -> Result<Vec<Entry>> {
-    let nonsense =
-        |error| Error::new(Kind::Upstream, format!("Poe's list of models makes no sense: {error}"));
+    let nonsense = |error| Error::new(Kind::Upstream, format!("Poe's list of models is invalid: {error}"));
     let list: List<'_> = serde_json::from_slice(body).map_err(nonsense)?;
     let entry = |value: &RawValue| match serde_json::from_str::<Raw>(value.get()) {
         Ok(raw) => Some(Entry { raw: Some(Arc::from(value.to_owned())), ..Entry::from(raw) }),
@@ -160,7 +159,11 @@ mod tests {
         assert_eq!((gpt.created, gpt.context_length, gpt.has_tools()), (1_765_227_300, Some(400_000), true));
         assert!(gpt.reads("image") && !gpt.reads("video") && !gpt.thinks() && !old.reads("text"));
         assert_eq!(gpt.parameter("web_search").unwrap().schema["type"], "boolean");
-        assert!(gpt.has_door(Door::Responses) && !gpt.has_door(Door::Chat) && !old.has_door(Door::Responses));
+        assert!(
+            gpt.has_native_endpoint(NativeEndpoint::Responses)
+                && !gpt.has_native_endpoint(NativeEndpoint::Chat)
+                && !old.has_native_endpoint(NativeEndpoint::Responses)
+        );
         assert!(gpt.raw.as_ref().unwrap().get().contains(r#""pricing":null"#), "as Poe wrote it");
         assert_eq!((old.created, old.owned_by.as_str(), old.has_tools()), (1_700_000_000, "Poe", false));
         assert_eq!(parse(b"<html>").unwrap_err().kind, Kind::Upstream);

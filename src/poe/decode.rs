@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use super::error_classes;
 use super::sse::Frame;
-use super::words;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{Attachment, Event, Finish, FinishReason, ToolDelta};
+use crate::pipeline::{Attachment, Event, Finish, FinishReason, ToolDelta};
 
 /// Turns the events of one answer into ours.
 #[derive(Debug, Default)]
@@ -169,7 +169,7 @@ impl Decode {
             b"data" => {
                 out.extend(read(frame).ok().and_then(|data: MetaData| data.metadata).map(Event::Metadata));
             }
-            b"error" => return Err(words::of_event(frame.data)),
+            b"error" => return Err(error_classes::of_event(frame.data)),
             b"done" => {
                 for (_, other) in std::mem::take(&mut self.others) {
                     append(format!("\n\n{other}"), out);
@@ -201,7 +201,8 @@ impl Decode {
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut VecDeque<Event>) -> Result<()> {
-        if let Some(error) = chunk.error.and_then(|error| words::of_answer(&json!({"error": error}))) {
+        if let Some(error) = chunk.error.and_then(|error| error_classes::of_answer(&json!({"error": error})))
+        {
             return Err(error);
         }
         // one answer was asked for: several choices are its parts, such as text in one and calls in the next
@@ -256,7 +257,7 @@ fn append(text: String, out: &mut VecDeque<Event>) {
 fn read<'a, T: Deserialize<'a>>(frame: &Frame<'a>) -> Result<T> {
     serde_json::from_slice(frame.data).map_err(|error| {
         let name = String::from_utf8_lossy(frame.name);
-        Error::new(Kind::Upstream, format!("Poe sent an event `{name}` that makes no sense: {error}"))
+        Error::new(Kind::Upstream, format!("Poe sent an event `{name}` that is invalid: {error}"))
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ureq::http::Uri;
 
 use super::client::{Poe, finished};
-use super::transport::{Watch, watched};
+use super::transport::{CancelCheck, cancellable};
 use crate::error::{Error, Kind, Result};
 
 /// The largest work that is fetched.
@@ -20,13 +20,13 @@ const READ_BYTES: usize = 16 << 10;
 pub struct Fetched {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// The MIME type that its server tells.
+    /// The MIME type that its server states.
     pub content_type: Option<String>,
 }
 
 impl Poe {
     /// Fetches `url`, which must lie at Poe: no key is sent, no redirect is followed, and size and time are bounded.
-    pub fn fetch(&self, url: &str, watch: &Watch) -> Result<Fetched> {
+    pub fn fetch(&self, url: &str, cancel: &CancelCheck) -> Result<Fetched> {
         let settings = self.settings();
         let local = settings.is_local.then_some(settings.base_url.as_str());
         if !lies_at_poe(url, local) {
@@ -34,7 +34,7 @@ impl Poe {
             return Err(Error::new(Kind::Upstream, message));
         }
         let request = self.agent().get(url);
-        let (response, ended) = watched(watch, settings.first_byte_timeout, || request.call());
+        let (response, ended) = cancellable(cancel, settings.first_byte_timeout, || request.call());
         let response = finished(response, ended)?;
         if response.status() != 200 {
             let message = format!("the bot's file could not be fetched: {} from {url}", response.status());
@@ -46,7 +46,7 @@ impl Poe {
         let mut body = response.into_body().into_reader();
         let mut piece = vec![0; READ_BYTES];
         loop {
-            let (count, ended) = watched(watch, settings.idle_timeout, || body.read(&mut piece));
+            let (count, ended) = cancellable(cancel, settings.idle_timeout, || body.read(&mut piece));
             if let Some(error) = ended {
                 return Err(error);
             }
@@ -65,7 +65,7 @@ impl Poe {
                 let message = format!("the bot's file took longer than {} seconds", MAX_TIME.as_secs());
                 return Err(Error::new(Kind::UpstreamTimeout, message));
             }
-            watch()?;
+            cancel()?;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Waiting on Poe without being deaf meanwhile: connections that look up about once a second.
 //!
 //! ureq blocks until something arrives. While it does, the client may leave, a stream may need a sign of life, or
-//! the server may have to stop. [`Line`] therefore waits in short steps and calls the waiting thread's [`Watch`]
+//! the server may have to stop. [`Line`] therefore waits in short steps and calls the waiting thread's [`CancelCheck`]
 //! between them; an error from it ends the wait, the call and the connection to Poe.
 
 use std::cell::RefCell;
@@ -29,13 +29,13 @@ use super::Settings;
 use crate::error::{Error, Kind, Result};
 
 /// Called about once a second while Poe is silent; an error ends the wait.
-pub type Watch = Rc<dyn Fn() -> Result<()>>;
+pub type CancelCheck = Rc<dyn Fn() -> Result<()>>;
 
 /// How often a waiting thread looks up.
 pub const TICK: Duration = Duration::from_millis(500);
 
 struct Waiting {
-    watch: Watch,
+    cancel: CancelCheck,
     limit: Duration,
     failed: Option<Error>,
 }
@@ -45,10 +45,10 @@ thread_local! {
     static WAITING: RefCell<Option<Waiting>> = const { RefCell::new(None) };
 }
 
-/// Runs `call`, with `watch` called while Poe is silent. A silence longer than `limit` ends it with a timeout.
+/// Runs `call`, with `cancel` called while Poe is silent. A silence longer than `limit` ends it with a timeout.
 /// The second value is why the wait was ended, if it was: it counts for more than what `call` says.
-pub fn watched<T>(watch: &Watch, limit: Duration, call: impl FnOnce() -> T) -> (T, Option<Error>) {
-    let waiting = Waiting { watch: Rc::clone(watch), limit, failed: None };
+pub fn cancellable<T>(cancel: &CancelCheck, limit: Duration, call: impl FnOnce() -> T) -> (T, Option<Error>) {
+    let waiting = Waiting { cancel: Rc::clone(cancel), limit, failed: None };
     let outer = Outer(WAITING.with(|cell| cell.replace(Some(waiting))));
     let result = call();
     let failed = WAITING.with(|cell| cell.borrow_mut().as_mut().and_then(|waiting| waiting.failed.take()));
@@ -95,13 +95,13 @@ fn has_ended() -> bool {
 }
 
 /// One look up after a silence of `silent`, which may end the wait.
-fn look_up(silent: Duration) {
-    let Some((watch, limit)) =
-        WAITING.with(|cell| cell.borrow().as_ref().map(|w| (Rc::clone(&w.watch), w.limit)))
+fn resolve_name(silent: Duration) {
+    let Some((cancel, limit)) =
+        WAITING.with(|cell| cell.borrow().as_ref().map(|w| (Rc::clone(&w.cancel), w.limit)))
     else {
         return;
     };
-    let outcome = watch().and_then(|()| match silent >= limit {
+    let outcome = cancel().and_then(|()| match silent >= limit {
         false => Ok(()),
         true => Err(Error::new(
             Kind::UpstreamTimeout,
@@ -146,11 +146,11 @@ impl<In: Transport> Connector<In> for LineConnector {
     }
 }
 
-/// Resolves names on another thread: the system's resolver can take long, and cannot be told to look up.
+/// Resolves names on another thread: the system's resolver can take long, and cannot be sent to look up.
 #[derive(Debug)]
-struct WatchfulResolver;
+struct PollingResolver;
 
-impl Resolver for WatchfulResolver {
+impl Resolver for PollingResolver {
     fn resolve(
         &self,
         uri: &Uri,
@@ -169,7 +169,7 @@ impl Resolver for WatchfulResolver {
             match receiver.recv_timeout(step(start.elapsed())) {
                 Ok(found) => return found,
                 Err(RecvTimeoutError::Disconnected) => return Err(ureq::Error::HostNotFound),
-                Err(RecvTimeoutError::Timeout) => look_up(start.elapsed()),
+                Err(RecvTimeoutError::Timeout) => resolve_name(start.elapsed()),
             }
             if has_ended() {
                 return Err(Ended::error().into());
@@ -229,7 +229,7 @@ fn await_ready(socket: &Socket, what: PollFlags, limit: Option<Duration>) -> io:
             Ok(_) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        look_up(start.elapsed());
+        resolve_name(start.elapsed());
         if has_ended() {
             return Err(Ended::error());
         }
@@ -332,7 +332,7 @@ pub fn agent(settings: &Settings) -> Result<Agent, String> {
     };
     let chain =
         ().chain(ConnectProxyConnector::default()).chain(LineConnector).chain(RustlsConnector::default());
-    Ok(Agent::with_parts(config, chain, WatchfulResolver))
+    Ok(Agent::with_parts(config, chain, PollingResolver))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {

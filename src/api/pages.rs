@@ -1,0 +1,53 @@
+//! The admin page's files, compiled in.
+
+use crate::server::answer::Answer;
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// Name below `/admin/`, type, content. The first is the page itself.
+const FILES: &[(&str, &str, &[u8])] = &[
+    ("index.html", HTML, include_bytes!("../../assets/index.html")),
+    ("style.css", STYLE, include_bytes!("../../assets/style.css")),
+    ("account.js", SCRIPT, include_bytes!("../../assets/account.js")),
+    ("activity.js", SCRIPT, include_bytes!("../../assets/activity.js")),
+    ("api.js", SCRIPT, include_bytes!("../../assets/api.js")),
+    ("app.js", SCRIPT, include_bytes!("../../assets/app.js")),
+    ("dom.js", SCRIPT, include_bytes!("../../assets/dom.js")),
+    ("draft.js", SCRIPT, include_bytes!("../../assets/draft.js")),
+    ("form.js", SCRIPT, include_bytes!("../../assets/form.js")),
+    ("i18n.js", SCRIPT, include_bytes!("../../assets/i18n.js")),
+    ("models.js", SCRIPT, include_bytes!("../../assets/models.js")),
+    ("panel.js", SCRIPT, include_bytes!("../../assets/panel.js")),
+    ("rows.js", SCRIPT, include_bytes!("../../assets/rows.js")),
+    ("settings.js", SCRIPT, include_bytes!("../../assets/settings.js")),
+    ("snippets.js", SCRIPT, include_bytes!("../../assets/snippets.js")),
+    ("try.js", SCRIPT, include_bytes!("../../assets/try.js")),
+];
+
+/// The file called `name`; the page itself when there is no name.
+pub fn page(name: &str) -> Option<Answer> {
+    let name = if name.is_empty() { "index.html" } else { name };
+    let (_, content_type, content) = FILES.iter().find(|(known, _, _)| *known == name)?;
+    Some(Answer::bytes(200, content_type, content.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn every_file_of_the_page_is_served_and_all_are_small() {
+        let mut size = 0;
+        for entry in fs::read_dir("assets").unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if [".html", ".css", ".js"].iter().any(|end| name.ends_with(end)) {
+                let (_, _, content) = FILES.iter().find(|(known, _, _)| *known == name).expect(&name);
+                size += content.len();
+            }
+        }
+        assert!(size > 0 && size < 100_000, "the page's files together: {size} bytes");
+    }
+}
