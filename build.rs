@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-#[path = "src/store/tokens/vocabulary.rs"]
+#[path = "src/tokens/vocabulary.rs"]
 mod vocabulary;
 
 use vocabulary::{BLOCK, ENDINGS, Hash, MAX_TOKEN, Part, SLOTS, Vocabulary, ending, ending_bit};
@@ -13,7 +13,7 @@ const RANKS: &str = "assets/o200k/ranks.bin";
 const CLASSES: &str = "assets/o200k/classes.txt";
 
 fn main() {
-    for input in ["build.rs", "src/store/tokens/vocabulary.rs", RANKS, CLASSES] {
+    for input in ["build.rs", "src/tokens/vocabulary.rs", RANKS, CLASSES] {
         println!("cargo:rerun-if-changed={input}");
     }
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

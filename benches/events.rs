@@ -16,12 +16,13 @@ use std::time::Instant;
 use poe2openai::dialect::Encoder as _;
 use poe2openai::dialect::chat::{Encoder, Meta};
 use poe2openai::error::{Error, Kind, Result};
-use poe2openai::exchange::json_format::JsonOnly;
-use poe2openai::exchange::{Cut, Event, FileRefs, Settle, Stages, Thinking, Tool, ToolCalls, ToolXml, Usage};
+use poe2openai::pipeline::json::format::JsonOnly;
+use poe2openai::pipeline::stages::{FileRefs, Limits, Retractions, Thinking, ToolCalls, Usage};
+use poe2openai::pipeline::{Event, Stages, Tool, ToolXml};
 use poe2openai::poe::{Decode, Progress, SseDecoder};
-use poe2openai::store::tokens::{self, Running};
+use poe2openai::tokens::{self, Running};
 
-/// As much as the well reads at once.
+/// As much as the client of Poe reads at once.
 const PIECE_BYTES: usize = 16 << 10;
 const WORDS: &[&str] =
     &["The ", "answer ", "is ", "\\\"four\\\"", ".\\n", "caf\u{e9} ", "\u{4f60}\u{597d}", "`x < y` "];
@@ -30,7 +31,7 @@ type Events<'w> = Box<dyn Iterator<Item = Result<Event>> + 'w>;
 type Chain = for<'w> fn(Replay<'w>) -> Events<'w>;
 
 /// What is measured. The first two are what the others are compared with: the bare cost, and that of the first
-/// chain that could tell the usage.
+/// chain that could state the usage.
 const CHAINS: &[(&str, Chain)] = &[
     ("decode and encode", bare),
     ("with tokens counted", counted),
@@ -40,9 +41,9 @@ const CHAINS: &[(&str, Chain)] = &[
     ("only: absent stage", |events| Box::new(events.through(None::<Usage<fn() -> u64>>))),
     ("only: Thinking", |events| Box::new(events.through(Thinking::default()))),
     ("only: ToolXml", |events| Box::new(events.through(ToolXml::new(&[tool()], String::new)))),
-    ("only: Cut", |events| Box::new(events.through(Cut::new(&[], None, Running::new())))),
+    ("only: Cut", |events| Box::new(events.through(Limits::new(&[], None, Running::new())))),
     ("only: FileRefs", |events| Box::new(events.through(FileRefs::streaming()))),
-    ("only: Settle", |events| Box::new(events.through(Settle::default()))),
+    ("only: Settle", |events| Box::new(events.through(Retractions::default()))),
 ];
 
 /// Nothing between decoder and encoder.
@@ -55,14 +56,14 @@ fn counted(events: Replay<'_>) -> Events<'_> {
     Box::new(events.through(Usage::new(tokens::count, || 7)))
 }
 
-/// Every stage that `http/order.rs` puts behind a stream, in its order; nothing was asked for but an answer.
+/// Every stage that `gateway/prepared_request.rs` puts behind a stream, in its order; nothing was asked for but an answer.
 fn full_chain(events: Replay<'_>) -> Events<'_> {
-    chain(events, None, Cut::new(&[], None, Running::new()))
+    chain(events, None, Limits::new(&[], None, Running::new()))
 }
 
 /// The same with a tool on offer, which the answer does not call.
 fn offered(events: Replay<'_>) -> Events<'_> {
-    chain(events, Some(&[tool()]), Cut::new(&[], None, Running::new()))
+    chain(events, Some(&[tool()]), Limits::new(&[], None, Running::new()))
 }
 
 fn tool() -> Tool {
@@ -71,10 +72,10 @@ fn tool() -> Tool {
 
 /// The same where the tools are carried in the prompt, with a stop text and a limit that are never met.
 fn at_work(events: Replay<'_>) -> Events<'_> {
-    chain(events, Some(&[tool()]), Cut::new(&["STOP".to_owned()], Some(u64::MAX >> 32), Running::new()))
+    chain(events, Some(&[tool()]), Limits::new(&["STOP".to_owned()], Some(u64::MAX >> 32), Running::new()))
 }
 
-fn chain<'w>(events: Replay<'w>, tools: Option<&[Tool]>, cut: Cut<Running>) -> Events<'w> {
+fn chain<'w>(events: Replay<'w>, tools: Option<&[Tool]>, cut: Limits<Running>) -> Events<'w> {
     let make_id = || String::from("call_1");
     let events = events
         .through(Thinking::default())
@@ -84,7 +85,7 @@ fn chain<'w>(events: Replay<'w>, tools: Option<&[Tool]>, cut: Cut<Running>) -> E
         .through(cut)
         .through(FileRefs::streaming())
         .through(Usage::new(tokens::count, || 7))
-        .through(Settle::default());
+        .through(Retractions::default());
     Box::new(events)
 }
 
@@ -148,7 +149,7 @@ fn median(times: &mut [f64]) -> f64 {
     times[times.len() / 2]
 }
 
-/// An answer that comes from memory instead of a connection; otherwise as in `poe/live.rs`.
+/// An answer that comes from memory instead of a connection; otherwise as in `poe/bot_stream.rs`.
 struct Replay<'w> {
     pieces: Chunks<'w, u8>,
     sse: SseDecoder,

@@ -77,7 +77,7 @@ enum Load {
     /// Nothing at all.
     Idle,
     /// So many clients ask so often, each time after the answer.
-    Ask { clients: usize, requests: usize, bot: &'static str, stream: bool, prompt: usize },
+    ChatRequest { clients: usize, requests: usize, bot: &'static str, stream: bool, prompt: usize },
     /// So many streams are begun and held.
     Hold { clients: usize },
     /// One answer of so many events; what it takes at most.
@@ -86,20 +86,20 @@ enum Load {
 
 const ROWS: &[Row] = &[
     Row { name: "idle", load: Load::Idle },
-    Row { name: "whole, 1 client", load: ask(1, 3000, "bench-3-0", false, 20) },
-    Row { name: "whole, 32 clients", load: ask(32, 200, "bench-3-0", false, 20) },
-    Row { name: "whole, 100 KB prompt", load: ask(1, 600, "bench-3-0", false, 100_000) },
-    Row { name: "stream, 1 client", load: ask(1, 200, "bench-500-0", true, 20) },
-    Row { name: "stream, 32 clients", load: ask(32, 10, "bench-500-0", true, 20) },
-    Row { name: "stream, 128 clients", load: ask(128, 3, "bench-500-0", true, 20) },
-    Row { name: "paced stream, 100 clients", load: ask(100, 1, "bench-150-20", true, 20) },
+    Row { name: "whole, 1 client", load: chat(1, 3000, "bench-3-0", false, 20) },
+    Row { name: "whole, 32 clients", load: chat(32, 200, "bench-3-0", false, 20) },
+    Row { name: "whole, 100 KB prompt", load: chat(1, 600, "bench-3-0", false, 100_000) },
+    Row { name: "stream, 1 client", load: chat(1, 200, "bench-500-0", true, 20) },
+    Row { name: "stream, 32 clients", load: chat(32, 10, "bench-500-0", true, 20) },
+    Row { name: "stream, 128 clients", load: chat(128, 3, "bench-500-0", true, 20) },
+    Row { name: "paced stream, 100 clients", load: chat(100, 1, "bench-150-20", true, 20) },
     Row { name: "1000 held streams", load: Load::Hold { clients: 1000 } },
     Row { name: "streamed answer of 100 MB", load: Load::Big { bot: "bench-big", stream: true } },
     Row { name: "whole answer of 100 MB", load: Load::Big { bot: "bench-big", stream: false } },
 ];
 
-const fn ask(clients: usize, requests: usize, bot: &'static str, stream: bool, prompt: usize) -> Load {
-    Load::Ask { clients, requests, bot, stream, prompt }
+const fn chat(clients: usize, requests: usize, bot: &'static str, stream: bool, prompt: usize) -> Load {
+    Load::ChatRequest { clients, requests, bot, stream, prompt }
 }
 
 /// Figures of one run by name; what is printed is their median.
@@ -159,7 +159,7 @@ fn run(server: &Server, kind: Kind, load: Load, scale: f64) -> Figures {
             thread::sleep(Duration::from_secs(2)); // until the list of models is read
             Figures::from([("RSS, MB", server.memory("VmRSS:"))])
         }
-        Load::Ask { clients, requests, bot, stream, prompt } => {
+        Load::ChatRequest { clients, requests, bot, stream, prompt } => {
             let requests = ((requests as f64 * scale) as usize).max(1);
             let request = kind.request(bot, stream, prompt);
             ask_all(server, clients, requests, &request, stream)
@@ -168,9 +168,9 @@ fn run(server: &Server, kind: Kind, load: Load, scale: f64) -> Figures {
         Load::Big { bot, stream } => {
             let request = kind.request(bot, stream, 20);
             let mut client = Client::connect(server.port);
-            client.ask(&kind.request("bench-3-0", stream, 20));
+            client.chat(&kind.request("bench-3-0", stream, 20));
             let (before, start) = (server.memory("VmRSS:"), server.cpu());
-            let size = client.ask(&request).bytes as f64 / 1e6;
+            let size = client.chat(&request).bytes as f64 / 1e6;
             let cpu = (server.cpu() - start).as_secs_f64();
             let grown = server.memory("VmHWM:") - before;
             Figures::from([("peak over RSS before, MB", grown), ("CPU, ms/MB", cpu * 1e3 / size)])
@@ -181,13 +181,13 @@ fn run(server: &Server, kind: Kind, load: Load, scale: f64) -> Figures {
 /// All clients ask `requests` times each; a first answer to each comes before what is measured.
 fn ask_all(server: &Server, clients: usize, requests: usize, request: &[u8], stream: bool) -> Figures {
     let mut all: Vec<Client> = (0..clients).map(|_| Client::connect(server.port)).collect();
-    thread::scope(|scope| all.iter_mut().for_each(|client| drop(scope.spawn(|| client.ask(request)))));
+    thread::scope(|scope| all.iter_mut().for_each(|client| drop(scope.spawn(|| client.chat(request)))));
     let (cpu, start) = (server.cpu(), Instant::now());
     let answers: Vec<Answer> = thread::scope(|scope| {
         let one = |client| {
             move || -> Vec<Answer> {
                 let client: &mut Client = client;
-                (0..requests).map(|_| client.ask(request)).collect()
+                (0..requests).map(|_| client.chat(request)).collect()
             }
         };
         let running: Vec<_> = all.iter_mut().map(|client| scope.spawn(one(client))).collect();
@@ -356,7 +356,7 @@ impl Client {
     }
 
     /// Sends a request and reads the answer to its end.
-    fn ask(&mut self, request: &[u8]) -> Answer {
+    fn chat(&mut self, request: &[u8]) -> Answer {
         let (start, mut answer) = (Instant::now(), Answer::default());
         self.socket.write_all(request).expect("the server reads");
         let (mut head, mut left, mut tail) = (Vec::new(), None, Vec::new());
@@ -496,12 +496,12 @@ fn mock_poe(mut socket: TcpStream) -> io::Result<()> {
         }
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
         socket.write_all(head.as_bytes())?;
-        tell(&mut socket, path.trim_start_matches("/bot/"))?;
+        render(&mut socket, path.trim_start_matches("/bot/"))?;
     }
     Ok(())
 }
 
-fn tell(socket: &mut TcpStream, bot: &str) -> io::Result<()> {
+fn render(socket: &mut TcpStream, bot: &str) -> io::Result<()> {
     let mut frame = String::new();
     let mut event = |name: &str, data: &str| {
         let event = format!("event: {name}\r\ndata: {data}\r\n\r\n");
@@ -541,7 +541,7 @@ fn tell(socket: &mut TcpStream, bot: &str) -> io::Result<()> {
 /// A list as long as Poe's.
 fn models() -> String {
     let names = ROWS.iter().filter_map(|row| match row.load {
-        Load::Ask { bot, .. } | Load::Big { bot, .. } => Some(bot.to_owned()),
+        Load::ChatRequest { bot, .. } | Load::Big { bot, .. } => Some(bot.to_owned()),
         Load::Hold { .. } => Some(HOLD.to_owned()),
         Load::Idle => None,
     });

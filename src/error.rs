@@ -102,7 +102,7 @@ pub struct Error {
     pub retry_after: Option<Duration>,
     /// The upstream said that the same request may work if sent again.
     pub transient: bool,
-    /// The upstream said that the same request will fail again: clients are told not to send it by themselves.
+    /// The upstream said that the same request will fail again: clients are sent not to send it by themselves.
     pub is_final: bool,
     /// By how much a conversation is too long, once counted; each dialect has its own words for it.
     pub excess: Option<Excess>,

@@ -1,32 +1,39 @@
-//! The floor plan of poe2openai: requests come in at the door, go down to the well, and answers rise through the
-//! same floors.
+//! poe2openai: a proxy between clients of OpenAI, Anthropic and Ollama and the bots of Poe.
 //!
-//! | module | floor | what it does |
-//! |---|---|---|
-//! | [`http`] | the door | sockets, heads, bodies, answers, routes; `http/relay.rs` is one request's life |
-//! | [`dialect`] | the tongues | bytes into an `Ask`, events into frames; pure |
-//! | [`exchange`] | the hall | `Ask`, `Event`, `Reply`, and the stages that change events; pure |
-//! | [`poe`] | the well | an `Ask` into Poe's query, Poe's stream into events; the only floor that knows ureq |
-//! | [`store`] | the cellar | what outlives a request |
-//! | [`demo`] | beside the house | an embedded Poe, for a first try and for the tests |
+//! Requests go down through these modules to Poe, and answers come up through the same ones.
 //!
-//! [`attach`] brings files to Poe, [`ids`] and [`clock`] make ids and dates, [`journal`] writes the log. [`settings`] are read
-//! once at the start, [`app`] is what all requests share, and every failure is an
-//! [`error::Error`]. Which module may know which is written down, and enforced, in `tests/house.rs`.
+//! | module | what it holds |
+//! |---|---|
+//! | [`server`] | HTTP/1.1 on `std::net`: listener, connections, worker pool, requests and responses |
+//! | [`api`] | what each URL does: routes, authentication, one file for each family of endpoints, the admin page |
+//! | [`gateway`] | one request's life; **start reading in `gateway/relay.rs`** |
+//! | [`dialect`] | for each client API: bytes into a `ChatRequest`, events into bytes; pure |
+//! | [`pipeline`] | `ChatRequest`, `Event`, `Reply`, and the stages that change events; pure |
+//! | [`poe`] | client of Poe: queries, events, model list, uploads, native endpoints; the only user of ureq |
+//! | [`config`] | models.yaml and the files of `CONFIG_DIR` |
+//! | [`state`] | what outlives a request: upload cache, stored responses, rate limiter |
+//! | [`telemetry`] | log, metrics, activity, recorded prompts |
+//! | [`tokens`] | token counter for o200k_base |
+//! | [`demo`] | an embedded Poe, for a first try and for the tests |
+//!
+//! [`settings`] are read once at the start, [`ids`] and [`clock`] make ids and dates, and every failure is an
+//! [`error::Error`]. `tests/architecture.rs` enforces which module may import which.
 
-pub mod app;
-pub mod attach;
+pub mod api;
 pub mod budget;
 pub mod clock;
+pub mod config;
 pub mod demo;
 pub mod dialect;
 pub mod error;
-pub mod exchange;
-pub mod http;
+pub mod gateway;
 pub mod ids;
-pub mod journal;
 pub mod json_limits;
+pub mod pipeline;
 pub mod poe;
 pub mod proxy;
+pub mod server;
 pub mod settings;
-pub mod store;
+pub mod state;
+pub mod telemetry;
+pub mod tokens;

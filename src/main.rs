@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use std::{io, panic, thread};
 
-use poe2openai::app::{self, Announcement, App, Lock};
-use poe2openai::budget;
-use poe2openai::demo;
-use poe2openai::http::{Door, Going, Limits, Server, Stop, connections_that_fit, probe};
-use poe2openai::journal;
+use poe2openai::api::Api;
+use poe2openai::gateway::app::{self, Announcement, App, Lock};
+use poe2openai::server::{Limits, Server, ShutdownPhase, Stop, connections_that_fit, probe};
 use poe2openai::settings::{self, Command, LogFormat, Settings};
+use poe2openai::telemetry::logger;
+use poe2openai::{budget, demo};
+
 use rustix::process::{Resource, Rlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -66,10 +67,10 @@ fn serve(mut settings: Settings) -> Result<(), String> {
             _ => format!("cannot listen on {address}: {error}"),
         }
     })?;
-    // before anybody is told that the server runs: from here on a signal ends it in good order
+    // before anybody is sent that the server runs: from here on a signal ends it in good order
     let stop = Stop::new().map_err(|error| error.to_string())?;
     let opened = Arc::new(OnceLock::new());
-    heed_signals(&stop, &opened).map_err(|error| format!("signals cannot be received: {error}"))?;
+    handle_signals(&stop, &opened).map_err(|error| format!("signals cannot be received: {error}"))?;
     let port = server.local_addr().map_err(|error| error.to_string())?.port();
     if settings.demo {
         open_demo(&mut settings)?;
@@ -78,11 +79,11 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     // a signal that came before this changes nothing: the file has only just been read
     let _ = opened.set(Arc::clone(&app));
     keep_fresh(&app);
-    welcome(&app.settings, port);
+    startup_message(&app.settings, port);
     name_proxies(&app.settings);
     announce_password(&app, port);
     warn_of_secrets(&app);
-    server.serve(Arc::new(Door::new(app)), &stop);
+    server.serve(Arc::new(Api::new(app)), &stop);
     log::logger().flush();
     Ok(())
 }
@@ -105,10 +106,10 @@ fn open_demo(settings: &mut Settings) -> Result<(), String> {
 }
 
 /// Says where the server is found and, in a demo, what to do there.
-fn welcome(settings: &Settings, port: u16) {
+fn startup_message(settings: &Settings, port: u16) {
     let place = format!("http://{}", settings.host.with_port(port));
     let words = format!("poe2openai {} listens on {place}", env!("CARGO_PKG_VERSION"));
-    journal::announce(&words, settings.log_format);
+    logger::announce(&words, settings.log_format);
     // who reads objects reads no instructions
     if !settings.demo || settings.log_format == LogFormat::Json {
         return;
@@ -156,14 +157,14 @@ fn limits(settings: &Settings) -> Limits {
 fn keep_fresh(app: &Arc<App>) {
     let (catalog, config) = (Arc::clone(app), Arc::clone(app));
     thread::spawn(move || {
-        journal::keep_running("the refresh of the model list", PAUSE, || catalog.refresh_catalog())
+        logger::keep_running("the refresh of the model list", PAUSE, || catalog.refresh_catalog())
     });
-    thread::spawn(move || journal::keep_running("the watch of models.yaml", PAUSE, || config.watch_config()));
+    thread::spawn(move || logger::keep_running("the watch of models.yaml", PAUSE, || config.watch_config()));
 }
 
 fn write_log(settings: &Settings) {
     // a second logger in one process would be a fault of ours, and the first goes on
-    let _ = journal::open(settings.log_level, settings.log_format);
+    let _ = logger::open(settings.log_level, settings.log_format);
     panic::set_hook(Box::new(|info| log::error!("a fault in the program: {info}")));
 }
 
@@ -182,7 +183,7 @@ fn announce_password(app: &App, port: u16) {
                 "admin page: {place} user: {user} password: {} ({validity}; set ADMIN_PASSWORD to choose your own)",
                 made.password
             );
-            journal::announce(&words, settings.log_format);
+            logger::announce(&words, settings.log_format);
         }
         Some(Announcement::Kept) => log::info!(
             "admin page: {place}, with the password that an earlier start printed; set ADMIN_PASSWORD, or remove {} \
@@ -204,7 +205,7 @@ fn warn_of_secrets(app: &App) {
     match app.lock() {
         Lock::Password if app.has_default_password() => {
             log::warn!(
-                "ADMIN_PASSWORD is the one that everybody knows, and the admin page is open to all who reach it"
+                "ADMIN_PASSWORD is the default password, and the admin page is open to all who reach it"
             );
         }
         Lock::ThisMachine => log::warn!(
@@ -217,7 +218,7 @@ fn warn_of_secrets(app: &App) {
 
 /// The first SIGTERM or SIGINT drains, the second ends at once; SIGHUP has models.yaml read again, unless it comes because
 /// the terminal is gone that the server was started in.
-fn heed_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>) -> io::Result<()> {
+fn handle_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (stop, app) = (stop.clone(), Arc::clone(app));
     let had_terminal = io::stdin().is_terminal();
@@ -227,11 +228,11 @@ fn heed_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>) -> io::Result<()> {
                 app.get().into_iter().for_each(|app| app.config.reload());
                 continue;
             }
-            if stop.going() != Going::On {
+            if stop.shutdown_phase() != ShutdownPhase::On {
                 log::logger().flush();
                 exit(128 + signal);
             }
-            stop.go(Going::Draining);
+            stop.go(ShutdownPhase::Draining);
             log::info!("stopping: running answers may finish");
         }
     })?;

@@ -82,7 +82,7 @@ pub struct Proxy {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// What it is told about the user.
+    /// What it is sent about the user.
     pub login: Option<Login>,
     /// The variable that named it.
     pub variable: &'static str,

@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::config::models::Route;
 use crate::proxy;
-use crate::store::models::Route;
 use kinds::*;
 use line::{Action, Flags, Line};
+
 pub use values::{Host, LogFormat, Secret};
 
 /// A default as the documentation of its field shows it.
@@ -84,7 +85,7 @@ settings! {
     "ADMIN_PASSWORD" admin_password: Secret as Password = "123456", "password for the admin page; unset, the built-in one works where HOST is a loopback address, and elsewhere one is made and printed at the first start; an empty one closes the page";
     "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "where Poe's API is";
     "POE_FILE_UPLOAD_URL" poe_file_upload_url: String as Url = "https://www.quora.com/poe_api/file_upload_3RD_PARTY_POST", "where files are uploaded to";
-    "POE_ROUTE" poe_route: Route as RouteName = "bot", "by which of Poe's doors bots are asked: bot (the bot protocol), native (Poe's own door for the client's dialect) or auto (native where there is one)";
+    "POE_ROUTE" poe_route: Route as RouteName = "bot", "how bots are called: bot (the bot protocol), native (Poe's endpoint for the client's dialect) or auto (native where there is one)";
     "POE_PROXY" poe_proxy: Option<proxy::Own> as ProxyUrl = "", "proxy for everything that goes to Poe, in place of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY: http, https, socks5, socks5h, socks4a or socks4 URL; none uses no proxy";
     "MODELS_REFRESH_SECONDS" models_refresh: Duration as Seconds<0> = "600", "interval at which Poe's list of models is fetched again, in seconds; 0 fetches it only when there is none";
     "SSL_CERT_FILE" ssl_cert_file: Option<PathBuf> as File = "", "PEM file of trusted root certificates, in place of the built-in ones; system is this machine's own file";
@@ -131,7 +132,7 @@ pub enum Command {
 pub struct Refusal {
     /// One line that names the flag or variable as the user wrote it, and what was expected.
     pub message: String,
-    /// 2 for a value or an argument that makes no sense; 1 for a file that cannot be read, and for bad values under `check`.
+    /// 2 for a value or an argument that is invalid; 1 for a file that cannot be read, and for bad values under `check`.
     pub code: u8,
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{House, Poe, Wire, chat, content, eventually, get, question, streamed, timed};
+use common::{Poe, TestServer, Wire, chat, chat_body, content, eventually, get, streamed, timed};
 
 /// How soon a normal request must be answered, whatever the others do.
 const SOON: Duration = Duration::from_secs(2);
@@ -36,11 +36,11 @@ fn dripping(mut wires: Vec<Wire>, drip: u8, body: impl FnOnce()) {
 }
 
 /// Asks again and again for as long as the siege lasts; gives the longest that an answer took.
-fn ask_all_the_time(house: &House) -> Duration {
+fn send_requests_forever(server: &TestServer) -> Duration {
     let start = Instant::now();
     let mut longest = Duration::ZERO;
     while start.elapsed() < SIEGE {
-        let (answer, took) = timed(|| house.chat(&question("demo-echo", "still there?")));
+        let (answer, took) = timed(|| server.chat(&chat_body("demo-echo", "still there?")));
         assert_eq!(content(&answer), "still there?", "{answer:?}");
         assert!(took < SOON, "answered after {took:?}");
         longest = longest.max(took);
@@ -51,50 +51,50 @@ fn ask_all_the_time(house: &House) -> Duration {
 
 #[test]
 fn five_hundred_slow_heads_keep_nobody_waiting() {
-    let house = House::demo(&[]);
-    let wires = (0..500).map(|_| house.wire()).map(|mut wire| {
+    let server = TestServer::demo(&[]);
+    let wires = (0..500).map(|_| server.wire()).map(|mut wire| {
         wire.send("GET /health HTTP/1.1\r\nX-Slow: ");
         wire
     });
     dripping(wires.collect(), b'x', || {
-        println!("500 slow heads: an answer took {:?} at most", ask_all_the_time(&house));
+        println!("500 slow heads: an answer took {:?} at most", send_requests_forever(&server));
     });
 }
 
 #[test]
 fn two_hundred_slow_bodies_keep_nobody_waiting() {
-    let house = House::demo(&[]);
-    let request = chat(&question("demo-echo", "never to be finished"));
+    let server = TestServer::demo(&[]);
+    let request = chat(&chat_body("demo-echo", "never to be finished"));
     let (head, _) = request.split_once("\r\n\r\n").unwrap();
-    let wires = (0..200).map(|_| house.wire()).map(|mut wire| {
+    let wires = (0..200).map(|_| server.wire()).map(|mut wire| {
         wire.send(format!("{head}\r\n\r\n"));
         wire
     });
     dripping(wires.collect(), b' ', || {
-        println!("200 slow bodies: an answer took {:?} at most", ask_all_the_time(&house));
+        println!("200 slow bodies: an answer took {:?} at most", send_requests_forever(&server));
     });
 }
 
 #[test]
 fn more_slow_heads_than_places_keep_nobody_waiting_for_long() {
-    let house = House::demo(&["--max-connections", "50"]);
-    let wires = (0..50).map(|_| house.wire()).map(|mut wire| {
+    let server = TestServer::demo(&["--max-connections", "50"]);
+    let wires = (0..50).map(|_| server.wire()).map(|mut wire| {
         wire.send("GET /health HTTP/1.1\r\nX-Slow: ");
         wire
     });
-    dripping(wires.collect(), b'x', || served_soon(&house));
+    dripping(wires.collect(), b'x', || served_soon(&server));
 }
 
 #[test]
 fn more_slow_bodies_than_places_keep_nobody_waiting_for_ever() {
-    let house = House::demo(&["--max-connections", "20"]);
-    let request = chat(&question("demo-echo", "never to be finished"));
+    let server = TestServer::demo(&["--max-connections", "20"]);
+    let request = chat(&chat_body("demo-echo", "never to be finished"));
     let (head, _) = request.split_once("\r\n\r\n").unwrap();
-    let mut slow: Vec<Wire> = (0..20).map(|_| house.wire()).collect();
+    let mut slow: Vec<Wire> = (0..20).map(|_| server.wire()).collect();
     for wire in &mut slow {
         wire.send(format!("{head}\r\n\r\n{{"));
     }
-    let served = || (house.chat(&question("demo-echo", "x")).status == 200).then_some(());
+    let served = || (server.chat(&chat_body("demo-echo", "x")).status == 200).then_some(());
     eventually(Duration::from_secs(13), "the slowest makes way", served);
     let ended = || slow.iter().position(Wire::has_ended);
     let place = eventually(SOON, "who made way is told", ended);
@@ -102,11 +102,11 @@ fn more_slow_bodies_than_places_keep_nobody_waiting_for_ever() {
     assert_eq!((answer.status, answer.error("code").as_str()), (503, "overloaded"), "and is told why");
 }
 
-/// A client that comes again after a 503, as it is told to, is served within two seconds.
-fn served_soon(house: &House) {
+/// A client that comes again after a 503, as it is instructed to, is served within two seconds.
+fn served_soon(server: &TestServer) {
     let (_, took) = timed(|| {
         eventually(SOON, "a normal request is answered", || {
-            let answer = house.chat(&question("demo-echo", "x"));
+            let answer = server.chat(&chat_body("demo-echo", "x"));
             match answer.status {
                 200 => Some(()),
                 503 => {
@@ -130,18 +130,18 @@ fn with_few_files(count: u32) -> Command {
 
 #[test]
 fn four_hundred_connections_on_256_files_end_nothing() {
-    let house = House::start(with_few_files(256), &["--demo"]);
-    let idle: Vec<Wire> = (0..400).map(|_| house.wire()).collect();
-    served_soon(&house);
-    served_soon(&house);
+    let server = TestServer::start(with_few_files(256), &["--demo"]);
+    let idle: Vec<Wire> = (0..400).map(|_| server.wire()).collect();
+    served_soon(&server);
+    served_soon(&server);
     drop(idle);
-    served_soon(&house);
+    served_soon(&server);
 }
 
 #[test]
 fn four_hundred_questions_on_256_files_end_nothing() {
-    let house = House::start(with_few_files(256), &["--demo"]);
-    let mut wires: Vec<Wire> = (0..400).map(|_| house.wire()).collect();
+    let server = TestServer::start(with_few_files(256), &["--demo"]);
+    let mut wires: Vec<Wire> = (0..400).map(|_| server.wire()).collect();
     for wire in &mut wires {
         wire.send(chat(&streamed("demo-slow-start", "x")));
     }
@@ -150,78 +150,78 @@ fn four_hundred_questions_on_256_files_end_nothing() {
     println!("{} answered, {} turned away", count(200), count(503));
     assert_eq!(count(200) + count(503), 400, "{statuses:?}");
     assert!(count(200) >= 50, "{statuses:?}");
-    served_soon(&house);
+    served_soon(&server);
 }
 
 #[test]
 fn files_that_run_out_end_nothing() {
     // more connections are allowed than there are files for both ends: accepting fails for a while
     let poe = Poe::start();
-    let house = House::start(with_few_files(100), &["--poe-base-url", &poe.at.base_url]);
+    let server = TestServer::start(with_few_files(100), &["--poe-base-url", &poe.at.base_url]);
     for _ in 0..3 {
-        let idle: Vec<Wire> = (0..200).map(|_| house.wire()).collect();
-        served_soon(&house);
+        let idle: Vec<Wire> = (0..200).map(|_| server.wire()).collect();
+        served_soon(&server);
         drop(idle);
     }
 }
 
 #[test]
 fn an_absurd_length_harms_nobody() {
-    let house = House::demo(&[]);
-    assert_eq!(house.ask(&get("/health")).status, 200);
-    let before = house.memory("VmRSS:");
+    let server = TestServer::demo(&[]);
+    assert_eq!(server.ask(&get("/health")).status, 200);
+    let before = server.memory("VmRSS:");
     for _ in 0..20 {
-        let answer = house.ask(
+        let answer = server.ask(
             "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\nContent-Length: 99999999999999\r\n\r\n",
         );
         assert_eq!((answer.status, answer.error("code").as_str()), (413, "request_too_large"));
     }
     // within the limit of a gigabyte, but never sent: memory grows with what arrives
-    let mut wires: Vec<Wire> = (0..20).map(|_| house.wire()).collect();
+    let mut wires: Vec<Wire> = (0..20).map(|_| server.wire()).collect();
     for wire in &mut wires {
         wire.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\nContent-Length: 1000000000\r\n\r\n{");
     }
-    assert_eq!(content(&house.chat(&question("demo-echo", "unharmed"))), "unharmed");
-    let grown = house.memory("VmRSS:").saturating_sub(before);
+    assert_eq!(content(&server.chat(&chat_body("demo-echo", "unharmed"))), "unharmed");
+    let grown = server.memory("VmRSS:").saturating_sub(before);
     assert!(grown < 16 << 10, "{grown} KiB more");
 }
 
 #[test]
 fn over_the_limit_a_client_is_told_so_at_once() {
-    let house = House::demo(&["--max-connections", "4"]);
-    let mut busy: Vec<Wire> = (0..4).map(|_| house.wire()).collect();
+    let server = TestServer::demo(&["--max-connections", "4"]);
+    let mut busy: Vec<Wire> = (0..4).map(|_| server.wire()).collect();
     for wire in &mut busy {
         wire.stream(&chat(&streamed("demo-stall-late", "x"))).begin();
     }
     for _ in 0..3 {
-        let (answer, took) = timed(|| house.chat(&question("demo-echo", "x")));
+        let (answer, took) = timed(|| server.chat(&chat_body("demo-echo", "x")));
         assert_eq!((answer.status, answer.error("code").as_str()), (503, "overloaded"));
         assert_eq!((answer.header("retry-after"), answer.header("connection")), (Some("1"), Some("close")));
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
         assert!(took < Duration::from_millis(500), "{took:?}");
     }
     busy.pop().unwrap().leave();
-    served_soon(&house);
+    served_soon(&server);
 }
 
 #[test]
 fn idle_connections_make_way_for_new_clients() {
-    let house = House::demo(&["--max-connections", "4"]);
-    let mut idle: Vec<Wire> = (0..4).map(|_| house.wire()).collect();
+    let server = TestServer::demo(&["--max-connections", "4"]);
+    let mut idle: Vec<Wire> = (0..4).map(|_| server.wire()).collect();
     for wire in &mut idle {
         assert_eq!(wire.ask(&get("/health")).status, 200);
     }
     // a connection idles before its line is written
     eventually(SOON, "all four idle", || {
-        (house.output().matches("GET /health status=200").count() == 4).then_some(())
+        (server.output().matches("GET /health status=200").count() == 4).then_some(())
     });
-    let mut newcomers: Vec<Wire> = (0..3).map(|_| house.wire()).collect();
+    let mut newcomers: Vec<Wire> = (0..3).map(|_| server.wire()).collect();
     for wire in &mut newcomers {
-        let (answer, took) = timed(|| wire.ask(&chat(&question("demo-echo", "new"))));
+        let (answer, took) = timed(|| wire.ask(&chat(&chat_body("demo-echo", "new"))));
         assert_eq!(content(&answer), "new");
         assert!(took < SOON, "{took:?}");
     }
-    // three made room and one did not have to; who had idled longest is the business of the seats' own test
+    // three made room and one did not have to; who had idled longest is the business of the slots' own test
     eventually(SOON, "three have ended", || {
         (idle.iter().filter(|wire| wire.has_ended()).count() == 3).then_some(())
     });
@@ -231,13 +231,13 @@ fn idle_connections_make_way_for_new_clients() {
 
 #[test]
 fn a_reader_that_stops_reading_keeps_nobody_waiting() {
-    let house = House::demo(&[]);
-    let mut lazy: Vec<Wire> = (0..8).map(|_| house.wire()).collect();
+    let server = TestServer::demo(&[]);
+    let mut lazy: Vec<Wire> = (0..8).map(|_| server.wire()).collect();
     for wire in &mut lazy {
         wire.send(chat(&streamed("demo-fast", "100000")));
     }
     for _ in 0..5 {
-        let (answer, took) = timed(|| house.chat(&question("demo-echo", "x")));
+        let (answer, took) = timed(|| server.chat(&chat_body("demo-echo", "x")));
         assert_eq!(answer.status, 200);
         assert!(took < SOON, "{took:?}");
     }
@@ -247,10 +247,10 @@ fn a_reader_that_stops_reading_keeps_nobody_waiting() {
 fn a_full_rate_limiter_says_when_to_come_again() {
     let poe = Poe::start();
     let limits = ["--rate-limit-ms", "1500", "--rate-limit-max-wait-ms", "2000"];
-    let house = House::before(&poe, &limits);
-    let mut wires: Vec<Wire> = (0..4).map(|_| house.wire()).collect();
+    let server = TestServer::before(&poe, &limits);
+    let mut wires: Vec<Wire> = (0..4).map(|_| server.wire()).collect();
     for wire in &mut wires {
-        wire.send(chat(&question("demo-echo", "x")));
+        wire.send(chat(&chat_body("demo-echo", "x")));
     }
     let (mut statuses, took) = timed(|| {
         let answers = wires.iter_mut().map(|wire| {
@@ -267,7 +267,7 @@ fn a_full_rate_limiter_says_when_to_come_again() {
 
 #[test]
 fn noise_is_answered_and_forgotten() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..200 {
         let noise: Vec<u8> = (0..64)
@@ -278,10 +278,10 @@ fn noise_is_answered_and_forgotten() {
                 seed as u8
             })
             .collect();
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         wire.send(noise);
         wire.leave();
     }
-    assert_eq!(content(&house.chat(&question("demo-echo", "fine"))), "fine");
-    assert!(!house.output().contains("a fault in the program"));
+    assert_eq!(content(&server.chat(&chat_body("demo-echo", "fine"))), "fine");
+    assert!(!server.output().contains("a fault in the program"));
 }

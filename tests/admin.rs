@@ -13,7 +13,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use common::{
-    Answer, House, PATIENCE, Poe, SECRET, Wire, binary, claims_success, content, eventually, question,
+    Answer, PATIENCE, Poe, SECRET, TestServer, Wire, binary, chat_body, claims_success, content, eventually,
     streamed, text, timed,
 };
 use serde_json::{Value, json};
@@ -45,9 +45,9 @@ fn post(path: &str, headers: &str, body: &str) -> String {
 }
 
 /// A POST as the page sends it.
-fn send(house: &House, path: &str, body: &Value) -> Answer {
+fn send(server: &TestServer, path: &str, body: &Value) -> Answer {
     let headers = format!("Host: localhost\r\nContent-Type: application/json\r\n{}", known());
-    house.ask(&post(path, &headers, &body.to_string()))
+    server.ask(&post(path, &headers, &body.to_string()))
 }
 
 fn is_locked_down(answer: &Answer) {
@@ -62,10 +62,10 @@ fn is_locked_down(answer: &Answer) {
 }
 
 /// With a password of its own.
-fn guarded(user: &str, password: &str, args: &[&str]) -> House {
+fn guarded(user: &str, password: &str, args: &[&str]) -> TestServer {
     let mut program = binary();
     program.env("ADMIN_USERNAME", user).env("ADMIN_PASSWORD", password);
-    House::start(program, &[&["--demo"], args].concat())
+    TestServer::start(program, &[&["--demo"], args].concat())
 }
 
 /// An address of this machine that is not loopback, if it has one. Nothing is sent to find it.
@@ -79,12 +79,12 @@ fn own_address() -> Option<IpAddr> {
 #[test]
 fn user_name_and_password_open_the_page_and_nothing_else_does() {
     for (user, password) in [("admin", "s3cret: with ä colon"), ("管理员", "пароль")] {
-        let house = guarded(user, password, &[]);
-        let asked = house.ask(&get("/admin", ""));
+        let server = guarded(user, password, &[]);
+        let asked = server.ask(&get("/admin", ""));
         assert_eq!(asked.status, 401);
         assert_eq!(asked.header("WWW-Authenticate"), Some("Basic realm=\"poe2openai\", charset=\"UTF-8\""));
         for path in ["/admin", "/admin/", "/admin/app.js", "/admin/style.css", "/api/admin/settings"] {
-            let answer = house.ask(&get(path, &basic(user, password)));
+            let answer = server.ask(&get(path, &basic(user, password)));
             assert_eq!(answer.status, 200, "{path}");
             is_locked_down(&answer);
         }
@@ -98,7 +98,7 @@ fn user_name_and_password_open_the_page_and_nothing_else_does() {
             format!("X-Api-Key: {SECRET}\r\n"),
         ];
         for header in wrong {
-            let answer = house.ask(&get("/api/admin/settings", &header));
+            let answer = server.ask(&get("/api/admin/settings", &header));
             assert_eq!(answer.status, 401, "{header}");
             is_locked_down(&answer);
         }
@@ -107,7 +107,7 @@ fn user_name_and_password_open_the_page_and_nothing_else_does() {
 
 #[test]
 fn every_answer_is_locked_down() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let json = "Host: localhost\r\nContent-Type: application/json\r\n";
     let cases = [
         (200, get("/admin", &known())),
@@ -123,7 +123,7 @@ fn every_answer_is_locked_down() {
         (401, post("/api/admin/try", &format!("{json}Authorization: Bearer x\r\n"), "{}")),
     ];
     for (status, request) in cases {
-        let answer = house.ask(&request);
+        let answer = server.ask(&request);
         assert_eq!(answer.status, status, "{request}");
         is_locked_down(&answer);
         if status != 200 {
@@ -137,9 +137,9 @@ fn every_answer_is_locked_down() {
 
 #[test]
 fn what_cannot_be_read_opens_nothing() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let ask = |head: &[u8]| {
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         wire.send(
             [
                 head,
@@ -174,10 +174,10 @@ fn what_cannot_be_read_opens_nothing() {
 
 #[test]
 fn the_built_in_password_works_on_this_machine_only() {
-    let house = House::demo(&[]);
-    house.wait_for_line("opens on this machine only");
-    assert_eq!(house.ask(&get("/admin", &known())).status, 200);
-    let warnings = house.ask(&get("/api/admin/settings", &known())).json()["warnings"].clone();
+    let server = TestServer::demo(&[]);
+    server.wait_for_line("opens on this machine only");
+    assert_eq!(server.ask(&get("/admin", &known())).status, 200);
+    let warnings = server.ask(&get("/api/admin/settings", &known())).json()["warnings"].clone();
     assert_eq!(warnings, json!(["default_password"]));
     let elsewhere = [
         // a name that leads here is a page's trick
@@ -191,21 +191,21 @@ fn the_built_in_password_works_on_this_machine_only() {
         get("/admin", &format!("{}CF-Ray: 1\r\n", known())),
     ];
     for request in elsewhere {
-        let answer = house.ask(&request);
+        let answer = server.ask(&request);
         assert_eq!(answer.status, 403, "{request}");
         assert!(answer.error("message").contains("ADMIN_PASSWORD"), "{answer:?}");
     }
 }
 
 /// What the server prints when it has made a password.
-fn printed_password(house: &House) -> String {
-    let line = house.wait_for_line(" password: ");
+fn printed_password(server: &TestServer) -> String {
+    let line = server.wait_for_line(" password: ");
     let password = line.split(" password: ").nth(1).and_then(|rest| rest.split(' ').next());
     password.expect("a password").to_owned()
 }
 
-fn status(house: &House, password: &str) -> u16 {
-    house.ask(&get("/api/admin/settings", &basic("admin", password))).status
+fn status(server: &TestServer, password: &str) -> u16 {
+    server.ask(&get("/api/admin/settings", &basic("admin", password))).status
 }
 
 #[test]
@@ -216,35 +216,35 @@ fn a_server_that_others_reach_makes_a_password_and_keeps_its_hash() {
     let args = ["--host", "0.0.0.0", "--config-dir", directory.to_str().unwrap()];
     let file = directory.join("admin-password.json");
 
-    let house = House::before(&poe, &args);
-    let password = printed_password(&house);
-    assert_eq!([status(&house, &password), status(&house, "123456"), status(&house, "")], [200, 401, 401]);
+    let server = TestServer::before(&poe, &args);
+    let password = printed_password(&server);
+    assert_eq!([status(&server, &password), status(&server, "123456"), status(&server, "")], [200, 401, 401]);
     let behind_a_proxy = format!(
         "GET /api/admin/settings HTTP/1.1\r\nHost: poe.example\r\nX-Forwarded-For: 192.0.2.1\r\n{}\r\n",
         basic("admin", &password)
     );
-    let settings = house.ask(&behind_a_proxy);
+    let settings = server.ask(&behind_a_proxy);
     assert_eq!((settings.status, &settings.json()["warnings"]), (200, &json!([])));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!fs::read_to_string(&file).unwrap().contains(&password));
     assert!(!settings.text().contains(&password));
-    drop(house);
+    drop(server);
 
-    let house = House::before(&poe, &args);
-    house.wait_for_line("an earlier start printed");
-    assert_eq!(status(&house, &password), 200, "kept");
-    assert!(!house.output().contains(&password), "printed once");
-    drop(house);
+    let server = TestServer::before(&poe, &args);
+    server.wait_for_line("an earlier start printed");
+    assert_eq!(status(&server, &password), 200, "kept");
+    assert!(!server.output().contains(&password), "printed once");
+    drop(server);
 
     let mut program = binary();
     program.env("ADMIN_PASSWORD", "my own password");
-    let house = House::start(program, &[&["--poe-base-url", &poe.at.base_url], &args[..]].concat());
-    assert_eq!([status(&house, "my own password"), status(&house, &password)], [200, 401], "replaced");
+    let server = TestServer::start(program, &[&["--poe-base-url", &poe.at.base_url], &args[..]].concat());
+    assert_eq!([status(&server, "my own password"), status(&server, &password)], [200, 401], "replaced");
     assert!(!file.exists());
-    drop(house);
+    drop(server);
 
-    let house = House::before(&poe, &args);
-    assert_ne!(printed_password(&house), password, "made anew");
+    let server = TestServer::before(&poe, &args);
+    assert_ne!(printed_password(&server), password, "made anew");
     fs::remove_dir_all(&directory).unwrap();
 }
 
@@ -253,9 +253,9 @@ fn a_password_that_cannot_be_kept_is_made_at_each_start() {
     let poe = Poe::start();
     let nowhere = common::fresh_path("nowhere");
     let args = ["--host", "0.0.0.0", "--config-dir", nowhere.to_str().unwrap()];
-    let passwords = [House::before(&poe, &args), House::before(&poe, &args)].map(|house| {
-        let password = printed_password(&house);
-        assert_eq!(status(&house, &password), 200);
+    let passwords = [TestServer::before(&poe, &args), TestServer::before(&poe, &args)].map(|server| {
+        let password = printed_password(&server);
+        assert_eq!(status(&server, &password), 200);
         password
     });
     assert_ne!(passwords[0], passwords[1]);
@@ -263,60 +263,60 @@ fn a_password_that_cannot_be_kept_is_made_at_each_start() {
     let directory = common::fresh_path("demo-password");
     fs::create_dir_all(&directory).unwrap();
     let args = ["--host", "0.0.0.0", "--config-dir", directory.to_str().unwrap(), "--log-format", "json"];
-    let house = House::demo(&args);
-    assert_eq!(status(&house, &printed_password(&house)), 200);
+    let server = TestServer::demo(&args);
+    assert_eq!(status(&server, &printed_password(&server)), 200);
     assert!(!directory.join("admin-password.json").exists(), "a demo leaves no password behind");
     fs::remove_dir_all(&directory).unwrap();
 }
 
 #[test]
 fn paths_of_other_prefixes_do_not_lead_to_the_page() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     for path in
         ["/v1/admin", "/anthropic/admin", "/v1/api/admin/settings", "/anthropic/v1/api/admin/settings"]
     {
-        assert_eq!(house.ask(&get(path, &known())).status, 404, "{path}");
+        assert_eq!(server.ask(&get(path, &known())).status, 404, "{path}");
     }
 }
 
 #[test]
 fn a_password_that_was_set_works_from_everywhere() {
-    let house = guarded("admin", "123456", &["--host", "0.0.0.0"]);
-    house.wait_for_line("ADMIN_PASSWORD is the one that everybody knows");
+    let server = guarded("admin", "123456", &["--host", "0.0.0.0"]);
+    server.wait_for_line("ADMIN_PASSWORD is the default password");
     let address = own_address().unwrap_or(IpAddr::from([127, 0, 0, 1]));
-    let mut wire = Wire::open_at(SocketAddr::from((address, house.port)));
+    let mut wire = Wire::open_at(SocketAddr::from((address, server.port)));
     let answer =
         wire.ask(&format!("GET /admin HTTP/1.1\r\nHost: poe.example\r\nVia: 1.1 proxy\r\n{}\r\n", known()));
     assert_eq!(answer.status, 200);
     let settings = wire.ask(&get("/api/admin/settings", &known())).json();
     assert_eq!(settings["warnings"], json!(["default_password"]));
 
-    let house = guarded("admin", "another", &["--host", "0.0.0.0"]);
-    let settings = house.ask(&get("/api/admin/settings", &basic("admin", "another"))).json();
+    let server = guarded("admin", "another", &["--host", "0.0.0.0"]);
+    let settings = server.ask(&get("/api/admin/settings", &basic("admin", "another"))).json();
     assert_eq!(settings["warnings"], json!([]));
-    assert!(!house.output().contains("ADMIN_PASSWORD"), "nothing to warn of");
+    assert!(!server.output().contains("ADMIN_PASSWORD"), "nothing to warn of");
 }
 
 #[test]
 fn an_empty_password_closes_the_page() {
-    let house = guarded("admin", "", &[]);
+    let server = guarded("admin", "", &[]);
     for path in ["/admin", "/api/admin/settings", "/api/admin/config"] {
         for header in [String::new(), basic("admin", ""), known()] {
-            assert_eq!(house.ask(&get(path, &header)).status, 404, "{path} {header}");
+            assert_eq!(server.ask(&get(path, &header)).status, 404, "{path} {header}");
         }
     }
-    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200, "the rest is open");
+    assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 200, "the rest is open");
 }
 
 #[test]
 fn wrong_passwords_have_to_wait() {
-    let house = guarded("admin", "right", &[]);
+    let server = guarded("admin", "right", &[]);
     let checked = AtomicUsize::new(0);
     thread::scope(|scope| {
         for guesser in 0..40 {
-            let (house, checked) = (&house, &checked);
+            let (server, checked) = (&server, &checked);
             scope.spawn(move || {
-                let mut wire = house.wire();
+                let mut wire = server.wire();
                 for number in 0..5 {
                     let guess = format!("wrong {guesser}.{number}");
                     let answer = wire.ask(&get("/admin", &basic("admin", &guess)));
@@ -334,29 +334,29 @@ fn wrong_passwords_have_to_wait() {
         }
     });
     assert_eq!(checked.into_inner(), 10, "all others wait for the minute to pass");
-    // whether a password is right is not told before that either
-    let (answer, took) = timed(|| house.ask(&get("/admin", &basic("admin", "right"))));
+    // whether a password is right is not sent before that either
+    let (answer, took) = timed(|| server.ask(&get("/admin", &basic("admin", "right"))));
     assert_eq!(answer.status, 429);
     // late enough for two hundred in a row to take longer than a minute
     assert!(took * 190 > Duration::from_secs(60), "{took:?}");
-    assert_eq!(house.ask(&get("/admin", "")).status, 401, "to ask without one is no try");
+    assert_eq!(server.ask(&get("/admin", "")).status, 401, "to ask without one is no try");
 
     // another address is not kept waiting
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let other = SocketAddr::from(([127, 0, 0, 2], 0));
     if socket.bind(&other.into()).is_ok() {
-        socket.connect(&SocketAddr::from(([127, 0, 0, 1], house.port)).into()).expect("the server accepts");
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port)).into()).expect("the server accepts");
         assert_eq!(Wire::of(socket.into()).ask(&get("/admin", &basic("admin", "right"))).status, 200);
     }
-    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200, "the rest is open");
+    assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 200, "the rest is open");
 }
 
 #[test]
 fn pages_of_others_change_nothing() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let inspects =
-        || house.ask(&get("/api/admin/activity", &known())).json()["inspection"].as_bool().expect("told");
-    let own = format!("localhost:{}", house.port);
+        || server.ask(&get("/api/admin/activity", &known())).json()["inspection"].as_bool().expect("told");
+    let own = format!("localhost:{}", server.port);
     let json = "Content-Type: application/json\r\n";
     let body = "{\"on\":true}";
     let foreign = [
@@ -374,7 +374,7 @@ fn pages_of_others_change_nothing() {
         for path in
             ["/api/admin/inspection", "/api/admin/config", "/api/admin/try", "/api/admin/activity/stop"]
         {
-            let answer = house.ask(&post(path, &format!("{headers}{}", known()), body));
+            let answer = server.ask(&post(path, &format!("{headers}{}", known()), body));
             assert!([403, 415].contains(&answer.status), "{path} {headers} {answer:?}");
             is_locked_down(&answer);
         }
@@ -386,9 +386,9 @@ fn pages_of_others_change_nothing() {
         format!("Host: {own}\r\n{json}"),
     ];
     for headers in ours {
-        let answer = house.ask(&post("/api/admin/inspection", &format!("{headers}{}", known()), body));
+        let answer = server.ask(&post("/api/admin/inspection", &format!("{headers}{}", known()), body));
         assert_eq!((answer.status, inspects()), (200, true), "{headers} {answer:?}");
-        send(&house, "/api/admin/inspection", &json!({"on": false}));
+        send(&server, "/api/admin/inspection", &json!({"on": false}));
         assert!(!inspects());
     }
 }
@@ -397,21 +397,21 @@ fn pages_of_others_change_nothing() {
 fn keys_of_clients_do_not_open_the_page() {
     let mut program = binary();
     program.env("POE_API_KEY", SECRET).env("PROXY_API_KEYS", "a-proxy-key");
-    let house = House::start(program, &["--demo"]);
+    let server = TestServer::start(program, &["--demo"]);
     for header in [
         "Authorization: Bearer a-proxy-key\r\n",
         &basic("admin", "a-proxy-key"),
         "X-Api-Key: a-proxy-key\r\n",
     ] {
-        assert_eq!(house.ask(&get("/api/admin/settings", header)).status, 401, "{header}");
+        assert_eq!(server.ask(&get("/api/admin/settings", header)).status, 401, "{header}");
     }
     // and where no key is needed at all, the page needs its password still
     let mut program = binary();
     program.env("POE_API_KEY", SECRET);
-    let house = House::start(program, &["--demo"]);
-    assert_eq!(house.chat(&question("demo-echo", "x")).status, 200);
-    assert_eq!(house.ask(&get("/api/admin/settings", "")).status, 401);
-    assert_eq!(house.ask(&get("/api/admin/settings", &known())).status, 200);
+    let server = TestServer::start(program, &["--demo"]);
+    assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 200);
+    assert_eq!(server.ask(&get("/api/admin/settings", "")).status, 401);
+    assert_eq!(server.ask(&get("/api/admin/settings", &known())).status, 200);
 }
 
 #[test]
@@ -421,8 +421,8 @@ fn settings_show_where_they_come_from_and_no_secret() {
         .env("POE_API_KEY", SECRET)
         .env("PROXY_API_KEYS", "a-proxy-key")
         .env("ADMIN_PASSWORD", "a-password");
-    let house = House::start(program, &["--demo", "--max-connections", "7"]);
-    let answer = house.ask(&get("/api/admin/settings", &basic("admin", "a-password")));
+    let server = TestServer::start(program, &["--demo", "--max-connections", "7"]);
+    let answer = server.ask(&get("/api/admin/settings", &basic("admin", "a-password")));
     for secret in [SECRET, "a-proxy-key", "a-password", "123456"] {
         assert!(!answer.text().contains(secret), "{secret}");
     }
@@ -447,20 +447,20 @@ fn settings_show_where_they_come_from_and_no_secret() {
 
 #[test]
 fn a_model_can_be_tried() {
-    let house = House::demo(&[]);
-    let answer = send(&house, "/api/admin/try", &question("demo-echo", "said"));
+    let server = TestServer::demo(&[]);
+    let answer = send(&server, "/api/admin/try", &chat_body("demo-echo", "said"));
     assert_eq!((content(&answer).as_str(), answer.status), ("said", 200));
     is_locked_down(&answer);
     let headers = format!("Host: localhost\r\nContent-Type: application/json\r\n{}", known());
     let body = streamed("demo-echo", "streamed").to_string();
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     let mut stream = wire.stream(&post("/api/admin/try", &headers, &body));
     is_locked_down(&stream.answer);
     let events = stream.rest();
     assert!(claims_success(&events));
     assert_eq!(text(&events), "streamed");
     eventually(PATIENCE, "the operator's own request is seen too", || {
-        let last = &house.ask(&get("/api/admin/activity", &known())).json()["requests"][0];
+        let last = &server.ask(&get("/api/admin/activity", &known())).json()["requests"][0];
         (last["endpoint"] == "/api/admin/try" && last["stream"] == true).then_some(())
     });
 }
@@ -468,13 +468,13 @@ fn a_model_can_be_tried() {
 #[test]
 fn without_a_key_of_its_own_the_server_needs_one_typed_in() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
-    let settings = house.ask(&get("/api/admin/settings", &known())).json();
+    let server = TestServer::before(&poe, &[]);
+    let settings = server.ask(&get("/api/admin/settings", &known())).json();
     assert_eq!(settings["has_poe_key"], false);
     let ask = |key: &str| {
         let headers = format!("Host: localhost\r\nContent-Type: application/json\r\n{}{key}", known());
-        let answer = house.ask(&post("/api/admin/try", &headers, &question("demo-echo", "x").to_string()));
-        let account = house.ask(&get("/api/admin/account", &format!("{}{key}", known())));
+        let answer = server.ask(&post("/api/admin/try", &headers, &chat_body("demo-echo", "x").to_string()));
+        let account = server.ask(&get("/api/admin/account", &format!("{}{key}", known())));
         (answer.status, account.status)
     };
     assert_eq!(ask(""), (401, 401));
@@ -486,13 +486,13 @@ fn without_a_key_of_its_own_the_server_needs_one_typed_in() {
 
 #[test]
 fn the_account_is_told_by_day_and_by_bot() {
-    let house = House::demo(&[]);
-    let account = || house.ask(&get("/api/admin/account", &known())).json();
+    let server = TestServer::demo(&[]);
+    let account = || server.ask(&get("/api/admin/account", &known())).json();
     let before = account();
     for _ in 0..120 {
-        house.chat(&question("demo-echo", "x"));
+        server.chat(&chat_body("demo-echo", "x"));
     }
-    house.chat(&question("demo-think", "x"));
+    server.chat(&chat_body("demo-think", "x"));
     let after = account();
     let points =
         |account: &Value| account["days"].as_array().expect("days").last().expect("today")["points"].clone();

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::thread;
 
-use common::{Answer, House, PATIENCE, Poe, binary, content, eventually, fresh_path, get, question};
+use common::{Answer, PATIENCE, Poe, TestServer, binary, chat_body, content, eventually, fresh_path, get};
 use serde_json::{Value, json};
 
 /// Nobody listens there.
@@ -43,8 +43,8 @@ impl Place {
         self.0.join(CACHE)
     }
 
-    fn start(&self, poe: &str, more: &[&str]) -> House {
-        House::start(binary(), &[&["--poe-base-url", poe, "--config-dir", self.arg()], more].concat())
+    fn start(&self, poe: &str, more: &[&str]) -> TestServer {
+        TestServer::start(binary(), &[&["--poe-base-url", poe, "--config-dir", self.arg()], more].concat())
     }
 }
 
@@ -54,24 +54,24 @@ fn ids(answer: &Answer) -> Vec<String> {
     data.iter().map(|model| model["id"].as_str().expect("a name").to_owned()).collect()
 }
 
-fn anthropic(house: &House, target: &str) -> Answer {
-    house.ask(&format!(
+fn anthropic(server: &TestServer, target: &str) -> Answer {
+    server.ask(&format!(
         "GET {target} HTTP/1.1\r\nHost: h\r\nx-api-key: k\r\nanthropic-version: 2023-06-01\r\n\r\n"
     ))
 }
 
 /// Asks until the answer comes from `source`.
-fn from(house: &House, source: &str) -> Answer {
+fn from(server: &TestServer, source: &str) -> Answer {
     eventually(PATIENCE, source, || {
-        let list = house.ask(&get("/v1/models"));
+        let list = server.ask(&get("/v1/models"));
         (list.header("x-models-source") == Some(source)).then_some(list)
     })
 }
 
 #[test]
 fn a_model_is_shown_with_all_that_poe_tells() {
-    let house = House::demo(&[]);
-    let model = house.ask(&get("/v1/models/demo-claude")).json();
+    let server = TestServer::demo(&[]);
+    let model = server.ask(&get("/v1/models/demo-claude")).json();
     for (field, expected) in [
         ("object", json!("model")),
         ("context_length", json!(200_000)),
@@ -86,7 +86,7 @@ fn a_model_is_shown_with_all_that_poe_tells() {
     assert_eq!(model["architecture"]["modality"], "text,image->text");
     assert_eq!(model["parameters"][2]["schema"], json!({"type": "number", "minimum": 0, "maximum": 63999}));
     assert!(model["description"].is_string() && model["supported_endpoints"].is_array(), "{model}");
-    assert!(house.ask(&get("/v1/models/demo-echo")).json().get("pricing").is_none(), "null is left out");
+    assert!(server.ask(&get("/v1/models/demo-echo")).json().get("pricing").is_none(), "null is left out");
 }
 
 #[test]
@@ -95,9 +95,9 @@ fn every_path_has_its_list_and_one_of_them_is_unfiltered() {
         "enable: true\nmodels:\n  demo-echo: {mapping: parrot, description: says it again}\n  demo-story: {enable: false}\n  \
          hidden: {enable: false}\n  other: {mapping: renamed}\ncustom_models: [{id: mine}, {id: hidden}, {id: other}]\n",
     ));
-    let house = House::demo(&["--config-dir", place.arg()]);
-    let list = house.ask(&get("/v1/models"));
-    assert_eq!(ids(&list), ids(&house.ask(&get("/models"))));
+    let server = TestServer::demo(&["--config-dir", place.arg()]);
+    let list = server.ask(&get("/v1/models"));
+    assert_eq!(ids(&list), ids(&server.ask(&get("/models"))));
     assert_eq!((list.header("x-models-source"), list.header("warning")), (Some("poe"), None));
     assert!(list.header("age").unwrap().parse::<u64>().unwrap() < 60);
     let served = ids(&list);
@@ -112,14 +112,14 @@ fn every_path_has_its_list_and_one_of_them_is_unfiltered() {
     ] {
         assert_eq!(served.iter().any(|id| id == name), is_served, "{name}");
     }
-    let all = ids(&house.ask(&get("/api/models")));
+    let all = ids(&server.ask(&get("/api/models")));
     for (name, is_there) in [("demo-echo", true), ("demo-story", true), ("parrot", false), ("mine", false)] {
         assert_eq!(all.iter().any(|id| id == name), is_there, "{name}");
     }
-    assert_eq!(house.ask(&get("/v1/models/parrot")).json()["description"], "says it again");
-    assert_eq!(house.ask(&get("/v1/models/mine")).json()["owned_by"], "custom");
-    assert_eq!(house.ask(&get("/v1/models/demo-gpt-high")).status, 200, "with an effort behind");
-    assert_eq!(house.ask(&get("/v1/models/hidden")).status, 404);
+    assert_eq!(server.ask(&get("/v1/models/parrot")).json()["description"], "says it again");
+    assert_eq!(server.ask(&get("/v1/models/mine")).json()["owned_by"], "custom");
+    assert_eq!(server.ask(&get("/v1/models/demo-gpt-high")).status, 200, "with an effort behind");
+    assert_eq!(server.ask(&get("/v1/models/hidden")).status, 404);
 }
 
 /// Poe is asked for a custom model by its own name, however the client writes it.
@@ -130,8 +130,8 @@ fn a_custom_model_is_reached_in_any_case_and_form() {
          [{id: My-Bot}, {id: Ünïcode-Custom}, {id: Demo-Echo-High}, {id: Demo-Story-20250101}, {id: Never}]\n",
     ));
     let poe = Poe::start();
-    let house = place.start(&poe.at.base_url, &[]);
-    from(&house, "poe");
+    let server = place.start(&poe.at.base_url, &[]);
+    from(&server, "poe");
     for (asked, bot, effort) in [
         ("My-Bot", "My-Bot", json!(null)),
         ("my-bot", "My-Bot", json!(null)),
@@ -144,24 +144,24 @@ fn a_custom_model_is_reached_in_any_case_and_form() {
         ("X", "Never", json!(null)),
     ] {
         poe.reset();
-        house.chat(&question(asked, "x"));
+        server.chat(&chat_body(asked, "x"));
         assert_eq!(poe.last_bot(), bot, "{asked}");
         let sent = &poe.last_query()["query"];
         let parameters = sent.as_array().and_then(|turns| turns.last()).map(|turn| &turn["parameters"]);
         assert_eq!(parameters.expect("a turn")["reasoning_effort"], effort, "{asked}");
         let path =
             asked.replace('ü', "%C3%BC").replace('ï', "%C3%AF").replace('Ü', "%C3%9C").replace('Ï', "%C3%8F");
-        let shown = house.ask(&get(&format!("/v1/models/{path}")));
+        let shown = server.ask(&get(&format!("/v1/models/{path}")));
         assert_eq!((shown.status, &shown.json()["owned_by"]), (200, &json!("custom")), "{asked}");
     }
-    assert_eq!(house.chat(&question("x-high", "x")).status, 404, "it has no efforts");
+    assert_eq!(server.chat(&chat_body("x-high", "x")).status, 404, "it has no efforts");
 }
 
 #[test]
 fn anthropics_clients_get_anthropics_shape() {
-    let house = House::demo(&[]);
-    let all = ids(&house.ask(&get("/v1/models")));
-    let first = anthropic(&house, "/v1/models").json();
+    let server = TestServer::demo(&[]);
+    let all = ids(&server.ask(&get("/v1/models")));
+    let first = anthropic(&server, "/v1/models").json();
     assert_eq!(first["data"].as_array().unwrap().len(), 20);
     assert_eq!((&first["has_more"], &first["first_id"]), (&json!(true), &json!(all[0])));
     let model = &first["data"][0];
@@ -173,7 +173,7 @@ fn anthropics_clients_get_anthropics_shape() {
     let mut seen: Vec<String> = Vec::new();
     loop {
         let after = seen.last().map_or_else(String::new, |id| format!("&after_id={id}"));
-        let page = anthropic(&house, &format!("/v1/models?limit=7{after}"));
+        let page = anthropic(&server, &format!("/v1/models?limit=7{after}"));
         seen.extend(ids(&page));
         assert_eq!(page.json()["last_id"].as_str(), seen.last().map(String::as_str));
         if page.json()["has_more"] == false {
@@ -181,11 +181,11 @@ fn anthropics_clients_get_anthropics_shape() {
         }
     }
     assert_eq!(seen, all);
-    let whole = anthropic(&house, "/v1/models?limit=1000");
+    let whole = anthropic(&server, "/v1/models?limit=1000");
     assert_eq!((ids(&whole), &whole.json()["has_more"]), (all, &json!(false)));
-    assert_eq!(anthropic(&house, "/v1/models/demo-gpt").json()["display_name"], "Demo Gpt");
-    assert_eq!(anthropic(&house, "/v1/models?limit=0").status, 400);
-    assert_eq!(anthropic(&house, "/v1/models/nobody").status, 404);
+    assert_eq!(anthropic(&server, "/v1/models/demo-gpt").json()["display_name"], "Demo Gpt");
+    assert_eq!(anthropic(&server, "/v1/models?limit=0").status, 400);
+    assert_eq!(anthropic(&server, "/v1/models/nobody").status, 404);
 }
 
 #[test]
@@ -196,17 +196,17 @@ fn a_restart_without_network_lists_what_was_kept() {
     let before = ids(&from(&place.start(&address, &[]), "poe"));
     eventually(PATIENCE, "the list is kept", || place.cache().exists().then_some(()));
     drop(poe);
-    let house = place.start(&address, &[]);
-    let list = from(&house, "cache");
+    let server = place.start(&address, &[]);
+    let list = from(&server, "cache");
     assert_eq!(ids(&list), before);
     assert!(list.header("age").unwrap().parse::<u64>().unwrap() < 600);
-    assert_eq!(house.ask(&get("/v1/models/parrot")).json()["context_length"], Value::Null);
+    assert_eq!(server.ask(&get("/v1/models/parrot")).json()["context_length"], Value::Null);
     assert_eq!(
-        house.ask(&get("/v1/models/demo-claude")).json()["context_length"],
+        server.ask(&get("/v1/models/demo-claude")).json()["context_length"],
         200_000,
         "with all its details"
     );
-    drop(house);
+    drop(server);
     // another address is no reason to have none: whoever moves without network sees what there was
     let kept = fs::read_to_string(place.cache()).unwrap();
     let other = place.start(NOWHERE, &[]);
@@ -222,8 +222,8 @@ fn a_list_that_makes_no_sense_is_ignored() {
         let place = Place::new(None);
         fs::write(place.cache(), nonsense).unwrap();
         let poe = Poe::start();
-        let house = place.start(&poe.at.base_url, &[]);
-        assert!(ids(&from(&house, "poe")).len() > 60, "{nonsense:?}");
+        let server = place.start(&poe.at.base_url, &[]);
+        assert!(ids(&from(&server, "poe")).len() > 60, "{nonsense:?}");
         eventually(PATIENCE, "a good one is kept", || {
             (fs::read(place.cache()).ok()?.len() > 10_000).then_some(())
         });
@@ -233,15 +233,15 @@ fn a_list_that_makes_no_sense_is_ignored() {
 #[test]
 fn a_first_start_without_network_lists_what_the_file_has() {
     let place = Place::new(Some("enable: true\ncustom_models: [{id: mine, owned_by: me}]\n"));
-    let house = place.start(NOWHERE, &[]);
-    let list = house.ask(&get("/v1/models"));
+    let server = place.start(NOWHERE, &[]);
+    let list = server.ask(&get("/v1/models"));
     assert_eq!((list.status, ids(&list)), (200, vec!["mine".to_owned()]));
     assert!(list.header("warning").is_some_and(|text| text.starts_with("199 - \"Poe's list")), "{list:?}");
     assert_eq!(list.header("x-models-source"), Some("none"));
-    assert_eq!(house.ask(&get("/v1/models/mine")).status, 200);
-    let house = Place::new(None).start(NOWHERE, &[]);
+    assert_eq!(server.ask(&get("/v1/models/mine")).status, 200);
+    let server = Place::new(None).start(NOWHERE, &[]);
     for path in ["/v1/models", "/models", "/api/models", "/v1/models/x"] {
-        let refused = house.ask(&get(path));
+        let refused = server.ask(&get(path));
         assert_eq!((refused.status, refused.error("code").as_str()), (503, "overloaded"), "{path}");
         assert!(
             refused.header("retry-after").is_some() && refused.error("message").contains("list of models")
@@ -255,10 +255,10 @@ fn where_nothing_can_be_kept_one_warning_says_so() {
     // a directory in the file's place: neither read nor replaced
     fs::create_dir(place.cache()).unwrap();
     let poe = Poe::start();
-    let house = place.start(&poe.at.base_url, &["--models-refresh-seconds", "1"]);
-    from(&house, "poe");
-    house.wait_for_line("nothing is kept");
-    assert_eq!(content(&house.chat(&question("demo-echo", "served all the same"))), "served all the same");
+    let server = place.start(&poe.at.base_url, &["--models-refresh-seconds", "1"]);
+    from(&server, "poe");
+    server.wait_for_line("nothing is kept");
+    assert_eq!(content(&server.chat(&chat_body("demo-echo", "served all the same"))), "served all the same");
 }
 
 /// A Poe that has one model, named by how often the list was asked for.
@@ -285,12 +285,12 @@ fn counting_poe() -> String {
 fn the_list_is_fetched_again_in_its_time_and_only_then() {
     let url = counting_poe();
     let place = Place::new(None);
-    let house = place.start(&url, &["--models-refresh-seconds", "1"]);
+    let server = place.start(&url, &["--models-refresh-seconds", "1"]);
     eventually(PATIENCE, "a third list", || {
-        let list = ids(&house.ask(&get("/v1/models")));
+        let list = ids(&server.ask(&get("/v1/models")));
         (list == ["asked-3"]).then_some(())
     });
-    drop(house);
+    drop(server);
     // with 0 the list that was kept is good enough for ever
     let once = place.start(&counting_poe(), &["--models-refresh-seconds", "0"]);
     assert_eq!(ids(&from(&once, "poe")), ["asked-1"], "another Poe's is not: it is replaced");
@@ -308,7 +308,7 @@ fn kept_for_ever_means_that_poe_is_not_asked() {
     let second = place.start(&url, &["--models-refresh-seconds", "0"]);
     assert_eq!(ids(&second.ask(&get("/v1/models"))), ["asked-1"]);
     assert_eq!(
-        second.chat(&question("asked-1", "x")).status,
+        second.chat(&chat_body("asked-1", "x")).status,
         502,
         "it is no bot, and this was the second question"
     );
@@ -321,10 +321,10 @@ fn kept_for_ever_means_that_poe_is_not_asked() {
 fn many_who_ask_at_once_cost_one_question() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
-    let house = House::start(binary(), &["--poe-base-url", &url]);
+    let server = TestServer::start(binary(), &["--poe-base-url", &url]);
     // the question of the start is held until everybody has asked
     let (mut asked, _) = listener.accept().expect("the question");
-    let mut wires: Vec<_> = (0..6).map(|_| house.wire()).collect();
+    let mut wires: Vec<_> = (0..6).map(|_| server.wire()).collect();
     for wire in &mut wires {
         wire.send(get("/v1/models"));
     }
@@ -343,11 +343,11 @@ fn the_admin_page_sees_every_model_as_it_is() {
         "enable: true\nmodels:\n  Demo-Claude: {mapping: sonnet, colour: red}\n  demo-story: {enable: false}\n  \
          private: {mapping: p}\ncustom_models: [{id: mine, owned_by: me, created: 7}]\n",
     ));
-    let house = House::demo(&["--config-dir", place.arg()]);
-    house.ask(&get("/v1/models"));
+    let server = TestServer::demo(&["--config-dir", place.arg()]);
+    server.ask(&get("/v1/models"));
     let login = "Authorization: Basic YWRtaW46MTIzNDU2";
     let shown =
-        house.ask(&format!("GET /api/admin/models HTTP/1.1\r\nHost: localhost\r\n{login}\r\n\r\n")).json();
+        server.ask(&format!("GET /api/admin/models HTTP/1.1\r\nHost: localhost\r\n{login}\r\n\r\n")).json();
     assert_eq!(shown["source"], "poe");
     assert!(shown["age_seconds"].is_u64());
     let model = |id: &str| {
@@ -365,9 +365,9 @@ fn the_admin_page_sees_every_model_as_it_is() {
         claude["config"],
         json!({"mapping": "sonnet", "colour": "red", "enable": true, "replace_response": false})
     );
-    let story = model("demo-story");
+    let summary = model("demo-story");
     assert_eq!(
-        (&story["name"], &story["enabled"], &story["parameters"]),
+        (&summary["name"], &summary["enabled"], &summary["parameters"]),
         (&json!(null), &json!(false), &json!([]))
     );
     let mine = model("mine");

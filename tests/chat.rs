@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use common::{
-    Answer, Ending, Event, House, Piece, Poe, chat, claims_success, content, fault, get, post, question,
-    streamed, text,
+    Answer, Ending, Event, Piece, Poe, TestServer, chat, chat_body, claims_success, content, fault, get,
+    post, streamed, text,
 };
 use serde_json::{Value, json};
 
 const WORDS: &str = "Grüße an alle: 世界 🌍, \"quoted\" and\na second line";
 
-fn stream(house: &House, body: &Value) -> (Answer, Vec<Event>) {
-    let mut wire = house.wire();
+fn stream(server: &TestServer, body: &Value) -> (Answer, Vec<Event>) {
+    let mut wire = server.wire();
     let mut stream = wire.stream(&chat(body));
     let events = stream.rest();
     (stream.answer, events)
@@ -23,8 +23,8 @@ fn stream(house: &House, body: &Value) -> (Answer, Vec<Event>) {
 
 #[test]
 fn a_whole_answer_has_every_field() {
-    let house = House::demo(&[]);
-    let answer = house.chat(&question("demo-echo", WORDS));
+    let server = TestServer::demo(&[]);
+    let answer = server.chat(&chat_body("demo-echo", WORDS));
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     let body = answer.json();
     assert_eq!(body["object"], "chat.completion");
@@ -43,8 +43,8 @@ fn a_whole_answer_has_every_field() {
 
 #[test]
 fn a_stream_says_each_thing_once() {
-    let house = House::demo(&[]);
-    let (head, events) = stream(&house, &streamed("demo-echo", WORDS));
+    let server = TestServer::demo(&[]);
+    let (head, events) = stream(&server, &streamed("demo-echo", WORDS));
     assert_eq!(head.status, 200);
     assert_eq!(head.header("content-type"), Some("text/event-stream; charset=utf-8"));
     assert_eq!(head.header("cache-control"), Some("no-cache"));
@@ -70,27 +70,27 @@ fn a_stream_says_each_thing_once() {
 
 #[test]
 fn usage_in_a_stream_comes_last_and_equals_that_of_a_whole_answer() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let mut body = streamed("demo-echo", WORDS);
     body["stream_options"] = json!({"include_usage": true});
-    let (_, events) = stream(&house, &body);
+    let (_, events) = stream(&server, &body);
     let (last, before) = events[..events.len() - 1].split_last().unwrap();
     assert_eq!(last.json().unwrap()["choices"], json!([]));
     assert!(before.iter().all(|event| event.json().unwrap()["usage"] == Value::Null));
     assert!(before.iter().all(|event| event.json().unwrap().get("usage").is_some()));
-    let whole = house.chat(&question("demo-echo", WORDS)).json();
+    let whole = server.chat(&chat_body("demo-echo", WORDS)).json();
     assert_eq!(last.json().unwrap()["usage"], whole["usage"]);
     body["stream_options"] = json!({"include_usage": false});
-    let (_, events) = stream(&house, &body);
+    let (_, events) = stream(&server, &body);
     assert!(events.iter().filter_map(Event::json).all(|chunk| chunk.get("usage").is_none()));
 }
 
 #[test]
 fn text_streams_while_it_is_told() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let (whole, events) = thread::scope(|scope| {
-        let whole = scope.spawn(|| content(&house.chat(&question("demo-story", "Tell me a story"))));
-        let (_, events) = stream(&house, &streamed("demo-story", "Tell me a story"));
+        let whole = scope.spawn(|| content(&server.chat(&chat_body("demo-story", "Tell me a story"))));
+        let (_, events) = stream(&server, &streamed("demo-story", "Tell me a story"));
         (whole.join().unwrap(), events)
     });
     let pieces: Vec<_> = events.iter().filter(|event| event.json().is_some()).collect();
@@ -102,11 +102,11 @@ fn text_streams_while_it_is_told() {
 
 #[test]
 fn every_liberty_of_poes_stream_is_understood() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let said = |bot: &str| {
-        let (_, events) = stream(&house, &streamed(bot, "x"));
+        let (_, events) = stream(&server, &streamed(bot, "x"));
         assert_eq!(events.last().unwrap().piece, Piece::Done, "{bot}");
-        let whole = content(&house.chat(&question(bot, "x")));
+        let whole = content(&server.chat(&chat_body(bot, "x")));
         assert_eq!(text(&events), whole, "{bot}");
         whole
     };
@@ -119,7 +119,7 @@ fn every_liberty_of_poes_stream_is_understood() {
 #[test]
 fn content_may_be_text_parts_or_null_and_roles_are_mapped() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
+    let server = TestServer::before(&poe, &[]);
     let body = json!({"model": "demo-query", "user": "someone", "temperature": 0.5, "top_k": 7, "unknown": {"a": [1]},
         "messages": [
             {"role": "developer", "content": "Be brief.", "unknown": 1},
@@ -127,7 +127,7 @@ fn content_may_be_text_parts_or_null_and_roles_are_mapped() {
             {"role": "assistant", "content": null, "refusal": null},
             {"role": "assistant", "content": "yes"},
             {"role": "user", "content": "go"}]});
-    assert_eq!(house.chat(&body).status, 200);
+    assert_eq!(server.chat(&body).status, 200);
     let query = poe.last_query();
     assert_eq!((&query["version"], &query["type"]), (&json!("1.2"), &json!("query")));
     assert_eq!(query["temperature"], 0.5);
@@ -164,14 +164,14 @@ const ROLEPLAY: &str = r#"{
 #[test]
 fn fields_of_roleplay_programs_do_no_harm() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
+    let server = TestServer::before(&poe, &[]);
     let fields: Value = serde_json::from_str(ROLEPLAY).unwrap();
     for bot in ["demo-echo", "demo-gpt", "demo-claude", "demo-gemini"] {
         for stream in [false, true] {
-            let mut body = question(bot, "hi");
+            let mut body = chat_body(bot, "hi");
             body["stream"] = stream.into();
             body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-            let answer = house.chat(&body);
+            let answer = server.chat(&body);
             assert_eq!(answer.status, 200, "{bot}: {}", answer.text());
             assert!(answer.text().contains("hi"), "{bot}: {}", answer.text());
             let turn = &poe.last_query()["query"][0];
@@ -184,19 +184,19 @@ fn fields_of_roleplay_programs_do_no_harm() {
 #[test]
 fn a_name_never_reaches_another_path_at_poe() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
+    let server = TestServer::before(&poe, &[]);
     for name in ["../demo/reset", "..", ".", "a/../../demo/stats", "demo-echo?x", "a b", "%2e%2e", "世界"] {
-        let answer = house.chat(&question(name, "x"));
+        let answer = server.chat(&chat_body(name, "x"));
         assert_eq!((answer.status, answer.error("code").as_str()), (404, "model_not_found"), "{name}");
     }
-    let answer = house.chat(&question("Demo-ECHO", "any case"));
+    let answer = server.chat(&chat_body("Demo-ECHO", "any case"));
     assert_eq!(content(&answer), "any case");
 }
 
 #[test]
 fn keys_are_needed_and_well_formed() {
-    let house = House::demo(&[]);
-    let body = question("demo-echo", "x").to_string();
+    let server = TestServer::demo(&[]);
+    let body = chat_body("demo-echo", "x").to_string();
     let bad: [&[&str]; 6] = [
         &[],
         &["Authorization: some-key"],
@@ -206,22 +206,22 @@ fn keys_are_needed_and_well_formed() {
         &["Authorization: Bearer two words"],
     ];
     for headers in bad {
-        let answer = house.ask(&post("/v1/chat/completions", headers, &body));
+        let answer = server.ask(&post("/v1/chat/completions", headers, &body));
         assert_eq!((answer.status, answer.error("code").as_str()), (401, "invalid_api_key"), "{headers:?}");
         assert_eq!(answer.error("type"), "invalid_request_error");
     }
     for headers in [["authorization: bearer some-key"], ["X-Api-Key: some-key"]] {
-        assert_eq!(house.ask(&post("/chat/completions", &headers, &body)).status, 200, "{headers:?}");
+        assert_eq!(server.ask(&post("/chat/completions", &headers, &body)).status, 200, "{headers:?}");
     }
-    assert_eq!(house.ask(&post("/v1/chat/completions/?key=some-key", &[], &body)).status, 200);
+    assert_eq!(server.ask(&post("/v1/chat/completions/?key=some-key", &[], &body)).status, 200);
 }
 
 #[test]
 fn poes_refusal_of_a_key_comes_through() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let ask = |key: &str| {
         let header = format!("Authorization: Bearer {key}");
-        house.ask(&post("/v1/chat/completions", &[&header], &question("demo-echo", "x").to_string()))
+        server.ask(&post("/v1/chat/completions", &[&header], &chat_body("demo-echo", "x").to_string()))
     };
     let refused = ask("wrong-key");
     assert_eq!((refused.status, refused.error("code").as_str()), (401, "invalid_api_key"));
@@ -232,7 +232,7 @@ fn poes_refusal_of_a_key_comes_through() {
 
 #[test]
 fn what_is_wrong_with_a_request_is_named() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let messages = json!([{"role": "user", "content": "x"}]);
     let cases = [
         (json!({"messages": messages}), "model"),
@@ -251,14 +251,14 @@ fn what_is_wrong_with_a_request_is_named() {
         (json!({"model": "demo-echo", "messages": messages, "n": 0}), "n"),
     ];
     for (body, param) in cases {
-        let answer = house.chat(&body);
+        let answer = server.chat(&body);
         assert_eq!(answer.status, 400, "{body}");
         assert_eq!(answer.error("type"), "invalid_request_error", "{body}");
         assert_eq!(answer.error("param"), param, "{body}");
         assert!(!answer.error("message").is_empty());
     }
     for body in ["", "{", "[]", "nonsense", "{\"model\":\"demo-echo\"} {}", "\u{0}"] {
-        let answer = house.ask(&post("/v1/chat/completions", &["Authorization: Bearer k"], body));
+        let answer = server.ask(&post("/v1/chat/completions", &["Authorization: Bearer k"], body));
         assert_eq!((answer.status, answer.error("param").as_str()), (400, "null"), "{body:?}");
     }
 }
@@ -289,11 +289,11 @@ const FAILURES: &[(&str, u16, &str, u64)] = &[
 #[test]
 fn every_failure_before_the_first_word_has_its_status() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
+    let server = TestServer::before(&poe, &[]);
     for &(bot, status, code, tries) in FAILURES {
-        for body in [question(bot, "x"), streamed(bot, "x")] {
+        for body in [chat_body(bot, "x"), streamed(bot, "x")] {
             poe.reset();
-            let answer = house.chat(&body);
+            let answer = server.chat(&body);
             assert_eq!((answer.status, answer.error("code").as_str()), (status, code), "{body}");
             assert_eq!(answer.header("content-type"), Some("application/json"), "{body}");
             assert!(answer.error("message").len() > 10 && answer.json()["error"]["type"].is_string());
@@ -305,13 +305,13 @@ fn every_failure_before_the_first_word_has_its_status() {
 
 #[test]
 fn poes_words_reach_the_client() {
-    let house = House::demo(&[]);
-    let words = |bot: &str| house.chat(&question(bot, "x")).error("message");
+    let server = TestServer::demo(&[]);
+    let words = |bot: &str| server.chat(&chat_body(bot, "x")).error("message");
     assert!(words("demo-error-http-503").contains("Poe is not available at the moment"));
     assert!(words("demo-error-insufficient_fund").contains("You do not have enough points"));
     assert!(words("demo-error-internal").contains("Internal server error"));
-    let body = question("demo-nobody", "x").to_string();
-    let unknown = house.ask(&post("/v1/chat/completions", &["Authorization: Bearer demo"], &body));
+    let body = chat_body("demo-nobody", "x").to_string();
+    let unknown = server.ask(&post("/v1/chat/completions", &["Authorization: Bearer demo"], &body));
     assert!(
         unknown.error("message").contains("demo-nobody"),
         "the key of the first try is a word, not a secret"
@@ -320,20 +320,20 @@ fn poes_words_reach_the_client() {
 
 #[test]
 fn a_failure_after_some_text_is_an_error_event() {
-    let house = House::demo(&[]);
-    let (head, events) = stream(&house, &streamed("demo-error-late", "x"));
+    let server = TestServer::demo(&[]);
+    let (head, events) = stream(&server, &streamed("demo-error-late", "x"));
     assert_eq!((head.status, head.ending), (200, Ending::Framed));
     assert_eq!(text(&events), "This begins well");
     assert!(!claims_success(&events));
     let (code, message) = fault(&events).unwrap();
     assert_eq!((code.as_str(), message.as_str()), ("upstream_error", "The model stopped responding"));
-    assert_eq!(house.chat(&question("demo-error-late", "x")).status, 502);
+    assert_eq!(server.chat(&chat_body("demo-error-late", "x")).status, 502);
 }
 
 #[test]
 fn models_are_listed_and_found_by_name() {
-    let house = House::demo(&[]);
-    let list = house.ask("GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n").json();
+    let server = TestServer::demo(&[]);
+    let list = server.ask("GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n").json();
     assert_eq!(list["object"], "list");
     let models = list["data"].as_array().unwrap();
     assert!(models.len() > 60);
@@ -342,22 +342,22 @@ fn models_are_listed_and_found_by_name() {
         assert!(model["created"].as_u64().is_some_and(|time| time < 10_000_000_000), "seconds: {model}");
         assert!(model["id"].is_string() && model["owned_by"].is_string(), "{model}");
     }
-    let echo = house.ask(&get("/models/demo-echo"));
+    let echo = server.ask(&get("/models/demo-echo"));
     assert_eq!((echo.status, &echo.json()["id"]), (200, &json!("demo-echo")));
     assert_eq!(models.iter().find(|model| model["id"] == "demo-echo"), Some(&echo.json()));
-    assert_eq!(house.ask(&get("/models")).json(), list);
-    let nobody = house.ask(&get("/v1/models/nobody"));
+    assert_eq!(server.ask(&get("/models")).json(), list);
+    let nobody = server.ask(&get("/v1/models/nobody"));
     assert_eq!((nobody.status, nobody.error("code").as_str()), (404, "model_not_found"));
 }
 
 #[test]
 fn the_log_has_one_line_for_each_request() {
-    let house = House::demo(&[]);
-    house.chat(&question("demo-echo", "x"));
-    let line = house.wait_for_line("POST /v1/chat/completions");
+    let server = TestServer::demo(&[]);
+    server.chat(&chat_body("demo-echo", "x"));
+    let line = server.wait_for_line("POST /v1/chat/completions");
     for part in ["demo-echo", "200", "ms", "tokens="] {
         assert!(line.contains(part), "{line}");
     }
-    house.ask(&get("/nowhere"));
-    assert!(house.wait_for_line("GET /nowhere").contains("404"));
+    server.ask(&get("/nowhere"));
+    assert!(server.wait_for_line("GET /nowhere").contains("404"));
 }

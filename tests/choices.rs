@@ -6,7 +6,7 @@ mod common;
 use std::thread;
 use std::time::Duration;
 
-use common::{Ending, House, chat, claims_success, fault, streamed, timed};
+use common::{Ending, TestServer, chat, claims_success, fault, streamed, timed};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -19,28 +19,28 @@ fn two_choices(bot: &str, words: &str) -> Value {
 #[test]
 fn what_a_slow_client_does_not_read_stays_at_poe() {
     let poe = common::Poe::start();
-    let house = House::before(&poe, &[]);
-    let mut lazy = house.wire();
+    let server = TestServer::before(&poe, &[]);
+    let mut lazy = server.wire();
     lazy.send(chat(&two_choices("demo-fast", "2000000")));
     // two million events of two choices would take hundreds of megabytes; watched for as long as that took before
     for _ in 0..20 {
         thread::sleep(Duration::from_millis(100));
-        let memory = house.memory("VmRSS:");
+        let memory = server.memory("VmRSS:");
         assert!(memory < 64 << 10, "{memory} KiB");
     }
 }
 
 #[test]
 fn busy_choices_end_with_an_error_when_the_server_stops() {
-    let mut house = House::demo(&["--shutdown-grace-seconds", "0"]);
-    let mut wire = house.wire();
+    let mut server = TestServer::demo(&["--shutdown-grace-seconds", "0"]);
+    let mut wire = server.wire();
     let mut stream = wire.stream(&chat(&two_choices("demo-story", "x")));
     let first = stream.begin();
-    house.signal(Signal::TERM);
+    server.signal(Signal::TERM);
     let (rest, took) = timed(|| stream.rest());
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert_eq!(stream.answer.ending, Ending::Framed);
     assert_eq!(fault(&rest).expect("an error event").0, "overloaded", "{first:?} {rest:?}");
     assert!(!claims_success(&rest));
-    assert_eq!(house.wait(Duration::from_secs(2)).code(), Some(0));
+    assert_eq!(server.wait(Duration::from_secs(2)).code(), Some(0));
 }

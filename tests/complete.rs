@@ -1,9 +1,9 @@
 //! Chat Completions against the embedded Poe: what needs more than one request, a header, or a bot with a mind of its own.
 
-#[path = "support/fold.rs"]
+#[path = "common/fold.rs"]
 mod fold;
-#[path = "support/house.rs"]
-mod house;
+#[path = "common/in_process.rs"]
+mod in_process;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,23 +11,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use house::{House, Reply};
-use poe2openai::app::App;
+use in_process::{Reply, TestServer};
 use poe2openai::demo::{self, Demo};
-use poe2openai::http::{Going, Stop};
+use poe2openai::gateway::app::App;
+use poe2openai::server::{ShutdownPhase, Stop};
+
 use serde_json::{Value, json};
 
-/// A house that asks the embedded Poe.
+/// A server that asks the embedded Poe.
 struct Tested {
     app: Arc<App>,
-    house: House,
+    server: TestServer,
     poe: Demo,
     stop: Stop,
 }
 
 impl Drop for Tested {
     fn drop(&mut self) {
-        self.stop.go(Going::Ending);
+        self.stop.go(ShutdownPhase::Ending);
     }
 }
 
@@ -36,13 +37,13 @@ fn open(more: &[(&str, &str)]) -> Tested {
     let poe = demo::start(stop.clone()).expect("an embedded Poe");
     let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("complete");
     std::fs::create_dir_all(&config).expect("a directory");
-    let app = house::app(&poe.base_url, &config, more);
-    Tested { house: House::open(&app), app, poe, stop }
+    let app = in_process::app(&poe.base_url, &config, more);
+    Tested { server: TestServer::open(&app), app, poe, stop }
 }
 
 impl Tested {
     fn chat(&self, request: &Value) -> Reply {
-        self.house.chat("key", &request.to_string())
+        self.server.chat("key", &request.to_string())
     }
 
     /// What a whole answer says.
@@ -58,8 +59,8 @@ impl Tested {
         fold::stream(&reply.body)
     }
 
-    /// What the embedded Poe tells of itself at `path`.
-    fn told(&self, path: &str) -> Value {
+    /// What the embedded Poe states of itself at `path`.
+    fn rendered(&self, path: &str) -> Value {
         let mut reply = ureq::get(format!("{}{path}", self.poe.base_url)).call().expect("an answer");
         serde_json::from_slice(&reply.body_mut().read_to_vec().expect("a body")).expect("JSON")
     }
@@ -69,11 +70,11 @@ impl Tested {
     }
 
     fn uploads(&self) -> Value {
-        self.told("/demo/stats")["uploads"]["total"].clone()
+        self.rendered("/demo/stats")["uploads"]["total"].clone()
     }
 
     fn queries(&self) -> usize {
-        self.told("/demo/queries").as_array().expect("a list").len()
+        self.rendered("/demo/queries").as_array().expect("a list").len()
     }
 }
 
@@ -118,7 +119,7 @@ fn files_cache_of_another_key_is_not_used() {
     let tested = open(&[]);
     let request = showing("demo-echo", "a.txt", "hello").to_string();
     for key in ["one", "other", "one"] {
-        assert_eq!(tested.house.chat(key, &request).status, 200);
+        assert_eq!(tested.server.chat(key, &request).status, 200);
     }
     assert_eq!(tested.uploads(), 2);
 }
@@ -196,13 +197,13 @@ fn files_in_link_that_poe_cannot_fetch() {
 fn body_in_gzip_is_415() {
     let tested = open(&[]);
     let headers = [("Content-Type", "application/json"), ("Content-Encoding", "gzip")];
-    let reply = tested.house.send("key", &headers, b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0");
+    let reply = tested.server.send("key", &headers, b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0");
     let body: Value = serde_json::from_str(&reply.body).expect("JSON");
     assert_eq!((reply.status, &body["error"]["code"]), (415, &json!("unsupported_encoding")));
     assert!(body["error"]["message"].as_str().is_some_and(|message| message.contains("gzip")), "{body}");
     let plain = [("Content-Type", "application/json"), ("Content-Encoding", "identity")];
     let request = asking("demo-echo", "hello").to_string();
-    assert_eq!(tested.house.send("key", &plain, request.as_bytes()).status, 200);
+    assert_eq!(tested.server.send("key", &plain, request.as_bytes()).status, 200);
 }
 
 #[test]
@@ -221,8 +222,8 @@ fn choices_of_a_stream_interleave() {
     let index: Vec<u64> = chunks.iter().filter_map(|chunk| chunk["choices"][0]["index"].as_u64()).collect();
     let turns = index.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!(turns > 10, "the choices take turns: {index:?}");
-    let told = fold::stream(&body);
-    assert_eq!(told["choices"][0], told["choices"][1]);
+    let rendered = fold::stream(&body);
+    assert_eq!(rendered["choices"][0], rendered["choices"][1]);
     assert_eq!(tested.queries(), 2);
 }
 
@@ -348,7 +349,7 @@ fn every_demo_bot_that_answers_is_well_formed_and_alike_whole_and_streamed() {
     for bot in bots {
         let (mut whole, mut stream) = (tested.whole(&asking(bot, "x")), tested.stream(&asking(bot, "x")));
         if bot.starts_with("demo-painter") {
-            // rows of progress are told as reasoning where they cannot be left out
+            // rows of progress are sent as reasoning where they cannot be left out
             for answer in [&mut whole, &mut stream] {
                 answer["choices"][0]["reasoning"] = Value::Null;
                 answer["usage"] = Value::Null;

@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    Answer, House, PATIENCE, Poe, Wire, binary, content, eventually, fresh_path, get, post, question, run,
+    Answer, PATIENCE, Poe, TestServer, Wire, binary, chat_body, content, eventually, fresh_path, get, post,
+    run,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -70,34 +71,34 @@ impl Place {
     }
 }
 
-fn demo(place: &Place) -> House {
-    House::demo(&["--config-dir", place.arg()])
+fn demo(place: &Place) -> TestServer {
+    TestServer::demo(&["--config-dir", place.arg()])
 }
 
-fn admin(house: &House, path: &str) -> Answer {
-    house.ask(&format!("GET /api/admin/{path} HTTP/1.1\r\nHost: localhost\r\n{LOGIN}\r\n\r\n"))
+fn admin(server: &TestServer, path: &str) -> Answer {
+    server.ask(&format!("GET /api/admin/{path} HTTP/1.1\r\nHost: localhost\r\n{LOGIN}\r\n\r\n"))
 }
 
-fn save_with(house: &House, path: &str, headers: &[&str], body: &Value) -> Answer {
+fn save_with(server: &TestServer, path: &str, headers: &[&str], body: &Value) -> Answer {
     let headers = [&[LOGIN], headers].concat();
-    house.ask(&post(&format!("/api/admin/{path}"), &headers, &body.to_string()))
+    server.ask(&post(&format!("/api/admin/{path}"), &headers, &body.to_string()))
 }
 
-fn save(house: &House, body: &Value) -> Answer {
-    save_with(house, "config", &[], body)
+fn save(server: &TestServer, body: &Value) -> Answer {
+    save_with(server, "config", &[], body)
 }
 
-fn state(house: &House) -> Value {
-    admin(house, "config/state").json()
+fn state(server: &TestServer) -> Value {
+    admin(server, "config/state").json()
 }
 
-fn is_listed(house: &House, name: &str) -> bool {
-    let list = house.ask(&get("/v1/models")).json();
+fn is_listed(server: &TestServer, name: &str) -> bool {
+    let list = server.ask(&get("/v1/models")).json();
     list["data"].as_array().expect("a list").iter().any(|model| model["id"] == name)
 }
 
-fn health(house: &House) -> Value {
-    let answer = house.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+fn health(server: &TestServer) -> Value {
+    let answer = server.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("ok")), "it lives");
     answer.json()["config"].clone()
 }
@@ -113,24 +114,26 @@ fn names_are_mapped_disabled_and_kept_in_answers() {
          demo-story: {enable: false}\n",
     );
     let poe = Poe::start();
-    let house = House::before(&poe, &["--config-dir", place.arg()]);
+    let server = TestServer::before(&poe, &["--config-dir", place.arg()]);
     assert!(
-        is_listed(&house, "My-Parrot") && !is_listed(&house, "demo-echo") && !is_listed(&house, "demo-story")
+        is_listed(&server, "My-Parrot")
+            && !is_listed(&server, "demo-echo")
+            && !is_listed(&server, "demo-story")
     );
     for name in
         ["My-Parrot", "MY-PARROT", "polly", "Claude-3-5-Sonnet-Latest", "demo-echo", "openai/my-parrot"]
     {
         poe.reset();
-        let answer = house.chat(&question(name, "hello"));
+        let answer = server.chat(&chat_body(name, "hello"));
         assert_eq!((content(&answer).as_str(), &answer.json()["model"]), ("hello", &json!(name)));
         assert_eq!(poe.queries(), 1, "{name} reaches the original bot");
-        assert_eq!(house.ask(&get(&format!("/v1/models/{name}"))).status, 200, "{name}");
+        assert_eq!(server.ask(&get(&format!("/v1/models/{name}"))).status, 200, "{name}");
     }
     let queries = poe.queries();
     for name in ["demo-story", "DEMO-STORY"] {
-        let answer = house.chat(&question(name, "x"));
+        let answer = server.chat(&chat_body(name, "x"));
         assert_eq!((answer.status, answer.error("code").as_str()), (404, "model_not_found"));
-        assert_eq!(house.ask(&get(&format!("/v1/models/{name}"))).status, 404);
+        assert_eq!(server.ask(&get(&format!("/v1/models/{name}"))).status, 404);
     }
     assert_eq!(poe.queries(), queries, "Poe is not asked for what is disabled");
 }
@@ -138,48 +141,49 @@ fn names_are_mapped_disabled_and_kept_in_answers() {
 #[test]
 fn an_edit_by_hand_counts_without_a_restart() {
     let place = Place::new();
-    let house = demo(&place);
+    let server = demo(&place);
     assert_eq!(
-        (state(&house)["state"].clone(), health(&house)["state"].clone()),
+        (state(&server)["state"].clone(), health(&server)["state"].clone()),
         (json!("none"), json!("none"))
     );
     place.write(ONE);
-    eventually(SOON, "a new file counts", || is_listed(&house, "one").then_some(()));
-    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
+    eventually(SOON, "a new file counts", || is_listed(&server, "one").then_some(()));
+    assert_eq!(health(&server), json!({"state": "good", "error": null, "warnings": 0}));
     // as editors do it: beside it and over it
     fs::write(place.file("new"), TWO).unwrap();
     fs::rename(place.file("new"), place.file("models.yaml")).unwrap();
-    eventually(SOON, "a replaced file counts", || is_listed(&house, "two").then_some(()));
+    eventually(SOON, "a replaced file counts", || is_listed(&server, "two").then_some(()));
     fs::remove_file(place.file("models.yaml")).unwrap();
-    eventually(SOON, "a file that is gone does not", || is_listed(&house, "demo-echo").then_some(()));
-    assert_eq!(state(&house)["state"], "none");
+    eventually(SOON, "a file that is gone does not", || is_listed(&server, "demo-echo").then_some(()));
+    assert_eq!(state(&server)["state"], "none");
 }
 
 #[test]
 fn a_signal_reads_the_file_at_once() {
     let place = Place::with(ONE);
-    let house = demo(&place);
+    let server = demo(&place);
     place.write(BROKEN);
-    house.signal(Signal::HUP);
+    server.signal(Signal::HUP);
     // a bad file has its second look only when nobody called
-    house.wait_for_line("models.demo-echo.enable");
+    server.wait_for_line("models.demo-echo.enable");
     place.write(TWO);
-    house.signal(Signal::HUP);
-    eventually(SOON, "the signal is heard", || is_listed(&house, "two").then_some(()));
-    assert_eq!(house.ask(&get("/health")).status, 200, "SIGHUP ends nothing");
+    server.signal(Signal::HUP);
+    eventually(SOON, "the signal is heard", || is_listed(&server, "two").then_some(()));
+    assert_eq!(server.ask(&get("/health")).status, 200, "SIGHUP ends nothing");
 }
 
 #[test]
 fn a_bad_edit_keeps_what_was_good_and_says_so() {
     let place = Place::with(ONE);
-    let house = demo(&place);
+    let server = demo(&place);
     place.write(BROKEN);
-    let told = eventually(SOON, "the fault is told", || health(&house)["error"].as_str().map(str::to_owned));
+    let rendered =
+        eventually(SOON, "the fault is told", || health(&server)["error"].as_str().map(str::to_owned));
     for part in ["models.yaml: line 4, column 13", "models.demo-echo.enable"] {
-        assert!(told.contains(part), "{told}");
+        assert!(rendered.contains(part), "{rendered}");
     }
-    house.wait_for_line("models.demo-echo.enable");
-    let state = state(&house);
+    server.wait_for_line("models.demo-echo.enable");
+    let state = state(&server);
     assert_eq!(
         (&state["state"], state["error"].as_str()),
         (
@@ -189,12 +193,12 @@ fn a_bad_edit_keeps_what_was_good_and_says_so() {
             )
         )
     );
-    assert_eq!(told, "models.yaml: line 4, column 13: models.demo-echo.enable", "everybody sees no more");
-    assert!(is_listed(&house, "one"));
-    assert_eq!(content(&house.chat(&question("one", "still here"))), "still here");
+    assert_eq!(rendered, "models.yaml: line 4, column 13: models.demo-echo.enable", "everybody sees no more");
+    assert!(is_listed(&server, "one"));
+    assert_eq!(content(&server.chat(&chat_body("one", "still here"))), "still here");
     place.write(TWO);
-    eventually(SOON, "a mended file counts", || is_listed(&house, "two").then_some(()));
-    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
+    eventually(SOON, "a mended file counts", || is_listed(&server, "two").then_some(()));
+    assert_eq!(health(&server), json!({"state": "good", "error": null, "warnings": 0}));
 }
 
 #[test]
@@ -202,30 +206,30 @@ fn a_start_with_a_broken_file_takes_the_last_good_one() {
     let place = Place::with(ONE);
     drop(demo(&place));
     place.write(BROKEN);
-    let house = demo(&place);
-    house.wait_for_line("models.demo-echo.enable");
-    assert!(is_listed(&house, "one"));
-    assert_eq!(health(&house)["state"], "broken");
+    let server = demo(&place);
+    server.wait_for_line("models.demo-echo.enable");
+    assert!(is_listed(&server, "one"));
+    assert_eq!(health(&server)["state"], "broken");
     assert_eq!(place.read("models.yaml"), BROKEN, "the server leaves it as it is");
     // saved from the page, the broken one is kept beside
-    let mut shown = admin(&house, "config").json();
+    let mut shown = admin(&server, "config").json();
     assert_eq!(shown["models"]["demo-echo"]["mapping"], "one");
     shown["models"]["demo-echo"]["mapping"] = "three".into();
-    let saved = save(&house, &shown);
+    let saved = save(&server, &shown);
     assert_eq!(saved.status, 200, "{saved:?}");
     assert_eq!(place.read("models.yaml.broken"), BROKEN);
     assert!(saved.json()["warnings"].to_string().contains("kept as models.yaml.broken"), "{saved:?}");
-    assert!(is_listed(&house, "three"));
-    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
+    assert!(is_listed(&server, "three"));
+    assert_eq!(health(&server), json!({"state": "good", "error": null, "warnings": 0}));
 }
 
 #[test]
 fn a_start_with_a_broken_file_and_no_good_one_serves_every_bot() {
     let place = Place::with(BROKEN);
-    let house = demo(&place);
-    house.wait_for_line("models.demo-echo.enable");
-    assert_eq!(content(&house.chat(&question("demo-echo", "open"))), "open");
-    assert_eq!(health(&house)["state"], "broken");
+    let server = demo(&place);
+    server.wait_for_line("models.demo-echo.enable");
+    assert_eq!(content(&server.chat(&chat_body("demo-echo", "open"))), "open");
+    assert_eq!(health(&server)["state"], "broken");
     assert_eq!(place.names(), ["models.yaml"]);
 }
 
@@ -235,11 +239,11 @@ fn the_page_saves_and_the_list_changes() {
         "# mine\nenable: true\nport: 80\nmodels:\n  demo-echo: {mapping: one, colour: red, 7: x}\napi_token: sk-geheim\n",
     );
     let poe = Poe::start();
-    let house = House::before(&poe, &["--config-dir", place.arg()]);
-    assert!(is_listed(&house, "one"));
+    let server = TestServer::before(&poe, &["--config-dir", place.arg()]);
+    assert!(is_listed(&server, "one"));
     fs::set_permissions(place.file("models.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
     let before = place.read("models.yaml");
-    let shown = admin(&house, "config");
+    let shown = admin(&server, "config");
     let etag = shown.header("etag").unwrap().to_owned();
     let mut config = shown.json();
     assert_eq!(etag, format!("\"{}\"", config["version"].as_str().unwrap()));
@@ -248,12 +252,12 @@ fn the_page_saves_and_the_list_changes() {
         json!({"mapping": "two", "enable": true, "replace_response": false, "description": "says it again"});
     config["models"]["demo-story"] = json!({"enable": false});
     config["custom_models"] = json!([{"id": "my-own", "owned_by": "me"}]);
-    let saved = save_with(&house, "config", &[&format!("If-Match: {etag}")], &config);
+    let saved = save_with(&server, "config", &[&format!("If-Match: {etag}")], &config);
     assert_eq!((saved.status, &saved.json()["status"]), (200, &json!("success")), "{saved:?}");
-    assert_eq!(saved.json()["version"], admin(&house, "config").json()["version"]);
-    assert!(is_listed(&house, "two") && is_listed(&house, "my-own"));
-    assert!(!is_listed(&house, "one") && !is_listed(&house, "demo-story"));
-    assert_eq!(content(&house.chat(&question("two", "to the original"))), "to the original");
+    assert_eq!(saved.json()["version"], admin(&server, "config").json()["version"]);
+    assert!(is_listed(&server, "two") && is_listed(&server, "my-own"));
+    assert!(!is_listed(&server, "one") && !is_listed(&server, "demo-story"));
+    assert_eq!(content(&server.chat(&chat_body("two", "to the original"))), "to the original");
     assert_eq!(poe.stats()["bots"]["demo-echo"]["total"], 1);
     let file = place.read("models.yaml");
     for kept in ["port: 80", "colour: red", "7: x", "api_token: sk-geheim", "description: says it again"] {
@@ -261,7 +265,7 @@ fn the_page_saves_and_the_list_changes() {
     }
     assert_eq!(place.read("models.yaml.bak"), before, "with its comments");
     assert!(!saved.json()["warnings"].to_string().contains("If-Match"), "{saved:?}");
-    let blind = save(&house, &json!({"use_v1_api": true}));
+    let blind = save(&server, &json!({"use_v1_api": true}));
     assert!(blind.json()["warnings"].to_string().contains("neither version nor If-Match"), "{blind:?}");
     let mode = |name: &str| fs::metadata(place.file(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(
@@ -269,7 +273,7 @@ fn the_page_saves_and_the_list_changes() {
         (0o640, 0o640, 0o640)
     );
     assert!(!place.names().iter().any(|name| name.ends_with(".tmp")), "{:?}", place.names());
-    for secret in [admin(&house, "config").text(), admin(&house, "config/file").text(), house.output()] {
+    for secret in [admin(&server, "config").text(), admin(&server, "config/file").text(), server.output()] {
         assert!(!secret.contains("sk-geheim"), "{secret}");
     }
 }
@@ -279,23 +283,23 @@ fn the_file_itself_can_be_edited_with_its_comments() {
     let place = Place::with(
         "# top\nenable: true\napi_token: 'sk-geheim' # theirs\nmodels: {demo-echo: {mapping: one}}\n",
     );
-    let house = demo(&place);
-    let shown = admin(&house, "config/file").json();
+    let server = demo(&place);
+    let shown = admin(&server, "config/file").json();
     assert_eq!(shown["backup"], false);
     let yaml = shown["yaml"].as_str().unwrap();
     assert!(yaml.contains("# top") && yaml.contains("********") && !yaml.contains("geheim"), "{yaml}");
     let edited = yaml.replace("mapping: one", "mapping: two");
-    let saved = save_with(&house, "config/file", &[], &json!({"yaml": edited, "version": shown["version"]}));
+    let saved = save_with(&server, "config/file", &[], &json!({"yaml": edited, "version": shown["version"]}));
     assert_eq!(saved.status, 200, "{saved:?}");
     let file = place.read("models.yaml");
     assert!(file.contains("# top") && file.contains("# theirs") && file.contains("'sk-geheim'"), "{file}");
-    assert!(is_listed(&house, "two"));
-    assert_eq!(admin(&house, "config/file").json()["backup"], true);
+    assert!(is_listed(&server, "two"));
+    assert_eq!(admin(&server, "config/file").json()["backup"], true);
     let wrong = json!({"yaml": "enable: true\nmodels:\n  a: {enable: 3}\n"});
-    let refused = save_with(&house, "config/file", &[], &wrong);
+    let refused = save_with(&server, "config/file", &[], &wrong);
     assert_eq!((refused.status, refused.error("param").as_str()), (400, "models.a.enable"));
     assert!(refused.error("message").contains("line 3, column 15"), "{refused:?}");
-    let no_yaml = save_with(&house, "config/file", &[], &json!({"yaml": "a: b: c"}));
+    let no_yaml = save_with(&server, "config/file", &[], &json!({"yaml": "a: b: c"}));
     assert_eq!((no_yaml.status, no_yaml.error("param").as_str()), (400, "yaml"));
     assert_eq!(place.read("models.yaml"), file);
 }
@@ -307,18 +311,18 @@ fn no_secret_of_any_program_is_shown() {
         "enable: true\npassword: geheim-1 # theirs\nother: {api_key: geheim-22, token: geheim-33}\nmodels:\n  \
          demo-echo: {mapping: one, secret: geheim-4}\n",
     );
-    let house = demo(&place);
-    let (json, file) = (admin(&house, "config"), admin(&house, "config/file"));
-    for shown in [&json, &file, &admin(&house, "models"), &admin(&house, "config/state")] {
+    let server = demo(&place);
+    let (json, file) = (admin(&server, "config"), admin(&server, "config/file"));
+    for shown in [&json, &file, &admin(&server, "models"), &admin(&server, "config/state")] {
         assert!(shown.status == 200 && !shown.text().contains("geheim"), "{shown:?}");
     }
     let yaml = file.json()["yaml"].as_str().unwrap().replace("mapping: one", "mapping: two");
-    assert_eq!(save_with(&house, "config/file", &[], &json!({"yaml": yaml})).status, 200);
+    assert_eq!(save_with(&server, "config/file", &[], &json!({"yaml": yaml})).status, 200);
     let expected = place.read("models.yaml.bak").replace("mapping: one", "mapping: two");
     assert_eq!(place.read("models.yaml"), expected);
-    let mut config = admin(&house, "config").json();
+    let mut config = admin(&server, "config").json();
     config["models"]["demo-echo"]["mapping"] = "three".into();
-    assert_eq!(save(&house, &config).status, 200);
+    assert_eq!(save(&server, &config).status, 200);
     for kept in
         ["password: geheim-1", "api_key: geheim-22", "token: geheim-33", "secret: geheim-4", "mapping: three"]
     {
@@ -329,8 +333,8 @@ fn no_secret_of_any_program_is_shown() {
 #[test]
 fn what_makes_no_sense_is_refused_by_field_and_changes_nothing() {
     let place = Place::with(ONE);
-    let house = demo(&place);
-    assert!(is_listed(&house, "one"));
+    let server = demo(&place);
+    assert!(is_listed(&server, "one"));
     let cases = [
         (json!({"models": {"a": {"enable": "maybe"}}}), "models.a.enable"),
         (json!({"models": []}), "models"),
@@ -346,45 +350,45 @@ fn what_makes_no_sense_is_refused_by_field_and_changes_nothing() {
         (json!({"version": 7}), "version"),
     ];
     for (body, field) in cases {
-        let refused = save(&house, &body);
+        let refused = save(&server, &body);
         assert_eq!((refused.status, refused.error("param").as_str()), (400, field), "{body}: {refused:?}");
         assert!(!refused.text().contains("12345678"), "a secret is not repeated");
     }
-    assert_eq!(save_with(&house, "config", &[], &json!([])).status, 400);
+    assert_eq!(save_with(&server, "config", &[], &json!([])).status, 400);
     let plain = format!(
         "POST /api/admin/config HTTP/1.1\r\nHost: localhost\r\n{LOGIN}\r\nContent-Length: 2\r\n\r\n{{}}"
     );
-    assert_eq!(house.ask(&plain).status, 415, "a form of another page cannot be posted");
+    assert_eq!(server.ask(&plain).status, 415, "a form of another page cannot be posted");
     assert_eq!(place.read("models.yaml"), ONE);
-    assert!(is_listed(&house, "one"));
+    assert!(is_listed(&server, "one"));
     // the name of a bot that the file itself renames or disables is free
     let free = json!({"models": {"demo-echo": {"mapping": "demo-story"}, "demo-story": {"enable": false}}});
-    assert_eq!(save(&house, &free).status, 200);
-    assert_eq!(content(&house.chat(&question("demo-story", "parrot"))), "parrot");
+    assert_eq!(save(&server, &free).status, 200);
+    assert_eq!(content(&server.chat(&chat_body("demo-story", "parrot"))), "parrot");
 }
 
 #[test]
 fn a_name_that_hides_a_bot_is_warned_of_where_it_was_before() {
     let place = Place::with("enable: true\nmodels:\n  demo-echo: {mapping: demo-story}\n");
-    let house = demo(&place);
-    assert!(is_listed(&house, "demo-story"));
-    let warned = state(&house)["warnings"].to_string();
+    let server = demo(&place);
+    assert!(is_listed(&server, "demo-story"));
+    let warned = state(&server)["warnings"].to_string();
     assert!(warned.contains("line 3, column 15: models.demo-echo.mapping"), "{warned}");
-    house.wait_for_line("models.yaml: line 3, column 15: models.demo-echo.mapping");
-    let saved = save(&house, &json!({"use_v1_api": true}));
+    server.wait_for_line("models.yaml: line 3, column 15: models.demo-echo.mapping");
+    let saved = save(&server, &json!({"use_v1_api": true}));
     assert_eq!(saved.status, 200, "{saved:?}");
     assert!(saved.json()["warnings"].to_string().contains("models.demo-echo.mapping"), "{saved:?}");
     // a new one is refused, and as text with its place
     let yaml = "enable: true\nmodels:\n  demo-fast:\n    mapping: demo-think\n";
-    let refused = save_with(&house, "config/file", &[], &json!({"yaml": yaml}));
+    let refused = save_with(&server, "config/file", &[], &json!({"yaml": yaml}));
     assert_eq!(refused.status, 400, "{refused:?}");
     assert!(refused.error("message").contains("line 4"), "{refused:?}");
     let json = json!({"models": {"demo-fast": {"mapping": "demo-think"}}});
-    let refused = save(&house, &json);
+    let refused = save(&server, &json);
     assert_eq!((refused.status, refused.error("param").as_str()), (400, "models.demo-fast.mapping"));
 }
 
-/// Poe's schema may be wrong: what it does not allow is sent, and told with line and field wherever one looks.
+/// Poe's schema may be wrong: what it does not allow is sent, and sent with line and field wherever one looks.
 #[test]
 fn defaults_that_the_model_does_not_take_are_warned_of() {
     let place = Place::with(
@@ -397,27 +401,27 @@ fn defaults_that_the_model_does_not_take_are_warned_of() {
         "models.yaml: line 7, column 7: models.Demo-Claude.parameters.colour: demo-claude declares no such parameter",
     ];
     let poe = Poe::start();
-    let house = House::before(&poe, &["--config-dir", place.arg()]);
+    let server = TestServer::before(&poe, &["--config-dir", place.arg()]);
     for line in expected {
-        house.wait_for_line(line);
+        server.wait_for_line(line);
     }
-    let told = state(&house)["warnings"].clone();
-    assert_eq!(told.as_array().map(Vec::len), Some(3), "{told}");
-    assert!(told.to_string().contains("must be of type number, is string"), "{told}");
-    assert_eq!(health(&house)["warnings"], 3);
-    assert!(!content(&house.chat(&question("demo-claude", "served"))).is_empty());
+    let rendered = state(&server)["warnings"].clone();
+    assert_eq!(rendered.as_array().map(Vec::len), Some(3), "{rendered}");
+    assert!(rendered.to_string().contains("must be of type number, is string"), "{rendered}");
+    assert_eq!(health(&server)["warnings"], 3);
+    assert!(!content(&server.chat(&chat_body("demo-claude", "served"))).is_empty());
     let sent = poe.last_query()["query"].as_array().and_then(|turns| turns.last().cloned()).expect("a turn");
     assert_eq!(sent["parameters"]["thinking_budget"], "hello");
     // once for each file and list
-    let before = house.output();
+    let before = server.output();
     for line in expected {
         assert_eq!(before.matches(line).count(), 1, "{line}");
     }
-    let saved = save(&house, &json!({"use_v1_api": true}));
+    let saved = save(&server, &json!({"use_v1_api": true}));
     assert!(saved.json()["warnings"].to_string().contains("parameters.colour"), "{saved:?}");
-    assert_eq!(state(&house)["warnings"].as_array().map(Vec::len), Some(3), "none twice");
+    assert_eq!(state(&server)["warnings"].as_array().map(Vec::len), Some(3), "none twice");
     // and without a server, by the list that was kept
-    drop(house);
+    drop(server);
     place.write(&place.read("models.yaml.bak"));
     let checked = run(&["check", "--config-dir", place.arg()], &[]);
     let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
@@ -429,37 +433,37 @@ fn defaults_that_the_model_does_not_take_are_warned_of() {
 #[test]
 fn of_two_savers_the_second_is_told() {
     let place = Place::with(ONE);
-    let house = demo(&place);
-    let first = admin(&house, "config").json();
+    let server = demo(&place);
+    let first = admin(&server, "config").json();
     let mut second = first.clone();
     second["models"]["demo-echo"]["mapping"] = "theirs".into();
-    assert_eq!(save(&house, &second).status, 200);
+    assert_eq!(save(&server, &second).status, 200);
     let saved = place.read("models.yaml");
-    let late = save(&house, &first);
+    let late = save(&server, &first);
     assert_eq!((late.status, late.error("code").as_str()), (409, "conflict"));
     let tag = format!("If-Match: \"{}\"", first["version"].as_str().unwrap());
-    assert_eq!(save_with(&house, "config", &[&tag], &json!({})).status, 409);
+    assert_eq!(save_with(&server, "config", &[&tag], &json!({})).status, 409);
     let file = json!({"yaml": TWO, "version": first["version"]});
-    assert_eq!(save_with(&house, "config/file", &[], &file).status, 409);
+    assert_eq!(save_with(&server, "config/file", &[], &file).status, 409);
     assert_eq!(place.read("models.yaml"), saved);
     // an edit by hand that nobody has looked at yet counts too
-    let current = admin(&house, "config").json();
+    let current = admin(&server, "config").json();
     place.write(TWO);
-    assert_eq!(save(&house, &current).status, 409);
+    assert_eq!(save(&server, &current).status, 409);
     assert_eq!(place.read("models.yaml"), TWO);
 }
 
 #[test]
 fn savers_at_the_same_moment_do_not_mix() {
     let place = Place::with(ONE);
-    let house = demo(&place);
-    let from = admin(&house, "config").json();
+    let server = demo(&place);
+    let from = admin(&server, "config").json();
     let answers: Vec<u16> = thread::scope(|scope| {
         let savers: Vec<_> = (0..8)
             .map(|number| {
-                let (house, mut config) = (&house, from.clone());
+                let (server, mut config) = (&server, from.clone());
                 config["models"]["demo-echo"]["mapping"] = format!("saver-{number}").into();
-                scope.spawn(move || save(house, &config).status)
+                scope.spawn(move || save(server, &config).status)
             })
             .collect();
         savers.into_iter().map(|saver| saver.join().expect("an answer")).collect()
@@ -467,7 +471,7 @@ fn savers_at_the_same_moment_do_not_mix() {
     assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
     assert_eq!(answers.iter().filter(|status| **status == 409).count(), 7, "{answers:?}");
     let winner = answers.iter().position(|status| *status == 200).unwrap();
-    assert!(is_listed(&house, &format!("saver-{winner}")));
+    assert!(is_listed(&server, &format!("saver-{winner}")));
     assert_eq!(place.read("models.yaml.bak"), ONE);
 }
 
@@ -505,16 +509,16 @@ fn a_server_killed_while_saving_leaves_the_old_file_or_the_new() {
     let sizes = [3, 400];
     let mut seen = [false; 2];
     for round in 0..100_u32 {
-        let mut house = demo(&place);
-        save_for_ever(house.port, sizes);
+        let mut server = demo(&place);
+        save_for_ever(server.port, sizes);
         // at another moment of a save each time
         let saves = 1 + round % 3;
-        let saved = || house.output().matches("was saved").count() as u32;
+        let saved = || server.output().matches("was saved").count() as u32;
         eventually(PATIENCE, "it saves", || (saved() >= saves).then_some(()));
         thread::sleep(Duration::from_micros(u64::from(round) * 173 % 7000));
-        house.kill();
+        server.kill();
         for name in ["models.yaml", "models.yaml.bak", "models.yaml.good"] {
-            let (file, _) = poe2openai::store::models::ModelsFile::parse(&place.read(name))
+            let (file, _) = poe2openai::config::models::ModelsFile::parse(&place.read(name))
                 .unwrap_or_else(|fault| panic!("round {round}, {name}: {fault}"));
             let count = file.models().len();
             assert!([0, sizes[0], sizes[1]].contains(&count), "round {round}, {name}: {count}");
@@ -524,10 +528,10 @@ fn a_server_killed_while_saving_leaves_the_old_file_or_the_new() {
         }
     }
     assert_eq!(seen, [true; 2], "both were found: the kills came at different moments");
-    let house = demo(&place);
-    assert_eq!(health(&house), json!({"state": "good", "error": null, "warnings": 0}));
+    let server = demo(&place);
+    assert_eq!(health(&server), json!({"state": "good", "error": null, "warnings": 0}));
     assert_eq!(
-        save(&house, &json!({"enable": false})).status,
+        save(&server, &json!({"enable": false})).status,
         200,
         "what the killed left is in nobody's way"
     );
@@ -550,16 +554,16 @@ impl Drop for Disk {
 }
 
 /// The server fails to save, says why in the system's words, and serves on as before.
-fn cannot_save(house: &House, place: &Place, body: &Value, words: &[&str]) {
+fn cannot_save(server: &TestServer, place: &Place, body: &Value, words: &[&str]) {
     let (before, names) = (place.read("models.yaml"), place.names());
-    let failed = save(house, body);
+    let failed = save(server, body);
     let said = failed.error("message");
     assert_eq!(failed.status, 500, "{failed:?}");
     assert!(words.iter().any(|word| said.contains(word)) && said.contains(place.arg()), "{said}");
     assert_eq!((place.read("models.yaml"), place.names()), (before, names), "nothing is left behind");
-    house.wait_for_line("[WARN] models.yaml was not saved");
-    assert!(is_listed(house, "one"));
-    assert_eq!(content(&house.chat(&question("one", "as before"))), "as before");
+    server.wait_for_line("[WARN] models.yaml was not saved");
+    assert!(is_listed(server, "one"));
+    assert_eq!(content(&server.chat(&chat_body("one", "as before"))), "as before");
 }
 
 #[test]
@@ -574,14 +578,14 @@ fn a_full_disk_changes_nothing() {
         let limited = "trap '' XFSZ; ulimit -f 32; exec \"$0\" \"$@\"";
         program.env_clear().args(["-c", limited, env!("CARGO_BIN_EXE_poe2openai")]);
     }
-    let house = House::start(program, &["--demo", "--config-dir", place.arg()]);
-    assert!(is_listed(&house, "one"));
+    let server = TestServer::start(program, &["--demo", "--config-dir", place.arg()]);
+    assert!(is_listed(&server, "one"));
     let huge = json!({"models": {"demo-echo": {"mapping": "one", "description": "x".repeat(100 << 10)}}});
-    cannot_save(&house, &place, &huge, &["No space left on device", "File too large"]);
+    cannot_save(&server, &place, &huge, &["No space left on device", "File too large"]);
     let small = json!({"models": {"demo-echo": {"mapping": "two"}}});
-    assert_eq!(save(&house, &small).status, 200, "what fits is saved");
-    assert!(is_listed(&house, "two"));
-    drop(house);
+    assert_eq!(save(&server, &small).status, 200, "what fits is saved");
+    assert!(is_listed(&server, "two"));
+    drop(server);
     drop(disk);
 }
 
@@ -593,11 +597,11 @@ fn a_read_only_directory_changes_nothing() {
     if rustix::process::geteuid().is_root() {
         program.uid(65534).gid(65534); // root may write everywhere
     }
-    let house = House::start(program, &["--demo", "--config-dir", place.arg()]);
-    assert_eq!(state(&house)["writable"], false);
+    let server = TestServer::start(program, &["--demo", "--config-dir", place.arg()]);
+    assert_eq!(state(&server)["writable"], false);
     let body = json!({"models": {"demo-echo": {"mapping": "two"}}});
-    cannot_save(&house, &place, &body, &["Permission denied"]);
-    assert_eq!(house.output().matches("nothing is kept").count(), 1, "one warning is enough");
+    cannot_save(&server, &place, &body, &["Permission denied"]);
+    assert_eq!(server.output().matches("nothing is kept").count(), 1, "one warning is enough");
     fs::set_permissions(&place.0, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -611,31 +615,31 @@ fn a_file_mounted_by_itself_is_refused_with_advice() {
         return common::skipped("mount --bind needs root and CAP_SYS_ADMIN");
     }
     let _mounted = Disk(file);
-    let house = demo(&place);
-    assert!(is_listed(&house, "one"));
+    let server = demo(&place);
+    assert!(is_listed(&server, "one"));
     let body = json!({"models": {"demo-echo": {"mapping": "two"}}});
-    cannot_save(&house, &place, &body, &["mount the directory it lies in"]);
+    cannot_save(&server, &place, &body, &["mount the directory it lies in"]);
 }
 
 #[test]
 fn a_directory_that_is_gone_is_said() {
     let place = Place::with(ONE);
-    let house = demo(&place);
+    let server = demo(&place);
     fs::rename(&place.0, place.0.with_extension("moved")).unwrap();
-    let failed = save(&house, &json!({"enable": true}));
+    let failed = save(&server, &json!({"enable": true}));
     assert_eq!(failed.status, 500);
     assert!(failed.error("message").contains("No such file or directory"), "{failed:?}");
-    assert!(is_listed(&house, "one"), "for now");
+    assert!(is_listed(&server, "one"), "for now");
     fs::rename(place.0.with_extension("moved"), &place.0).unwrap();
-    assert_eq!(save(&house, &json!({"enable": true})).status, 200);
+    assert_eq!(save(&server, &json!({"enable": true})).status, 200);
 }
 
 #[test]
 fn a_link_stays_a_link() {
     let (place, elsewhere) = (Place::new(), Place::with(ONE));
     symlink(elsewhere.file("models.yaml"), place.file("models.yaml")).unwrap();
-    let house = demo(&place);
-    assert_eq!(save(&house, &json!({"models": {"demo-echo": {"mapping": "two"}}})).status, 200);
+    let server = demo(&place);
+    assert_eq!(save(&server, &json!({"models": {"demo-echo": {"mapping": "two"}}})).status, 200);
     assert!(fs::symlink_metadata(place.file("models.yaml")).unwrap().is_symlink());
     assert!(elsewhere.read("models.yaml").contains("two"));
     assert_eq!(
@@ -646,9 +650,9 @@ fn a_link_stays_a_link() {
     let third = Place::with("enable: true\nmodels:\n  demo-echo: {mapping: three}\n");
     symlink(third.file("models.yaml"), place.file("new")).unwrap();
     fs::rename(place.file("new"), place.file("models.yaml")).unwrap();
-    eventually(SOON, "the new target counts", || is_listed(&house, "three").then_some(()));
+    eventually(SOON, "the new target counts", || is_listed(&server, "three").then_some(()));
     fs::remove_file(place.file("models.yaml")).unwrap();
     symlink("/nowhere/models.yaml", place.file("models.yaml")).unwrap();
-    let failed = save(&house, &json!({}));
+    let failed = save(&server, &json!({}));
     assert!(failed.status == 500 && failed.error("message").contains("a link to nowhere"), "{failed:?}");
 }

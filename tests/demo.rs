@@ -1,10 +1,11 @@
-//! The embedded Poe over real sockets: its doors, keys, streams and what it remembers.
+//! The embedded Poe over real sockets: its endpoints, keys, streams and what it remembers.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
 
 use poe2openai::demo::{self, Demo};
-use poe2openai::http::{Going, Stop};
+use poe2openai::server::{ShutdownPhase, Stop};
+
 use serde_json::{Value, json};
 
 /// A running demo that stops with its test.
@@ -15,7 +16,7 @@ struct Poe {
 
 impl Drop for Poe {
     fn drop(&mut self) {
-        self.stop.go(Going::Ending);
+        self.stop.go(ShutdownPhase::Ending);
     }
 }
 

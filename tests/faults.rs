@@ -2,8 +2,8 @@
 
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
-#[path = "support/poe.rs"]
-mod poe;
+#[path = "common/scripted_poe.rs"]
+mod scripted_poe;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,10 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    Ending, Event, House, PATIENCE, Piece, Poe, Wire, binary, chat, claims_success, content, eventually,
-    fault, post, question, streamed, text, timed,
+    Ending, Event, PATIENCE, Piece, Poe, TestServer, Wire, binary, chat, chat_body, claims_success, content,
+    eventually, fault, post, streamed, text, timed,
 };
-use poe::{Answer as Said, Script};
+use scripted_poe::{Answer as Said, Script};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -29,10 +29,10 @@ fn comments(events: &[Event]) -> Vec<&Event> {
 #[test]
 fn an_answer_without_its_end_is_an_error() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
+    let server = TestServer::before(&poe, &[]);
     for bot in ["demo-truncated", "demo-broken", "demo-error-late"] {
         poe.reset();
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         let mut stream = wire.stream(&chat(&streamed(bot, "x")));
         let events = stream.rest();
         assert_eq!((stream.answer.status, stream.answer.ending), (200, Ending::Framed), "{bot}");
@@ -40,24 +40,24 @@ fn an_answer_without_its_end_is_an_error() {
         assert!(!claims_success(&events), "{bot}: {events:?}");
         assert!(fault(&events).is_some(), "{bot}: {events:?}");
         assert_eq!(poe.queries(), 1, "{bot}: asked again after the client had bytes");
-        assert_eq!(wire.ask(&chat(&question("demo-echo", "and on"))).status, 200, "{bot}");
-        let whole = house.chat(&question(bot, "x"));
+        assert_eq!(wire.ask(&chat(&chat_body("demo-echo", "and on"))).status, 200, "{bot}");
+        let whole = server.chat(&chat_body(bot, "x"));
         assert_eq!((whole.status, whole.error("code").as_str()), (502, "upstream_error"), "{bot}");
     }
 }
 
 #[test]
 fn after_done_the_client_has_its_end_at_once() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let (_, took) = timed(|| {
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         let mut stream = wire.stream(&chat(&streamed("demo-linger", "said")));
         let events = stream.rest();
         assert_eq!((text(&events).as_str(), stream.answer.ending), ("said", Ending::Framed));
         assert!(claims_success(&events));
     });
     assert!(took < AT_ONCE, "streamed: {took:?}");
-    let (answer, took) = timed(|| house.chat(&question("demo-linger", "said")));
+    let (answer, took) = timed(|| server.chat(&chat_body("demo-linger", "said")));
     assert_eq!(content(&answer), "said");
     assert!(took < AT_ONCE, "whole: {took:?}");
 }
@@ -65,13 +65,13 @@ fn after_done_the_client_has_its_end_at_once() {
 #[test]
 fn a_passing_fault_is_tried_once_more() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
+    let server = TestServer::before(&poe, &[]);
     for bot in ["demo-flaky", "demo-flaky-http", "demo-drop"] {
         poe.reset();
-        let (answer, took) = timed(|| house.chat(&question(bot, "whole")));
+        let (answer, took) = timed(|| server.chat(&chat_body(bot, "whole")));
         assert_eq!((content(&answer).as_str(), poe.queries()), ("whole", 2), "{bot}");
         assert!(took < SOON, "{bot}: {took:?}");
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         let events = wire.stream(&chat(&streamed(bot, "streamed"))).rest();
         assert_eq!((text(&events).as_str(), poe.queries()), ("streamed", 4), "{bot}");
         assert!(claims_success(&events));
@@ -79,8 +79,8 @@ fn a_passing_fault_is_tried_once_more() {
 }
 
 /// The client leaves once Poe has the question and `bot` is at the point where it falls silent.
-fn leave(poe: &Poe, house: &House, body: &Value) {
-    let mut wire = house.wire();
+fn leave(poe: &Poe, server: &TestServer, body: &Value) {
+    let mut wire = server.wire();
     wire.send(chat(body));
     eventually(PATIENCE, "Poe is asked", || (poe.open() == 1).then_some(()));
     wire.leave();
@@ -91,10 +91,10 @@ fn leave(poe: &Poe, house: &House, body: &Value) {
 #[test]
 fn a_client_that_leaves_takes_its_call_to_poe_along() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
+    let server = TestServer::before(&poe, &[]);
     for bot in ["demo-stall-headers", "demo-stall", "demo-stall-late", "demo-story", "demo-pings"] {
-        leave(&poe, &house, &streamed(bot, "60"));
-        leave(&poe, &house, &question(bot, "60"));
+        leave(&poe, &server, &streamed(bot, "60"));
+        leave(&poe, &server, &chat_body(bot, "60"));
     }
     assert_eq!(poe.queries(), 10, "a call was tried again for nobody");
 }
@@ -102,9 +102,9 @@ fn a_client_that_leaves_takes_its_call_to_poe_along() {
 #[test]
 fn a_client_that_leaves_in_mid_stream_takes_its_call_along() {
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
+    let server = TestServer::before(&poe, &[]);
     for bot in ["demo-story", "demo-stall-late"] {
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         wire.stream(&chat(&streamed(bot, "x"))).begin();
         assert_eq!(poe.open(), 1);
         wire.leave();
@@ -112,12 +112,12 @@ fn a_client_that_leaves_in_mid_stream_takes_its_call_along() {
     }
 }
 
-/// Asks until the house, which has few places, answers: the call to Poe of a client that left ends a moment before
+/// Asks until the server, which has few places, answers: the call to Poe of a client that left ends a moment before
 /// its place is free.
-fn seated(poe: &Poe, house: &House) -> Wire {
+fn occupied(poe: &Poe, server: &TestServer) -> Wire {
     let before = poe.queries();
     eventually(SOON, "a place is free", || {
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         wire.send(chat(&streamed("demo-stall-headers", "x")));
         let turned_away = || poe.queries() == before && wire.has_ended();
         eventually(PATIENCE, "seated or not", || (poe.queries() > before || turned_away()).then_some(()));
@@ -128,21 +128,21 @@ fn seated(poe: &Poe, house: &House) -> Wire {
 #[test]
 fn leaving_clients_free_their_places() {
     let poe = Poe::start();
-    let house = House::before(&poe, &["--max-connections", "2"]);
+    let server = TestServer::before(&poe, &["--max-connections", "2"]);
     for _ in 0..3 {
-        let both = [seated(&poe, &house), seated(&poe, &house)];
+        let both = [occupied(&poe, &server), occupied(&poe, &server)];
         eventually(PATIENCE, "both are being answered", || (poe.open() == 2).then_some(()));
-        assert_eq!(house.chat(&question("demo-echo", "x")).status, 503, "there is a third place");
+        assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 503, "there is a third place");
         both.into_iter().for_each(Wire::leave);
         eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
     }
-    let answered = || (house.chat(&question("demo-echo", "x")).status == 200).then_some(());
+    let answered = || (server.chat(&chat_body("demo-echo", "x")).status == 200).then_some(());
     eventually(SOON, "somebody else is served", answered);
 }
 
 #[test]
 fn silence_is_filled_with_comments_and_ends_in_time() {
-    let house = House::demo(&[
+    let server = TestServer::demo(&[
         "--keep-alive-seconds",
         "1",
         "--upstream-idle-timeout-seconds",
@@ -152,7 +152,7 @@ fn silence_is_filled_with_comments_and_ends_in_time() {
     ]);
     thread::scope(|scope| {
         for bot in ["demo-stall", "demo-stall-headers", "demo-stall-late"] {
-            scope.spawn(|| fall_silent(&house, bot));
+            scope.spawn(|| fall_silent(&server, bot));
         }
     });
 }
@@ -160,15 +160,15 @@ fn silence_is_filled_with_comments_and_ends_in_time() {
 /// Some readers take a blank line for the end of an event, and fail at one without data.
 #[test]
 fn no_blank_line_follows_a_sign_of_life() {
-    let house = House::demo(&["--keep-alive-seconds", "1"]);
-    let answer = house.chat(&streamed("demo-slow-start", "x"));
+    let server = TestServer::demo(&["--keep-alive-seconds", "1"]);
+    let answer = server.chat(&streamed("demo-slow-start", "x"));
     let text = answer.text();
     assert!(text.starts_with(": keep-alive\n") && text.ends_with("data: [DONE]\n\n"), "{text}");
     assert!(!text.contains("keep-alive\n\n"), "{text}");
 }
 
-fn fall_silent(house: &House, bot: &str) {
-    let mut wire = house.wire();
+fn fall_silent(server: &TestServer, bot: &str) {
+    let mut wire = server.wire();
     let (mut stream, begun) = timed(|| wire.stream(&chat(&streamed(bot, "x"))));
     assert!(begun < SOON, "{bot}: the head came after {begun:?}");
     let (events, took) = timed(|| stream.rest());
@@ -187,15 +187,15 @@ fn a_silent_poe_is_given_up_with_a_status() {
     let poe = Poe::start();
     let limits =
         ["--upstream-idle-timeout-seconds", "1", "--upstream-first-byte-timeout-seconds", "1"].as_slice();
-    let house = House::before(&poe, limits);
+    let server = TestServer::before(&poe, limits);
     for body in [
-        question("demo-stall", "x"),
-        question("demo-stall-headers", "x"),
-        question("demo-stall-late", "x"),
+        chat_body("demo-stall", "x"),
+        chat_body("demo-stall-headers", "x"),
+        chat_body("demo-stall-late", "x"),
         streamed("demo-stall", "x"),
         streamed("demo-stall-headers", "x"),
     ] {
-        let (answer, took) = timed(|| house.chat(&body));
+        let (answer, took) = timed(|| server.chat(&body));
         assert_eq!((answer.status, answer.error("code").as_str()), (504, "upstream_timeout"), "{body}");
         assert!((0.9..3.0).contains(&took.as_secs_f64()), "{body}: {took:?}");
     }
@@ -205,8 +205,8 @@ fn a_silent_poe_is_given_up_with_a_status() {
 
 #[test]
 fn pings_count_as_life() {
-    let house = House::demo(&["--upstream-idle-timeout-seconds", "1", "--keep-alive-seconds", "1"]);
-    let mut wire = house.wire();
+    let server = TestServer::demo(&["--upstream-idle-timeout-seconds", "1", "--keep-alive-seconds", "1"]);
+    let mut wire = server.wire();
     let events = wire.stream(&chat(&streamed("demo-pings", "3"))).rest();
     assert_eq!(text(&events), "Still here.");
     assert!(comments(&events).len() >= 2, "the client hears nothing while Poe pings: {events:?}");
@@ -215,16 +215,16 @@ fn pings_count_as_life() {
 
 #[test]
 fn a_poe_that_cannot_be_reached_is_a_bad_gateway() {
-    let house = House::start(common::binary(), &["--poe-base-url", "http://127.0.0.1:9"]);
-    for body in [question("demo-echo", "x"), streamed("demo-echo", "x")] {
-        let (answer, took) = timed(|| house.chat(&body));
+    let server = TestServer::start(common::binary(), &["--poe-base-url", "http://127.0.0.1:9"]);
+    for body in [chat_body("demo-echo", "x"), streamed("demo-echo", "x")] {
+        let (answer, took) = timed(|| server.chat(&body));
         assert_eq!((answer.status, answer.error("code").as_str()), (502, "upstream_error"));
         assert!(took < SOON, "{took:?}");
     }
-    let list = house.ask(&common::get("/v1/models"));
+    let list = server.ask(&common::get("/v1/models"));
     assert_eq!((list.status, list.error("code").as_str()), (503, "overloaded"));
     assert!(list.header("retry-after").is_some());
-    assert_eq!(house.ask(&common::get("/health")).status, 200);
+    assert_eq!(server.ask(&common::get("/health")).status, 200);
 }
 
 /// A Poe whose connections are made by the kernel and never looked at: nobody takes the question or answers it.
@@ -235,8 +235,8 @@ fn deaf_poe() -> (TcpListener, String) {
 }
 
 /// The place of a client that has left is free again in time: with room for one, somebody else is served.
-fn freed(house: &House) {
-    let answered = || (house.ask(&common::get("/health")).status == 200).then_some(());
+fn freed(server: &TestServer) {
+    let answered = || (server.ask(&common::get("/health")).status == 200).then_some(());
     eventually(SOON, "the place is free", answered);
 }
 
@@ -246,13 +246,13 @@ const LARGE: usize = 24 << 20;
 #[test]
 fn a_client_that_leaves_does_not_wait_for_poe_to_take_the_question() {
     let (listener, url) = deaf_poe();
-    let house = House::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
-    let mut wire = house.wire();
-    wire.send(chat(&question("demo-echo", &"x".repeat(LARGE))));
+    let server = TestServer::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
+    let mut wire = server.wire();
+    wire.send(chat(&chat_body("demo-echo", &"x".repeat(LARGE))));
     let mut calls = listener.incoming().map(|call| call.expect("a call"));
     let _held = calls.find(is_a_question).expect("Poe is called");
     wire.leave();
-    freed(&house);
+    freed(&server);
 }
 
 /// The list of models is fetched too.
@@ -265,11 +265,11 @@ fn is_a_question(mut call: &TcpStream) -> bool {
 #[test]
 fn a_poe_that_does_not_take_the_question_is_given_up() {
     let (_listener, url) = deaf_poe();
-    let house = House::start(
+    let server = TestServer::start(
         common::binary(),
         &["--poe-base-url", &url, "--upstream-first-byte-timeout-seconds", "1"],
     );
-    let (answer, took) = timed(|| house.chat(&question("demo-echo", &"x".repeat(LARGE))));
+    let (answer, took) = timed(|| server.chat(&chat_body("demo-echo", &"x".repeat(LARGE))));
     assert_eq!((answer.status, answer.error("code").as_str()), (504, "upstream_timeout"));
     println!("given up after {took:?}");
 }
@@ -277,11 +277,11 @@ fn a_poe_that_does_not_take_the_question_is_given_up() {
 #[test]
 fn a_client_that_leaves_does_not_wait_for_a_connection_to_poe() {
     let (_full, url) = full_poe();
-    let house = House::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
-    let mut wire = house.wire();
-    wire.send(chat(&question("demo-echo", "x")));
+    let server = TestServer::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
+    let mut wire = server.wire();
+    wire.send(chat(&chat_body("demo-echo", "x")));
     wire.leave();
-    freed(&house);
+    freed(&server);
 }
 
 /// A Poe with so many callers that the kernel lets new ones wait.
@@ -305,11 +305,11 @@ fn full_poe() -> (Vec<Socket>, String) {
 #[test]
 fn a_silent_list_of_models_fails_for_all_at_once() {
     let (_listener, url) = deaf_poe();
-    let house = House::start(
+    let server = TestServer::start(
         common::binary(),
         &["--poe-base-url", &url, "--upstream-first-byte-timeout-seconds", "2"],
     );
-    let mut wires: Vec<_> = (0..6).map(|_| house.wire()).collect();
+    let mut wires: Vec<_> = (0..6).map(|_| server.wire()).collect();
     let (_, took) = timed(|| {
         for wire in &mut wires {
             wire.send(common::get("/v1/models"));
@@ -335,25 +335,25 @@ fn an_error_that_never_ends_is_given_up() {
     });
     let mut program = binary();
     program.env("POE_BASE_URL", url);
-    let house = House::start(program, &["--upstream-idle-timeout-seconds", "1"]);
-    let (answer, took) = timed(|| house.chat(&question("any", "x")));
+    let server = TestServer::start(program, &["--upstream-idle-timeout-seconds", "1"]);
+    let (answer, took) = timed(|| server.chat(&chat_body("any", "x")));
     assert_eq!(answer.status, 502);
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 /// A Poe that answers every question with `events`, which come at once.
-fn saying(events: &'static str) -> House {
+fn saying(events: &'static str) -> TestServer {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
             // the whole question is read first: closing with some of it unread would break the answer off
-            let mut question = Vec::new();
+            let mut chat_body = Vec::new();
             let mut bytes = [0; 4096];
-            while !question.ends_with(b"}") && !question.starts_with(b"GET ") {
+            while !chat_body.ends_with(b"}") && !chat_body.starts_with(b"GET ") {
                 match socket.read(&mut bytes) {
-                    Ok(count) if count > 0 => question.extend_from_slice(&bytes[..count]),
+                    Ok(count) if count > 0 => chat_body.extend_from_slice(&bytes[..count]),
                     _ => break,
                 }
             }
@@ -362,38 +362,38 @@ fn saying(events: &'static str) -> House {
     });
     let mut program = binary();
     program.env("POE_BASE_URL", url);
-    House::start(program, &[])
+    TestServer::start(program, &[])
 }
 
 #[test]
 fn what_is_no_text_does_not_hide_the_status_of_an_error() {
-    let house = saying(
+    let server = saying(
         "event: data\ndata: {\"metadata\": \"m\"}\n\nevent: replace_response\ndata: {\"text\": \"\"}\n\n\
          event: error\ndata: {\"error_type\": \"insufficient_fund\", \"text\": \"No points\"}\n\n",
     );
-    for body in [question("any", "x"), streamed("any", "x")] {
-        assert_eq!(house.chat(&body).status, 402);
+    for body in [chat_body("any", "x"), streamed("any", "x")] {
+        assert_eq!(server.chat(&body).status, 402);
     }
 }
 
 #[test]
 fn events_beside_the_answer_never_end_it() {
-    let house = saying(
+    let server = saying(
         "event: text\ndata: {\"text\": \"said\"}\n\nevent: data\ndata: {\"metadata\": null}\n\n\
          event: suggested_reply\ndata: {}\n\n\
          event: file\ndata: {\"url\": \"https://x/y\", \"name\": null, \"content_type\": null}\n\n\
          event: done\ndata: {}\n\n",
     );
-    let answer = house.chat(&question("any", "x"));
+    let answer = server.chat(&chat_body("any", "x"));
     assert!(content(&answer).starts_with("said"), "{}", answer.text());
 }
 
 /// A Poe that gives `answers` one after the other, and a server in front of it.
-fn told(answers: Vec<Said>) -> (poe::Poe, House) {
-    let poe = poe::Poe::start(r#"{"data": [{"id": "any"}]}"#.into());
+fn rendered(answers: Vec<Said>) -> (scripted_poe::Poe, TestServer) {
+    let poe = scripted_poe::Poe::start(r#"{"data": [{"id": "any"}]}"#.into());
     poe.play(Script { answers, ..Script::default() });
-    let house = House::start(binary(), &["--poe-base-url", &poe.base_url]);
-    (poe, house)
+    let server = TestServer::start(binary(), &["--poe-base-url", &poe.base_url]);
+    (poe, server)
 }
 
 fn stream_of(events: &str) -> Said {
@@ -408,10 +408,10 @@ fn refusal(status: u16, retry_after: &str) -> Said {
 #[test]
 fn a_short_wait_that_poe_asks_for_is_waited_here() {
     for status in [429, 503] {
-        for body in [question("any", "x"), streamed("any", "x")] {
+        for body in [chat_body("any", "x"), streamed("any", "x")] {
             let said = stream_of("event: text\ndata: {\"text\": \"now\"}\n\nevent: done\ndata: {}\n\n");
-            let (poe, house) = told(vec![refusal(status, "1"), said]);
-            let (answer, took) = timed(|| house.chat(&body));
+            let (poe, server) = rendered(vec![refusal(status, "1"), said]);
+            let (answer, took) = timed(|| server.chat(&body));
             assert_eq!((answer.status, poe.asked().queries.len()), (200, 2), "{status}: {}", answer.text());
             assert!(answer.text().contains("now"), "{status}: {}", answer.text());
             assert!(took >= Duration::from_secs(1), "{status}: asked again too soon, after {took:?}");
@@ -422,9 +422,9 @@ fn a_short_wait_that_poe_asks_for_is_waited_here() {
 #[test]
 fn a_long_wait_that_poe_asks_for_is_the_clients() {
     for status in [429, 503] {
-        for body in [question("any", "x"), streamed("any", "x")] {
-            let (poe, house) = told(vec![refusal(status, "7")]);
-            let answer = house.chat(&body);
+        for body in [chat_body("any", "x"), streamed("any", "x")] {
+            let (poe, server) = rendered(vec![refusal(status, "7")]);
+            let answer = server.chat(&body);
             assert_eq!(
                 (answer.status, answer.header("retry-after")),
                 (status, Some("7")),
@@ -442,7 +442,7 @@ fn clients_are_told_not_to_ask_again_where_poe_says_that_it_is_in_vain() {
         [("\"allow_retry\": false, ", Some("false")), ("\"allow_retry\": true, ", None), ("", None)]
     {
         let event = format!("event: error\ndata: {{{field}\"text\": \"The model is broken\"}}\n\n");
-        let (poe, house) = told(vec![stream_of(&event)]);
+        let (poe, server) = rendered(vec![stream_of(&event)]);
         let mut asked = 0;
         for stream in [false, true] {
             let turns = json!([{"role": "user", "content": "x"}]);
@@ -452,7 +452,7 @@ fn clients_are_told_not_to_ask_again_where_poe_says_that_it_is_in_vain() {
                 ("/v1/messages", "messages"),
             ] {
                 let body = json!({"model": "any", "max_tokens": 9, "stream": stream, key: turns});
-                let answer = house.ask(&post(path, &["Authorization: Bearer some-key"], &body.to_string()));
+                let answer = server.ask(&post(path, &["Authorization: Bearer some-key"], &body.to_string()));
                 let words = answer.text();
                 assert_eq!(answer.status, 502, "{path}: {words}");
                 assert!(words.contains("The model is broken"), "{path}: {words}");

@@ -3,13 +3,13 @@
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
 #[expect(dead_code, reason = "what was asked is nothing to these tests")]
-#[path = "support/poe.rs"]
-mod poe;
+#[path = "common/scripted_poe.rs"]
+mod scripted_poe;
 
 use std::time::Duration;
 
-use common::{Answer, House, Wire, binary, chat, content, eventually, get, post, question};
-use poe::{Answer as Said, Poe, Script};
+use common::{Answer, TestServer, Wire, binary, chat, chat_body, content, eventually, get, post};
+use scripted_poe::{Answer as Said, Poe, Script};
 use serde_json::{Value, json};
 
 /// As long as the chains in the report that a small stack was overflowed by.
@@ -29,17 +29,17 @@ fn endpoints() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-fn ask(house: &House, path: &str, body: &Value) -> Answer {
-    house.ask(&post(path, &[KEY], &body.to_string()))
+fn ask(server: &TestServer, path: &str, body: &Value) -> Answer {
+    server.ask(&post(path, &[KEY], &body.to_string()))
 }
 
-fn serves(house: &House) {
-    assert_eq!(house.ask(&get("/health")).status, 200, "the server has ended");
+fn serves(server: &TestServer) {
+    assert_eq!(server.ask(&get("/health")).status, 200, "the server has ended");
 }
 
 #[test]
 fn no_chain_of_references_overflows_a_stack() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let link = |at: usize| json!({"$ref": format!("#/$defs/{at}")});
     let defs: serde_json::Map<_, _> = (0..CHAIN).map(|at| (at.to_string(), link(at + 1))).collect();
     let schema = json!({"type": "object", "properties": {"x": {"$ref": "#/$defs/0"}}, "$defs": defs});
@@ -57,7 +57,7 @@ fn no_chain_of_references_overflows_a_stack() {
     let messages = json!({"model": "demo-xml-tools", "max_tokens": 9, "messages": talk, "tools": tools});
     let tools = json!([{"type": "function", "name": "f", "parameters": schema}]);
     let responses = json!({"model": "demo-xml-tools", "input": "call", "tools": tools});
-    let mut format = question("demo-json", "{\"x\": 1}");
+    let mut format = chat_body("demo-json", "{\"x\": 1}");
     format["response_format"] =
         json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
     for (path, body) in [
@@ -68,15 +68,15 @@ fn no_chain_of_references_overflows_a_stack() {
         ("/v1/chat/completions", format),
     ] {
         // an answer that is too deep to be judged may be refused
-        let status = ask(&house, path, &body).status;
+        let status = ask(&server, path, &body).status;
         assert!([200, 502].contains(&status), "{path}: {status}");
-        serves(&house);
+        serves(&server);
     }
 }
 
 #[test]
 fn no_depth_of_json_overflows_a_stack() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let nested = |depth: usize, open: &str, close: &str| open.repeat(depth) + "1" + &close.repeat(depth);
     for (path, body, list) in endpoints() {
         // where a value is read by type, as any value, and where nothing is known of it
@@ -92,19 +92,19 @@ fn no_depth_of_json_overflows_a_stack() {
                     let mut body = body.clone();
                     body[place] = "HERE".into();
                     let body = body.to_string().replace("\"HERE\"", &nested(depth, open, close));
-                    let status = house.ask(&post(path, &[KEY], &body)).status;
+                    let status = server.ask(&post(path, &[KEY], &body)).status;
                     let is_right = if depth == CHAIN { status == 400 } else { [200, 400].contains(&status) };
                     assert!(is_right, "{status} for {path} {place} {open} {depth}");
                 }
             }
         }
-        serves(&house);
+        serves(&server);
     }
 }
 
 #[test]
 fn too_many_of_anything_is_refused_by_its_name_in_every_dialect() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let many = |item: Value, count: usize| Value::Array(vec![item; count]);
     for (path, body, list) in endpoints() {
         let part = json!({"type": "text", "text": ""});
@@ -117,7 +117,7 @@ fn too_many_of_anything_is_refused_by_its_name_in_every_dialect() {
         for (field, value, named) in rows {
             let mut body = body.clone();
             body[field] = value;
-            let answer = ask(&house, path, &body);
+            let answer = ask(&server, path, &body);
             assert_eq!(answer.status, 400, "{path} {named}");
             let said = match path {
                 "/api/chat" => answer.json()["error"].to_string(),
@@ -128,23 +128,23 @@ fn too_many_of_anything_is_refused_by_its_name_in_every_dialect() {
                 assert!(answer.error("param").starts_with(&named), "{named}");
             }
         }
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         assert_eq!(wire.ask(&post(path, &[KEY], "{}")).status, 400);
         assert_eq!(wire.ask(&get("/health")).status, 200, "the connection is of use after a refusal");
     }
-    let mut body = question("demo-echo", "x");
+    let mut body = chat_body("demo-echo", "x");
     body["unknown"] = json!({"all": vec![1; 1_000_001]});
-    assert!(house.chat(&body).error("param").starts_with("unknown.all["));
+    assert!(server.chat(&body).error("param").starts_with("unknown.all["));
     body["unknown"] = "word ".repeat(4 << 20).into();
-    let answer = house.chat(&body);
+    let answer = server.chat(&body);
     assert_eq!((answer.status, answer.error("param").as_str()), (413, "unknown"));
 }
 
 #[test]
 fn small_values_take_little_memory() {
-    let house = House::demo(&[]);
-    serves(&house);
-    let before = house.memory("VmHWM:");
+    let server = TestServer::demo(&[]);
+    serves(&server);
+    let before = server.memory("VmHWM:");
     for (path, body, list) in endpoints() {
         let mut body = body.clone();
         let part = if list == "input" {
@@ -154,34 +154,34 @@ fn small_values_take_little_memory() {
         };
         let message = json!({"role": "user", "content": vec![part; 9_000]});
         body[list] = vec![message; 3].into();
-        let _ = ask(&house, path, &body);
-        println!("{path}: {} KiB", house.memory("VmHWM:") - before);
+        let _ = ask(&server, path, &body);
+        println!("{path}: {} KiB", server.memory("VmHWM:") - before);
     }
-    let mut body = question("demo-echo", "x");
+    let mut body = chat_body("demo-echo", "x");
     body["unknown"] = json!({"all": vec![json!({"a": ""}); 100_000]});
-    assert_eq!(house.chat(&body).status, 200);
-    let most = house.memory("VmHWM:") - before;
+    assert_eq!(server.chat(&body).status, 200);
+    let most = server.memory("VmHWM:") - before;
     assert!(most < 150 << 10, "{most} KiB");
-    serves(&house);
+    serves(&server);
 }
 
 /// A chat request whose body, a file of `size` bytes, has arrived but for its last bytes.
-fn unfinished(house: &House, size: usize) -> Wire {
-    let mut body = question("demo-echo", "x");
+fn unfinished(server: &TestServer, size: usize) -> Wire {
+    let mut body = chat_body("demo-echo", "x");
     body["unknown"] = "QUJD".repeat(size / 4).into();
     let request = chat(&body);
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     wire.send(&request[..request.len() - 10]);
     wire
 }
 
 #[test]
 fn a_used_up_budget_refuses_new_work_and_recovers() {
-    let house = House::demo(&["--memory-budget-mb", "16"]);
-    let waiting: Vec<Wire> = (0..2).map(|_| unfinished(&house, 7 << 20)).collect();
-    let big = question("demo-echo", &"x ".repeat(512 << 10));
+    let server = TestServer::demo(&["--memory-budget-mb", "16"]);
+    let waiting: Vec<Wire> = (0..2).map(|_| unfinished(&server, 7 << 20)).collect();
+    let big = chat_body("demo-echo", &"x ".repeat(512 << 10));
     eventually(Duration::from_secs(20), "the budget is used up", || {
-        let answer = house.chat(&big);
+        let answer = server.chat(&big);
         match answer.status {
             200 => None,
             503 => Some(assert_eq!(answer.header("retry-after"), Some("2"))),
@@ -190,59 +190,59 @@ fn a_used_up_budget_refuses_new_work_and_recovers() {
     });
     let mut body = big.clone();
     body["max_tokens"] = 9.into();
-    let answer = ask(&house, "/v1/messages", &body);
+    let answer = ask(&server, "/v1/messages", &body);
     assert_eq!((answer.status, answer.error("type").as_str()), (529, "overloaded_error"));
     assert!(answer.header("retry-after").is_some());
-    serves(&house);
+    serves(&server);
     drop(waiting);
     eventually(Duration::from_secs(20), "the budget is free again", || {
-        (house.chat(&big).status == 200).then_some(())
+        (server.chat(&big).status == 200).then_some(())
     });
-    let huge = question("demo-echo", &"x ".repeat(6 << 20));
-    assert_eq!(house.chat(&huge).status, 413, "more than the whole budget: no second try helps");
-    serves(&house);
+    let huge = chat_body("demo-echo", &"x ".repeat(6 << 20));
+    assert_eq!(server.chat(&huge).status, 413, "more than the whole budget: no second try helps");
+    serves(&server);
 }
 
 /// A server in front of a Poe that answers with `events`, each a name and its data.
-fn in_front(events: &[(&str, Value)], args: &[&str]) -> (House, Poe) {
+fn in_front(events: &[(&str, Value)], args: &[&str]) -> (TestServer, Poe) {
     let poe = Poe::start(r#"{"object":"list","data":[]}"#.into());
     let mut body = String::new();
     for (name, data) in events {
         body.push_str(&format!("event: {name}\ndata: {data}\n\n"));
     }
     poe.play(Script { answers: vec![Said::stream(body.into_bytes())], ..Script::default() });
-    let house = House::start(binary(), &[&["--poe-base-url", &poe.base_url], args].concat());
-    (house, poe)
+    let server = TestServer::start(binary(), &[&["--poe-base-url", &poe.base_url], args].concat());
+    (server, poe)
 }
 
 #[test]
 fn whole_answers_stay_within_the_budget() {
     let mut events = vec![("text", json!({"text": "word ".repeat(100 << 10)})); 20];
     events.push(("done", json!({})));
-    let (house, _poe) = in_front(&events, &["--memory-budget-mb", "24"]);
-    let before = house.memory("VmHWM:");
-    let answer = house.chat(&question("bot", "x"));
+    let (server, _poe) = in_front(&events, &["--memory-budget-mb", "24"]);
+    let before = server.memory("VmHWM:");
+    let answer = server.chat(&chat_body("bot", "x"));
     assert!([502, 503].contains(&answer.status), "{}", answer.text());
     assert!(answer.error("message").contains("MEMORY_BUDGET_MB"), "{}", answer.text());
-    let most = house.memory("VmHWM:") - before;
+    let most = server.memory("VmHWM:") - before;
     assert!(most < 32 << 10, "{most} KiB");
-    let (house, _poe) = in_front(&events, &["--memory-budget-mb", "64"]);
-    assert_eq!(content(&house.chat(&question("bot", "x"))).len(), 20 * (500 << 10));
+    let (server, _poe) = in_front(&events, &["--memory-budget-mb", "64"]);
+    assert_eq!(content(&server.chat(&chat_body("bot", "x"))).len(), 20 * (500 << 10));
 }
 
 #[test]
 fn text_under_other_indexes_counts() {
     let mut events: Vec<_> = (0..100).map(|at| ("text", json!({"text": "x", "index": at}))).collect();
     events.push(("done", json!({})));
-    let (house, _poe) = in_front(&events, &[]);
-    let answer = house.chat(&question("bot", "x"));
+    let (server, _poe) = in_front(&events, &[]);
+    let answer = server.chat(&chat_body("bot", "x"));
     assert_eq!(answer.status, 502, "{}", answer.text());
     assert!(answer.error("message").contains("64 responses"), "{}", answer.text());
     let mut events: Vec<_> =
         (0..20).map(|at| ("text", json!({"text": "word ".repeat(100 << 10), "index": at}))).collect();
     events.push(("done", json!({})));
-    let (house, _poe) = in_front(&events, &["--memory-budget-mb", "8"]);
-    assert!([502, 503].contains(&house.chat(&question("bot", "x")).status));
+    let (server, _poe) = in_front(&events, &["--memory-budget-mb", "8"]);
+    assert!([502, 503].contains(&server.chat(&chat_body("bot", "x")).status));
 }
 
 #[test]
@@ -254,8 +254,8 @@ fn calls_and_files_have_a_number() {
         (vec![("json", json!({"choices": [{"delta": {"tool_calls": calls}}]}))], "calls"),
         (vec![("file", file); 1_001], "files"),
     ] {
-        let (house, _poe) = in_front(&[events, vec![("done", json!({}))]].concat(), &[]);
-        let answer = house.chat(&question("bot", "x"));
+        let (server, _poe) = in_front(&[events, vec![("done", json!({}))]].concat(), &[]);
+        let answer = server.chat(&chat_body("bot", "x"));
         assert_eq!(answer.status, 502, "{}", answer.text());
         assert!(answer.error("message").contains(word), "{}", answer.text());
     }
@@ -266,40 +266,40 @@ fn nesting_in_an_event_costs_no_copies() {
     let text = "x".repeat(200 << 10);
     let content = (0..30).fold(json!({"type": "text", "text": text}), |inner, _| json!([inner]));
     let event = |content: &Value| ("json", json!({"choices": [{"delta": {"content": content}}]}));
-    let (house, _poe) = in_front(&[event(&content), ("done", json!({}))], &[]);
-    let before = house.memory("VmHWM:");
-    assert_eq!(house.chat(&question("bot", "x")).json()["choices"][0]["message"]["content"], json!(text));
-    let most = house.memory("VmHWM:") - before;
+    let (server, _poe) = in_front(&[event(&content), ("done", json!({}))], &[]);
+    let before = server.memory("VmHWM:");
+    assert_eq!(server.chat(&chat_body("bot", "x")).json()["choices"][0]["message"]["content"], json!(text));
+    let most = server.memory("VmHWM:") - before;
     assert!(most < 16 << 10, "{most} KiB");
     let deep = (0..60).fold(json!({"type": "text", "text": text}), |inner, _| json!([[inner]]));
     for content in [deep, vec![json!({"type": "text", "text": ""}); 50_000].into()] {
-        let (house, _poe) = in_front(&[event(&content), ("done", json!({}))], &[]);
-        let before = house.memory("VmHWM:");
-        let answer = house.chat(&question("bot", "x"));
+        let (server, _poe) = in_front(&[event(&content), ("done", json!({}))], &[]);
+        let before = server.memory("VmHWM:");
+        let answer = server.chat(&chat_body("bot", "x"));
         assert_eq!(answer.status, 502, "{}", answer.text());
-        assert!(house.memory("VmHWM:") - before < 24 << 10);
+        assert!(server.memory("VmHWM:") - before < 24 << 10);
     }
 }
 
 #[test]
 fn memory_comes_back_after_a_burst() {
     const MOST: u64 = 60 << 10;
-    let house = House::demo(&[]);
-    let small = question("demo-echo", "x");
-    assert_eq!(house.chat(&small).status, 200);
-    let before = house.memory("VmRSS:");
+    let server = TestServer::demo(&[]);
+    let small = chat_body("demo-echo", "x");
+    assert_eq!(server.chat(&small).status, 200);
+    let before = server.memory("VmRSS:");
     let mut file = small.clone();
     file["unknown"] = "QUJD".repeat(2 << 20).into();
     let mut values = small.clone();
     values["unknown"] = json!({"all": vec![json!({"a": ["b"]}); 20_000]});
     std::thread::scope(|scope| {
         for body in [&file, &values].into_iter().cycle().take(12) {
-            scope.spawn(|| assert_eq!(house.chat(body).status, 200));
+            scope.spawn(|| assert_eq!(server.chat(body).status, 200));
         }
     });
-    let peak = house.memory("VmHWM:");
+    let peak = server.memory("VmHWM:");
     let after = eventually(Duration::from_secs(20), "memory comes back", || {
-        Some(house.memory("VmRSS:")).filter(|after| *after < before + MOST)
+        Some(server.memory("VmRSS:")).filter(|after| *after < before + MOST)
     });
     println!("{before} KiB before, {peak} KiB at most, {after} KiB after");
     assert!(peak > before + MOST, "the burst was too small to show anything: {peak} KiB");

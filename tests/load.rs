@@ -9,20 +9,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    Ending, Event, House, Piece, Poe, Wire, chat, claims_success, content, eventually, question, streamed,
-    text,
+    Ending, Event, Piece, Poe, TestServer, Wire, chat, chat_body, claims_success, content, eventually,
+    streamed, text,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const CROWD: usize = 64;
 
 /// Opens a stream for each of `bodies` at the same instant, on threads of their own.
-fn all_at_once(house: &House, bodies: &[serde_json::Value]) -> Vec<Vec<Event>> {
+fn all_at_once(server: &TestServer, bodies: &[serde_json::Value]) -> Vec<Vec<Event>> {
     let barrier = Barrier::new(bodies.len());
     let one = |body: &serde_json::Value| {
         let request = chat(body);
         barrier.wait();
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         let mut stream = wire.stream(&request);
         let events = stream.rest();
         assert_eq!((stream.answer.status, stream.answer.ending), (200, Ending::Framed));
@@ -41,17 +41,17 @@ fn identity(events: &[Event]) -> String {
 
 #[test]
 fn sixty_four_streams_begin_together_and_end_whole() {
-    let house = House::demo(&[]);
-    let story = content(&house.chat(&question("demo-story", "x")));
+    let server = TestServer::demo(&[]);
+    let summary = content(&server.chat(&chat_body("demo-story", "x")));
     let start = Instant::now();
-    let streams = all_at_once(&house, &vec![streamed("demo-story", "x"); CROWD]);
+    let streams = all_at_once(&server, &vec![streamed("demo-story", "x"); CROWD]);
     let last_begin = streams.iter().map(|events| events[0].at).max().unwrap();
     let first_end = streams.iter().map(|events| events.last().unwrap().at).min().unwrap();
     println!("{CROWD} streams: the last began after {:?}", last_begin - start);
     assert!(last_begin < first_end, "some waited for others to end");
     assert!(last_begin - start < Duration::from_secs(2));
     for events in &streams {
-        assert_eq!(text(events), story);
+        assert_eq!(text(events), summary);
         assert_eq!(events.last().unwrap().piece, Piece::Done);
     }
     let ids: BTreeSet<String> = streams.iter().map(|events| identity(events)).collect();
@@ -60,11 +60,11 @@ fn sixty_four_streams_begin_together_and_end_whole() {
 
 #[test]
 fn sixty_four_streams_keep_their_words_apart() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let words = |number: usize| format!("I am stream {number} and nobody else: 世界. ").repeat(50);
     let bodies: Vec<_> = (0..CROWD).map(|number| streamed("demo-echo", words(number).trim())).collect();
     for _ in 0..3 {
-        for (number, events) in all_at_once(&house, &bodies).iter().enumerate() {
+        for (number, events) in all_at_once(&server, &bodies).iter().enumerate() {
             assert_eq!(text(events), words(number).trim());
             let ids: BTreeSet<_> =
                 events.iter().filter_map(Event::json).map(|c| c["id"].to_string()).collect();
@@ -90,12 +90,12 @@ fn a_thousand_streams_are_held_and_complete() {
     let many = usize::try_from((raise_files(3000) / 3).min(1000)).expect("a small number");
     assert!(many >= 200, "the system allows too few open files for this test: {many} streams");
     let poe = Poe::start();
-    let house = House::before(&poe, &[]);
-    println!("idle: {} KiB", house.memory("VmRSS:"));
+    let server = TestServer::before(&poe, &[]);
+    println!("idle: {} KiB", server.memory("VmRSS:"));
     let start = Instant::now();
     // each is held for ten seconds in which Poe only pings
     let request = chat(&streamed("demo-pings", "10"));
-    let mut wires: Vec<Wire> = (0..many).map(|_| house.wire()).collect();
+    let mut wires: Vec<Wire> = (0..many).map(|_| server.wire()).collect();
     for wire in &mut wires {
         wire.send(&request);
     }
@@ -103,15 +103,15 @@ fn a_thousand_streams_are_held_and_complete() {
     println!(
         "{many} held after {:?}: {} KiB, {} KiB of them not shared",
         start.elapsed(),
-        house.memory("VmRSS:"),
-        house.memory("RssAnon:")
+        server.memory("VmRSS:"),
+        server.memory("RssAnon:")
     );
     for wire in &mut wires {
         let answer = wire.answer();
         assert_eq!((answer.status, answer.ending), (200, Ending::Framed));
         assert!(answer.text().contains("Still here.") && answer.text().ends_with("data: [DONE]\n\n"));
     }
-    println!("all ended after {:?}, {} KiB at most", start.elapsed(), house.memory("VmHWM:"));
-    let mut wire = house.wire();
+    println!("all ended after {:?}, {} KiB at most", start.elapsed(), server.memory("VmHWM:"));
+    let mut wire = server.wire();
     assert!(claims_success(&wire.stream(&chat(&streamed("demo-echo", "x"))).rest()));
 }

@@ -2,32 +2,32 @@
 
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
-#[path = "support/messages.rs"]
+#[path = "common/messages.rs"]
 mod messages;
-#[path = "support/poe.rs"]
-mod poe;
-#[path = "support/story.rs"]
+#[path = "common/scripted_poe.rs"]
+mod scripted_poe;
+#[path = "common/summary.rs"]
 #[expect(dead_code, reason = "shared with the stories of other dialects")]
-mod story;
+mod summary;
 
-use common::{Answer, House, binary, get, post};
+use common::{Answer, TestServer, binary, get, post};
 use serde_json::{Value, json};
 
 const KEY: &str = "x-api-key: some-key";
 const VERSION: &str = "anthropic-version: 2023-06-01";
 
-fn question(bot: &str, words: &str) -> Value {
+fn chat_body(bot: &str, words: &str) -> Value {
     json!({"model": bot, "max_tokens": 1000, "messages": [{"role": "user", "content": words}]})
 }
 
 fn streamed(bot: &str, words: &str) -> Value {
-    let mut body = question(bot, words);
+    let mut body = chat_body(bot, words);
     body["stream"] = true.into();
     body
 }
 
-fn ask(house: &House, body: &Value) -> Answer {
-    house.ask(&post("/v1/messages", &[KEY, VERSION], &body.to_string()))
+fn ask(server: &TestServer, body: &Value) -> Answer {
+    server.ask(&post("/v1/messages", &[KEY, VERSION], &body.to_string()))
 }
 
 /// The error that an answer is: its type and message.
@@ -40,46 +40,46 @@ fn fault(answer: &Answer) -> (String, String) {
 
 #[test]
 fn every_path_and_every_way_to_show_a_key() {
-    let house = House::demo(&[]);
-    let body = question("demo-echo", "hi").to_string();
+    let server = TestServer::demo(&[]);
+    let body = chat_body("demo-echo", "hi").to_string();
     for path in
         ["/v1/messages", "/v1/messages?beta=true", "/anthropic/v1/messages", "/v1/v1/messages/", "/messages"]
     {
-        let answer = house.ask(&post(path, &[KEY], &body));
-        assert_eq!((answer.status, messages::story(&answer.text()).text.as_str()), (200, "hi"), "{path}");
+        let answer = server.ask(&post(path, &[KEY], &body));
+        assert_eq!((answer.status, messages::summary(&answer.text()).text.as_str()), (200, "hi"), "{path}");
     }
-    let bearer = house.ask(&post("/v1/messages", &["Authorization: Bearer some-key"], &body));
+    let bearer = server.ask(&post("/v1/messages", &["Authorization: Bearer some-key"], &body));
     assert_eq!(bearer.json()["model"], "demo-echo");
-    let none = house.ask(&post("/v1/messages", &[], &body));
+    let none = server.ask(&post("/v1/messages", &[], &body));
     assert_eq!((none.status, fault(&none).0.as_str()), (401, "authentication_error"));
 }
 
 #[test]
 fn what_claude_code_asks_on_the_side_is_cheap() {
     // with keys of the proxy's own: none of these needs one
-    let house = House::demo(&["--poe-api-key", "demo", "--proxy-api-keys", "mine"]);
+    let server = TestServer::demo(&["--poe-api-key", "demo", "--proxy-api-keys", "mine"]);
     for path in ["/", "/api/hello", "/anthropic/api/hello"] {
         for method in ["HEAD", "GET"] {
-            let answer = house.ask(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            let answer = server.ask(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
             assert_eq!(answer.status, 200, "{method} {path}");
             assert_eq!(answer.body.is_empty(), method == "HEAD", "{method} {path}");
         }
     }
-    let events = house.ask(&post("/api/event_logging/batch", &[], &json!({"events": [{}]}).to_string()));
+    let events = server.ask(&post("/api/event_logging/batch", &[], &json!({"events": [{}]}).to_string()));
     assert_eq!((events.status, events.json()), (200, json!({})));
 }
 
 #[test]
 fn errors_speak_anthropics_words_wherever_its_programs_ask() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let rows = [
-        (question("there-is-no-such-bot", "x"), 404, "not_found_error"),
-        (question("demo-error-http-400", "x"), 400, "invalid_request_error"),
-        (question("demo-error-http-401", "x"), 401, "authentication_error"),
-        (question("demo-error-http-402", "x"), 402, "billing_error"),
-        (question("demo-error-http-403", "x"), 403, "permission_error"),
-        (question("demo-error-http-429", "x"), 429, "rate_limit_error"),
-        (question("demo-error-http-500", "x"), 502, "api_error"),
+        (chat_body("there-is-no-such-bot", "x"), 404, "not_found_error"),
+        (chat_body("demo-error-http-400", "x"), 400, "invalid_request_error"),
+        (chat_body("demo-error-http-401", "x"), 401, "authentication_error"),
+        (chat_body("demo-error-http-402", "x"), 402, "billing_error"),
+        (chat_body("demo-error-http-403", "x"), 403, "permission_error"),
+        (chat_body("demo-error-http-429", "x"), 429, "rate_limit_error"),
+        (chat_body("demo-error-http-500", "x"), 502, "api_error"),
         (streamed("demo-error-insufficient_fund", "x"), 402, "billing_error"),
         (
             json!({"model": "demo-echo", "messages": [{"role": "user", "content": "x"}]}),
@@ -88,29 +88,30 @@ fn errors_speak_anthropics_words_wherever_its_programs_ask() {
         ),
     ];
     for (body, status, kind) in rows {
-        let answer = ask(&house, &body);
+        let answer = ask(&server, &body);
         assert_eq!((answer.status, fault(&answer).0.as_str()), (status, kind), "{body}");
     }
-    let missing = ask(&house, &json!({"model": "demo-echo", "messages": [{"role": "user", "content": "x"}]}));
+    let missing =
+        ask(&server, &json!({"model": "demo-echo", "messages": [{"role": "user", "content": "x"}]}));
     assert_eq!(fault(&missing).1, "max_tokens: Field required");
-    let limited = ask(&house, &question("demo-error-http-429", "x"));
+    let limited = ask(&server, &chat_body("demo-error-http-429", "x"));
     assert_eq!(limited.header("retry-after"), Some("7"));
-    let method = house.ask(&get("/v1/messages"));
+    let method = server.ask(&get("/v1/messages"));
     assert_eq!((method.status, fault(&method).0.as_str()), (405, "invalid_request_error"));
     for path in ["/v1/models/there-is-no-such-bot", "/v1/nowhere"] {
         let request = get(path).replace("\r\n\r\n", &format!("\r\n{VERSION}\r\n\r\n"));
-        let answer = house.ask(&request);
+        let answer = server.ask(&request);
         assert_eq!((answer.status, fault(&answer).0.as_str()), (404, "not_found_error"), "{path}");
-        assert!(house.ask(&get(path)).json()["error"]["code"].is_string(), "OpenAI's without the header");
+        assert!(server.ask(&get(path)).json()["error"]["code"].is_string(), "OpenAI's without the header");
     }
 }
 
 #[test]
 fn a_thread_is_refused_so_that_sdks_send_the_whole_conversation() {
-    let house = House::demo(&[]);
-    let mut body = question("demo-echo", "x");
+    let server = TestServer::demo(&[]);
+    let mut body = chat_body("demo-echo", "x");
     body["thread"] = json!({"type": "create"});
-    let answer = ask(&house, &body);
+    let answer = ask(&server, &body);
     assert_eq!(answer.status, 400);
     assert_eq!(answer.json()["error"]["details"]["error_code"], "thread_unsupported_request");
 }
@@ -122,34 +123,37 @@ fn a_conversation_that_is_too_long_says_by_how_much() {
     let error =
         json!({"allow_retry": false, "text": "message too long", "error_type": "user_message_too_long"});
     let body = format!("event: error\ndata: {error}\n\n");
-    let poe = poe::Poe::start(models.to_string());
-    poe.play(poe::Script { answers: vec![poe::Answer::stream(body.into_bytes())], ..poe::Script::default() });
-    let house = House::start(binary(), &["--poe-base-url", &poe.base_url]);
+    let poe = scripted_poe::Poe::start(models.to_string());
+    poe.play(scripted_poe::Script {
+        answers: vec![scripted_poe::Answer::stream(body.into_bytes())],
+        ..scripted_poe::Script::default()
+    });
+    let server = TestServer::start(binary(), &["--poe-base-url", &poe.base_url]);
     let words = "word ".repeat(100);
     for (bot, start, end) in [
         ("Small", "prompt is too long: 1", " tokens > 50 maximum (message too long)"),
         ("Huge", "prompt is too long: 90000", " tokens > 9000000 maximum (message too long)"),
         ("Unknown", "prompt is too long: 1", " tokens (message too long)"),
     ] {
-        for body in [question(bot, &words), streamed(bot, &words)] {
-            let answer = ask(&house, &body);
+        for body in [chat_body(bot, &words), streamed(bot, &words)] {
+            let answer = ask(&server, &body);
             let (kind, message) = fault(&answer);
             assert_eq!((answer.status, kind.as_str()), (400, "invalid_request_error"));
             assert!(message.starts_with(start) && message.ends_with(end), "{message}");
         }
     }
     let chat = json!({"model": "Small", "messages": [{"role": "user", "content": words}]});
-    let chat = house.ask(&post("/v1/chat/completions", &[KEY], &chat.to_string()));
+    let chat = server.ask(&post("/v1/chat/completions", &[KEY], &chat.to_string()));
     assert_eq!(chat.error("message"), "message too long. This model's maximum context length is 50 tokens.");
 }
 
 /// A Poe with one model, whose answers are all `events`, and a server in front of it.
-fn told(events: &str) -> (poe::Poe, House) {
-    let poe = poe::Poe::start(json!({"data": [{"id": "Small", "context_length": 50}]}).to_string());
-    let answers = vec![poe::Answer::stream(events.as_bytes().to_vec())];
-    poe.play(poe::Script { answers, ..poe::Script::default() });
-    let house = House::start(binary(), &["--poe-base-url", &poe.base_url]);
-    (poe, house)
+fn rendered(events: &str) -> (scripted_poe::Poe, TestServer) {
+    let poe = scripted_poe::Poe::start(json!({"data": [{"id": "Small", "context_length": 50}]}).to_string());
+    let answers = vec![scripted_poe::Answer::stream(events.as_bytes().to_vec())];
+    poe.play(scripted_poe::Script { answers, ..scripted_poe::Script::default() });
+    let server = TestServer::start(binary(), &["--poe-base-url", &poe.base_url]);
+    (poe, server)
 }
 
 /// Claude Code reads these numbers: by the one it compacts, by the other it asks for a shorter answer.
@@ -161,14 +165,14 @@ fn the_models_own_words_for_too_long_are_told_unchanged() {
          `max_tokens` and try again",
     ] {
         let event = format!("event: error\ndata: {}\n\n", json!({"allow_retry": false, "text": words}));
-        let (poe, house) = told(&event);
+        let (poe, server) = rendered(&event);
         let refusal =
             json!({"error": {"code": 400, "type": "invalid_request_error", "message": words}}).to_string();
-        let refusal = poe::Answer { head: "400".into(), body: refusal.into_bytes() };
-        for answers in [vec![poe::Answer::stream(event.into_bytes())], vec![refusal]] {
-            poe.play(poe::Script { answers, ..poe::Script::default() });
-            for body in [question("Small", "x"), streamed("Small", "x")] {
-                let answer = ask(&house, &body);
+        let refusal = scripted_poe::Answer { head: "400".into(), body: refusal.into_bytes() };
+        for answers in [vec![scripted_poe::Answer::stream(event.into_bytes())], vec![refusal]] {
+            poe.play(scripted_poe::Script { answers, ..scripted_poe::Script::default() });
+            for body in [chat_body("Small", "x"), streamed("Small", "x")] {
+                let answer = ask(&server, &body);
                 let expected = ("invalid_request_error".to_owned(), words.to_owned());
                 assert_eq!((answer.status, fault(&answer)), (400, expected));
             }
@@ -183,17 +187,18 @@ fn a_conversation_that_turns_out_too_long_in_mid_answer_says_so_once() {
         json!({"text": "prompt is too long"}),
         json!({"text": "message too long", "error_type": "user_message_too_long"}),
     ] {
-        let (_poe, house) =
-            told(&format!("event: text\ndata: {{\"text\": \"It is \"}}\n\nevent: error\ndata: {said}\n\n"));
-        let answer = ask(&house, &streamed("Small", "x"));
+        let (_poe, server) = rendered(&format!(
+            "event: text\ndata: {{\"text\": \"It is \"}}\n\nevent: error\ndata: {said}\n\n"
+        ));
+        let answer = ask(&server, &streamed("Small", "x"));
         let text = answer.text();
-        let story = messages::story(&text);
+        let summary = messages::summary(&text);
         assert_eq!(
-            (answer.status, story.finish.as_str(), story.text.as_str()),
+            (answer.status, summary.finish.as_str(), summary.text.as_str()),
             (200, "error", "It is "),
             "{text}"
         );
-        let last = story::data(&text).0.pop().expect("an event");
+        let last = summary::data(&text).0.pop().expect("an event");
         let message = last["error"]["message"].as_str().expect("words");
         assert!(message.starts_with("prompt is too long"), "{message}");
         assert_eq!(message.matches("prompt is too long").count(), 1, "{message}");
@@ -203,10 +208,10 @@ fn a_conversation_that_turns_out_too_long_in_mid_answer_says_so_once() {
 
 #[test]
 fn empty_blocks_that_mark_the_cache_are_no_turns() {
-    let (poe, house) = told("event: text\ndata: {\"text\": \"hi\"}\n\nevent: done\ndata: {}\n\n");
+    let (poe, server) = rendered("event: text\ndata: {\"text\": \"hi\"}\n\nevent: done\ndata: {}\n\n");
     let empty = || json!({"type": "text", "text": "", "cache_control": {"type": "ephemeral"}});
     let text = |text: &str| json!({"type": "text", "text": text});
-    let mut body = question("Small", "x");
+    let mut body = chat_body("Small", "x");
     body["system"] = json!([text("Be brief."), empty()]);
     body["messages"] = json!([
         {"role": "user", "content": [empty(), text("one"), empty()]},
@@ -223,7 +228,7 @@ fn empty_blocks_that_mark_the_cache_are_no_turns() {
             .collect()
     };
     let turn = |role: &str, words: &str| (role.to_owned(), words.to_owned());
-    let answer = ask(&house, &body);
+    let answer = ask(&server, &body);
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(
         sent(),
@@ -232,61 +237,61 @@ fn empty_blocks_that_mark_the_cache_are_no_turns() {
     body["system"] = json!([empty()]);
     body["messages"] =
         json!([{"role": "user", "content": [empty()]}, {"role": "user", "content": [text("go"), empty()]}]);
-    let answer = ask(&house, &body);
+    let answer = ask(&server, &body);
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(sent(), [turn("user", "go")]);
 }
 
 #[test]
 fn a_stream_that_fails_ends_with_an_error_event() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     for bot in ["demo-error-late", "demo-broken", "demo-truncated"] {
-        let answer = ask(&house, &streamed(bot, "x"));
+        let answer = ask(&server, &streamed(bot, "x"));
         assert_eq!(answer.status, 200);
-        let story = messages::story(&answer.text());
-        assert_eq!(story.finish, "error", "{bot}");
-        assert!(story.text.starts_with("This"), "what was said stays said: {}", story.text);
+        let summary = messages::summary(&answer.text());
+        assert_eq!(summary.finish, "error", "{bot}");
+        assert!(summary.text.starts_with("This"), "what was said stays said: {}", summary.text);
         assert!(!answer.text().contains("message_stop"), "{bot}");
     }
 }
 
 #[test]
 fn silence_is_filled_with_pings() {
-    let house = House::demo(&["--keep-alive-seconds", "1"]);
-    let answer = ask(&house, &streamed("demo-slow-start", "x"));
+    let server = TestServer::demo(&["--keep-alive-seconds", "1"]);
+    let answer = ask(&server, &streamed("demo-slow-start", "x"));
     let text = answer.text();
     let start = text.find("event: message_start").expect("a start");
     assert!(text[..start].matches("event: ping\ndata: {\"type\":\"ping\"}\n\n").count() >= 1, "{text}");
-    messages::story(&text[start..]);
+    messages::summary(&text[start..]);
 }
 
 #[test]
 fn every_end_is_told() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     for stream in [false, true] {
         let end = |mut body: Value| {
             body["stream"] = stream.into();
-            let answer = ask(&house, &body);
-            messages::story(&answer.text());
+            let answer = ask(&server, &body);
+            messages::summary(&answer.text());
             let whole = serde_json::from_slice::<Value>(&answer.body).ok();
-            let told = whole.or_else(|| {
-                let frames = story::data(&answer.text()).0;
+            let rendered = whole.or_else(|| {
+                let frames = summary::data(&answer.text()).0;
                 frames
                     .into_iter()
                     .find(|frame| frame["type"] == "message_delta")
                     .map(|end| end["delta"].clone())
             });
-            let told = told.expect("an end");
-            (told["stop_reason"].clone(), told["stop_sequence"].clone())
+            let rendered = rendered.expect("an end");
+            (rendered["stop_reason"].clone(), rendered["stop_sequence"].clone())
         };
-        let mut body = question("demo-stop", "go");
+        let mut body = chat_body("demo-stop", "go");
         body["stop_sequences"] = json!(["never", "seven"]);
         assert_eq!(end(body), (json!("stop_sequence"), json!("seven")));
-        let mut body = question("demo-story", "go");
+        let mut body = chat_body("demo-story", "go");
         body["max_tokens"] = 5.into();
         assert_eq!(end(body), (json!("max_tokens"), Value::Null));
-        assert_eq!(end(question("demo-echo", "hi")), (json!("end_turn"), Value::Null));
-        let mut body = question("demo-tools", "city=Rome");
+        assert_eq!(end(chat_body("demo-echo", "hi")), (json!("end_turn"), Value::Null));
+        let mut body = chat_body("demo-tools", "city=Rome");
         body["tools"] = json!([{"name": "weather", "input_schema": {"type": "object",
             "properties": {"city": {"type": "string"}}, "required": ["city"]}}]);
         assert_eq!(end(body), (json!("tool_use"), Value::Null));
@@ -295,14 +300,14 @@ fn every_end_is_told() {
 
 #[test]
 fn thought_is_told_to_those_who_ask_for_it() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     for stream in [false, true] {
-        let mut body = question("demo-think", "x");
+        let mut body = chat_body("demo-think", "x");
         body["stream"] = stream.into();
-        let plain = messages::story(&ask(&house, &body).text());
+        let plain = messages::summary(&ask(&server, &body).text());
         assert!(plain.thinking.is_empty() && !plain.text.is_empty());
         body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
-        let shown = messages::story(&ask(&house, &body).text());
+        let shown = messages::summary(&ask(&server, &body).text());
         assert!(!shown.thinking.is_empty());
         assert_eq!(shown.text, plain.text);
     }
@@ -310,9 +315,9 @@ fn thought_is_told_to_those_who_ask_for_it() {
 
 #[test]
 fn tokens_are_counted_without_asking_anybody() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let count = |path: &str, body: &Value| {
-        let answer = house.ask(&post(path, &[KEY, VERSION], &body.to_string()));
+        let answer = server.ask(&post(path, &[KEY, VERSION], &body.to_string()));
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["input_tokens"].as_u64().expect("a number")
     };
@@ -321,15 +326,15 @@ fn tokens_are_counted_without_asking_anybody() {
     let words = count(path, &body);
     assert_eq!(count("/anthropic/v1/messages/count_tokens", &body), words);
     assert!(words > 0);
-    let answered = ask(&house, &question("demo-echo", "Hello, world")).json();
+    let answered = ask(&server, &chat_body("demo-echo", "Hello, world")).json();
     assert_eq!(answered["usage"]["input_tokens"], words, "an answer says the same");
     body["tools"] =
         json!([{"name": "weather", "description": "of a city", "input_schema": {"type": "object"}}]);
     let tools = count(path, &body);
     // this bot knows no tools: they are explained to it
-    let mut asked = question("demo-echo", "Hello, world");
+    let mut asked = chat_body("demo-echo", "Hello, world");
     asked["tools"] = body["tools"].clone();
-    assert_eq!(ask(&house, &asked).json()["usage"]["input_tokens"], tools, "an answer says the same");
+    assert_eq!(ask(&server, &asked).json()["usage"]["input_tokens"], tools, "an answer says the same");
     assert!(tools > words);
     body["messages"][0]["content"] = json!([
         {"type": "text", "text": "Hello, world"},
@@ -337,9 +342,9 @@ fn tokens_are_counted_without_asking_anybody() {
     assert!(count(path, &body) > tools + 1000);
     let empty = json!({"model": "demo-echo", "messages": [{"role": "user", "content": ""}]});
     assert!(count(path, &empty) > 0);
-    let unkeyed = house.ask(&post("/v1/messages/count_tokens", &[], &empty.to_string()));
+    let unkeyed = server.ask(&post("/v1/messages/count_tokens", &[], &empty.to_string()));
     assert_eq!((unkeyed.status, fault(&unkeyed).0.as_str()), (401, "authentication_error"));
-    let wrong = house.ask(&post(path, &[KEY], "{}"));
+    let wrong = server.ask(&post(path, &[KEY], "{}"));
     assert_eq!(fault(&wrong), ("invalid_request_error".into(), "model: Field required".into()));
 }
 
@@ -347,8 +352,8 @@ fn tokens_are_counted_without_asking_anybody() {
 fn names_of_claude_code_reach_the_bots_of_poe() {
     let models = json!({"data": [
         {"id": "claude-sonnet-4.5"}, {"id": "claude-haiku-3.5"}, {"id": "claude-opus-4.1"}, {"id": "claude-haiku-4.5"}]});
-    let poe = poe::Poe::start(models.to_string());
-    let house = House::start(binary(), &["--poe-base-url", &poe.base_url]);
+    let poe = scripted_poe::Poe::start(models.to_string());
+    let server = TestServer::start(binary(), &["--poe-base-url", &poe.base_url]);
     let rows = [
         ("claude-sonnet-4-5-20250929", "claude-sonnet-4.5"),
         ("claude-3-5-haiku-latest", "claude-haiku-3.5"),
@@ -359,8 +364,11 @@ fn names_of_claude_code_reach_the_bots_of_poe() {
     ];
     for (name, bot) in rows {
         let said = b"event: text\ndata: {\"text\": \"hi\"}\n\nevent: done\ndata: {}\n\n".to_vec();
-        poe.play(poe::Script { answers: vec![poe::Answer::stream(said)], ..poe::Script::default() });
-        let answer = ask(&house, &question(name, "x"));
+        poe.play(scripted_poe::Script {
+            answers: vec![scripted_poe::Answer::stream(said)],
+            ..scripted_poe::Script::default()
+        });
+        let answer = ask(&server, &chat_body(name, "x"));
         assert_eq!(answer.json()["model"], name, "{}", answer.text());
         assert_eq!(poe.asked().queries[0]["bot"], bot);
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use poe2openai::store::models::{FILE_NAME, ModelsFile, report};
+use poe2openai::config::models::{FILE_NAME, ModelsFile, report};
 
 #[test]
 fn files_are_read_from_their_directory() {

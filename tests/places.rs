@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    House, PATIENCE, Poe, Wire, binary, chat, eventually, get, post, question, streamed, text, timed,
+    PATIENCE, Poe, TestServer, Wire, binary, chat, chat_body, eventually, get, post, streamed, text, timed,
 };
 
 /// How soon Poe's connection must be dropped after the client's.
@@ -22,9 +22,9 @@ const SOON: Duration = Duration::from_secs(2);
 const DRIP: Duration = Duration::from_millis(300);
 
 /// Clients that ask for an endless answer and take one byte of it now and then, while `body` runs.
-fn with_slow_readers(house: &House, count: usize, body: impl FnOnce()) {
+fn with_slow_readers(server: &TestServer, count: usize, body: impl FnOnce()) {
     let over = AtomicBool::new(false);
-    let mut readers: Vec<Wire> = (0..count).map(|_| house.wire()).collect();
+    let mut readers: Vec<Wire> = (0..count).map(|_| server.wire()).collect();
     for wire in &mut readers {
         socket2::SockRef::from(&wire.socket).set_recv_buffer_size(4 << 10).expect("an option");
         wire.send(chat(&streamed("demo-fast", "1000000")));
@@ -46,10 +46,10 @@ fn with_slow_readers(house: &House, count: usize, body: impl FnOnce()) {
 
 #[test]
 fn a_full_server_drops_the_slowest_readers_for_others() {
-    let house = House::demo(&["--max-connections", "4", "--send-timeout-seconds", "600"]);
-    with_slow_readers(&house, 4, || {
+    let server = TestServer::demo(&["--max-connections", "4", "--send-timeout-seconds", "600"]);
+    with_slow_readers(&server, 4, || {
         for _ in 0..3 {
-            let served = || (house.ask(&get("/health")).status == 200).then_some(());
+            let served = || (server.ask(&get("/health")).status == 200).then_some(());
             eventually(PATIENCE, "a slow reader makes way", served);
         }
     });
@@ -57,9 +57,9 @@ fn a_full_server_drops_the_slowest_readers_for_others() {
 
 #[test]
 fn a_reader_that_takes_too_little_is_dropped() {
-    let house = House::demo(&["--send-timeout-seconds", "2"]);
-    with_slow_readers(&house, 3, || {
-        let dropped = || (house.output().matches("status=499").count() == 3).then_some(());
+    let server = TestServer::demo(&["--send-timeout-seconds", "2"]);
+    with_slow_readers(&server, 3, || {
+        let dropped = || (server.output().matches("status=499").count() == 3).then_some(());
         eventually(PATIENCE, "all three are dropped", dropped);
     });
 }
@@ -75,9 +75,9 @@ fn readers_who_stop_reading_take_little_memory() {
         let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
         while socket.write_all(event.as_bytes()).is_ok() {}
     });
-    let house = House::start(binary(), &["--poe-base-url", &url]);
-    let before = house.memory("VmHWM:");
-    let mut readers: Vec<Wire> = (0..READERS).map(|_| house.wire()).collect();
+    let server = TestServer::start(binary(), &["--poe-base-url", &url]);
+    let before = server.memory("VmHWM:");
+    let mut readers: Vec<Wire> = (0..READERS).map(|_| server.wire()).collect();
     for wire in &mut readers {
         wire.send(chat(&streamed("demo-fast", "1000000")));
     }
@@ -87,35 +87,35 @@ fn readers_who_stop_reading_take_little_memory() {
     let mut last = 0;
     eventually(6 * PATIENCE, "all are blocked", || {
         thread::sleep(Duration::from_secs(1));
-        let now = cpu_ticks(&house);
+        let now = cpu_ticks(&server);
         (now - std::mem::replace(&mut last, now) <= 5).then_some(())
     });
-    let grown = house.memory("VmHWM:").saturating_sub(before);
+    let grown = server.memory("VmHWM:").saturating_sub(before);
     println!("{READERS} readers who stopped: {grown} KiB");
     assert!(grown < 80 << 10, "{grown} KiB");
 }
 
 /// The processor time that the server took, in hundredths of a second.
-fn cpu_ticks(house: &House) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", house.pid())).expect("Linux");
+fn cpu_ticks(server: &TestServer) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("Linux");
     let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
     fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
 
 #[test]
 fn one_address_may_have_so_many_connections() {
-    let house = House::demo(&["--max-connections-per-client", "2"]);
-    let mut busy: Vec<Wire> = (0..2).map(|_| house.wire()).collect();
+    let server = TestServer::demo(&["--max-connections-per-client", "2"]);
+    let mut busy: Vec<Wire> = (0..2).map(|_| server.wire()).collect();
     for wire in &mut busy {
         wire.stream(&chat(&streamed("demo-stall-late", "x"))).begin();
     }
-    let refused = house.ask(&get("/health"));
+    let refused = server.ask(&get("/health"));
     assert_eq!((refused.status, refused.header("connection")), (429, Some("close")));
     assert!(refused.error("message").contains("MAX_CONNECTIONS_PER_CLIENT"), "{refused:?}");
     busy.pop().expect("one").leave();
-    let served = || (house.ask(&get("/health")).status == 200).then_some(());
+    let served = || (server.ask(&get("/health")).status == 200).then_some(());
     eventually(PATIENCE, "a place of its own is free", served);
-    let mut idle = house.wire();
+    let mut idle = server.wire();
     assert_eq!(idle.ask(&get("/health")).status, 200);
     // a moment after its answer it idles
     eventually(PATIENCE, "its own idle connection makes way", served);
@@ -127,13 +127,13 @@ fn ordinary_clients_are_served_with_few_descriptors() {
     let mut shell = Command::new("/bin/sh");
     shell.env_clear().arg("-c").arg("ulimit -n 64 && exec \"$0\" \"$@\"");
     shell.arg(env!("CARGO_BIN_EXE_poe2openai"));
-    let house = House::start(shell, &["--poe-base-url", &poe.at.base_url]);
+    let server = TestServer::start(shell, &["--poe-base-url", &poe.at.base_url]);
     for round in 0..5 {
         // connections of the round before are closed at the same moment
-        let mut wires: Vec<Wire> = (0..16).map(|_| house.wire()).collect();
+        let mut wires: Vec<Wire> = (0..16).map(|_| server.wire()).collect();
         for _ in 0..2 {
             for wire in &mut wires {
-                wire.send(chat(&question("demo-slow-start", "x")));
+                wire.send(chat(&chat_body("demo-slow-start", "x")));
             }
             for wire in &mut wires {
                 let answer = wire.answer();
@@ -145,15 +145,15 @@ fn ordinary_clients_are_served_with_few_descriptors() {
 
 #[test]
 fn no_core_file_is_written() {
-    let house = House::demo(&[]);
-    let limits = fs::read_to_string(format!("/proc/{}/limits", house.pid())).expect("Linux");
+    let server = TestServer::demo(&[]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).expect("Linux");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("the line");
     assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
 }
 
 #[test]
 fn little_is_read_after_a_refusal() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\n";
     for start in [
         "GET / HTTP/1.1\r\nHost: h\r\nX: ".to_owned(),
@@ -162,7 +162,7 @@ fn little_is_read_after_a_refusal() {
         format!("{head}Content-Length: 99999999999\r\n\r\n"),
         format!("{head}Transfer-Encoding: chunked\r\n\r\nz\r\n"),
     ] {
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         socket2::SockRef::from(&wire.socket).set_send_buffer_size(16 << 10).expect("an option");
         wire.send(&start);
         let piece = [b'x'; 16 << 10];
@@ -170,14 +170,14 @@ fn little_is_read_after_a_refusal() {
         // what the kernels on both sides hold is no business of the server's
         assert!(taken < 8 << 20, "{start:?}: {taken} bytes were taken");
     }
-    assert_eq!(house.ask(&get("/health")).status, 200);
+    assert_eq!(server.ask(&get("/health")).status, 200);
 }
 
 #[test]
 fn a_body_that_is_too_large_is_told_by_how_much_it_may_be() {
-    let house = House::demo(&["--max-request-size", "1000"]);
+    let server = TestServer::demo(&["--max-request-size", "1000"]);
     for path in ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/api/chat"] {
-        let answer = house.ask(&post(path, &["Authorization: Bearer k"], &"x".repeat(1001)));
+        let answer = server.ask(&post(path, &["Authorization: Bearer k"], &"x".repeat(1001)));
         assert_eq!(answer.status, 413, "{path}");
         let said = answer.text();
         assert!(said.contains("MAX_REQUEST_SIZE") && said.contains("1000 bytes"), "{path}: {said}");
@@ -240,7 +240,7 @@ const DRIPS: &[&str] = &[
 #[test]
 fn a_poe_that_drips_is_left_soon_after_the_client() {
     for start in DRIPS {
-        for body in [question("demo-echo", "x"), streamed("demo-echo", "x")] {
+        for body in [chat_body("demo-echo", "x"), streamed("demo-echo", "x")] {
             let (asked, left) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
             let (is_asked, is_left) = (Arc::clone(&asked), Arc::clone(&left));
             let url = bad_bots(move |_, socket| {
@@ -248,8 +248,8 @@ fn a_poe_that_drips_is_left_soon_after_the_client() {
                 drip(socket, start.as_bytes(), b"x");
                 is_left.store(true, Ordering::Relaxed);
             });
-            let house = House::start(binary(), &["--poe-base-url", &url]);
-            let mut wire = house.wire();
+            let server = TestServer::start(binary(), &["--poe-base-url", &url]);
+            let mut wire = server.wire();
             wire.send(chat(&body));
             eventually(PATIENCE, "Poe is asked", || asked.load(Ordering::Relaxed).then_some(()));
             thread::sleep(DRIP); // into the drip
@@ -266,12 +266,12 @@ fn a_poe_that_drips_is_given_up_in_time() {
         ["--upstream-first-byte-timeout-seconds", "1", "--upstream-idle-timeout-seconds", "1"].as_slice();
     for (start, status) in DRIPS.iter().zip([504, 429, 504, 504]) {
         let url = bad_poe(|_, socket| drip(socket, start.as_bytes(), b"x"));
-        let house = House::start(binary(), &[&["--poe-base-url", &url], limits].concat());
-        let (answer, took) = timed(|| house.chat(&question("demo-echo", "x")));
+        let server = TestServer::start(binary(), &[&["--poe-base-url", &url], limits].concat());
+        let (answer, took) = timed(|| server.chat(&chat_body("demo-echo", "x")));
         assert_eq!(answer.status, status, "{start:?}: {answer:?}");
         assert!(took < PATIENCE / 2, "{start:?}: {took:?}");
         // the list of models drips too, and its refresh goes on
-        house.wait_for_line("list of models could not be fetched");
+        server.wait_for_line("list of models could not be fetched");
     }
 }
 
@@ -301,8 +301,8 @@ fn a_request_that_takes_long_to_send_is_not_given_up() {
         }
     });
     let limits = ["--upstream-first-byte-timeout-seconds", "5", "--keep-alive-seconds", "1"];
-    let house = House::start(binary(), &[["--poe-base-url", &slow_url].as_slice(), &limits].concat());
-    let mut wire = house.wire();
+    let server = TestServer::start(binary(), &[["--poe-base-url", &slow_url].as_slice(), &limits].concat());
+    let mut wire = server.wire();
     let (events, took) = timed(|| wire.stream(&chat(&streamed("demo-echo", &"x".repeat(32 << 20)))).rest());
     assert_eq!(text(&events), "all of it", "{events:?} after {took:?}");
     assert!(took > Duration::from_secs(5), "it was not slow enough to show anything: {took:?}");
@@ -324,7 +324,7 @@ fn strict_poe() -> (String, Arc<AtomicUsize>) {
 }
 
 fn with_key(key: &str) -> String {
-    let body = question("demo-echo", "x").to_string();
+    let body = chat_body("demo-echo", "x").to_string();
     post("/v1/chat/completions", &[&format!("Authorization: Bearer {key}")], &body)
 }
 
@@ -332,30 +332,30 @@ fn with_key(key: &str) -> String {
 fn made_up_keys_cannot_starve_a_good_one() {
     let (url, _) = strict_poe();
     let limits = ["--rate-limit-ms", "20", "--rate-limit-max-wait-ms", "2000"];
-    let house = House::start(binary(), &[["--poe-base-url", &url].as_slice(), &limits].concat());
+    let server = TestServer::start(binary(), &[["--poe-base-url", &url].as_slice(), &limits].concat());
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         for flooder in 0..130 {
-            let (house, over) = (&house, &over);
+            let (server, over) = (&server, &over);
             scope.spawn(move || {
                 for round in 0.. {
                     if over.load(Ordering::Relaxed) {
                         return;
                     }
                     // never the same key twice
-                    let answer = house.ask(&with_key(&format!("made-up-{flooder}-{round}")));
+                    let answer = server.ask(&with_key(&format!("made-up-{flooder}-{round}")));
                     assert!([401, 429].contains(&answer.status), "{answer:?}");
                 }
             });
         }
         let ends = Ends(&over);
-        let refused = || (house.output().matches("status=429").count() > 20).then_some(());
+        let refused = || (server.output().matches("status=429").count() > 20).then_some(());
         eventually(PATIENCE, "the flood is larger than the limiter", refused);
-        // nobody knows the key yet: it may have to come again, as it is told
-        let served = || (house.ask(&with_key("good")).status == 200).then_some(());
+        // nobody knows the key yet: it may have to come again, as it is sent
+        let served = || (server.ask(&with_key("good")).status == 200).then_some(());
         eventually(PATIENCE, "a good key is served", served);
         for _ in 0..3 {
-            assert_eq!(house.ask(&with_key("good")).status, 200, "a key that has worked goes before");
+            assert_eq!(server.ask(&with_key("good")).status, 200, "a key that has worked goes before");
         }
         drop(ends);
     });
@@ -373,9 +373,9 @@ impl Drop for Ends<'_> {
 #[test]
 fn a_key_that_poe_has_refused_is_refused_without_a_turn() {
     let (url, asked) = strict_poe();
-    let house = House::start(binary(), &["--poe-base-url", &url, "--rate-limit-ms", "600000"]);
+    let server = TestServer::start(binary(), &["--poe-base-url", &url, "--rate-limit-ms", "600000"]);
     for _ in 0..5 {
-        let answer = house.ask(&with_key("bad"));
+        let answer = server.ask(&with_key("bad"));
         assert_eq!((answer.status, answer.error("message").as_str()), (401, "Incorrect API key"));
     }
     assert_eq!(asked.load(Ordering::Relaxed), 1, "Poe was asked once");

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use common::proxy::{HIDDEN_NAME, Proxy};
 use common::tls::{TLS_FILES, tls_front};
-use common::{House, Poe, binary, chat, content, fresh_path, post, question, run, streamed, text};
+use common::{Poe, TestServer, binary, chat, chat_body, content, fresh_path, post, run, streamed, text};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "p@ss/w0rd:%";
@@ -25,9 +25,9 @@ fn program(env: &[(&str, &str)]) -> Command {
 }
 
 /// A server for the Poe at `base_url`, with `env`.
-fn house(poe: &Poe, base_url: &str, env: &[(&str, &str)]) -> House {
+fn server(poe: &Poe, base_url: &str, env: &[(&str, &str)]) -> TestServer {
     let uploads = poe.at.upload_url.clone();
-    House::start(program(env), &["--poe-base-url", base_url, "--poe-file-upload-url", &uploads])
+    TestServer::start(program(env), &["--poe-base-url", base_url, "--poe-file-upload-url", &uploads])
 }
 
 /// What is at `address`, as if it spoke TLS.
@@ -40,22 +40,22 @@ fn hidden(poe: &Poe) -> String {
     format!("http://{HIDDEN_NAME}:{}", poe.address().rsplit(':').next().expect("a port"))
 }
 
-fn answers(house: &House) {
-    let answer = house.chat(&question("demo-echo", "over there"));
+fn answers(server: &TestServer) {
+    let answer = server.chat(&chat_body("demo-echo", "over there"));
     assert_eq!((answer.status, content(&answer).as_str()), (200, "over there"), "{}", answer.text());
-    let events = house.wire().stream(&chat(&streamed("demo-echo", "and back"))).rest();
+    let events = server.wire().stream(&chat(&streamed("demo-echo", "and back"))).rest();
     assert_eq!(text(&events), "and back");
 }
 
 /// A 502 that says `proxy`, the proxy's address and `words`, and no password; Poe was not asked.
-fn is_refused(house: &House, poe: &Poe, proxy: &str, words: &str) {
-    let answer = house.chat(&question("demo-echo", "x"));
+fn is_refused(server: &TestServer, poe: &Poe, proxy: &str, words: &str) {
+    let answer = server.chat(&chat_body("demo-echo", "x"));
     let said = answer.text();
     assert_eq!(answer.status, 502, "{said}");
     for part in ["proxy", proxy, words] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let all = said.to_owned() + &house.output();
+    let all = said.to_owned() + &server.output();
     for secret in [PASSWORD, ENCODED, "wrong-password", &BASE64_STANDARD.encode("joe:wrong-password")] {
         assert!(!all.contains(secret), "{secret}: {all}");
     }
@@ -66,9 +66,9 @@ fn is_refused(house: &House, poe: &Poe, proxy: &str, words: &str) {
 fn http_goes_to_an_http_proxy_in_absolute_form() {
     let (poe, proxy) = (Poe::start(), Proxy::closed("joe", PASSWORD));
     let url = format!("http://joe:{ENCODED}@{}", proxy.address());
-    let house = house(&poe, &hidden(&poe), &[("HTTP_PROXY", &url)]);
+    let server = server(&poe, &hidden(&poe), &[("HTTP_PROXY", &url)]);
     for _ in 0..5 {
-        answers(&house);
+        answers(&server);
     }
     assert!(proxy.saw(&format!("POST {}/bot/demo-echo HTTP/1.1", hidden(&poe))), "{:?}", proxy.seen());
     assert!(!poe.last_record()["headers"].to_string().to_lowercase().contains("proxy-authorization"));
@@ -76,9 +76,9 @@ fn http_goes_to_an_http_proxy_in_absolute_form() {
     assert!(proxy.saw(&format!("GET {}/v1/models HTTP/1.1", hidden(&poe))), "{:?}", proxy.seen());
     let picture = format!("data:text/plain;base64,{}", BASE64_STANDARD.encode("a file"));
     let parts = json!([{"type": "text", "text": "read"}, {"type": "file", "file": {"file_data": picture, "filename": "a.txt"}}]);
-    let mut body = question("demo-echo", "x");
+    let mut body = chat_body("demo-echo", "x");
     body["messages"][0]["content"] = parts;
-    assert_eq!(house.chat(&body).status, 200);
+    assert_eq!(server.chat(&body).status, 200);
     assert!(proxy.saw(&format!("POST {} HTTP/1.1", poe.at.upload_url)), "{:?}", proxy.seen());
     let seen = proxy.seen();
     assert!(seen.connections < seen.requests.len() / 2, "connections are used again: {seen:?}");
@@ -91,7 +91,7 @@ fn https_goes_through_an_http_proxy_by_connect() {
     let base = format!("https://localhost:{front}");
     let ca = format!("{TLS_FILES}ca.pem");
     let url = format!("joe:{ENCODED}@{}", proxy.address());
-    let house = house(
+    let server = server(
         &poe,
         &base,
         &[
@@ -101,15 +101,15 @@ fn https_goes_through_an_http_proxy_by_connect() {
             ("SSL_CERT_FILE", &ca),
         ],
     );
-    answers(&house);
+    answers(&server);
     assert!(proxy.saw(&format!("CONNECT localhost:{front} HTTP/1.1")), "{:?}", proxy.seen());
     // the proxy itself behind TLS
     let proxy_front = tls_front(&proxy.address());
     let url = format!("https://joe:{ENCODED}@localhost:{proxy_front}");
     for (base, words) in [(base, "CONNECT"), (hidden(&poe), "POST http")] {
         let before = proxy.seen().requests.len();
-        let house = self::house(&poe, &base, &[("POE_PROXY", &url), ("SSL_CERT_FILE", &ca)]);
-        answers(&house);
+        let server = self::server(&poe, &base, &[("POE_PROXY", &url), ("SSL_CERT_FILE", &ca)]);
+        answers(&server);
         assert!(
             proxy.seen().requests[before..].iter().any(|request| request.starts_with(words)),
             "{:?}",
@@ -142,8 +142,8 @@ fn socks_carries_names_and_addresses() {
     ] {
         let proxy = if login.is_empty() { Proxy::open() } else { Proxy::closed("joe", PASSWORD) };
         let url = format!("{scheme}://{login}{}", proxy.address());
-        let house = house(&poe, base, &[("ALL_PROXY", &url), ("SSL_CERT_FILE", &ca)]);
-        answers(&house);
+        let server = server(&poe, base, &[("ALL_PROXY", &url), ("SSL_CERT_FILE", &ca)]);
+        answers(&server);
         assert!(proxy.saw(&seen), "{url}: {:?} without {seen}", proxy.seen());
     }
 }
@@ -152,8 +152,8 @@ fn socks_carries_names_and_addresses() {
 fn native_routes_take_the_same_way() {
     let (poe, proxy) = (Poe::start(), Proxy::open());
     let url = format!("http://{}", proxy.address());
-    let house = house(&poe, &hidden(&poe), &[("http_proxy", &url), ("POE_ROUTE", "native")]);
-    let answer = house.chat(&question("demo-door", "x"));
+    let server = server(&poe, &hidden(&poe), &[("http_proxy", &url), ("POE_ROUTE", "native")]);
+    let answer = server.chat(&chat_body("demo-native", "x"));
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(proxy.saw("/v1/chat/completions"), "{:?}", proxy.seen());
 }
@@ -195,8 +195,9 @@ fn a_proxy_that_does_not_work_is_named() {
         (plain, https_at(poe.address()), "offers no secure connection"),
     ] {
         let address = url.rsplit(['@', '/']).next().expect("an address").to_owned();
-        let house = house(&poe, base, &[("ALL_PROXY", &url), ("SSL_CERT_FILE", &ca), ("LOG_LEVEL", "debug")]);
-        is_refused(&house, &poe, &address, words);
+        let server =
+            server(&poe, base, &[("ALL_PROXY", &url), ("SSL_CERT_FILE", &ca), ("LOG_LEVEL", "debug")]);
+        is_refused(&server, &poe, &address, words);
     }
 }
 
@@ -209,8 +210,8 @@ fn a_proxy_that_cannot_reach_poe_says_so() {
         (format!("socks5://{}", proxy.address()), "connection refused"),
         (format!("socks4://{}", proxy.address()), "refused to connect"),
     ] {
-        let house = house(&poe, nowhere, &[("HTTPS_PROXY", &url)]);
-        is_refused(&house, &poe, &proxy.address(), words);
+        let server = server(&poe, nowhere, &[("HTTPS_PROXY", &url)]);
+        is_refused(&server, &poe, &proxy.address(), words);
     }
 }
 
@@ -220,7 +221,7 @@ fn a_silent_proxy_can_be_left_and_is_given_up() {
     let address = silent.local_addr().expect("an address").to_string();
     for scheme in ["http", "https", "socks5h", "socks4a"] {
         let url = format!("{scheme}://{address}");
-        let house = House::start(
+        let server = TestServer::start(
             program(&[("POE_PROXY", &url)]),
             &[
                 "--poe-base-url",
@@ -231,10 +232,10 @@ fn a_silent_proxy_can_be_left_and_is_given_up() {
                 "0",
             ],
         );
-        is_refused(&house, &poe, &address, "did not answer in time");
+        is_refused(&server, &poe, &address, "did not answer in time");
     }
     let url = format!("socks5h://{address}");
-    let house = House::start(
+    let server = TestServer::start(
         program(&[("POE_PROXY", &url)]),
         &[
             "--poe-base-url",
@@ -245,10 +246,10 @@ fn a_silent_proxy_can_be_left_and_is_given_up() {
             "0",
         ],
     );
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     wire.send(chat(&streamed("demo-echo", "x")));
     wire.leave();
-    house.wait_for_line("status=499");
+    server.wait_for_line("status=499");
 }
 
 #[test]
@@ -266,17 +267,20 @@ fn exceptions_and_our_own_variable_lead_past_the_proxies() {
         (&named, [("HTTP_PROXY", "ftp://unusable"), ("POE_PROXY", "none")]),
         (&named, [("HTTPS_PROXY", dead), ("NO_PROXY", "")]),
     ] {
-        answers(&house(&poe, base, &env));
+        answers(&server(&poe, base, &env));
     }
     let env = [("HTTP_PROXY", dead), ("NO_PROXY", "*"), ("POE_PROXY", url.as_str())];
-    answers(&house(&poe, &hidden(&poe), &env));
+    answers(&server(&poe, &hidden(&poe), &env));
     assert!(proxy.saw("POST http://"), "{:?}", proxy.seen());
     // a flag is as good as a variable
     let before = proxy.seen().connections;
-    let house = House::start(program(&[]), &["--poe-base-url", &hidden(&poe), "--poe-proxy", &url]);
-    answers(&house);
+    let server = TestServer::start(program(&[]), &["--poe-base-url", &hidden(&poe), "--poe-proxy", &url]);
+    answers(&server);
     assert!(proxy.seen().connections > before);
-    answers(&House::start(program(&[("ALL_PROXY", "ftp://unusable"), ("HTTPS_PROXY", dead)]), &["--demo"]));
+    answers(&TestServer::start(
+        program(&[("ALL_PROXY", "ftp://unusable"), ("HTTPS_PROXY", dead)]),
+        &["--demo"],
+    ));
 }
 
 #[test]
@@ -316,11 +320,11 @@ fn the_proxies_in_force_are_shown_without_passwords() {
 
     let mut program = program(&env);
     program.env("ADMIN_PASSWORD", "a-password").env("POE_PROXY", "socks5h://joe:hunter2@[::1]");
-    let house = House::start(program, &["--models-refresh-seconds", "0"]);
+    let server = TestServer::start(program, &["--models-refresh-seconds", "0"]);
     let login = format!("Authorization: Basic {}", BASE64_STANDARD.encode("admin:a-password"));
     let asked = format!("GET /api/admin/settings HTTP/1.1\r\nHost: localhost\r\n{login}\r\n\r\n");
-    let answer = house.ask(&asked);
-    assert!(!answer.text().contains("hunter2") && !house.output().contains("hunter2"));
+    let answer = server.ask(&asked);
+    assert!(!answer.text().contains("hunter2") && !server.output().contains("hunter2"));
     let expected: Vec<Value> = ["Poe", "uploads"]
         .map(|what| json!({"for": what, "proxy": "socks5h://joe:••••@[::1]:1080", "source": "POE_PROXY"}))
         .into();
@@ -328,26 +332,26 @@ fn the_proxies_in_force_are_shown_without_passwords() {
     let shown = answer.json()["rows"].as_array().expect("rows").clone();
     let shown = shown.iter().find(|row| row["name"] == "proxy for uploads").expect("a row").clone();
     assert_eq!((&shown["value"], &shown["flag"]), (&expected[0]["proxy"], &json!("POE_PROXY")));
-    house.wait_for_line("proxy for Poe: socks5h://joe:••••@[::1]:1080 (POE_PROXY)");
+    server.wait_for_line("proxy for Poe: socks5h://joe:••••@[::1]:1080 (POE_PROXY)");
 }
 
 #[test]
 fn requests_over_open_connections_start_no_thread() {
     let poe = Poe::start();
     let named = poe.at.base_url.replace("127.0.0.1", "localhost");
-    let look_ups = |house: &House| house.output().matches("looking up the name").count();
+    let look_ups = |server: &TestServer| server.output().matches("looking up the name").count();
     for (base, most) in [(&named, 1), (&poe.at.base_url, 0)] {
-        let house = House::start(
+        let server = TestServer::start(
             program(&[("LOG_LEVEL", "debug")]),
             &["--poe-base-url", base, "--models-refresh-seconds", "0"],
         );
-        let mut wire = house.wire();
-        let mut ask = || assert_eq!(wire.ask(&chat(&question("demo-echo", "x"))).status, 200);
+        let mut wire = server.wire();
+        let mut ask = || assert_eq!(wire.ask(&chat(&chat_body("demo-echo", "x"))).status, 200);
         (0..3).for_each(|_| ask());
-        let threads = house.memory("Threads:");
+        let threads = server.memory("Threads:");
         (0..20).for_each(|_| ask());
-        assert!(house.memory("Threads:") <= threads);
-        assert_eq!(look_ups(&house), most, "{base}");
+        assert!(server.memory("Threads:") <= threads);
+        assert_eq!(look_ups(&server), most, "{base}");
     }
 }
 
@@ -363,13 +367,13 @@ fn root_certificates_come_from_a_directory_too() {
     }
     fs::write(directory.join("README"), b"nothing \xff").expect("a file");
     let path = directory.to_str().expect("UTF-8");
-    answers(&house(&poe, &base, &[("SSL_CERT_DIR", path)]));
-    let house = house(&poe, &base, &[("SSL_CERT_DIR", "/nowhere")]);
-    house.wait_for_line("SSL_CERT_DIR: no certificate in /nowhere");
-    let answer = house.ask(&post(
+    answers(&server(&poe, &base, &[("SSL_CERT_DIR", path)]));
+    let server = server(&poe, &base, &[("SSL_CERT_DIR", "/nowhere")]);
+    server.wait_for_line("SSL_CERT_DIR: no certificate in /nowhere");
+    let answer = server.ask(&post(
         "/v1/chat/completions",
         &["Authorization: Bearer k"],
-        &question("demo-echo", "x").to_string(),
+        &chat_body("demo-echo", "x").to_string(),
     ));
     assert_eq!(answer.status, 502);
     assert!(answer.text().contains("SSL_CERT_FILE has to name"), "{}", answer.text());

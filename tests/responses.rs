@@ -1,26 +1,27 @@
 //! Responses: the order of events for whatever comes from below, and what needs more than one request or a bot with a mind of
 //! its own.
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/responses.rs"]
+#[path = "common/in_process.rs"]
+mod in_process;
+#[path = "common/responses.rs"]
 mod responses;
-#[path = "support/story.rs"]
-mod story;
+#[path = "common/summary.rs"]
+mod summary;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use house::{House, Reply};
+use in_process::{Reply, TestServer};
 use poe2openai::demo::{self, Demo};
-use poe2openai::dialect::responses::{Kept, Shelf, decode};
+use poe2openai::dialect::responses::{Kept, ResponseStore, decode};
 use poe2openai::dialect::{Encoder, Stamp};
 use poe2openai::error::{Error, Kind};
-use poe2openai::exchange::{Attachment, Event, Finish, FinishReason, TokenUsage, ToolDelta};
-use poe2openai::http::{Going, Stop};
+use poe2openai::pipeline::{Attachment, Event, Finish, FinishReason, TokenUsage, ToolDelta};
+use poe2openai::server::{ShutdownPhase, Stop};
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use story::Story;
+use summary::Summary;
 
 /// An encoder for a request with tools of both kinds, and what it keeps.
 fn encoder() -> (Box<dyn Encoder>, Arc<Mutex<Vec<Value>>>) {
@@ -28,13 +29,13 @@ fn encoder() -> (Box<dyn Encoder>, Arc<Mutex<Vec<Value>>>) {
         {"type": "function", "name": "f0"}, {"type": "custom", "name": "f1"},
         {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f2"}]}]});
     let kept = Arc::new(Mutex::new(Vec::new()));
-    let shelf = Arc::clone(&kept);
+    let response_store = Arc::clone(&kept);
     let keep = Box::new(move |Kept { response, .. }: Kept| {
-        shelf.lock().expect("a lock").push(serde_json::from_slice(&response).expect("JSON"));
+        response_store.lock().expect("a lock").push(serde_json::from_slice(&response).expect("JSON"));
     });
     let stamp = Stamp { now: 7, make_id: &|prefix| format!("{prefix}1") };
-    let shelf = Shelf { find: &|_| None, keep, clock: || 9 };
-    (decode(body.to_string().as_bytes(), &stamp, shelf).expect("a request").encoder, kept)
+    let response_store = ResponseStore { find: &|_| None, keep, clock: || 9 };
+    (decode(body.to_string().as_bytes(), &stamp, response_store).expect("a request").encoder, kept)
 }
 
 fn text(text: &str) -> Event {
@@ -62,8 +63,8 @@ fn end(reason: FinishReason) -> Event {
     })
 }
 
-/// The stream that tells `events`.
-fn told(events: &[Event]) -> String {
+/// The stream that states `events`.
+fn rendered(events: &[Event]) -> String {
     let (mut encoder, _) = encoder();
     let mut out = Vec::new();
     events.iter().for_each(|event| encoder.event(0, event, &mut out));
@@ -86,7 +87,7 @@ fn thought_text_and_calls_are_told_one_after_the_other() {
         more(0, "1}"),
         end(FinishReason::ToolCalls),
     ];
-    let stream = told(&events);
+    let stream = rendered(&events);
     let expected = [
         "created",
         "in_progress",
@@ -110,14 +111,14 @@ fn thought_text_and_calls_are_told_one_after_the_other() {
         "completed",
     ];
     assert_eq!(names(&stream), expected);
-    let expected = Story {
+    let expected = Summary {
         text: "hi".into(),
         thinking: "hm".into(),
         calls: vec![("f0".into(), "{\"a\":1}".into())],
         finish: "tool_calls".into(),
         usage: (3, 2),
     };
-    assert_eq!(responses::story(&stream), expected);
+    assert_eq!(responses::summary(&stream), expected);
 }
 
 #[test]
@@ -134,20 +135,20 @@ fn calls_that_come_in_turns_and_with_text_between_are_told_one_by_one() {
         more(2, "{}"),
         end(FinishReason::ToolCalls),
     ];
-    let stream = told(&events);
-    let story = responses::story(&stream);
-    let calls = story.calls.iter().map(|(name, arguments)| (name.as_str(), arguments.as_str()));
+    let stream = rendered(&events);
+    let summary = responses::summary(&stream);
+    let calls = summary.calls.iter().map(|(name, arguments)| (name.as_str(), arguments.as_str()));
     let expected = [("f0", "{\"a\":1}"), ("f1", "{\"input\":\"xy\"}"), ("f2", "{}")];
     assert_eq!(calls.collect::<Vec<_>>(), expected);
-    assert_eq!(story.text, "between");
+    assert_eq!(summary.text, "between");
     assert!(stream.contains("\"namespace\":\"n\""), "{stream}");
     assert!(names(&stream).contains(&"custom_tool_call_input.delta"));
 }
 
 #[test]
 fn a_thought_in_the_middle_of_a_text_waits_for_it() {
-    let stream = told(&[text("a"), thought("hm"), text("b"), end(FinishReason::Stop)]);
-    let (events, _) = story::data(&stream);
+    let stream = rendered(&[text("a"), thought("hm"), text("b"), end(FinishReason::Stop)]);
+    let (events, _) = summary::data(&stream);
     let kinds: Vec<_> = events.last().expect("an end")["response"]["output"]
         .as_array()
         .expect("output")
@@ -155,14 +156,14 @@ fn a_thought_in_the_middle_of_a_text_waits_for_it() {
         .map(|item| item["type"].clone())
         .collect();
     assert_eq!(kinds, ["message", "reasoning"]);
-    assert_eq!(responses::story(&stream).text, "ab");
+    assert_eq!(responses::summary(&stream).text, "ab");
 }
 
 #[test]
 fn an_answer_without_its_finish_or_without_a_word_is_whole_all_the_same() {
     for events in [vec![], vec![thought("hm")], vec![text("x")], vec![end(FinishReason::Stop)]] {
-        let stream = told(&events);
-        assert_eq!(responses::story(&stream).finish, "stop");
+        let stream = rendered(&events);
+        assert_eq!(responses::summary(&stream).finish, "stop");
         assert!(names(&stream).contains(&"content_part.done"), "{stream}");
     }
 }
@@ -175,7 +176,7 @@ fn why_it_ended_is_the_name_of_the_last_event() {
         (FinishReason::Length, "incomplete"),
         (FinishReason::ContentFilter, "incomplete"),
     ] {
-        assert_eq!(names(&told(&[text("x"), end(reason)])).last(), Some(&last));
+        assert_eq!(names(&rendered(&[text("x"), end(reason)])).last(), Some(&last));
     }
 }
 
@@ -200,9 +201,9 @@ fn a_stream_that_fails_says_why_in_words_that_clients_act_on() {
             .for_each(|event| encoder.event(0, event, &mut out));
         encoder.error(&error, &mut out);
         let stream = String::from_utf8(out).expect("UTF-8");
-        assert_eq!(responses::story(&stream).finish, "error");
+        assert_eq!(responses::summary(&stream).finish, "error");
         assert_eq!(names(&stream)[names(&stream).len() - 2..], ["error", "failed"]);
-        let (events, _) = story::data(&stream);
+        let (events, _) = summary::data(&stream);
         let failure = &events.last().expect("an end")["response"]["error"];
         assert_eq!((&failure["code"], &failure["message"]), (&json!(code), &json!(words)));
         let calls = events.iter().filter(|event| event["item"]["type"] == "function_call").count();
@@ -219,7 +220,7 @@ fn what_is_kept_is_what_was_told_last() {
     assert!(kept.lock().expect("a lock").is_empty());
     encoder.end(&mut out);
     let stream = String::from_utf8(out).expect("UTF-8");
-    let (events, _) = story::data(&stream);
+    let (events, _) = summary::data(&stream);
     assert_eq!(*kept.lock().expect("a lock"), [events.last().expect("an end")["response"].clone()]);
 }
 
@@ -247,9 +248,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Calls that are still being told.
+/// Calls that are still being sent.
 struct Calls {
-    /// Of each call what has to be told yet; nothing before its name has been told.
+    /// Of each call what has to be sent yet; nothing before its name has been sent.
     rest: [Option<String>; 4],
     whole: [(String, String); 4],
 }
@@ -288,7 +289,7 @@ impl Calls {
         rest.collect()
     }
 
-    fn told(&self) -> Vec<(String, String)> {
+    fn rendered(&self) -> Vec<(String, String)> {
         let begun = self.rest.iter().zip(&self.whole).filter(|(rest, _)| rest.is_some());
         let normal = |arguments: &str| serde_json::from_str::<Value>(arguments).expect("JSON").to_string();
         begun.map(|(_, (name, arguments))| (name.clone(), normal(arguments))).collect()
@@ -343,29 +344,29 @@ proptest! {
             encoder.event(0, &end(*reason), &mut out);
         }
         encoder.end(&mut out);
-        let story = responses::stream(&String::from_utf8(out).expect("UTF-8"));
+        let summary = responses::stream(&String::from_utf8(out).expect("UTF-8"));
         let normal = |(name, arguments): &(String, String)| {
             (name.clone(), serde_json::from_str::<Value>(arguments).expect("JSON").to_string())
         };
-        let told: Vec<_> = story.calls.iter().map(normal).collect();
+        let rendered: Vec<_> = summary.calls.iter().map(normal).collect();
         // white space that ends an answer is no message of its own
-        prop_assert_eq!(story.text.trim_end(), text.trim_end());
-        prop_assert!(text.starts_with(&story.text));
-        prop_assert_eq!((story.thinking, told), (thinking, calls.told()));
+        prop_assert_eq!(summary.text.trim_end(), text.trim_end());
+        prop_assert!(text.starts_with(&summary.text));
+        prop_assert_eq!((summary.thinking, rendered), (thinking, calls.rendered()));
         prop_assert_eq!(kept.lock().expect("a lock").len(), 1);
     }
 }
 
-/// A house that asks the embedded Poe.
+/// A server that asks the embedded Poe.
 struct Tested {
-    house: House,
+    server: TestServer,
     poe: Demo,
     stop: Stop,
 }
 
 impl Drop for Tested {
     fn drop(&mut self) {
-        self.stop.go(Going::Ending);
+        self.stop.go(ShutdownPhase::Ending);
     }
 }
 
@@ -374,13 +375,13 @@ fn open(more: &[(&str, &str)]) -> Tested {
     let poe = demo::start(stop.clone()).expect("an embedded Poe");
     let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("responses");
     std::fs::create_dir_all(&config).expect("a directory");
-    Tested { house: House::open(&house::app(&poe.base_url, &config, more)), poe, stop }
+    Tested { server: TestServer::open(&in_process::app(&poe.base_url, &config, more)), poe, stop }
 }
 
 impl Tested {
-    fn ask(&self, request: &Value) -> Reply {
+    fn chat(&self, request: &Value) -> Reply {
         let json = [("Content-Type", "application/json")];
-        self.house.post("/v1/responses", "key", &json, request.to_string().as_bytes())
+        self.server.post("/v1/responses", "key", &json, request.to_string().as_bytes())
     }
 
     /// The last query that reached Poe.
@@ -396,12 +397,12 @@ impl Tested {
 #[test]
 fn silence_is_filled_with_events_and_not_with_comments() {
     let tested = open(&[("KEEP_ALIVE_SECONDS", "1")]);
-    let reply = tested.ask(&json!({"model": "demo-slow-start", "input": "x", "stream": true}));
+    let reply = tested.chat(&json!({"model": "demo-slow-start", "input": "x", "stream": true}));
     let names = names(&reply.body);
     assert_eq!(names[..2], ["created", "in_progress"]);
     assert!(names.iter().filter(|name| **name == "in_progress").count() > 1, "{names:?}");
     assert!(reply.body.lines().all(|line| !line.starts_with(':')), "comments do not count for Codex");
-    assert_eq!(responses::story(&reply.body).finish, "stop");
+    assert_eq!(responses::summary(&reply.body).finish, "stop");
 }
 
 #[test]
@@ -410,9 +411,9 @@ fn every_demo_bot_tells_the_same_whole_and_streamed() {
     for bot in
         ["demo-echo", "demo-think", "demo-multi", "demo-wire", "demo-reporter", "demo-empty", "demo-gpt"]
     {
-        let whole = tested.ask(&json!({"model": bot, "input": "x"}));
-        let stream = tested.ask(&json!({"model": bot, "input": "x", "stream": true}));
-        assert_eq!(responses::story(&whole.body), responses::story(&stream.body), "{bot}");
+        let whole = tested.chat(&json!({"model": bot, "input": "x"}));
+        let stream = tested.chat(&json!({"model": bot, "input": "x", "stream": true}));
+        assert_eq!(responses::summary(&whole.body), responses::summary(&stream.body), "{bot}");
     }
 }
 
@@ -420,7 +421,7 @@ fn every_demo_bot_tells_the_same_whole_and_streamed() {
 fn a_search_of_the_web_becomes_the_models_own_parameter() {
     let tested = open(&[]);
     for (tools, expected) in [(json!([{"type": "web_search"}]), json!(true)), (json!([]), Value::Null)] {
-        let reply = tested.ask(&json!({"model": "demo-gpt", "input": "x", "tools": tools}));
+        let reply = tested.chat(&json!({"model": "demo-gpt", "input": "x", "tools": tools}));
         assert_eq!(reply.status, 200, "{}", reply.body);
         let query = tested.query();
         let found = query.to_string().contains("\"web_search\":true");
@@ -434,9 +435,9 @@ fn room_for_responses_is_a_setting() {
         [(("RESPONSES_MAX_MB", "0"), false), (("RESPONSES_TTL_SECONDS", "0"), false), (("PORT", "1"), true)]
     {
         let tested = open(&[setting]);
-        let first = tested.ask(&json!({"model": "demo-echo", "input": "x"}));
+        let first = tested.chat(&json!({"model": "demo-echo", "input": "x"}));
         let id = serde_json::from_str::<Value>(&first.body).expect("JSON")["id"].clone();
-        let next = tested.ask(&json!({"model": "demo-echo", "input": "y", "previous_response_id": id}));
+        let next = tested.chat(&json!({"model": "demo-echo", "input": "y", "previous_response_id": id}));
         assert_eq!(next.status, if is_kept { 200 } else { 400 }, "{setting:?}: {}", next.body);
     }
 }
@@ -444,21 +445,22 @@ fn room_for_responses_is_a_setting() {
 #[test]
 fn clients_with_keys_of_the_proxys_own_do_not_see_each_others_responses() {
     let tested = open(&[("POE_API_KEY", "poe"), ("PROXY_API_KEYS", "one,other")]);
-    let ask = |key: &str, request: &Value| {
+    let chat = |key: &str, request: &Value| {
         let json = [("Content-Type", "application/json")];
-        tested.house.post("/v1/responses", key, &json, request.to_string().as_bytes())
+        tested.server.post("/v1/responses", key, &json, request.to_string().as_bytes())
     };
-    let first = ask("one", &json!({"model": "demo-echo", "input": "x"}));
+    let first = chat("one", &json!({"model": "demo-echo", "input": "x"}));
     let id = serde_json::from_str::<Value>(&first.body).expect("JSON")["id"].clone();
     let next = json!({"model": "demo-echo", "input": "y", "previous_response_id": id});
-    assert_eq!(["one", "other", "nobody"].map(|key| ask(key, &next).status), [200, 400, 401]);
+    assert_eq!(["one", "other", "nobody"].map(|key| chat(key, &next).status), [200, 400, 401]);
 }
 
 #[test]
 fn faults_found_on_the_way_down_name_the_input() {
     let tested = open(&[]);
     let picture = json!({"type": "input_image", "image_url": "https://cats.invalid/cat.png"});
-    let reply = tested.ask(&json!({"model": "demo-echo", "input": [{"role": "user", "content": [picture]}]}));
+    let reply =
+        tested.chat(&json!({"model": "demo-echo", "input": [{"role": "user", "content": [picture]}]}));
     let error = serde_json::from_str::<Value>(&reply.body).expect("JSON")["error"].clone();
     assert_eq!((reply.status, &error["param"]), (400, &json!("input")), "{error}");
 }
@@ -469,26 +471,26 @@ fn cursor_is_answered_in_the_dialect_of_the_door_that_it_knocked_at() {
     let patch = json!({"type": "custom", "name": "ApplyPatch", "format": {"type": "text"}});
     let request = json!({"model": "demo-tools", "tools": [patch], "input": [
         {"role": "system", "content": "you edit"}, {"role": "user", "content": "ApplyPatch, please"}]});
-    let mut told = Vec::new();
+    let mut rendered = Vec::new();
     for stream in [false, true] {
         let mut request = request.clone();
         request["stream"] = stream.into();
-        told.push(story::chat(&tested.house.chat("key", &request.to_string()).body));
+        rendered.push(summary::chat(&tested.server.chat("key", &request.to_string()).body));
     }
-    let (name, arguments) = told[0].calls[0].clone();
-    assert_eq!((name.as_str(), told[0].finish.as_str()), ("ApplyPatch", "tool_calls"));
+    let (name, arguments) = rendered[0].calls[0].clone();
+    assert_eq!((name.as_str(), rendered[0].finish.as_str()), ("ApplyPatch", "tool_calls"));
     assert!(!arguments.is_empty() && !arguments.starts_with('{'), "plain text: {arguments}");
-    assert_eq!((&told[0].calls, &told[0].finish), (&told[1].calls, &told[1].finish));
+    assert_eq!((&rendered[0].calls, &rendered[0].finish), (&rendered[1].calls, &rendered[1].finish));
 }
 
 #[test]
 fn a_refusal_before_the_first_byte_has_its_status_and_says_when_to_try_again() {
     let tested = open(&[]);
     for stream in [false, true] {
-        let reply = tested.ask(&json!({"model": "demo-error-http-429", "input": "x", "stream": stream}));
+        let reply = tested.chat(&json!({"model": "demo-error-http-429", "input": "x", "stream": stream}));
         assert_eq!((reply.status, reply.retry_after.as_deref()), (429, Some("7")));
         assert!(reply.body.contains("Please try again in 7s."), "{}", reply.body);
-        assert_eq!(responses::story(&reply.body).finish, "error");
+        assert_eq!(responses::summary(&reply.body).finish, "error");
     }
 }
 
@@ -497,7 +499,7 @@ fn files_count_among_the_tokens_of_a_request() {
     let tested = open(&[]);
     let counted = |content: Value| {
         let body = json!({"model": "demo-echo", "input": [{"role": "user", "content": content}]}).to_string();
-        let reply = tested.house.post("/v1/responses/input_tokens", "key", &[], body.as_bytes());
+        let reply = tested.server.post("/v1/responses/input_tokens", "key", &[], body.as_bytes());
         let answer: Value = serde_json::from_str(&reply.body).expect("JSON");
         answer["input_tokens"].as_u64().unwrap_or_else(|| panic!("{answer}"))
     };
@@ -511,25 +513,25 @@ fn files_count_among_the_tokens_of_a_request() {
 fn a_compaction_without_a_summary_is_refused_whole_and_fails_in_a_stream() {
     let tested = open(&[]);
     let body = json!({"model": "demo-empty", "input": "x"}).to_string();
-    let reply = tested.house.post("/v1/responses/compact", "key", &[], body.as_bytes());
+    let reply = tested.server.post("/v1/responses/compact", "key", &[], body.as_bytes());
     assert_eq!(reply.status, 502, "{}", reply.body);
     let input = json!([{"role": "user", "content": "x"}, {"type": "compaction_trigger"}]);
-    let whole = tested.ask(&json!({"model": "demo-empty", "input": input}));
+    let whole = tested.chat(&json!({"model": "demo-empty", "input": input}));
     assert_eq!(whole.status, 502, "{}", whole.body);
-    let reply = tested.ask(&json!({"model": "demo-empty", "stream": true, "input": input}));
+    let reply = tested.chat(&json!({"model": "demo-empty", "stream": true, "input": input}));
     assert!(reply.body.contains("\"response.failed\"") && !reply.body.contains("response.completed"));
 }
 
 #[test]
 fn a_reference_finds_the_item_and_one_that_leads_nowhere_is_refused() {
     let tested = open(&[]);
-    let answer = |request: Value| serde_json::from_str::<Value>(&tested.ask(&request).body).expect("JSON");
+    let answer = |request: Value| serde_json::from_str::<Value>(&tested.chat(&request).body).expect("JSON");
     let first = answer(json!({"model": "demo-echo", "input": "one"}));
     let refer = |id: &Value| json!({"type": "item_reference", "id": id});
     let said = refer(&first["output"][0]["id"]);
     let thought = refer(&json!("rs_gone_0"));
     let more = json!({"role": "user", "content": "two"});
-    let next = tested.ask(&json!({"model": "demo-echo", "input": [thought, said, said, more]}));
+    let next = tested.chat(&json!({"model": "demo-echo", "input": [thought, said, said, more]}));
     assert_eq!(next.status, 200, "{}", next.body);
     let turns: Vec<Value> = tested.query()["body"]["query"]
         .as_array()
@@ -538,7 +540,7 @@ fn a_reference_finds_the_item_and_one_that_leads_nowhere_is_refused() {
         .map(|turn| turn["content"].clone())
         .collect();
     assert_eq!(turns, ["one", "two"]);
-    let lost = tested.ask(&json!({"model": "demo-echo", "input": [more, refer(&json!("msg_gone_0"))]}));
+    let lost = tested.chat(&json!({"model": "demo-echo", "input": [more, refer(&json!("msg_gone_0"))]}));
     let error = serde_json::from_str::<Value>(&lost.body).expect("JSON")["error"].clone();
     assert_eq!((lost.status, &error["param"]), (400, &json!("input[1].id")), "{error}");
     assert_eq!(error["message"], "Item with id 'msg_gone_0' not found.");
@@ -572,11 +574,11 @@ fn what_a_response_repeats_is_what_the_schema_says() {
         for stream in [false, true] {
             let mut request = json!({"model": "demo-tools", "input": "x", "stream": stream});
             request.as_object_mut().expect("an object").extend(case.as_object().expect("an object").clone());
-            let reply = tested.ask(&request);
+            let reply = tested.chat(&request);
             assert_eq!(reply.status, 200, "{case}: {}", reply.body);
             // holds every object against the schema
-            let story = responses::story(&reply.body);
-            assert_ne!(story.finish, "error", "{case}: {}", reply.body);
+            let summary = responses::summary(&reply.body);
+            assert_ne!(summary.finish, "error", "{case}: {}", reply.body);
             assert!(!reply.body.contains("\"truncation\":\"auto\""), "nothing is left out here");
         }
     }
@@ -594,7 +596,7 @@ fn what_makes_no_sense_is_refused_by_name_before_anybody_is_asked() {
     ] {
         let mut request = json!({"model": "demo-json", "input": "x"});
         request[field] = value;
-        let reply = tested.ask(&request);
+        let reply = tested.chat(&request);
         let error = serde_json::from_str::<Value>(&reply.body).expect("JSON")["error"].clone();
         assert_eq!((reply.status, &error["param"]), (400, &json!(param)), "{error}");
         assert!(!reply.body.contains("struct"), "{error}");

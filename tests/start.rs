@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use common::{House, Poe, SECRET, binary, chat, content, get, post, question, run, streamed};
+use common::{Poe, SECRET, TestServer, binary, chat, chat_body, content, get, post, run, streamed};
 
 /// What the program says about a start that fails: exit code `code`, one line, nothing on stdout.
 fn refusal(args: &[&str], env: &[(&str, &str)], code: i32) -> String {
@@ -83,14 +83,14 @@ fn a_poe_key_is_not_lent_to_the_network() {
 fn on_loopback_a_poe_key_serves_everybody() {
     let mut program = binary();
     program.env("POE_API_KEY", SECRET);
-    let house = House::start(program, &["--demo"]);
-    let body = question("demo-echo", "no key needed").to_string();
-    assert_eq!(content(&house.ask(&post("/v1/chat/completions", &[], &body))), "no key needed");
+    let server = TestServer::start(program, &["--demo"]);
+    let body = chat_body("demo-echo", "no key needed").to_string();
+    assert_eq!(content(&server.ask(&post("/v1/chat/completions", &[], &body))), "no key needed");
 }
 
-fn ask_with(house: &House, key: &str) -> common::Answer {
+fn ask_with(server: &TestServer, key: &str) -> common::Answer {
     let header = format!("Authorization: Bearer {key}");
-    house.ask(&post("/v1/chat/completions", &[&header], &question("demo-echo", "x").to_string()))
+    server.ask(&post("/v1/chat/completions", &[&header], &chat_body("demo-echo", "x").to_string()))
 }
 
 #[test]
@@ -99,21 +99,24 @@ fn proxy_keys_open_the_proxy_and_poe_sees_its_own() {
     let start = |poe_key: &str| {
         let mut program = binary();
         program.env("POE_API_KEY", poe_key).env("PROXY_API_KEYS", "one-of-ours, wrong-key");
-        House::start(program, &["--poe-base-url", &poe.at.base_url])
+        TestServer::start(program, &["--poe-base-url", &poe.at.base_url])
     };
-    let house = start(SECRET);
+    let server = start(SECRET);
     for key in ["nobody-knows", SECRET, "one-of-our", "one-of-ours,", "ONE-OF-OURS"] {
-        let refused = ask_with(&house, key);
+        let refused = ask_with(&server, key);
         assert_eq!((refused.status, refused.error("code").as_str()), (401, "invalid_api_key"), "{key}");
     }
-    let without = post("/v1/chat/completions", &[], &question("demo-echo", "x").to_string());
-    assert_eq!(house.ask(&without).status, 401);
-    assert_eq!(house.ask(&get("/v1/models")).status, 401);
-    assert_eq!(house.ask("GET /v1/models HTTP/1.1\r\nHost: h\r\nx-api-key: one-of-ours\r\n\r\n").status, 200);
-    assert_eq!(house.ask("GET /health HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    let without = post("/v1/chat/completions", &[], &chat_body("demo-echo", "x").to_string());
+    assert_eq!(server.ask(&without).status, 401);
+    assert_eq!(server.ask(&get("/v1/models")).status, 401);
+    assert_eq!(
+        server.ask("GET /v1/models HTTP/1.1\r\nHost: h\r\nx-api-key: one-of-ours\r\n\r\n").status,
+        200
+    );
+    assert_eq!(server.ask("GET /health HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
     assert_eq!(poe.queries(), 0, "Poe heard of strangers");
     // Poe refuses the key `wrong-key`: as the proxy's key it works, so Poe did not see it
-    assert_eq!((ask_with(&house, "one-of-ours").status, ask_with(&house, "wrong-key").status), (200, 200));
+    assert_eq!((ask_with(&server, "one-of-ours").status, ask_with(&server, "wrong-key").status), (200, 200));
     let refused = ask_with(&start("wrong-key"), "one-of-ours");
     assert_eq!(refused.status, 401, "and Poe did see its own");
     assert!(refused.error("message").contains("Incorrect API key"));
@@ -125,8 +128,8 @@ fn keys_may_come_from_files() {
     fs::write(&file, "wrong-key\n").unwrap();
     let mut program = binary();
     program.env("POE_API_KEY_FILE", &file);
-    let house = House::start(program, &["--demo"]);
-    assert_eq!(ask_with(&house, "anything").status, 401, "the file's key is refused by Poe");
+    let server = TestServer::start(program, &["--demo"]);
+    assert_eq!(ask_with(&server, "anything").status, 401, "the file's key is refused by Poe");
     let said = refusal(&["--poe-api-key-file", "/nowhere/key", "--host", "127.0.0.1"], &[], 1);
     assert!(said.contains("/nowhere/key"), "{said}");
 }
@@ -138,8 +141,8 @@ fn no_key_is_ever_logged() {
         .env("POE_API_KEY", "sk-poe-secret")
         .env("PROXY_API_KEYS", SECRET)
         .env("ADMIN_PASSWORD", "hush-hush");
-    let house = House::start(program, &["--demo", "--log-level", "trace"]);
-    let body = question("demo-echo", "x").to_string();
+    let server = TestServer::start(program, &["--demo", "--log-level", "trace"]);
+    let body = chat_body("demo-echo", "x").to_string();
     let bearer = format!("Authorization: Bearer {SECRET}");
     let requests = [
         post("/v1/chat/completions", &[&bearer], &body),
@@ -157,14 +160,14 @@ fn no_key_is_ever_logged() {
         format!("GET /health HTTP/1.1\r\nHost: h\r\n{bearer}\0\r\n\r\n"),
     ];
     for request in &requests {
-        let answer = house.ask(request);
+        let answer = server.ask(request);
         for secret in [SECRET, "sk-poe-secret", "sk-guess-secret"] {
             assert!(!answer.text().contains(secret), "{request}: {answer:?}");
         }
     }
-    house.ask(&get("/the-last-one"));
-    house.wait_for_line("/the-last-one");
-    let output = house.output();
+    server.ask(&get("/the-last-one"));
+    server.wait_for_line("/the-last-one");
+    let output = server.output();
     assert!(output.contains("POST /v1/chat/completions"), "{output}");
     for secret in [SECRET, "sk-poe-secret", "sk-guess-secret", "hush-hush"] {
         assert!(!output.contains(secret), "{secret} in {output}");
@@ -173,13 +176,13 @@ fn no_key_is_ever_logged() {
 
 #[test]
 fn the_demo_says_how_to_use_it() {
-    let house = House::demo(&[]);
-    let curl = house.wait_for_line("curl -N http://127.0.0.1:");
-    assert!(curl.contains(&house.port.to_string()), "{curl}");
-    house.wait_for_line("demo-story");
-    let body = house.wait_for_line("-d '{");
+    let server = TestServer::demo(&[]);
+    let curl = server.wait_for_line("curl -N http://127.0.0.1:");
+    assert!(curl.contains(&server.port.to_string()), "{curl}");
+    server.wait_for_line("demo-story");
+    let body = server.wait_for_line("-d '{");
     let body = body.trim().trim_start_matches("-d '").trim_end_matches('\'');
-    let answer = house.ask(&chat(&serde_json::from_str(body).unwrap()));
+    let answer = server.ask(&chat(&serde_json::from_str(body).unwrap()));
     assert!(answer.text().ends_with("data: [DONE]\n\n"));
 }
 
@@ -207,12 +210,12 @@ fn check_shows_what_counts_and_hides_what_is_secret() {
 
 #[test]
 fn health_can_be_asked_without_a_shell() {
-    let house = House::demo(&[]);
-    let port = house.port.to_string();
+    let server = TestServer::demo(&[]);
+    let port = server.port.to_string();
     let well = run(&["healthcheck", "--port", &port], &[]);
     assert_eq!((well.status.code(), text(&well.stderr).as_str()), (Some(0), ""));
     assert_eq!(run(&["healthcheck"], &[("PORT", port.as_str())]).status.code(), Some(0));
-    drop(house);
+    drop(server);
     let said = refusal(&["healthcheck", "--port", &port], &[], 1);
     assert!(said.contains(&port), "{said}");
 }
@@ -233,22 +236,22 @@ fn help_and_version_are_plain() {
 
 #[test]
 fn all_addresses_of_this_machine_can_be_bound() {
-    let house = House::demo(&["--host", "0.0.0.0"]);
-    assert_eq!(house.ask(&get("/health")).status, 200);
+    let server = TestServer::demo(&["--host", "0.0.0.0"]);
+    assert_eq!(server.ask(&get("/health")).status, 200);
     if TcpListener::bind("[::1]:0").is_ok() {
-        let house = House::demo(&["--host", "::"]);
-        assert_eq!(house.ask(&get("/health")).status, 200, "an IPv6 wildcard takes IPv4 clients too");
+        let server = TestServer::demo(&["--host", "::"]);
+        assert_eq!(server.ask(&get("/health")).status, 200, "an IPv6 wildcard takes IPv4 clients too");
     }
 }
 
 /// What any page can send anywhere without asking first is refused, and the page can read why.
 #[test]
 fn pages_of_other_origins_must_ask_before_they_send() {
-    let house = House::demo(&[]);
-    let body = question("demo-echo", "x").to_string();
+    let server = TestServer::demo(&[]);
+    let body = chat_body("demo-echo", "x").to_string();
     let ask = |target: &str, headers: &str| {
         let head = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{headers}");
-        house.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+        server.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
     };
     let page = "Origin: https://page.example\r\n";
     for headers in [
@@ -284,7 +287,7 @@ fn pages_of_other_origins_must_ask_before_they_send() {
 fn keys_are_checked_before_bodies_are_read() {
     let mut program = binary();
     program.env("POE_API_KEY", "sk-poe").env("PROXY_API_KEYS", SECRET);
-    let house = House::start(program, &["--demo"]);
+    let server = TestServer::start(program, &["--demo"]);
     for path in [
         "/v1/chat/completions",
         "/v1/completions",
@@ -304,7 +307,7 @@ fn keys_are_checked_before_bodies_are_read() {
         "/api/admin/inspection",
     ] {
         // none of the body is ever sent: the answer comes all the same
-        let answer = house.ask(&format!(
+        let answer = server.ask(&format!(
             "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n"
         ));
         assert_eq!(answer.status, 401, "{path}");
@@ -315,11 +318,11 @@ fn keys_are_checked_before_bodies_are_read() {
 fn wrong_keys_have_to_wait_and_right_ones_do_not() {
     let mut program = binary();
     program.env("POE_API_KEY", "sk-poe").env("PROXY_API_KEYS", format!("{SECRET},short"));
-    let house = House::start(program, &["--demo"]);
-    house.wait_for_line("PROXY_API_KEYS: 1 of 2 keys have fewer than 16 characters");
-    let body = question("demo-echo", "x").to_string();
+    let server = TestServer::start(program, &["--demo"]);
+    server.wait_for_line("PROXY_API_KEYS: 1 of 2 keys have fewer than 16 characters");
+    let body = chat_body("demo-echo", "x").to_string();
     let ask = |key: &str| {
-        house.ask(&post("/v1/chat/completions", &[&format!("Authorization: Bearer {key}")], &body))
+        server.ask(&post("/v1/chat/completions", &[&format!("Authorization: Bearer {key}")], &body))
     };
     assert_eq!(ask(SECRET).status, 200);
     let statuses: Vec<u16> = (0..12).map(|number| ask(&format!("guess-{number}")).status).collect();
@@ -332,22 +335,22 @@ fn wrong_keys_have_to_wait_and_right_ones_do_not() {
 
 #[test]
 fn a_websocket_is_refused_so_that_clients_fall_back() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
     let head = |extra: &str| {
         format!("GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\n{extra}\r\n")
     };
-    let answer = house.ask(&head(upgrade));
+    let answer = server.ask(&head(upgrade));
     assert_eq!((answer.status, answer.header("Upgrade")), (426, Some("HTTP/1.1")), "{answer:?}");
-    assert_eq!(house.ask(&head("")).status, 405);
+    assert_eq!(server.ask(&head("")).status, 405);
 }
 
 /// Streams and whole answers have one writer of heads.
 #[test]
 fn every_head_says_when_and_by_whom() {
-    let house = House::demo(&[]);
-    for body in [question("demo-echo", "x"), streamed("demo-echo", "x")] {
-        let answer = house.chat(&body);
+    let server = TestServer::demo(&[]);
+    for body in [chat_body("demo-echo", "x"), streamed("demo-echo", "x")] {
+        let answer = server.chat(&body);
         assert_eq!(answer.status, 200);
         let date = answer.header("Date").expect("a date");
         assert!(date.ends_with(" GMT") && date.len() == 29, "{date}");
@@ -362,10 +365,10 @@ fn every_head_says_when_and_by_whom() {
 fn no_web_page_spends_the_servers_key() {
     let mut program = binary();
     program.env("POE_API_KEY", SECRET);
-    let house = House::start(program, &["--demo"]);
-    let body = question("demo-echo", "x").to_string();
+    let server = TestServer::start(program, &["--demo"]);
+    let body = chat_body("demo-echo", "x").to_string();
     let send = |head: &str| {
-        house
+        server
             .ask(&format!("POST /v1/chat/completions {head}Content-Length: {}\r\n\r\n{body}", body.len()))
             .status
     };
@@ -388,7 +391,7 @@ fn no_web_page_spends_the_servers_key() {
     assert_eq!(send("HTTP/1.0\r\nHost: localhost\r\n"), 403, "as nginx speaks by default until March 2026");
     let preflight = "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\
                      Access-Control-Request-Private-Network: true\r\n\r\n";
-    assert_eq!(house.ask(preflight).status, 403);
+    assert_eq!(server.ask(preflight).status, 403);
 }
 
 #[test]
@@ -397,14 +400,14 @@ fn the_list_of_models_is_that_of_models_yaml() {
     let file = "enable: true\nmodels:\n  demo-echo:\n    mapping: parrot\n  demo-story:\n    enable: false\n\
                 custom_models:\n  - id: my-private-bot\n    owned_by: me\n";
     fs::write(place.join("models.yaml"), file).unwrap();
-    let house = House::demo(&["--config-dir", place.to_str().expect("UTF-8")]);
-    let list = house.ask(&get("/v1/models")).json();
+    let server = TestServer::demo(&["--config-dir", place.to_str().expect("UTF-8")]);
+    let list = server.ask(&get("/v1/models")).json();
     let listed = |name: &str| list["data"].as_array().unwrap().iter().any(|model| model["id"] == name);
     assert!(listed("parrot") && listed("my-private-bot") && listed("demo-think"));
     assert!(!listed("demo-echo") && !listed("demo-story"));
-    assert_eq!(house.ask(&get("/v1/models/parrot")).status, 200);
-    assert_eq!(house.ask(&get("/v1/models/demo-story")).status, 404);
-    let answer = house.chat(&question("parrot", "hello"));
+    assert_eq!(server.ask(&get("/v1/models/parrot")).status, 200);
+    assert_eq!(server.ask(&get("/v1/models/demo-story")).status, 404);
+    let answer = server.chat(&chat_body("parrot", "hello"));
     assert_eq!((content(&answer).as_str(), answer.json()["model"].as_str()), ("hello", Some("parrot")));
-    assert_eq!(house.chat(&question("demo-story", "x")).status, 404);
+    assert_eq!(server.chat(&chat_body("demo-story", "x")).status, 404);
 }

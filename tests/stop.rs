@@ -8,23 +8,23 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    Ending, Event, House, PATIENCE, Piece, Poe, Wire, chat, claims_success, eventually, fault, get, post,
-    question, streamed, text, timed,
+    Ending, Event, PATIENCE, Piece, Poe, TestServer, Wire, chat, chat_body, claims_success, eventually,
+    fault, get, post, streamed, text, timed,
 };
 use rustix::process::Signal;
 
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Opens `count` streams, tells the server to stop once all have begun, and reads them to their ends.
-fn stopped_under(house: &House, count: usize, bot: &str) -> Vec<(Ending, Vec<Event>)> {
-    let mut wires: Vec<Wire> = (0..count).map(|_| house.wire()).collect();
+/// Opens `count` streams, states the server to stop once all have begun, and reads them to their ends.
+fn stopped_under(server: &TestServer, count: usize, bot: &str) -> Vec<(Ending, Vec<Event>)> {
+    let mut wires: Vec<Wire> = (0..count).map(|_| server.wire()).collect();
     let request = chat(&streamed(bot, "x"));
     for wire in &mut wires {
         wire.send(&request);
     }
     let mut streams: Vec<_> = wires.iter_mut().map(|wire| wire.stream("")).collect();
     let begun: Vec<Event> = streams.iter_mut().map(|stream| stream.begin()).collect();
-    house.signal(Signal::TERM);
+    server.signal(Signal::TERM);
     let ended = streams.iter_mut().zip(begun).map(|(stream, first)| {
         let mut events = vec![first];
         events.extend(stream.rest());
@@ -35,78 +35,78 @@ fn stopped_under(house: &House, count: usize, bot: &str) -> Vec<(Ending, Vec<Eve
 
 #[test]
 fn running_streams_finish_within_the_grace_period() {
-    let mut house = House::demo(&[]);
-    let streams = stopped_under(&house, 20, "demo-story");
+    let mut server = TestServer::demo(&[]);
+    let streams = stopped_under(&server, 20, "demo-story");
     let whole = text(&streams[0].1);
     for (ending, events) in &streams {
         assert_eq!((*ending, &text(events)), (Ending::Framed, &whole));
         assert_eq!(events.last().unwrap().piece, Piece::Done);
     }
     assert!(whole.ends_with("And since nobody counted the points, it did.\n"), "{whole}");
-    assert_eq!(house.wait(AT_ONCE).code(), Some(0));
+    assert_eq!(server.wait(AT_ONCE).code(), Some(0));
 }
 
 #[test]
 fn streams_that_take_longer_end_with_an_error() {
     for (bot, grace) in [("demo-story", "1"), ("demo-stall-late", "1"), ("demo-story", "0")] {
-        let mut house = House::demo(&["--shutdown-grace-seconds", grace]);
-        let (streams, took) = timed(|| stopped_under(&house, 20, bot));
+        let mut server = TestServer::demo(&["--shutdown-grace-seconds", grace]);
+        let (streams, took) = timed(|| stopped_under(&server, 20, bot));
         assert!(took < Duration::from_secs(4), "{bot}: {took:?}");
         for (ending, events) in &streams {
             assert_eq!(*ending, Ending::Framed, "{bot}");
             assert_eq!(fault(events).unwrap().0, "overloaded", "{bot}: {events:?}");
             assert!(!claims_success(events), "{bot}");
         }
-        assert_eq!(house.wait(AT_ONCE).code(), Some(0), "{bot}");
+        assert_eq!(server.wait(AT_ONCE).code(), Some(0), "{bot}");
     }
 }
 
 #[test]
 fn whole_answers_finish_or_are_refused_in_words() {
     let poe = Poe::start();
-    let mut house = House::before(&poe, &["--shutdown-grace-seconds", "1"]);
-    let (mut short, mut long) = (house.wire(), house.wire());
-    short.send(chat(&question("demo-pings", "1")));
-    long.send(chat(&question("demo-stall-headers", "x")));
+    let mut server = TestServer::before(&poe, &["--shutdown-grace-seconds", "1"]);
+    let (mut short, mut long) = (server.wire(), server.wire());
+    short.send(chat(&chat_body("demo-pings", "1")));
+    long.send(chat(&chat_body("demo-stall-headers", "x")));
     eventually(PATIENCE, "both are asked", || (poe.open() == 2).then_some(()));
-    house.signal(Signal::INT);
+    server.signal(Signal::INT);
     let short = short.answer();
     assert!([200, 503].contains(&short.status), "{short:?}");
     assert_eq!(short.header("connection"), Some("close"));
     let long = long.answer();
     assert_eq!((long.status, long.error("code").as_str()), (503, "overloaded"));
-    assert_eq!(house.wait(AT_ONCE).code(), Some(0));
+    assert_eq!(server.wait(AT_ONCE).code(), Some(0));
 }
 
 #[test]
 fn nobody_new_is_let_in() {
-    let mut house = House::demo(&[]);
-    let mut wire = house.wire();
+    let mut server = TestServer::demo(&[]);
+    let mut wire = server.wire();
     let mut stream = wire.stream(&chat(&streamed("demo-story", "x")));
     stream.begin();
-    house.signal(Signal::TERM);
-    house.wait_for_line("stopping");
-    let port = house.port;
+    server.signal(Signal::TERM);
+    server.wait_for_line("stopping");
+    let port = server.port;
     let refused = || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(());
     eventually(AT_ONCE, "new connections are refused", refused);
     assert!(claims_success(&stream.rest()), "the running one finishes");
-    assert_eq!(house.wait(AT_ONCE).code(), Some(0));
+    assert_eq!(server.wait(AT_ONCE).code(), Some(0));
 }
 
 #[test]
 fn an_idle_server_ends_within_a_second() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut fresh = House::demo(&[]);
+        let mut fresh = TestServer::demo(&[]);
         fresh.signal_and_end(signal);
 
-        let mut used = House::demo(&[]);
-        assert_eq!(used.chat(&question("demo-echo", "x")).status, 200);
+        let mut used = TestServer::demo(&[]);
+        assert_eq!(used.chat(&chat_body("demo-echo", "x")).status, 200);
         used.signal_and_end(signal);
 
-        let mut crowded = House::demo(&[]);
+        let mut crowded = TestServer::demo(&[]);
         let mut idle: Vec<Wire> = (0..20).map(|_| crowded.wire()).collect();
         for wire in &mut idle {
-            assert_eq!(wire.ask(&chat(&question("demo-echo", "x"))).status, 200);
+            assert_eq!(wire.ask(&chat(&chat_body("demo-echo", "x"))).status, 200);
         }
         let silent: Vec<Wire> = (0..5).map(|_| crowded.wire()).collect();
         crowded.signal_and_end(signal);
@@ -118,20 +118,20 @@ fn an_idle_server_ends_within_a_second() {
 #[test]
 fn a_signal_at_the_very_start_is_heard() {
     for _ in 0..5 {
-        House::demo(&[]).signal_and_end(Signal::TERM);
+        TestServer::demo(&[]).signal_and_end(Signal::TERM);
     }
 }
 
 #[test]
 fn a_second_signal_ends_at_once() {
-    let mut house = House::demo(&[]);
-    let mut wire = house.wire();
+    let mut server = TestServer::demo(&[]);
+    let mut wire = server.wire();
     wire.stream(&chat(&streamed("demo-stall-late", "x"))).begin();
-    house.signal(Signal::TERM);
-    house.wait_for_line("stopping");
+    server.signal(Signal::TERM);
+    server.wait_for_line("stopping");
     let (status, took) = timed(|| {
-        house.signal(Signal::TERM);
-        house.wait(PATIENCE)
+        server.signal(Signal::TERM);
+        server.wait(PATIENCE)
     });
     assert!(took < Duration::from_millis(500), "{took:?}");
     assert!(!status.success(), "{status:?}");
@@ -139,34 +139,34 @@ fn a_second_signal_ends_at_once() {
 
 #[test]
 fn the_port_can_be_bound_again_at_once() {
-    let mut house = House::demo(&[]);
-    let port = house.port.to_string();
+    let mut server = TestServer::demo(&[]);
+    let port = server.port.to_string();
     for _ in 0..3 {
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         assert_eq!(wire.ask(&get("/health")).status, 200);
         // the server closes first, so that the old connection lingers in the kernel
-        house.signal_and_end(Signal::TERM);
+        server.signal_and_end(Signal::TERM);
         assert!(wire.is_closed());
-        house = House::demo(&["--port", &port]);
+        server = TestServer::demo(&["--port", &port]);
     }
-    assert_eq!(house.ask(&get("/health")).status, 200);
+    assert_eq!(server.ask(&get("/health")).status, 200);
 }
 
 #[test]
 fn a_slow_sender_does_not_hold_the_server_up() {
-    let mut house = House::demo(&["--shutdown-grace-seconds", "1"]);
+    let mut server = TestServer::demo(&["--shutdown-grace-seconds", "1"]);
     let headers = ["Authorization: Bearer k", "Expect: 100-continue"];
-    let request = post("/v1/chat/completions", &headers, &question("demo-echo", "x").to_string());
+    let request = post("/v1/chat/completions", &headers, &chat_body("demo-echo", "x").to_string());
     let (head, _) = request.split_once("\r\n\r\n").unwrap();
-    let mut body = house.wire();
+    let mut body = server.wire();
     body.send(format!("{head}\r\n\r\n"));
-    let mut half = house.wire();
+    let mut half = server.wire();
     half.send(&head[..20]);
     assert_eq!(body.head().status, 100, "the server waits for the body");
     body.send("{");
     thread::scope(|scope| {
         scope.spawn(|| assert_eq!(body.answer().error("message"), "the server is shutting down"));
-        house.signal(Signal::TERM);
-        assert_eq!(house.wait(Duration::from_secs(3)).code(), Some(0));
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait(Duration::from_secs(3)).code(), Some(0));
     });
 }

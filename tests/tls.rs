@@ -6,24 +6,24 @@ mod common;
 use std::time::Duration;
 
 use common::tls::{TLS_FILES, tls_front};
-use common::{House, Poe, binary, chat, eventually, question, streamed, timed};
+use common::{Poe, TestServer, binary, chat, chat_body, eventually, streamed, timed};
 
-/// A house that knows `poe` only behind TLS.
-fn house(poe: &Poe) -> House {
+/// A server that knows `poe` only behind TLS.
+fn server(poe: &Poe) -> TestServer {
     let mut program = binary();
     program.env("POE_BASE_URL", format!("https://localhost:{}", tls_front(poe.address())));
     program.env("SSL_CERT_FILE", format!("{TLS_FILES}ca.pem"));
     let limits = ["--upstream-first-byte-timeout-seconds", "1", "--upstream-idle-timeout-seconds", "1"];
-    House::start(program, &limits)
+    TestServer::start(program, &limits)
 }
 
 #[test]
 fn a_silent_poe_is_given_up_over_tls() {
     let poe = Poe::start();
-    let house = house(&poe);
-    assert_eq!(house.chat(&question("demo-echo", "hello")).status, 200);
+    let server = server(&poe);
+    assert_eq!(server.chat(&chat_body("demo-echo", "hello")).status, 200);
     for bot in ["demo-stall-headers", "demo-stall", "demo-stall-late"] {
-        let (answer, took) = timed(|| house.chat(&question(bot, "x")));
+        let (answer, took) = timed(|| server.chat(&chat_body(bot, "x")));
         assert_eq!((answer.status, answer.error("code").as_str()), (504, "upstream_timeout"), "{bot}");
         assert!(took < Duration::from_secs(5), "{bot}: {took:?}");
     }
@@ -35,10 +35,10 @@ fn a_client_that_leaves_is_noticed_over_tls() {
     let mut program = binary();
     program.env("POE_BASE_URL", format!("https://localhost:{}", tls_front(poe.address())));
     program.env("SSL_CERT_FILE", format!("{TLS_FILES}ca.pem"));
-    let house = House::start(program, &[]);
+    let server = TestServer::start(program, &[]);
     for bot in ["demo-stall-headers", "demo-stall-late", "demo-story"] {
-        for body in [question(bot, "x"), streamed(bot, "x")] {
-            let mut wire = house.wire();
+        for body in [chat_body(bot, "x"), streamed(bot, "x")] {
+            let mut wire = server.wire();
             wire.send(chat(&body));
             eventually(Duration::from_secs(5), "Poe is asked", || (poe.open() == 1).then_some(()));
             wire.leave();
@@ -50,10 +50,10 @@ fn a_client_that_leaves_is_noticed_over_tls() {
 #[test]
 fn what_lingers_after_the_end_keeps_nobody_over_tls() {
     let poe = Poe::start();
-    let house = house(&poe);
-    let mut wire = house.wire();
+    let server = server(&poe);
+    let mut wire = server.wire();
     for _ in 0..2 {
-        let (answer, took) = timed(|| wire.ask(&chat(&question("demo-linger", "said"))));
+        let (answer, took) = timed(|| wire.ask(&chat(&chat_body("demo-linger", "said"))));
         assert_eq!(answer.status, 200);
         assert!(took < Duration::from_millis(900), "{took:?}");
     }

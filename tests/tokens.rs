@@ -1,6 +1,6 @@
 //! The token counter against counts made by OpenAI's tiktoken, and against itself for text that arrives in pieces.
 
-use poe2openai::store::tokens::{Running, count};
+use poe2openai::tokens::{Running, count};
 use proptest::prelude::*;
 
 /// Pairs of a count by tiktoken 0.14 (`encode_ordinary` with the ranks and the pattern of o200k_base) and its text.

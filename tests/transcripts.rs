@@ -1,21 +1,21 @@
-//! Transcripts: what a client asked, what Poe said, and what must become of both; `tests/transcripts/README.md` tells how.
+//! Transcripts: what a client asked, what Poe said, and what must become of both; `tests/transcripts/README.md` states how.
 
-#[path = "support/fold.rs"]
+#[path = "common/byte_splits.rs"]
+mod byte_splits;
+#[path = "common/fold.rs"]
 mod fold;
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/letters.rs"]
-mod letters;
-#[path = "support/poe.rs"]
-mod poe;
-#[path = "support/transcript.rs"]
+#[path = "common/in_process.rs"]
+mod in_process;
+#[path = "common/scripted_poe.rs"]
+mod scripted_poe;
+#[path = "common/transcript.rs"]
 mod transcript;
 
 use std::collections::BTreeMap;
 use std::fs;
 
-use house::{House, Reply};
-use poe::{Asked, Cut, Poe, Script};
+use in_process::{Reply, TestServer};
+use scripted_poe::{Asked, Cut, Poe, Script};
 use serde_json::{Value, json};
 use transcript::{Transcript, root};
 
@@ -48,8 +48,9 @@ fn replay(name: &str) {
     let transcript = Transcript::read(name);
     let poe = Poe::start(transcript.models());
     let config = transcript.config("transcripts", name);
-    // every play has a house of its own: what one has learnt would change the next
-    let open = || House::open(&house::app(&poe.base_url, &config, &[("KEEP_ALIVE_SECONDS", "600")]));
+    // every play has a server of its own: what one has learnt would change the next
+    let open =
+        || TestServer::open(&in_process::app(&poe.base_url, &config, &[("KEEP_ALIVE_SECONDS", "600")]));
     let play = |stream, script: &Script| transcript.play(&open(), &poe, stream, script);
 
     let whole = play(false, &transcript.script);
@@ -64,10 +65,10 @@ fn replay(name: &str) {
     let spelt = transcript.spelt();
     let (cut, cut_stream) = (play(false, &spelt), play(true, &spelt));
     same("all text in single characters", &whole.shown(), &cut.shown());
-    let told = pretty(&streamed.folded());
-    same("a stream with all text in single characters", &told, &pretty(&cut_stream.folded()));
+    let rendered = pretty(&streamed.folded());
+    same("a stream with all text in single characters", &rendered, &pretty(&cut_stream.folded()));
     if !transcript.about.contains(DIFFERS) {
-        same("whole and streamed", &pretty(&whole.folded()), &told);
+        same("whole and streamed", &pretty(&whole.folded()), &rendered);
     }
 }
 
@@ -91,12 +92,12 @@ impl Transcript {
     fn spelt(&self) -> Script {
         let mut script = self.script.clone();
         for answer in script.answers.iter_mut().filter(|answer| answer.head.contains("event-stream")) {
-            answer.body = letters::letters(&answer.body);
+            answer.body = byte_splits::letters(&answer.body);
         }
         script
     }
 
-    fn play(&self, house: &House, poe: &Poe, stream: bool, script: &Script) -> Outcome {
+    fn play(&self, server: &TestServer, poe: &Poe, stream: bool, script: &Script) -> Outcome {
         poe.play(script.clone());
         let mut request = self.request.clone();
         if stream {
@@ -104,7 +105,7 @@ impl Transcript {
             let options = json!({"include_usage": true});
             request.as_object_mut().expect("an object").entry("stream_options").or_insert(options);
         }
-        let reply = house.chat("key", &request.to_string());
+        let reply = server.chat("key", &request.to_string());
         let mut asked = poe.asked();
         asked.uploads.sort_by_key(Value::to_string);
         Outcome { reply: Reply { body: normal(&reply.body), ..reply }, asked }

@@ -5,18 +5,18 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Ending, House, chat, content, get, post, question, streamed, text, timed};
+use common::{Ending, TestServer, chat, chat_body, content, get, post, streamed, text, timed};
 
 const HEALTH: &str = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n";
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_connection_carries_many_requests() {
-    let house = House::demo(&[]);
-    let mut wire = house.wire();
+    let server = TestServer::demo(&[]);
+    let mut wire = server.wire();
     for number in 0..3 {
         let words = format!("number {number}");
-        assert_eq!(content(&wire.ask(&chat(&question("demo-echo", &words)))), words);
+        assert_eq!(content(&wire.ask(&chat(&chat_body("demo-echo", &words)))), words);
         let mut stream = wire.stream(&chat(&streamed("demo-echo", &words)));
         assert_eq!(text(&stream.rest()), words);
         assert_eq!((stream.answer.ending, stream.answer.header("connection")), (Ending::Framed, None));
@@ -30,14 +30,14 @@ fn a_connection_carries_many_requests() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let house = House::demo(&[]);
-    let mut wire = house.wire();
+    let server = TestServer::demo(&[]);
+    let mut wire = server.wire();
     let all = [
-        chat(&question("demo-echo", "first")),
+        chat(&chat_body("demo-echo", "first")),
         HEALTH.to_owned(),
         chat(&streamed("demo-echo", "third")),
         "\r\n".to_owned() + &get("/v1/models/demo-echo"),
-        chat(&question("demo-echo", "last")),
+        chat(&chat_body("demo-echo", "last")),
     ];
     wire.send(all.concat());
     assert_eq!(content(&wire.answer()), "first");
@@ -49,9 +49,9 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn a_request_may_come_byte_by_byte() {
-    let house = House::demo(&[]);
-    let mut wire = house.wire();
-    for byte in chat(&question("demo-echo", "drop by drop")).bytes() {
+    let server = TestServer::demo(&[]);
+    let mut wire = server.wire();
+    for byte in chat(&chat_body("demo-echo", "drop by drop")).bytes() {
         wire.send([byte]);
     }
     assert_eq!(content(&wire.answer()), "drop by drop");
@@ -59,13 +59,13 @@ fn a_request_may_come_byte_by_byte() {
 
 #[test]
 fn the_old_protocol_is_spoken_too() {
-    let house = House::demo(&[]);
-    let mut wire = house.wire();
+    let server = TestServer::demo(&[]);
+    let mut wire = server.wire();
     let answer = wire.ask("GET /health HTTP/1.0\r\n\r\n");
     assert_eq!((answer.status, answer.version.as_str()), (200, "HTTP/1.0"));
     assert!(answer.header("content-length").is_some() && wire.is_closed());
 
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     let kept = "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
     assert_eq!(wire.ask(kept).header("connection"), Some("keep-alive"));
     assert_eq!(wire.ask(kept).status, 200);
@@ -80,20 +80,20 @@ fn the_old_protocol_is_spoken_too() {
 
 #[test]
 fn a_body_may_be_asked_for_first() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let request = post(
         "/v1/chat/completions",
         &["Authorization: Bearer k", "Expect: 100-continue"],
-        &question("demo-echo", "at last").to_string(),
+        &chat_body("demo-echo", "at last").to_string(),
     );
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     wire.send(format!("{head}\r\n\r\n"));
     assert_eq!(wire.head().status, 100);
     assert_eq!(content(&wire.send(body).answer()), "at last");
 
     // refused: without a body being asked for
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     let refused = wire.ask(&format!("{head}\r\n\r\n").replace("Bearer k", "nonsense"));
     assert_eq!((refused.status, refused.header("connection")), (401, Some("close")));
     assert!(wire.is_closed());
@@ -101,11 +101,11 @@ fn a_body_may_be_asked_for_first() {
 
 #[test]
 fn a_body_may_come_in_chunks() {
-    let house = House::demo(&[]);
-    let body = question("demo-echo", "piece by piece").to_string();
+    let server = TestServer::demo(&[]);
+    let body = chat_body("demo-echo", "piece by piece").to_string();
     let (one, two) = body.split_at(20);
     let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     for _ in 0..2 {
         wire.send(format!("{head}{:x}\r\n{one}\r\n{:X};note=\"x\"\r\n{two}\r\n", one.len(), two.len()));
         wire.send("0\r\nTrailer: x\r\n\r\n");
@@ -121,8 +121,8 @@ fn a_body_may_come_in_chunks() {
 
 #[test]
 fn heads_have_no_body() {
-    let house = House::demo(&[]);
-    let mut wire = house.wire();
+    let server = TestServer::demo(&[]);
+    let mut wire = server.wire();
     for path in ["/", "/health", "/v1/models", "/nowhere"] {
         let full = wire.ask(&get(path));
         let bare = wire.ask(&get(path).replacen("GET", "HEAD", 1));
@@ -140,8 +140,8 @@ fn heads_have_no_body() {
 
 #[test]
 fn web_pages_may_call_from_anywhere() {
-    let house = House::demo(&[]);
-    let mut wire = house.wire();
+    let server = TestServer::demo(&[]);
+    let mut wire = server.wire();
     let asked = "authorization,content-type,x-stainless-os,anthropic-dangerous-direct-browser-access";
     for path in ["/v1/chat/completions", "/v1/models", "/nowhere", "*"] {
         let answer = wire.ask(&format!(
@@ -161,7 +161,7 @@ fn web_pages_may_call_from_anywhere() {
         wire.ask(&get("/nowhere")),
         wire.ask(&get("/v1/chat/completions")),
         wire.ask(&post("/v1/chat/completions", &[], "{}")),
-        wire.ask(&chat(&question("demo-error-http-503", "x"))),
+        wire.ask(&chat(&chat_body("demo-error-http-503", "x"))),
         wire.ask("nonsense\r\n\r\n"),
     ];
     for answer in answers {
@@ -171,8 +171,8 @@ fn web_pages_may_call_from_anywhere() {
 
 #[test]
 fn unknown_paths_and_methods_are_told_apart() {
-    let house = House::demo(&[]);
-    let mut wire = house.wire();
+    let server = TestServer::demo(&[]);
+    let mut wire = server.wire();
     let answer = wire.ask(&post("/v1/nowhere", &[], "{}"));
     assert_eq!((answer.status, answer.error("type").as_str()), (404, "invalid_request_error"));
     for (method, path, allow) in [
@@ -250,8 +250,8 @@ const BAD_CHUNKS: &[&str] = &[
     "5\r\nhello\r\n0\r\nA: b\n\r\n",
 ];
 
-fn refused(house: &House, request: &str, status: u16) {
-    let mut wire = house.wire();
+fn refused(server: &TestServer, request: &str, status: u16) {
+    let mut wire = server.wire();
     wire.send(format!("{request}{HEALTH}"));
     let answer = wire.answer();
     assert_eq!(answer.status, status, "{request:?}");
@@ -262,40 +262,40 @@ fn refused(house: &House, request: &str, status: u16) {
 
 #[test]
 fn requests_that_can_be_read_in_two_ways_are_refused() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     for request in MALFORMED {
-        refused(&house, request, 400);
+        refused(&server, request, 400);
     }
     for body in BAD_CHUNKS {
         let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\nTransfer-Encoding: chunked";
-        refused(&house, &format!("{head}\r\n\r\n{body}"), 400);
+        refused(&server, &format!("{head}\r\n\r\n{body}"), 400);
     }
     for encoding in ["xchunked", "gzip, chunked", "chunked, chunked", "chunked, identity", "identity"] {
         let request = format!("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {encoding}\r\n\r\n0\r\n\r\n");
-        refused(&house, &request, 501);
+        refused(&server, &request, 501);
     }
-    assert_eq!(house.ask(HEALTH).status, 200);
+    assert_eq!(server.ask(HEALTH).status, 200);
 }
 
 #[test]
 fn heads_have_a_limit() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let fields: String = (0..200).map(|number| format!("X-{number}: x\r\n")).collect();
-    refused(&house, &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"), 400);
-    refused(&house, &format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(20_000)), 400);
-    let mut wire = house.wire();
+    refused(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"), 400);
+    refused(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(20_000)), 400);
+    let mut wire = server.wire();
     // without an end: refused as soon as it is too long
     wire.send("GET / HTTP/1.1\r\nHost: h\r\nX: ").send("x".repeat(40_000));
     assert_eq!(wire.answer().status, 400);
     let fields: String = (0..90).map(|number| format!("X-{number}: {}\r\n", "x".repeat(100))).collect();
-    assert_eq!(house.ask(&format!("GET /health HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).status, 200);
+    assert_eq!(server.ask(&format!("GET /health HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).status, 200);
 }
 
 #[test]
 fn a_body_that_is_announced_too_large_is_refused_unread() {
-    let house = House::demo(&["--max-request-size", "1000"]);
+    let server = TestServer::demo(&["--max-request-size", "1000"]);
     let ask = |length: &str, more: &str| {
-        let mut wire = house.wire();
+        let mut wire = server.wire();
         let request = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\n{more}Content-Length: {length}\r\n\r\n"
         );
@@ -310,21 +310,21 @@ fn a_body_that_is_announced_too_large_is_refused_unread() {
     ask("18446744073709551615", "");
     ask("99999999999999", "Expect: 100-continue\r\n");
 
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     wire.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\nTransfer-Encoding: chunked\r\n\r\n");
     wire.send(format!("200\r\n{}\r\n200\r\n", "x".repeat(0x200)));
     assert_eq!(wire.answer().status, 413, "known from the second chunk's size");
     // the client sends on although it was refused: it still gets to read why
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     wire.send(post("/v1/chat/completions", &["Authorization: Bearer k"], &"x".repeat(1 << 20)));
     assert_eq!(wire.answer().status, 413);
-    assert_eq!(house.chat(&question("demo-echo", "unharmed")).status, 200);
+    assert_eq!(server.chat(&chat_body("demo-echo", "unharmed")).status, 200);
 }
 
 #[test]
 fn a_body_nobody_reads_does_not_become_the_next_request() {
-    let house = House::demo(&[]);
-    let mut wire = house.wire();
+    let server = TestServer::demo(&[]);
+    let mut wire = server.wire();
     let answer = wire.ask(&post("/nowhere", &[], HEALTH));
     assert_eq!(answer.status, 404);
     assert_eq!(wire.ask(HEALTH).json()["status"], "ok");
@@ -336,40 +336,40 @@ fn a_body_nobody_reads_does_not_become_the_next_request() {
 
 #[test]
 fn a_half_sent_request_is_no_request() {
-    let house = House::demo(&["--head-timeout-seconds", "1", "--body-timeout-seconds", "1"]);
-    let request = chat(&question("demo-echo", "x"));
+    let server = TestServer::demo(&["--head-timeout-seconds", "1", "--body-timeout-seconds", "1"]);
+    let request = chat(&chat_body("demo-echo", "x"));
     let (head, _) = request.split_once("\r\n\r\n").unwrap();
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     assert_eq!(wire.send(&head[..30]).answer().status, 408, "the head");
     assert!(wire.is_closed());
-    let mut wire = house.wire();
+    let mut wire = server.wire();
     assert_eq!(wire.send(format!("{head}\r\n\r\n{{")).answer().status, 408, "the body");
     assert!(wire.is_closed());
 }
 
 #[test]
 fn an_idle_connection_is_closed_quietly() {
-    let house = House::demo(&["--idle-timeout-seconds", "1", "--head-timeout-seconds", "1"]);
-    let mut wire = house.wire();
+    let server = TestServer::demo(&["--idle-timeout-seconds", "1", "--head-timeout-seconds", "1"]);
+    let mut wire = server.wire();
     assert_eq!(wire.ask(HEALTH).status, 200);
-    let mut silent = house.wire();
+    let mut silent = server.wire();
     assert!(wire.is_closed() && silent.is_closed());
 }
 
 #[test]
 fn a_compressed_body_is_refused_by_name() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let request = post("/v1/chat/completions", &["Authorization: Bearer k", "Content-Encoding: gzip"], "{}");
-    let answer = house.ask(&request);
+    let answer = server.ask(&request);
     assert_eq!((answer.status, answer.error("code").as_str()), (415, "unsupported_encoding"));
 }
 
 #[test]
 fn large_answers_and_questions_come_through_whole() {
-    let house = House::demo(&[]);
+    let server = TestServer::demo(&[]);
     let words = "Grüße 世界 ".repeat(40_000);
-    assert_eq!(content(&house.chat(&question("demo-echo", &words))), words);
-    let mut wire = house.wire();
+    assert_eq!(content(&server.chat(&chat_body("demo-echo", &words))), words);
+    let mut wire = server.wire();
     let long = text(&wire.stream(&chat(&streamed("demo-long", "2000"))).rest());
     assert_eq!(long.lines().count(), 2000);
     assert!(long.ends_with("Line 2000 of 2000: the quick brown fox jumps over the lazy dog.\n"));

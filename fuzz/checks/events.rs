@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use poe2openai::exchange::Event;
+use poe2openai::pipeline::Event;
 use poe2openai::poe::{Decode, Frame, Progress};
+
 use serde_json::Value;
 
 const NAMES: &[(u8, &[u8])] = &[

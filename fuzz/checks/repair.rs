@@ -1,6 +1,6 @@
 //! The repair of almost-JSON: what comes out is JSON, and what was JSON keeps its meaning.
 
-use poe2openai::exchange::{Words, repaired};
+use poe2openai::pipeline::{Words, repaired};
 use serde_json::Value;
 use serde_json::value::RawValue;
 

@@ -1,6 +1,6 @@
 //! An answer cut where the fuzzer likes.
 
-use poe2openai::exchange::{Event, Finish, Reply, Stage, Stages};
+use poe2openai::pipeline::{Event, Finish, Reply, Stage, Stages};
 
 /// The fuzzer's input: each byte of the first line is the length of a piece, the rest is what is cut.
 pub fn split(data: &[u8]) -> (Vec<usize>, &[u8]) {

@@ -6,17 +6,20 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use poe2openai::attach::to_user_turns;
-use poe2openai::dialect::responses::{self, Items, Kept, Shelf, Sought};
+use poe2openai::dialect::responses::{self, Items, Kept, ResponseStore, Sought};
 use poe2openai::dialect::{
-    Dialect, Question, Stamp, chat, completions, count, form, images, messages, ollama, speech,
+    DecodedRequest, Dialect, Stamp, chat, completions, count, form, images, messages, ollama, speech,
 };
 use poe2openai::error::{Error, Kind, Result};
-use poe2openai::exchange::{
-    Ask, Attachment, Event, FileSource, Finish, Part, Reply, ToolCall, ToolXml, carry_in_prompt,
-    carry_pictures, check_tool_turns, firmer, json_format, tell_calls_apart,
+use poe2openai::gateway::attachments::to_user_turns;
+use poe2openai::pipeline::json::format;
+use poe2openai::pipeline::stages::pictures_into_user_turns;
+use poe2openai::pipeline::tools::{check_tool_turns, insist_on_call, tools_into_prompt, unique_call_ids};
+use poe2openai::pipeline::{
+    Attachment, ChatRequest, Event, FileSource, Finish, Part, Reply, ToolCall, ToolXml,
 };
 use poe2openai::poe::{Entry, encode_query, fit_parameters, parse_catalog};
+
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
@@ -33,10 +36,10 @@ pub fn messages_request(body: &[u8]) {
     // Anthropic's dialect looks at the turns itself, to speak of them in its own words
     let stamp = Stamp { now: 0, make_id: &str::to_owned };
     if let Ok(question) = messages::decode(body, &stamp) {
-        question.asks.iter().for_each(|ask| check_tool_turns(&ask.messages).expect("turns in order"));
+        question.chats.iter().for_each(|chat| check_tool_turns(&chat.messages).expect("turns in order"));
     }
     match messages::decode_count(body) {
-        Ok(ask) => assert!(count::tokens(&ask, |text| text.len()) > 0, "nothing costs nothing"),
+        Ok(chat) => assert!(count::tokens(&chat, |text| text.len()) > 0, "nothing costs nothing"),
         Err(error) => refusal(&error, body),
     }
 }
@@ -58,11 +61,11 @@ pub fn ollama_request(body: &[u8]) {
 /// Checks one input as a request for pictures: in JSON and as a form.
 pub fn images_request(body: &[u8]) {
     let form = |body: &[u8]| images::decode_edit("multipart/form-data; boundary=b", body);
-    for painting in
+    for image_request in
         [images::decode_generation(body), images::decode_edit("application/json", body), form(body)]
     {
-        match painting {
-            Ok(painting) => asked(&[painting.ask], body),
+        match image_request {
+            Ok(image_request) => asked(&[image_request.chat], body),
             Err(error) => refusal(&error, body),
         }
     }
@@ -77,7 +80,7 @@ pub fn images_request(body: &[u8]) {
 /// Checks one input as a request for speech.
 pub fn speech_request(body: &[u8]) {
     match speech::decode(body) {
-        Ok(ask) => asked(&[ask], body),
+        Ok(chat) => asked(&[chat], body),
         Err(error) => refusal(&error, body),
     }
 }
@@ -85,17 +88,18 @@ pub fn speech_request(body: &[u8]) {
 /// Checks one input as a request for a response, and what is kept of it as the beginning of the next.
 pub fn responses_request(body: &[u8]) {
     request(body, |body, stamp| {
-        responses::decode(body, stamp, Shelf { find: &earlier, keep: Box::new(drop), clock: || 0 })
+        responses::decode(body, stamp, ResponseStore { find: &earlier, keep: Box::new(drop), clock: || 0 })
     });
     let stamp = Stamp { now: 0, make_id: &|prefix| format!("{prefix}2") };
     let kept = Rc::new(RefCell::new(None));
-    let shelf = Rc::clone(&kept);
-    let keep = Box::new(move |done: Kept| drop(shelf.borrow_mut().replace(done)));
-    let Ok(mut question) = responses::decode(body, &stamp, Shelf { find: &earlier, keep, clock: || 0 })
+    let response_store = Rc::clone(&kept);
+    let keep = Box::new(move |done: Kept| drop(response_store.borrow_mut().replace(done)));
+    let Ok(mut question) =
+        responses::decode(body, &stamp, ResponseStore { find: &earlier, keep, clock: || 0 })
     else {
         return;
     };
-    let names = question.asks.iter().flat_map(|ask| &ask.tools).map(|tool| tool.name.clone());
+    let names = question.chats.iter().flat_map(|chat| &chat.tools).map(|tool| tool.name.clone());
     let call = |name| ToolCall { id: "c".into(), name, arguments: "{\"input\":\"x\"}".into() };
     let reply = Reply { text: "text".into(), tool_calls: names.map(call).collect(), ..Reply::default() };
     let answer: Value = serde_json::from_slice(&question.encoder.whole(&[reply])).expect("an answer is JSON");
@@ -113,8 +117,8 @@ pub fn responses_request(body: &[u8]) {
     let next =
         json!({"model": "m", "input": "more", "previous_response_id": "resp_2", "tools": tools}).to_string();
     let find = |_: Sought<'_>| Some(Box::new(items.clone().into_iter()) as Items);
-    let shelf = Shelf { find: &find, keep: Box::new(drop), clock: || 0 };
-    if let Err(error) = responses::decode(next.as_bytes(), &stamp, shelf) {
+    let response_store = ResponseStore { find: &find, keep: Box::new(drop), clock: || 0 };
+    if let Err(error) = responses::decode(next.as_bytes(), &stamp, response_store) {
         panic!("what was kept cannot be gone on from: {error}");
     }
 }
@@ -129,20 +133,20 @@ fn earlier(sought: Sought<'_>) -> Option<Items> {
 }
 
 /// Checks one input of a dialect.
-fn request(body: &[u8], decode: fn(&[u8], &Stamp<'_>) -> Result<Question>) {
+fn request(body: &[u8], decode: fn(&[u8], &Stamp<'_>) -> Result<DecodedRequest>) {
     let stamp = Stamp { now: 0, make_id: &|prefix| format!("{prefix}1") };
     match decode(body, &stamp) {
         Ok(question) => {
-            asked(&question.asks, body);
-            told(question);
+            asked(&question.chats, body);
+            rendered(question);
         }
         Err(error) => refusal(&error, body),
     }
 }
 
-/// An answer can be told to every question, whole and as a stream.
-fn told(mut question: Question) {
-    let choices: usize = question.asks.iter().map(|ask| ask.choices).sum();
+/// An answer can be sent to every question, whole and as a stream.
+fn rendered(mut question: DecodedRequest) {
+    let choices: usize = question.chats.iter().map(|chat| chat.choices).sum();
     let reply = Reply { text: "a".into(), ..Reply::default() };
     let whole = question.encoder.whole(&vec![reply; choices]);
     serde_json::from_slice::<IgnoredAny>(&whole).expect("an answer is JSON");
@@ -156,37 +160,37 @@ fn told(mut question: Question) {
 }
 
 /// What must hold for the asks of one request.
-fn asked(asks: &[Ask], body: &[u8]) {
-    assert!(asks.iter().map(|ask| ask.choices).sum::<usize>() <= 8);
-    for ask in asks {
-        assert!(!ask.messages.is_empty() && !ask.model.is_empty() && ask.model.trim() == ask.model);
-        assert!((1..=8).contains(&ask.choices) && ask.sampling.stop.len() <= 64);
+fn asked(chats: &[ChatRequest], body: &[u8]) {
+    assert!(chats.iter().map(|chat| chat.choices).sum::<usize>() <= 8);
+    for chat in chats {
+        assert!(!chat.messages.is_empty() && !chat.model.is_empty() && chat.model.trim() == chat.model);
+        assert!((1..=8).contains(&chat.choices) && chat.sampling.stop.len() <= 64);
         for entry in [None, Some(entry())] {
-            prepare(ask.clone(), entry, body);
+            prepare(chat.clone(), entry, body);
         }
     }
 }
 
 /// What happens to a request on its way down.
-fn prepare(mut ask: Ask, entry: Option<&Entry>, body: &[u8]) {
-    fit_parameters(&mut ask, entry);
-    assert!(ask.reasoning.is_none() && ask.hints.is_empty());
-    if let Err(error) = check_tool_turns(&ask.messages) {
+fn prepare(mut chat: ChatRequest, entry: Option<&Entry>, body: &[u8]) {
+    fit_parameters(&mut chat, entry);
+    assert!(chat.reasoning.is_none() && chat.hints.is_empty());
+    if let Err(error) = check_tool_turns(&chat.messages) {
         return refusal(&error, body);
     }
-    ask.messages.iter_mut().flat_map(|message| &mut message.parts).for_each(upload);
-    tell_calls_apart(&mut ask.messages);
-    let ids: Vec<_> = ask.messages.iter().flat_map(|turn| &turn.tool_calls).map(|call| &call.id).collect();
+    chat.messages.iter_mut().flat_map(|message| &mut message.parts).for_each(upload);
+    unique_call_ids(&mut chat.messages);
+    let ids: Vec<_> = chat.messages.iter().flat_map(|turn| &turn.tool_calls).map(|call| &call.id).collect();
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "two calls have one id");
-    to_user_turns(&mut ask.messages);
-    carry_pictures(&mut ask.messages);
-    json_format::instruct(&mut ask);
+    to_user_turns(&mut chat.messages);
+    pictures_into_user_turns(&mut chat.messages);
+    format::instruct(&mut chat);
     for value in VALUES {
-        let _ = json_format::check(value, &ask.format);
+        let _ = format::check(value, &chat.format);
     }
-    encoded(&ask, body);
-    let offered = carry_in_prompt(&mut ask);
-    let query = encoded(&ask, body);
+    encoded(&chat, body);
+    let offered = tools_into_prompt(&mut chat);
+    let query = encoded(&chat, body);
     for field in ["tools", "tool_choice", "parallel_tool_calls", "tool_calls", "tool_results"] {
         assert!(!query.contains_key(field), "{field} belongs into the prompt");
     }
@@ -196,9 +200,9 @@ fn prepare(mut ask: Ask, entry: Option<&Entry>, body: &[u8]) {
         let whole = fold(answer.whole(), ToolXml::new(&offered, || "id".into()));
         assert_eq!(fold(answer.pieces(), ToolXml::new(&offered, || "id".into())), whole);
     }
-    firmer(&mut ask);
-    json_format::firmer(&mut ask, "answer", "fault");
-    encoded(&ask, body);
+    insist_on_call(&mut chat);
+    format::insist_on_json(&mut chat, "answer", "fault");
+    encoded(&chat, body);
 }
 
 /// Values to be judged by whatever schema the client gives.
@@ -230,8 +234,8 @@ fn upload(part: &mut Part) {
     *source = FileSource::Attached(file);
 }
 
-fn encoded(ask: &Ask, body: &[u8]) -> BTreeMap<String, IgnoredAny> {
-    let query = encode_query(ask).expect("every ask can be written");
+fn encoded(chat: &ChatRequest, body: &[u8]) -> BTreeMap<String, IgnoredAny> {
+    let query = encode_query(chat).expect("every ask can be written");
     proportionate(query.len(), body);
     let fields: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&query).expect("a query is JSON");
     assert!(fields.contains_key("query"));

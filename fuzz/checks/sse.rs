@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 
 use poe2openai::error::{Error, Kind, Result};
-use poe2openai::exchange::{Event, FileRefs, Held, Reply, Settle, Stages, Thinking, ToolCalls};
+use poe2openai::pipeline::stages::{BufferAll, FileRefs, Retractions, Thinking, ToolCalls};
+use poe2openai::pipeline::{Event, Reply, Stages};
 use poe2openai::poe::{Decode, Progress, SseDecoder};
 
 use super::replay::split;
 
 /// What a stream says, in the end.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct Rendered {
     /// Names and data.
     frames: Vec<(Vec<u8>, Vec<u8>)>,
     events: Vec<Event>,
@@ -31,7 +32,7 @@ pub fn sse(data: &[u8]) {
     fold(&whole);
 }
 
-fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Told {
+fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Rendered {
     let (mut sse, mut decode) = (SseDecoder::default(), Decode::default());
     let (mut frames, mut events, mut end) = (Vec::new(), VecDeque::new(), Ok(false));
     for piece in pieces {
@@ -46,7 +47,7 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Told {
             }
         }
     }
-    Told { frames, events: events.into(), end }
+    Rendered { frames, events: events.into(), end }
 }
 
 fn pieces<'a>(cuts: &[usize], stream: &'a [u8]) -> Vec<&'a [u8]> {
@@ -109,10 +110,11 @@ fn size(event: &Event) -> usize {
 }
 
 /// The events on their way up: as they are, as a whole answer, and as the two kinds of streams.
-fn fold(told: &Told) {
+fn fold(rendered: &Rendered) {
     let events = || {
-        let broken = told.end.as_ref().err().map(|message| Err(Error::new(Kind::Upstream, message.as_str())));
-        told.events.iter().cloned().map(Ok).chain(broken)
+        let broken =
+            rendered.end.as_ref().err().map(|message| Err(Error::new(Kind::Upstream, message.as_str())));
+        rendered.events.iter().cloned().map(Ok).chain(broken)
     };
     let ids = || {
         let mut made = 0;
@@ -124,18 +126,18 @@ fn fold(told: &Told) {
     let below = || events().through(Thinking::default()).through(ToolCalls::new(ids()));
     let plain = Reply::fold(events());
     let whole = Reply::fold(below().through(FileRefs::whole()));
-    let settled = Reply::fold(below().through(FileRefs::streaming()).through(Settle::default()));
-    let held = Reply::fold(below().through(FileRefs::streaming()).through(Held::default()));
-    let untouched = Reply::fold(events().through(FileRefs::streaming()).through(Held::default()));
-    assert_eq!(plain.is_err(), told.end.is_err());
+    let settled = Reply::fold(below().through(FileRefs::streaming()).through(Retractions::default()));
+    let held = Reply::fold(below().through(FileRefs::streaming()).through(BufferAll::default()));
+    let untouched = Reply::fold(events().through(FileRefs::streaming()).through(BufferAll::default()));
+    assert_eq!(plain.is_err(), rendered.end.is_err());
     for reply in [&whole, &settled, &held, &untouched] {
         let is_half_a_call = reply.as_ref().is_err_and(|error| error.message.contains("break off"));
         assert!(reply.is_ok() == plain.is_ok() || is_half_a_call);
     }
     let (Ok(plain), Ok(untouched)) = (plain, untouched) else { return };
-    let calls = told.events.iter().filter(|event| matches!(event, Event::ToolCall(_))).count();
+    let calls = rendered.events.iter().filter(|event| matches!(event, Event::ToolCall(_))).count();
     assert!(plain.tool_calls.len() <= calls, "more calls than pieces of calls");
-    let retracts = told.events.iter().any(|event| matches!(event, Event::Retract));
+    let retracts = rendered.events.iter().any(|event| matches!(event, Event::Retract));
     if !retracts && plain.files.is_empty() {
         assert_eq!((untouched.text, untouched.thinking), (plain.text, plain.thinking));
     }

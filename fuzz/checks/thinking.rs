@@ -1,6 +1,6 @@
 //! The thinking splitter: cuts never matter, and what is no thought is untouched.
 
-use poe2openai::exchange::Thinking;
+use poe2openai::pipeline::stages::Thinking;
 
 use super::replay::{Answer, fold};
 

@@ -1,6 +1,6 @@
 //! The extractor of calls: cuts never matter, arguments are JSON objects, and text without a call is untouched.
 
-use poe2openai::exchange::{FinishReason, Tool, ToolXml};
+use poe2openai::pipeline::{FinishReason, Tool, ToolXml};
 
 use serde_json::{Map, Value, json};
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::bots::{self, Bot};
-use super::doors::Door;
+use super::native::NativeEndpoint;
 
 /// How the model list describes a bot.
 pub struct Traits {
@@ -14,13 +14,13 @@ pub struct Traits {
     context: Option<(u32, u32)>,
     parameters: &'static [Parameter],
     /// Doors beside the bots' own. Most entries of the real list have none.
-    doors: &'static [Door],
+    endpoints: &'static [NativeEndpoint],
 }
 
 impl Traits {
-    /// Whether the list declares this door.
-    pub fn declares(&self, door: Door) -> bool {
-        self.doors.contains(&door)
+    /// Whether the list declares this endpoint.
+    pub fn declares(&self, endpoint: NativeEndpoint) -> bool {
+        self.endpoints.contains(&endpoint)
     }
 
     /// The names of the parameters.
@@ -46,14 +46,15 @@ pub const TEXT: Traits = Traits {
     features: &[],
     context: None,
     parameters: &[],
-    doors: &[],
+    endpoints: &[],
 };
 
-/// A text bot with tools behind every door.
-pub const DOORS: Traits = Traits { doors: ALL_DOORS, parameters: &[SEARCH], ..TOOLS };
+/// A text bot with tools behind every endpoint.
+pub const ENDPOINTS: Traits = Traits { endpoints: ALL_ENDPOINTS, parameters: &[SEARCH], ..TOOLS };
 
-const ALL_DOORS: &[Door] = &[Door::Messages, Door::Responses, Door::Chat];
-const OPENAI_DOORS: &[Door] = &[Door::Responses, Door::Chat];
+const ALL_ENDPOINTS: &[NativeEndpoint] =
+    &[NativeEndpoint::Messages, NativeEndpoint::Responses, NativeEndpoint::Chat];
+const OPENAI_ENDPOINTS: &[NativeEndpoint] = &[NativeEndpoint::Responses, NativeEndpoint::Chat];
 
 /// A text bot with tools.
 pub const TOOLS: Traits = Traits { features: &["tools"], context: Some((128_000, 16_384)), ..TEXT };
@@ -92,7 +93,7 @@ pub const GPT: Traits = Traits {
         ),
         choice("verbosity", r#"{"enum":["low","medium","high"]}"#, r#""medium""#, "Length of the answer"),
     ],
-    doors: OPENAI_DOORS,
+    endpoints: OPENAI_ENDPOINTS,
     ..TEXT
 };
 
@@ -115,7 +116,7 @@ pub const CLAUDE: Traits = Traits {
             "Tokens for thought",
         ),
     ],
-    doors: ALL_DOORS,
+    endpoints: ALL_ENDPOINTS,
     ..TEXT
 };
 
@@ -127,7 +128,7 @@ pub const GEMINI: Traits = Traits {
         SEARCH,
         choice("thinking_level", r#"{"enum":["minimal","low","high"]}"#, r#""minimal""#, "Level of thought"),
     ],
-    doors: OPENAI_DOORS,
+    endpoints: OPENAI_ENDPOINTS,
     ..TEXT
 };
 
@@ -170,8 +171,8 @@ fn entry(bot: &Bot, index: usize, base: &str) -> Value {
             "modality": format!("{}->{}", traits.input.join(","), traits.output),
         },
         "supported_features": traits.features,
-        // Empty for three of four real entries too: these bots answer at the bot door only.
-        "supported_endpoints": traits.doors.iter().map(|door| door.path()).collect::<Vec<_>>(),
+        // Empty for three of four real entries too: these bots answer at the bot endpoint only.
+        "supported_endpoints": traits.endpoints.iter().map(|endpoint| endpoint.path()).collect::<Vec<_>>(),
         "pricing": context.map(|_| json!({"prompt": "0.0000016", "completion": "0.000013", "image": null, "request": null,
             "input_cache_read": "0.00000016", "input_cache_write": null})),
         "context_window": context.map(|(length, output)| json!({"context_length": length, "max_output_tokens": output})),

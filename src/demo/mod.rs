@@ -1,18 +1,18 @@
 //! An embedded Poe that speaks the real bot protocol on loopback: for a first try without an account, and for the tests.
 //!
 //! Reading order for the protocol: `query` is what a client sends, `script` the events that a bot answers with, `bots` what
-//! bots do with them, well-behaved or not; `catalog` is the model list, `uploads` the way of files into Poe, `doors` what
-//! Poe's other doors make of the same bots, and `server` the routes and what opens them.
+//! bots do with them, well-behaved or not; `catalog` is the model list, `uploads` the way of files into Poe, `endpoints` what
+//! Poe's native endpoints make of the same bots, and `server` the routes and what opens them.
 //!
-//! | door | what for |
+//! | endpoint | what for |
 //! |---|---|
 //! | `POST /bot/{name}` | a query (`"type":"query"`) answered by a stream of events, or `"type":"settings"` |
-//! | `POST /v1/chat/completions`, `/v1/responses`, `/v1/messages` | Poe's own doors, for bots that declare them |
+//! | `POST /v1/chat/completions`, `/v1/responses`, `/v1/messages` | Poe's native endpoints, for bots that declare them |
 //! | `GET /v1/models` | the model list |
 //! | `POST /upload`, `GET /files/{id}/{name}` | files for queries; at real Poe on hosts of their own |
 //! | `GET /usage/current_balance`, `GET /usage/points_history` | points |
 //! | `GET /art/{name}` | what the bots themselves made |
-//! | `GET /demo/queries`, `/demo/doors` | for tests: what came, at the bots' door and at the others |
+//! | `GET /demo/queries`, `/demo/doors` | for tests: what came, at the bot protocol and at the others |
 //! | `GET /demo/stats`, `/demo/uploads` | for tests: what is open, what is kept |
 //! | `POST /demo/reset`, `/demo/expire-files` | for tests: forget; make all upload links dead |
 //!
@@ -20,8 +20,8 @@
 
 mod bots;
 mod catalog;
-mod doors;
 mod form;
+mod native;
 mod player;
 mod query;
 mod sample;
@@ -35,7 +35,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 
-use crate::http::{Limits, Server, Stop};
+use crate::server::{Limits, Server, Stop};
 
 /// Where a running demo is found.
 #[derive(Debug, Clone)]

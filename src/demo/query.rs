@@ -15,7 +15,7 @@ pub struct Query {
     /// What the functions of the last turn gave back.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub tool_results: Vec<ToolResult>,
-    /// OpenAI's `tool_choice`; not in Poe's documents, heeded here where a query carries it.
+    /// OpenAI's `tool_choice`; not in Poe's documents, followed here where a query carries it.
     #[serde(default)]
     pub tool_choice: Value,
     /// The query as it came.
@@ -107,8 +107,8 @@ impl Query {
 
     /// A count from the parameter `name`, or from a last user turn that is nothing but a number.
     pub fn count(&self, name: &str, default: u64, most: u64) -> u64 {
-        let told = self.parameter(name).and_then(Value::as_u64);
-        told.or_else(|| self.said().trim().parse().ok()).unwrap_or(default).min(most)
+        let rendered = self.parameter(name).and_then(Value::as_u64);
+        rendered.or_else(|| self.said().trim().parse().ok()).unwrap_or(default).min(most)
     }
 
     /// The files of all user turns.

@@ -32,12 +32,12 @@ impl Sampler<'_> {
         if depth > DEEPEST {
             return Value::Null;
         }
-        let told = name.and_then(|name| named(self.words, name));
+        let rendered = name.and_then(|name| named(self.words, name));
         if let Some(inner) = self.inner(schema) {
             return self.value(inner, name, depth + 1);
         }
-        if let Some(told) = told {
-            return typed(told, kind(schema));
+        if let Some(rendered) = rendered {
+            return typed(rendered, kind(schema));
         }
         for fixed in ["const", "default"] {
             if let Some(value) = schema.get(fixed) {
@@ -100,11 +100,11 @@ pub fn kind(schema: &Value) -> &str {
     }
 }
 
-/// `told` read as `kind`; what cannot be read so stays text.
-fn typed(told: &str, kind: &str) -> Value {
+/// `rendered` read as `kind`; what cannot be read so stays text.
+fn typed(rendered: &str, kind: &str) -> Value {
     match kind {
-        "string" => told.into(),
-        _ => serde_json::from_str(told).unwrap_or_else(|_| told.into()),
+        "string" => rendered.into(),
+        _ => serde_json::from_str(rendered).unwrap_or_else(|_| rendered.into()),
     }
 }
 

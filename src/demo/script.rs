@@ -59,7 +59,7 @@ pub enum Step {
     Pause(Duration),
     /// Silent until the client leaves.
     Stall,
-    /// The connection is dropped in mid answer, so that the client can tell.
+    /// The connection is dropped in mid answer, so that the client can state.
     BreakOff,
 }
 

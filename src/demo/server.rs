@@ -10,14 +10,14 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::bots::{self, Bot, Turn};
-use super::doors::{self, Asked, Door, Quirk, Teller, Tokens};
+use super::native::{self, Asked, EndpointWriter, NativeEndpoint, Quirk, Tokens};
 use super::player::{self, Ending, Wire};
 use super::query::Query;
 use super::script::{Refusal, Script, Step};
 use super::state::State;
 use super::uploads::{Upload, Uploads};
 use super::{catalog, form};
-use crate::http::{Answer, Call, Client, EventStream, Going, Handler, Stop};
+use crate::server::{Answer, Call, Client, EventStream, Handler, ShutdownPhase, Stop};
 
 /// Larger queries and uploads are refused, as everything here lies in memory.
 const LARGEST_BODY: u64 = 64 << 20;
@@ -75,7 +75,9 @@ impl Handler for FakePoe {
         }
         match (request.method.as_str(), &segments[..]) {
             ("POST", ["bot", name]) => self.bot(call, &request, &form::decode(name)),
-            ("POST", ["v1", ..]) if Door::at(&request.path).is_some() => self.door(call, &request),
+            ("POST", ["v1", ..]) if NativeEndpoint::at(&request.path).is_some() => {
+                self.endpoint(call, &request)
+            }
             ("POST", ["upload"]) => self.upload(call, &request),
             ("POST", ["demo", "reset"]) => {
                 self.state.reset();
@@ -108,7 +110,7 @@ impl FakePoe {
             ["art", _] => art(call, &request.path),
             ["usage", view] => self.usage(call, request, view),
             ["demo", "queries"] => ok(call, &self.state.queries()),
-            ["demo", "doors"] => ok(call, &self.state.doors()),
+            ["demo", "doors"] => ok(call, &self.state.endpoints()),
             ["demo", "uploads"] => {
                 let shown = self.uploads().shown(&self.base);
                 ok(call, &shown)
@@ -136,7 +138,7 @@ impl FakePoe {
         }
     }
 
-    /// `POST /bot/{name}`: the one door through which bots are asked.
+    /// `POST /bot/{name}`: the one endpoint through which bots are asked.
     fn bot(&self, call: &mut Call<'_>, request: &Request, name: &str) -> io::Result<()> {
         let bytes = match call.body(LARGEST_BODY) {
             Ok(bytes) => bytes,
@@ -168,12 +170,12 @@ impl FakePoe {
             Script::Refuse(refusal) => refuse(call, &refusal),
             Script::HangUp => Err(io::ErrorKind::ConnectionAborted.into()),
             Script::Silence => {
-                player::silence(&mut Silent(Watch::of(call)))?;
+                player::silence(&mut Silent(ClientCheck::of(call)))?;
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
             Script::Stream(steps) => {
                 self.state.charge(bot.name, bytes, now());
-                let mut line = Line { watch: Watch::of(call), stream: call.event_stream() };
+                let mut line = Line { client_check: ClientCheck::of(call), stream: call.event_stream() };
                 match player::play(steps, &mut line)? {
                     Ending::Framed => line.stream.end(),
                     // Dropped without an end, the stream breaks off where it is.
@@ -183,10 +185,10 @@ impl FakePoe {
         }
     }
 
-    /// `POST /v1/chat/completions`, `/v1/responses`, `/v1/messages`: bots that declare it, asked in another tongue.
-    fn door(&self, call: &mut Call<'_>, request: &Request) -> io::Result<()> {
-        let Some(door) = Door::at(&request.path) else { return Ok(()) };
-        let refused = |call: &mut Call<'_>, refusal| refuse(call, &door.refusal(refusal));
+    /// `POST /v1/chat/completions`, `/v1/responses`, `/v1/messages`: bots that declare it, asked in another dialect.
+    fn endpoint(&self, call: &mut Call<'_>, request: &Request) -> io::Result<()> {
+        let Some(endpoint) = NativeEndpoint::at(&request.path) else { return Ok(()) };
+        let refused = |call: &mut Call<'_>, refusal| refuse(call, &endpoint.refusal(refusal));
         let bytes = match call.body(LARGEST_BODY) {
             Ok(bytes) => bytes,
             Err(error) => return refused(call, malformed(error.kind.status(), &error.message)),
@@ -196,54 +198,55 @@ impl FakePoe {
             Err(error) => return refused(call, malformed(400, &format!("The body is not JSON: {error}"))),
         };
         let name = body["model"].as_str().unwrap_or_default();
-        let bot = bots::find(name).filter(|bot| bot.traits.declares(door));
+        let bot = bots::find(name).filter(|bot| bot.traits.declares(endpoint));
         let size = bytes.len();
         let (number, cached) =
-            self.state.enter(door.path(), bot.map_or("", |bot| bot.name), request.headers.clone(), bytes);
+            self.state.enter(endpoint.path(), bot.map_or("", |bot| bot.name), request.headers.clone(), bytes);
         let key = request.authorization.as_deref().map_or(request.api_key.as_deref(), bearer);
         if let Err(refusal) = admit(key) {
             return refused(call, refusal);
         }
-        if door == Door::Messages && request.headers["anthropic-version"].is_null() {
+        if endpoint == NativeEndpoint::Messages && request.headers["anthropic-version"].is_null() {
             return refused(call, malformed(400, "anthropic-version: header is required"));
         }
-        let Some(bot) = bot.filter(|bot| doors::quirk(bot) != Some(Quirk::Unknown)) else {
-            return refused(call, door.unknown(name));
+        let Some(bot) = bot.filter(|bot| native::quirk(bot) != Some(Quirk::Unknown)) else {
+            return refused(call, endpoint.unknown(name));
         };
-        match doors::read(door, bot, &body, &bot.traits.names()) {
+        match native::read(endpoint, bot, &body, &bot.traits.names()) {
             Err(refusal) => refused(call, refusal),
             Ok(asked) => {
                 let tokens = Tokens { prompt: size.div_ceil(4), cached };
-                let teller = Teller::new(door, bot.name, number, tokens, asked.includes_usage);
-                self.play_at(door, call, bot, &asked, teller, number)
+                let endpoint_writer =
+                    EndpointWriter::new(endpoint, bot.name, number, tokens, asked.includes_usage);
+                self.play_at(endpoint, call, bot, &asked, endpoint_writer, number)
             }
         }
     }
 
     fn play_at(
         &self,
-        door: Door,
+        endpoint: NativeEndpoint,
         call: &mut Call<'_>,
         bot: &Bot,
         asked: &Asked,
-        mut teller: Teller,
+        mut endpoint_writer: EndpointWriter,
         number: u64,
     ) -> io::Result<()> {
         let query = &asked.query;
         let nth = self.state.count_try(bot.name, query);
         let _open = self.state.open(bot.name);
         match bot.script(&Turn { query, nth, base: &self.base, dead_file: None }) {
-            Script::Refuse(refusal) => refuse(call, &door.refusal(refusal)),
+            Script::Refuse(refusal) => refuse(call, &endpoint.refusal(refusal)),
             Script::HangUp => Err(io::ErrorKind::ConnectionAborted.into()),
             Script::Silence => {
-                player::silence(&mut Silent(Watch::of(call)))?;
+                player::silence(&mut Silent(ClientCheck::of(call)))?;
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
             Script::Stream(steps) if asked.stream => {
-                let told = steps.filter_map(move |step| teller.step(step));
-                let line = Line { watch: Watch::of(call), stream: call.event_stream() };
+                let rendered = steps.filter_map(move |step| endpoint_writer.step(step));
+                let line = Line { client_check: ClientCheck::of(call), stream: call.event_stream() };
                 let mut line = Noted { line, state: &self.state, number };
-                match player::play(told, &mut line)? {
+                match player::play(rendered, &mut line)? {
                     Ending::Framed => line.line.stream.end(),
                     Ending::Broken => Err(io::ErrorKind::ConnectionAborted.into()),
                 }
@@ -253,19 +256,20 @@ impl FakePoe {
                 for step in steps {
                     if let Step::Event { name: "error", data } = &step {
                         let words = data["text"].as_str().unwrap_or_default();
-                        return refuse(call, &door.refusal(Refusal::new(500, "provider_error", words)));
+                        return refuse(call, &endpoint.refusal(Refusal::new(500, "provider_error", words)));
                     }
                     is_done |= matches!(step, Step::Event { name: "done", .. });
                     // frames are put together, only time passes here
-                    let waits = teller.step(step).filter(|step| !matches!(step, Step::Raw(_)));
-                    if player::play(waits.into_iter(), &mut Silent(Watch::of(call)))? == Ending::Broken {
+                    let waits = endpoint_writer.step(step).filter(|step| !matches!(step, Step::Raw(_)));
+                    if player::play(waits.into_iter(), &mut Silent(ClientCheck::of(call)))? == Ending::Broken
+                    {
                         return Err(io::ErrorKind::ConnectionAborted.into());
                     }
                 }
                 if !is_done {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
-                let answer = teller.whole();
+                let answer = endpoint_writer.whole();
                 self.state.leave(number, answer.to_string().as_bytes());
                 ok(call, &answer)
             }
@@ -370,7 +374,7 @@ fn refuse(call: &mut Call<'_>, refusal: &Refusal) -> io::Result<()> {
 
 /// What bots have painted and written.
 fn art(call: &mut Call<'_>, path: &str) -> io::Result<()> {
-    let work = bots::WORKS.iter().find(|(at, _, _)| *at == path);
+    let work = bots::MEDIA.iter().find(|(at, _, _)| *at == path);
     match work.and_then(|(_, mime, content)| Some((mime, BASE64_STANDARD.decode(content).ok()?))) {
         Some((mime, content)) => call.send(Answer::bytes(200, mime, content)),
         None => refuse(call, &Refusal::new(404, "not_found_error", "There is no such work of art")),
@@ -384,24 +388,24 @@ fn now() -> u64 {
 }
 
 /// Looks whether it is still worth to go on.
-struct Watch {
+struct ClientCheck {
     client: Client,
     stop: Stop,
 }
 
-impl Watch {
-    fn of(call: &Call<'_>) -> Watch {
-        Watch { client: call.client(), stop: call.stop().clone() }
+impl ClientCheck {
+    fn of(call: &Call<'_>) -> ClientCheck {
+        ClientCheck { client: call.client(), stop: call.stop().clone() }
     }
 
     fn is_over(&self) -> bool {
-        self.client.is_gone() || self.stop.going() == Going::Ending
+        self.client.is_gone() || self.stop.shutdown_phase() == ShutdownPhase::Ending
     }
 }
 
 /// A connection on which a bot streams.
 struct Line {
-    watch: Watch,
+    client_check: ClientCheck,
     stream: EventStream,
 }
 
@@ -410,7 +414,7 @@ impl Wire for Line {
         self.stream.send(bytes)
     }
     fn is_gone(&self) -> bool {
-        self.watch.is_over()
+        self.client_check.is_over()
     }
     fn sleep(&mut self, time: Duration) {
         thread::sleep(time);
@@ -438,7 +442,7 @@ impl Wire for Noted<'_> {
 }
 
 /// A connection on which nothing was begun.
-struct Silent(Watch);
+struct Silent(ClientCheck);
 
 impl Wire for Silent {
     fn send(&mut self, _: &[u8]) -> io::Result<()> {

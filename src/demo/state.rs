@@ -28,15 +28,15 @@ struct Memory {
     charges: VecDeque<Value>,
     queries: u64,
     spent: u64,
-    doors: VecDeque<Passage>,
+    endpoints: VecDeque<Passage>,
     passages: u64,
 }
 
-/// What came through one of Poe's own doors and what left through it, byte by byte.
+/// What came through one of Poe's native endpoints and what left through it, byte by byte.
 #[derive(Default)]
 struct Passage {
     number: u64,
-    door: &'static str,
+    endpoint: &'static str,
     bot: &'static str,
     headers: Value,
     body: Vec<u8>,
@@ -76,49 +76,49 @@ impl State {
         self.memory().records.iter().map(|(_, record)| record.clone()).collect()
     }
 
-    /// Remembers what came through `door`, and gives it a number. The second value is how many tokens of the question are
+    /// Remembers what came through `endpoint`, and gives it a number. The second value is how many tokens of the question are
     /// known from an earlier one: four bytes are one.
     pub fn enter(
         &self,
-        door: &'static str,
+        endpoint: &'static str,
         bot: &'static str,
         headers: Value,
         body: Vec<u8>,
     ) -> (u64, usize) {
         let mut memory = self.memory();
         memory.passages += 1;
-        let same = memory.doors.iter().filter(|one| one.door == door && one.bot == bot);
+        let same = memory.endpoints.iter().filter(|one| one.endpoint == endpoint && one.bot == bot);
         let common = same.map(|one| one.body.iter().zip(&body).take_while(|(a, b)| a == b).count()).max();
         let cached =
             Some(common.unwrap_or(0) / 4).filter(|tokens| *tokens >= LEAST_CACHED_TOKENS).unwrap_or(0);
         let number = memory.passages;
-        memory.doors.push_back(Passage { number, door, bot, headers, body, ..Passage::default() });
-        let held = |memory: &Memory| memory.doors.iter().map(|one| one.body.len()).sum::<usize>();
-        while memory.doors.len() > MOST_RECORDS
-            || held(&memory) > MOST_RECORDED_BYTES && memory.doors.len() > 1
+        memory.endpoints.push_back(Passage { number, endpoint, bot, headers, body, ..Passage::default() });
+        let held = |memory: &Memory| memory.endpoints.iter().map(|one| one.body.len()).sum::<usize>();
+        while memory.endpoints.len() > MOST_RECORDS
+            || held(&memory) > MOST_RECORDED_BYTES && memory.endpoints.len() > 1
         {
-            memory.doors.pop_front();
+            memory.endpoints.pop_front();
         }
         (number, cached)
     }
 
     /// Remembers bytes of the answer to what came as `number`.
     pub fn leave(&self, number: u64, bytes: &[u8]) {
-        if let Some(one) = self.memory().doors.iter_mut().find(|one| one.number == number) {
+        if let Some(one) = self.memory().endpoints.iter_mut().find(|one| one.number == number) {
             one.answer.extend_from_slice(bytes);
         }
     }
 
-    /// What came through the doors and what left through them, oldest first.
-    pub fn doors(&self) -> Value {
+    /// What came through the endpoints and what left through them, oldest first.
+    pub fn endpoints(&self) -> Value {
         let shown = |one: &Passage| {
-            json!({"door": one.door, "bot": one.bot, "headers": one.headers,
+            json!({"door": one.endpoint, "bot": one.bot, "headers": one.headers,
                 "body": String::from_utf8_lossy(&one.body), "answer": String::from_utf8_lossy(&one.answer)})
         };
-        self.memory().doors.iter().map(shown).collect()
+        self.memory().endpoints.iter().map(shown).collect()
     }
 
-    /// How often the bot was asked this, this time included. What the user said last, up to its first line end, tells one
+    /// How often the bot was asked this, this time included. What the user said last, up to its first line end, states one
     /// conversation from another: what a client adds to its question when it asks again stands behind that.
     pub fn count_try(&self, bot: &'static str, query: &Query) -> u32 {
         let line = query.said().lines().next().unwrap_or("");
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(state.enter("/v1/x", "b", Value::Null, body("two")), (3, 0));
         state.leave(2, b"answer");
         assert_eq!(
-            (&state.doors()[1]["answer"], &state.doors()[2]["answer"]),
+            (&state.endpoints()[1]["answer"], &state.endpoints()[2]["answer"]),
             (&json!("answer"), &json!(""))
         );
     }

@@ -57,7 +57,7 @@ pub fn status(kind: Kind) -> u16 {
     }
 }
 
-/// What the user reads. A conversation that is too long is told in the words by which Claude Code knows that it must
+/// What the user reads. A conversation that is too long is sent in the words by which Claude Code knows that it must
 /// shorten it, and by how much.
 fn message(error: &Error) -> Cow<'_, str> {
     if error.kind != Kind::ContextTooLong {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::error::Excess;
 
-    fn told(error: &Error) -> Value {
+    fn rendered(error: &Error) -> Value {
         serde_json::from_slice(&error_answer(error, Some("req_1"))).unwrap()
     }
 
@@ -114,7 +114,7 @@ mod tests {
     fn errors_have_anthropics_shape() {
         let error = Error::invalid("max_tokens", "max_tokens: Field required");
         let error_type = json!({"type": "invalid_request_error", "message": "max_tokens: Field required"});
-        assert_eq!(told(&error), json!({"type": "error", "error": error_type, "request_id": "req_1"}));
+        assert_eq!(rendered(&error), json!({"type": "error", "error": error_type, "request_id": "req_1"}));
         let rows = [
             (Kind::Unauthorized, 401, "authentication_error"),
             (Kind::InsufficientQuota, 402, "billing_error"),
@@ -129,13 +129,13 @@ mod tests {
         ];
         for (kind, code, name) in rows {
             assert_eq!(status(kind), code, "{kind:?}");
-            assert_eq!(told(&Error::new(kind, "x"))["error"]["type"], name, "{kind:?}");
+            assert_eq!(rendered(&Error::new(kind, "x"))["error"]["type"], name, "{kind:?}");
         }
     }
 
     #[test]
     fn a_thread_is_refused_so_that_sdks_go_on_without_one() {
-        let error = told(&Error::new(Kind::ThreadUnsupported, "x"));
+        let error = rendered(&Error::new(Kind::ThreadUnsupported, "x"));
         assert_eq!(error["error"]["details"]["error_code"], "thread_unsupported_request");
         assert_eq!(error["error"]["type"], "invalid_request_error");
     }
@@ -144,7 +144,7 @@ mod tests {
     fn a_conversation_that_is_too_long_says_by_how_much() {
         let message = |excess| {
             let error = Error { excess, ..Error::new(Kind::ContextTooLong, "no") };
-            told(&error)["error"]["message"].as_str().unwrap().to_owned()
+            rendered(&error)["error"]["message"].as_str().unwrap().to_owned()
         };
         let excess = |tokens, limit| Some(Excess { tokens, limit });
         let rows = [
@@ -156,14 +156,14 @@ mod tests {
         for (excess, expected) in rows {
             assert_eq!(message(excess), expected);
         }
-        let bare = told(&Error::new(Kind::ContextTooLong, "Prompt is too long."));
+        let bare = rendered(&Error::new(Kind::ContextTooLong, "Prompt is too long."));
         assert_eq!(bare["error"]["message"], "prompt is too long.");
         for said in [
             "prompt is too long: 215000 tokens > 200000 maximum",
             "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease one of them",
         ] {
             let error = Error { excess: excess(9, Some(5)), ..Error::new(Kind::ContextTooLong, said) };
-            assert_eq!(told(&error)["error"]["message"], said);
+            assert_eq!(rendered(&error)["error"]["message"], said);
         }
     }
 }

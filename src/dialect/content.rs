@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::files::data;
 use crate::error::Result;
-use crate::exchange::FileSource;
+use crate::pipeline::FileSource;
 
 /// A `content`.
 #[derive(Default)]

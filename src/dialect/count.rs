@@ -2,7 +2,8 @@
 
 use std::io::Read;
 
-use crate::exchange::{Ask, FileSource, Part, prompt_tokens};
+use crate::pipeline::stages::prompt_tokens;
+use crate::pipeline::{ChatRequest, FileSource, Part};
 
 /// Tokens of a picture: Anthropic's rule for those that need not be made smaller, and the most that others take.
 const PIXELS_PER_TOKEN: u64 = 750;
@@ -11,10 +12,10 @@ const MOST_PER_PICTURE: u64 = 1600;
 const PER_PAGE: u64 = 2000;
 
 /// Tokens of all that is asked, files included. Never 0.
-pub fn tokens(ask: &Ask, count: impl FnMut(&str) -> usize) -> u64 {
-    let files = ask.messages.iter().flat_map(|message| &message.parts);
+pub fn tokens(chat: &ChatRequest, count: impl FnMut(&str) -> usize) -> u64 {
+    let files = chat.messages.iter().flat_map(|message| &message.parts);
     let files: u64 = files.map(|part| if let Part::File(source) = part { file(source) } else { 0 }).sum();
-    prompt_tokens(ask, count) + files
+    prompt_tokens(chat, count) + files
 }
 
 fn file(source: &FileSource) -> u64 {
@@ -85,7 +86,7 @@ fn number<'b>(digits: impl Iterator<Item = &'b u8>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Message, Tool};
+    use crate::pipeline::{Message, Tool};
     use serde_json::json;
     use std::sync::Arc;
 
@@ -95,8 +96,9 @@ mod tests {
     }
 
     fn counted(parts: Vec<Part>) -> u64 {
-        let ask = Ask { messages: vec![Message { parts, ..Message::default() }], ..Ask::default() };
-        tokens(&ask, |text| text.split_whitespace().count())
+        let chat =
+            ChatRequest { messages: vec![Message { parts, ..Message::default() }], ..ChatRequest::default() };
+        tokens(&chat, |text| text.split_whitespace().count())
     }
 
     #[test]
@@ -107,9 +109,9 @@ mod tests {
         let link = FileSource::Link { url: "https://x/y.png".into(), name: None };
         assert_eq!(counted(vec![Part::File(link)]), none + MOST_PER_PICTURE);
         let tool = Tool { name: "f".into(), description: Some("a b".into()), parameters: Some(json!({})) };
-        let ask = Ask { tools: vec![tool], ..Ask::default() };
+        let chat = ChatRequest { tools: vec![tool], ..ChatRequest::default() };
         let count = |text: &str| text.split_whitespace().count();
-        assert_eq!(tokens(&ask, count), tokens(&Ask::default(), count) + 4);
+        assert_eq!(tokens(&chat, count), tokens(&ChatRequest::default(), count) + 4);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::exchange::Tool;
+use crate::pipeline::Tool;
 
 /// The one parameter of a custom tool that is offered as a function.
 const INPUT: &str = "input";
@@ -65,7 +65,7 @@ pub struct Unwrapping {
     arguments: String,
     /// How many bytes of `arguments` have been read, once the text has begun.
     read: Option<usize>,
-    told: String,
+    rendered: String,
 }
 
 impl Unwrapping {
@@ -77,14 +77,14 @@ impl Unwrapping {
         let Some(at) = self.read.or_else(opened) else { return String::new() };
         let (text, length) = read(&self.arguments[at..], &TEXT_ENDS);
         self.read = Some(at + length);
-        self.told.push_str(&text);
+        self.rendered.push_str(&text);
         text
     }
 
-    /// All of the text, and what of it has not been told yet.
+    /// All of the text, and what of it has not been sent yet.
     pub fn finish(self) -> (String, String) {
         match self.read {
-            Some(_) => (self.told, String::new()),
+            Some(_) => (self.rendered, String::new()),
             None => {
                 let all = unwrapped(&self.arguments);
                 (all.clone(), all)
@@ -210,10 +210,14 @@ mod tests {
                 assert_eq!(unwrapped(&arguments), text);
                 for cut in (0..=arguments.len()).filter(|cut| arguments.is_char_boundary(*cut)) {
                     let mut unwrapping = Unwrapping::default();
-                    let mut told = unwrapping.push(&arguments[..cut]);
-                    told += &unwrapping.push(&arguments[cut..]);
+                    let mut rendered = unwrapping.push(&arguments[..cut]);
+                    rendered += &unwrapping.push(&arguments[cut..]);
                     let (all, rest) = unwrapping.finish();
-                    assert_eq!((all.as_str(), told + &rest), (text, text.to_owned()), "{arguments} at {cut}");
+                    assert_eq!(
+                        (all.as_str(), rendered + &rest),
+                        (text, text.to_owned()),
+                        "{arguments} at {cut}"
+                    );
                 }
             }
         }
@@ -265,9 +269,13 @@ mod tests {
             assert_eq!(unwrapped(arguments), text, "{arguments}");
             for cut in (0..=arguments.len()).filter(|cut| arguments.is_char_boundary(*cut)) {
                 let mut unwrapping = Unwrapping::default();
-                let told = [&arguments[..cut], &arguments[cut..]].map(|piece| unwrapping.push(piece));
+                let rendered = [&arguments[..cut], &arguments[cut..]].map(|piece| unwrapping.push(piece));
                 let (all, rest) = unwrapping.finish();
-                assert_eq!((all, told.concat() + &rest), (text.into(), text.into()), "{arguments} at {cut}");
+                assert_eq!(
+                    (all, rendered.concat() + &rest),
+                    (text.into(), text.into()),
+                    "{arguments} at {cut}"
+                );
             }
         }
     }
@@ -286,9 +294,9 @@ mod tests {
         for (arguments, text) in cases {
             assert_eq!(unwrapped(arguments), text, "{arguments}");
             let mut unwrapping = Unwrapping::default();
-            let told = unwrapping.push(arguments);
+            let rendered = unwrapping.push(arguments);
             let (all, rest) = unwrapping.finish();
-            assert_eq!((all.as_str(), told + &rest), (text, text.to_owned()), "{arguments}");
+            assert_eq!((all.as_str(), rendered + &rest), (text, text.to_owned()), "{arguments}");
         }
     }
 

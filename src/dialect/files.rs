@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{Error, Result};
-use crate::exchange::FileSource;
+use crate::pipeline::FileSource;
 
 /// Bytes of an unknown type.
 pub const OCTETS: &str = "application/octet-stream";
@@ -57,7 +57,7 @@ pub fn data_url(path: &str, url: &str, name: Option<String>) -> Result<FileSourc
     data(path, content, content_type, name)
 }
 
-/// A file in base64, white space or not. Its first bytes count for more than `content_type`, where they tell.
+/// A file in base64, white space or not. Its first bytes count for more than `content_type`, where they state.
 pub fn data(path: &str, base64: &str, content_type: String, name: Option<String>) -> Result<FileSource> {
     let compact: String;
     let text = match base64.contains(|c: char| c.is_ascii_whitespace()) {

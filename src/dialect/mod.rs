@@ -1,6 +1,6 @@
-//! The tongues: bytes into an [`Ask`], events into frames. Pure; siblings are alike.
+//! The dialects: bytes into a [`ChatRequest`], events into frames. Pure; siblings are alike.
 //!
-//! A dialect's `decode` makes a [`Question`] of a body. The question brings the [`Encoder`] that tells its answer.
+//! A dialect's `decode` makes a [`DecodedRequest`] of a body. The question brings the [`Encoder`] that encodes its answer.
 
 pub mod anthropic;
 pub mod catalog;
@@ -20,7 +20,7 @@ pub mod responses;
 pub mod speech;
 
 use crate::error::{Error, Kind};
-use crate::exchange::{Ask, Door, Event, Reply};
+use crate::pipeline::{ChatRequest, Event, NativeEndpoint, Reply};
 
 /// Whose words a client reads: the shape of errors, whole and before any question is decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,19 +65,19 @@ pub struct Stamp<'a> {
     pub make_id: &'a dyn Fn(&str) -> String,
 }
 
-/// A decoded request: what is asked, and how its answer is told.
-pub struct Question {
+/// A decoded request: what is asked, and how its answer is sent.
+pub struct DecodedRequest {
     /// What is asked, one answer made of all; none where nothing is to be asked.
-    pub asks: Vec<Ask>,
+    pub chats: Vec<ChatRequest>,
     /// As a stream.
     pub stream: bool,
-    /// Poe's own door through which the body could go as it came; `None` where Poe has none for the dialect.
-    pub door: Option<Door>,
-    /// Tells the answer.
+    /// Poe's native endpoint through which the body could go as it came; `None` where Poe has none for the dialect.
+    pub endpoint: Option<NativeEndpoint>,
+    /// Encodes the answer.
     pub encoder: Box<dyn Encoder>,
 }
 
-/// Tells one answer in one dialect: whole, or event by event.
+/// Encodes one answer in one dialect: whole, or event by event.
 pub trait Encoder {
     /// The MIME type of the stream.
     fn content_type(&self) -> &'static str {
@@ -87,12 +87,12 @@ pub trait Encoder {
     /// The answer as one piece, one reply for each choice: all choices of the first ask, then those of the next.
     fn whole(&mut self, replies: &[Reply]) -> Vec<u8>;
 
-    /// Why nothing can be told of these replies, if so.
+    /// Why nothing can be sent of these replies, if so.
     fn fault(&self, _replies: &[Reply]) -> Option<Error> {
         None
     }
 
-    /// The answer begins: `prompt` counts the tokens of the question as it was sent, for dialects that tell them first.
+    /// The answer begins: `prompt` counts the tokens of the question as it was sent, for dialects that state them first.
     fn begin(&mut self, _prompt: &dyn Fn() -> u64) {}
 
     /// Renders `event` of choice `index` into `out`.
@@ -104,16 +104,16 @@ pub trait Encoder {
     /// The end of a stream that failed.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>);
 
-    /// Others have told these events of the stream, whole ones.
+    /// Others have sent these events of the stream, whole ones.
     fn passed(&mut self, _events: &[u8]) {}
 
-    /// The end of a stream that failed after others have told the beginning, in pieces of their own.
+    /// The end of a stream that failed after others have sent the beginning, in pieces of their own.
     fn break_off(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.error(error, out);
     }
 
-    /// Others have told the answer; this is all of it, as one piece.
-    fn told(&mut self, _whole: &[u8]) {}
+    /// Others have sent the answer; this is all of it, as one piece.
+    fn rendered(&mut self, _whole: &[u8]) {}
 
     /// A sign of life while nothing else comes.
     fn keep_alive(&mut self, out: &mut Vec<u8>);

@@ -17,7 +17,7 @@ pub fn error_value(error: &Error) -> Value {
     json!({"error": {"message": message(error), "type": kind, "param": error.param, "code": code}})
 }
 
-/// What the user reads. A conversation that is too long is told with the length that the model takes, in the words by
+/// What the user reads. A conversation that is too long is sent with the length that the model takes, in the words by
 /// which agents know that they must shorten it.
 pub fn message(error: &Error) -> Cow<'_, str> {
     let Some(excess) = error.excess else { return Cow::Borrowed(&error.message) };

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::json;
 use crate::error::{Error, Result};
-use crate::exchange::{Ask, Message, Part, Role};
+use crate::pipeline::{ChatRequest, Message, Part, Role};
 
 #[derive(Deserialize)]
 struct Request {
@@ -28,7 +28,7 @@ enum Voice {
 }
 
 /// Reads the body of `POST /v1/audio/speech`. Errors name the field.
-pub fn decode(body: &[u8]) -> Result<Ask> {
+pub fn decode(body: &[u8]) -> Result<ChatRequest> {
     let request: Request = json::read(body)?;
     let given = |param: &str, text: Option<String>| {
         let text = text.filter(|text| !text.trim().is_empty());
@@ -50,14 +50,14 @@ pub fn decode(body: &[u8]) -> Result<Ask> {
         hints.extend(value.map(|value| (name.to_owned(), Value::from(value))));
     }
     let parts = vec![Part::Text(input)];
-    Ok(Ask {
+    Ok(ChatRequest {
         bot: model.clone(),
         model,
         messages: vec![Message { role: Role::User, parts, ..Message::default() }],
         parameters: request.extra_body.unwrap_or_default(),
         hints,
         choices: 1,
-        ..Ask::default()
+        ..ChatRequest::default()
     })
 }
 
@@ -70,10 +70,10 @@ mod tests {
     fn the_wishes_are_hints_for_the_model() {
         let body = json!({"model": "m", "input": "hello", "voice": {"id": "Sarah"}, "response_format": "mp3",
             "speed": 1.5, "instructions": "cheerful"});
-        let ask = decode(body.to_string().as_bytes()).unwrap();
+        let chat = decode(body.to_string().as_bytes()).unwrap();
         let hints =
             json!({"speed": 1.5, "instructions": "cheerful", "voice": "Sarah", "output_format": "mp3"});
-        assert_eq!((ask.messages[0].text(), Value::Object(ask.hints)), ("hello".into(), hints));
+        assert_eq!((chat.messages[0].text(), Value::Object(chat.hints)), ("hello".into(), hints));
     }
 
     #[test]

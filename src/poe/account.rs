@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::client::{self, MAX_ERROR_BYTES, Poe};
-use super::transport::{Watch, watched};
+use super::transport::{CancelCheck, cancellable};
 use crate::error::{Error, Kind, Result};
 
 /// How far back Poe remembers.
@@ -62,8 +62,8 @@ struct Charge {
 
 impl Poe {
     /// What `key` has left and what it spent in the 30 days up to `now`, a time since 1970.
-    pub fn account(&self, key: &str, now: Duration, watch: &Watch) -> Result<Account> {
-        let balance: Balance = self.usage("current_balance", key, watch)?;
+    pub fn account(&self, key: &str, now: Duration, cancel: &CancelCheck) -> Result<Account> {
+        let balance: Balance = self.usage("current_balance", key, cancel)?;
         let today = now.as_secs() / 86_400;
         let first = (today + 1).saturating_sub(DAYS);
         let mut days: BTreeMap<u64, f64> = (first..=today).map(|day| (day, 0.0)).collect();
@@ -76,7 +76,7 @@ impl Poe {
             if let Some(after) = &after {
                 view += &format!("&starting_after={}", utf8_percent_encode(after, NON_ALPHANUMERIC));
             }
-            let page: Page = self.usage(&view, key, watch)?;
+            let page: Page = self.usage(&view, key, cancel)?;
             let mut is_over = !page.has_more || page.data.is_empty();
             for charge in &page.data {
                 let day = charge.creation_time.max(0.0) as u64 / MICROSECONDS_A_DAY;
@@ -110,20 +110,21 @@ impl Poe {
     }
 
     /// One view of the usage API.
-    fn usage<T: DeserializeOwned>(&self, view: &str, key: &str, watch: &Watch) -> Result<T> {
+    fn usage<T: DeserializeOwned>(&self, view: &str, key: &str, cancel: &CancelCheck) -> Result<T> {
         let read = || {
             let url = format!("{}/usage/{view}", self.settings().base_url);
             let request = self.agent().get(url).header("Authorization", format!("Bearer {key}"));
-            let (response, ended) = watched(watch, self.settings().first_byte_timeout, || request.call());
+            let (response, ended) =
+                cancellable(cancel, self.settings().first_byte_timeout, || request.call());
             let response = client::finished(response, ended)?;
             if response.status() != 200 {
-                return Err(self.refusal(response, watch));
+                return Err(self.refusal(response, cancel));
             }
-            let body = self.read(response, MAX_PAGE_BYTES.max(MAX_ERROR_BYTES), watch)?;
+            let body = self.read(response, MAX_PAGE_BYTES.max(MAX_ERROR_BYTES), cancel)?;
             serde_json::from_slice(&body).map_err(|error| {
-                Error::new(Kind::Upstream, format!("Poe's answer about the account makes no sense: {error}"))
+                Error::new(Kind::Upstream, format!("Poe's answer about the account is invalid: {error}"))
             })
         };
-        client::with_retry(self.counters(), watch, || read().map_err(|error| client::hide(error, key)))
+        client::with_retry(self.counters(), cancel, || read().map_err(|error| client::hide(error, key)))
     }
 }

@@ -1,7 +1,7 @@
 //! Limits of one answer: what a bot may send before the answer is ended.
 
 use crate::error::{Error, Kind, Result};
-use crate::exchange::Event;
+use crate::pipeline::Event;
 
 /// The most bytes of text, thought and arguments that one answer has, those that were replaced not counted.
 const MOST_BYTES: usize = 64 << 20;
@@ -84,7 +84,7 @@ fn too_many(most: usize, what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Attachment, ToolDelta};
+    use crate::pipeline::{Attachment, ToolDelta};
 
     const MOST: usize = 4000;
 

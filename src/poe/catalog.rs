@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::words;
+use super::error_classes;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::Door;
+use crate::pipeline::NativeEndpoint;
 
 /// One model of Poe's list.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +27,7 @@ pub struct Entry {
     pub inputs: Vec<String>,
     /// The parameters it declares, with their JSON Schemas.
     pub parameters: Vec<Parameter>,
-    /// The doors of Poe's that it declares, by their paths: `/v1/chat/completions`. Three of four declare none.
+    /// The endpoints of Poe's that it declares, by their paths: `/v1/chat/completions`. Three of four declare none.
     pub endpoints: Vec<String>,
     /// The entry as Poe wrote it.
     pub raw: Option<Arc<RawValue>>,
@@ -57,9 +57,9 @@ impl Entry {
         self.inputs.iter().any(|input| input == kind)
     }
 
-    /// Whether the model declares that it stands behind `door`.
-    pub fn has_door(&self, door: Door) -> bool {
-        self.endpoints.iter().any(|path| path == door.path())
+    /// Whether the model declares that it stands behind `endpoint`.
+    pub fn has_native_endpoint(&self, endpoint: NativeEndpoint) -> bool {
+        self.endpoints.iter().any(|path| path == endpoint.path())
     }
 
     /// The parameter of that name, if the model declares it.
@@ -77,7 +77,7 @@ const FIRST_NANOSECONDS: f64 = 1e17;
 /// Reads the answer of `GET /v1/models`. A member of an entry that cannot be read is absent; an entry without a name is
 /// left out, and the log says so.
 pub fn parse(body: &[u8]) -> Result<Vec<Entry>> {
-    let list = list(body).ok_or_else(|| words::of_body(body, "a list of models"))?;
+    let list = list(body).ok_or_else(|| error_classes::of_body(body, "a list of models"))?;
     let entries: Vec<_> = list.iter().filter_map(|raw| entry(raw)).collect();
     match (entries.len(), list.len()) {
         (0, 1..) => {
@@ -247,7 +247,11 @@ mod tests {
         assert_eq!((gpt.created, gpt.context_length, gpt.has_tools()), (1_765_227_300, Some(400_000), true));
         assert!(gpt.reads("image") && !gpt.reads("video") && !gpt.thinks() && !old.reads("text"));
         assert_eq!(gpt.parameter("web_search").unwrap().schema["type"], "boolean");
-        assert!(gpt.has_door(Door::Responses) && !gpt.has_door(Door::Chat) && !old.has_door(Door::Responses));
+        assert!(
+            gpt.has_native_endpoint(NativeEndpoint::Responses)
+                && !gpt.has_native_endpoint(NativeEndpoint::Chat)
+                && !old.has_native_endpoint(NativeEndpoint::Responses)
+        );
         assert!(gpt.raw.as_ref().unwrap().get().contains(r#""pricing":null"#), "as Poe wrote it");
         assert_eq!((old.created, old.owned_by.as_str(), old.has_tools()), (1_700_000_000, "Poe", false));
         assert_eq!(parse(b"<html>").unwrap_err().kind, Kind::Upstream);
@@ -385,7 +389,10 @@ mod tests {
             "parameters":{"effort":{"schema":{"enum":["low"]},"default":"low"}}}"#,
         );
         assert_eq!((odd.id.as_str(), odd.owned_by.as_str()), ("7", "Anthropic"));
-        assert_eq!((odd.has_tools(), odd.reads("image"), odd.has_door(Door::Messages)), (true, true, true));
+        assert_eq!(
+            (odd.has_tools(), odd.reads("image"), odd.has_native_endpoint(NativeEndpoint::Messages)),
+            (true, true, true)
+        );
         assert_eq!(odd.parameter("effort").unwrap().default_value, "low");
     }
 

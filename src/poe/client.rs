@@ -10,11 +10,11 @@ use ureq::Agent;
 use ureq::Body;
 use ureq::http::Response;
 
+use super::bot_stream::BotStream;
 use super::catalog::{self, Entry};
 use super::counters::Counters;
-use super::live::Live;
-use super::transport::{self, Watch, watched};
-use super::words;
+use super::error_classes;
+use super::transport::{self, CancelCheck, cancellable};
 use crate::error::{Error, Kind, Result};
 use crate::proxy::Rules;
 
@@ -82,50 +82,51 @@ impl Poe {
 
     /// Asks `bot`. The answer's first event has arrived when this returns; an error before it is this call's, and
     /// faults that a second try may cure have had one.
-    pub fn ask(&self, bot: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
+    pub fn chat(&self, bot: &str, key: &str, query: &[u8], cancel: &CancelCheck) -> Result<BotStream> {
         let url = format!("{}/bot/{}", self.settings.base_url, segment(bot)?);
-        with_retry(&self.counters, watch, || {
-            self.try_ask(&url, key, query, watch).map_err(|error| hide(error, key))
+        with_retry(&self.counters, cancel, || {
+            self.send_once(&url, key, query, cancel).map_err(|error| hide(error, key))
         })
     }
 
-    fn try_ask(&self, url: &str, key: &str, query: &[u8], watch: &Watch) -> Result<Live> {
+    fn send_once(&self, url: &str, key: &str, query: &[u8], cancel: &CancelCheck) -> Result<BotStream> {
         let request = self
             .agent
             .post(url)
             .header("Authorization", bearer(key))
             .header("Accept", "application/json")
             .header("Content-Type", "application/json");
-        let (response, ended) = watched(watch, self.settings.first_byte_timeout, || request.send(query));
+        let (response, ended) = cancellable(cancel, self.settings.first_byte_timeout, || request.send(query));
         let response = finished(response, ended)?;
         if response.status() != 200 {
-            return Err(self.refusal(response, watch));
+            return Err(self.refusal(response, cancel));
         }
         if is_json(&response) {
-            return Err(words::of_body(&self.read(response, MAX_ERROR_BYTES, watch)?, EVENTS));
+            return Err(error_classes::of_body(&self.read(response, MAX_ERROR_BYTES, cancel)?, EVENTS));
         }
         let body = response.into_body().into_reader();
         let counters = Arc::clone(&self.counters);
-        let mut live = Live::new(body, key.to_owned(), watch.clone(), self.settings.idle_timeout, counters);
-        live.await_first()?;
-        Ok(live)
+        let mut bot_stream =
+            BotStream::new(body, key.to_owned(), cancel.clone(), self.settings.idle_timeout, counters);
+        bot_stream.await_first()?;
+        Ok(bot_stream)
     }
 
     /// Poe's list of models. It needs no key, and an empty one is refused: `None` sends none.
-    pub fn models(&self, key: Option<&str>, watch: &Watch) -> Result<Vec<Entry>> {
+    pub fn models(&self, key: Option<&str>, cancel: &CancelCheck) -> Result<Vec<Entry>> {
         let mut request = self.agent.get(format!("{}/v1/models", self.settings.base_url));
         if let Some(key) = key {
             request = request.header("Authorization", bearer(key));
         }
-        let (response, ended) = watched(watch, self.settings.first_byte_timeout, || request.call());
+        let (response, ended) = cancellable(cancel, self.settings.first_byte_timeout, || request.call());
         let response = finished(response, ended)?;
         if response.status() != 200 {
-            return Err(self.refusal(response, watch));
+            return Err(self.refusal(response, cancel));
         }
-        catalog::parse(&self.read(response, MAX_CATALOG_BYTES, watch)?)
+        catalog::parse(&self.read(response, MAX_CATALOG_BYTES, cancel)?)
     }
 
-    pub(super) fn refusal(&self, response: Response<Body>, watch: &Watch) -> Error {
+    pub(super) fn refusal(&self, response: Response<Body>, cancel: &CancelCheck) -> Error {
         let status = response.status().as_u16();
         let place = response.headers().get("location").and_then(|value| value.to_str().ok());
         if let Some(place) = place.filter(|_| response.status().is_redirection()) {
@@ -135,25 +136,25 @@ impl Poe {
         }
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.map(str::to_owned);
-        match self.error_body(response, watch) {
-            Ok(body) => words::of_status(status, retry_after.as_deref(), &body),
+        match self.error_body(response, cancel) {
+            Ok(body) => error_classes::of_status(status, retry_after.as_deref(), &body),
             Err(error) => error,
         }
     }
 
     /// The body of an error answer; empty if it does not come soon. An error ends the wait for any answer.
-    pub(super) fn error_body(&self, response: Response<Body>, watch: &Watch) -> Result<Vec<u8>> {
+    pub(super) fn error_body(&self, response: Response<Body>, cancel: &CancelCheck) -> Result<Vec<u8>> {
         let limit = MAX_ERROR_TIME.min(self.settings.idle_timeout);
-        let body = self.read_within(response, MAX_ERROR_BYTES, limit, watch);
-        match (body, watch()) {
+        let body = self.read_within(response, MAX_ERROR_BYTES, limit, cancel);
+        match (body, cancel()) {
             (Ok(body), _) => Ok(body),
             (Err(_), Err(error)) => Err(error),
             (Err(_), Ok(())) => Ok(Vec::new()),
         }
     }
 
-    pub(super) fn read(&self, response: Response<Body>, limit: u64, watch: &Watch) -> Result<Vec<u8>> {
-        self.read_within(response, limit, self.settings.idle_timeout, watch)
+    pub(super) fn read(&self, response: Response<Body>, limit: u64, cancel: &CancelCheck) -> Result<Vec<u8>> {
+        self.read_within(response, limit, self.settings.idle_timeout, cancel)
     }
 
     /// At most `limit` bytes of a body that must be complete within `time`.
@@ -162,11 +163,11 @@ impl Poe {
         response: Response<Body>,
         limit: u64,
         time: Duration,
-        watch: &Watch,
+        cancel: &CancelCheck,
     ) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         let mut reader = response.into_body().into_reader().take(limit);
-        let (outcome, ended) = watched(watch, time, || reader.read_to_end(&mut body));
+        let (outcome, ended) = cancellable(cancel, time, || reader.read_to_end(&mut body));
         match (outcome, ended) {
             (_, Some(error)) => Err(error),
             (Err(error), None) => {
@@ -178,7 +179,11 @@ impl Poe {
 }
 
 /// Calls `call`, and once more after a fault that a second try may cure.
-pub fn with_retry<T>(counters: &Counters, watch: &Watch, mut call: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn with_retry<T>(
+    counters: &Counters,
+    cancel: &CancelCheck,
+    mut call: impl FnMut() -> Result<T>,
+) -> Result<T> {
     let mut tries = 1;
     loop {
         let error = match call() {
@@ -192,7 +197,7 @@ pub fn with_retry<T>(counters: &Counters, watch: &Watch, mut call: impl FnMut() 
         }
         log::debug!("trying again in {} ms, for: {error}", wait.as_millis());
         tries += 1;
-        pause(wait, watch)?;
+        pause(wait, cancel)?;
         counters.add_retry();
     }
 }
@@ -242,10 +247,10 @@ fn segment(bot: &str) -> Result<String> {
 }
 
 /// Waits for `wait`, or less if the watch says so.
-pub fn pause(wait: Duration, watch: &Watch) -> Result<()> {
+pub fn pause(wait: Duration, cancel: &CancelCheck) -> Result<()> {
     let end = Instant::now() + wait;
     loop {
-        watch()?;
+        cancel()?;
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(());

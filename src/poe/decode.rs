@@ -10,11 +10,11 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::ends::{self, End};
+use super::error_classes;
 use super::loose::{Loose, Members, Wide};
 use super::sse::Frame;
-use super::words;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{
+use crate::pipeline::{
     Attachment, Event, Finish, FinishReason, ToolDelta, is_progress, may_be_progress, media_type,
 };
 
@@ -161,7 +161,7 @@ impl Decode {
                 out.extend(text.map(Event::Suggestion));
             }
             b"data" => out.extend(string_of(frame, &["metadata"]).map(Event::Metadata)),
-            b"error" => return Err(words::of_event(frame.data)),
+            b"error" => return Err(error_classes::of_event(frame.data)),
             b"done" => {
                 self.close(out)?;
                 return Ok(Progress::Done);
@@ -325,7 +325,7 @@ impl Decode {
         }
     }
 
-    /// Takes in a `finish_reason`. A failure is told at the end: an `error` event may still say more of it.
+    /// Takes in a `finish_reason`. A failure is sent at the end: an `error` event may still say more of it.
     fn ended(&mut self, word: Option<&str>, is_refused: bool, has_said: bool) {
         if has_said {
             self.failed = None;
@@ -549,7 +549,8 @@ impl Parts {
 
 /// The error that stands where an answer should be.
 fn fail(members: &Members<'_>) -> Result<()> {
-    let error = members.get(&["error"]).and_then(|error| words::of_answer(&json!({"error": error.value()})));
+    let error =
+        members.get(&["error"]).and_then(|error| error_classes::of_answer(&json!({"error": error.value()})));
     error.map_or(Ok(()), Err)
 }
 
@@ -759,7 +760,7 @@ mod tests {
     }
 
     /// What was said, and what was thought, of events that end well.
-    fn told(frames: &[(&str, &str)]) -> (String, String) {
+    fn rendered(frames: &[(&str, &str)]) -> (String, String) {
         let (mut said, mut thought) = (String::new(), String::new());
         for event in decode(&[frames, &[("done", "")]].concat()).unwrap() {
             match event {
@@ -792,13 +793,13 @@ mod tests {
             (r#"{"text":"a\ud83db"}"#, "a\u{fffd}b"),
             (r#"{"text":"a","\ud83d":"\ud83d"}"#, "a"),
         ] {
-            assert_eq!(told(&[("text", data)]).0, expected, "{data}");
-            let replaced = told(&[("text", r#"{"text":"before"}"#), ("replace_response", data)]).0;
+            assert_eq!(rendered(&[("text", data)]).0, expected, "{data}");
+            let replaced = rendered(&[("text", r#"{"text":"before"}"#), ("replace_response", data)]).0;
             assert_eq!(replaced, if expected.is_empty() { "before" } else { expected }, "{data}");
         }
         for index in ["0", "\"0\"", "0.0", "-1", "null", "true", "\"x\"", "[]", "{}", "1e99", "[[[]]]"] {
             let data = format!(r#"{{"text":"a","index":{index}}}"#);
-            assert_eq!(told(&[("text", &data), ("text", &data)]).0, "aa", "{index}");
+            assert_eq!(rendered(&[("text", &data), ("text", &data)]).0, "aa", "{index}");
         }
         let invalid: &[u8] = b"{\"text\":\"a\xff\"}";
         let mut out = VecDeque::new();
@@ -817,18 +818,18 @@ mod tests {
             [("json", &high_chunk), ("text", low)],
             [("json", &high_chunk), ("json", &low_chunk)],
         ] {
-            assert_eq!(told(&frames).0, "a\u{1f600}b", "{frames:?}");
+            assert_eq!(rendered(&frames).0, "a\u{1f600}b", "{frames:?}");
             let apart = [frames[0], ("ping", "{}"), ("text", "{}"), frames[1]];
-            assert_eq!(told(&apart).0, "a\u{1f600}b", "{frames:?}");
+            assert_eq!(rendered(&apart).0, "a\u{1f600}b", "{frames:?}");
         }
-        assert_eq!(told(&[("text", high)]).0, "a\u{fffd}");
-        assert_eq!(told(&[("text", high), ("text", r#"{"text":"c"}"#)]).0, "a\u{fffd}c");
-        assert_eq!(told(&[("text", low)]).0, "\u{fffd}b");
-        assert_eq!(told(&[("text", high), ("replace_response", low)]).0, "\u{fffd}b");
+        assert_eq!(rendered(&[("text", high)]).0, "a\u{fffd}");
+        assert_eq!(rendered(&[("text", high), ("text", r#"{"text":"c"}"#)]).0, "a\u{fffd}c");
+        assert_eq!(rendered(&[("text", low)]).0, "\u{fffd}b");
+        assert_eq!(rendered(&[("text", high), ("replace_response", low)]).0, "\u{fffd}b");
         let thought = [chunk("reasoning", r"\ud83d"), chunk("reasoning_content", r"\ude00")];
-        assert_eq!(told(&[("json", &thought[0]), ("json", &thought[1])]).1, "\u{1f600}");
+        assert_eq!(rendered(&[("json", &thought[0]), ("json", &thought[1])]).1, "\u{1f600}");
         let between = [("text", high), ("json", thought[1].as_str()), ("text", low)];
-        assert_eq!(told(&between), ("a\u{fffd}\u{fffd}b".into(), "\u{fffd}".into()));
+        assert_eq!(rendered(&between), ("a\u{fffd}\u{fffd}b".into(), "\u{fffd}".into()));
     }
 
     #[test]
@@ -849,7 +850,7 @@ mod tests {
         ] {
             let delta = format!(r#"{}, "x": 1}}"#, delta.strip_suffix('}').unwrap());
             let chunk = format!(r#"{{"choices":[{{"delta":{delta}}},{{"delta":{{"content":"a"}}}}]}}"#);
-            assert_eq!(told(&[("json", &chunk)]), ("a".into(), expected.into()), "{delta}");
+            assert_eq!(rendered(&[("json", &chunk)]), ("a".into(), expected.into()), "{delta}");
         }
     }
 
@@ -870,14 +871,14 @@ mod tests {
             (r#"{"choices":[null,7,{"delta":{"content":"a"}}],"usage":"odd"}"#, "a"),
             (r#"{"choices":[{"delta":{"content":[{"type":"output_text","text":{"value":"a"}}]}}]}"#, "a"),
         ] {
-            assert_eq!(told(&[("json", chunk)]).0, expected, "{chunk}");
-            assert_eq!(told(&[("", chunk)]).0, expected, "without a name: {chunk}");
+            assert_eq!(rendered(&[("json", chunk)]).0, expected, "{chunk}");
+            assert_eq!(rendered(&[("", chunk)]).0, expected, "without a name: {chunk}");
         }
         let repeated = [
             ("json", r#"{"choices":[{"delta":{"content":"Hello"}}]}"#),
             ("json", r#"{"choices":[{"delta":{},"message":{"content":"Hello"},"finish_reason":"stop"}]}"#),
         ];
-        assert_eq!(told(&repeated).0, "Hello");
+        assert_eq!(rendered(&repeated).0, "Hello");
         let picture = r#"{"choices":[{"delta":{"content":"a","images":[{"type":"image_url","image_url":{"url":"https://x/image/1"}}]}}]}"#;
         let file = decode(&[("json", picture)]).unwrap().pop().unwrap();
         assert!(
@@ -940,13 +941,13 @@ mod tests {
         );
         let file = ("file", r#"{"url":"https://x/image/1"}"#);
         for frames in [[row, file], [file, row]] {
-            assert_eq!(told(&frames).0, "", "{frames:?}");
+            assert_eq!(rendered(&frames).0, "", "{frames:?}");
         }
-        assert_eq!(told(&[row]).0, "\u{1f3a8} Generating\u{2026}\n\u{2588}\u{2588}\u{2588} 100% (12s)");
-        assert_eq!(told(&[("text", r#"{"text":"40%"}"#)]).0, "40%");
+        assert_eq!(rendered(&[row]).0, "\u{1f3a8} Generating\u{2026}\n\u{2588}\u{2588}\u{2588} 100% (12s)");
+        assert_eq!(rendered(&[("text", r#"{"text":"40%"}"#)]).0, "40%");
         let answer = ("text", r#"{"text":"It is 40% done."}"#);
         assert_eq!(
-            told(&[row, file, answer]).0.lines().last(),
+            rendered(&[row, file, answer]).0.lines().last(),
             Some("\u{2588}\u{2588}\u{2588} 100% (12s)It is 40% done.")
         );
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Kind;
-use crate::exchange::FinishReason;
+use crate::pipeline::FinishReason;
 
 /// What a `finish_reason` means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

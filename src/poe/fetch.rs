@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ureq::http::Uri;
 
 use super::client::{Poe, finished};
-use super::transport::{Watch, watched};
+use super::transport::{CancelCheck, cancellable};
 use crate::budget::Reservation;
 use crate::error::{Error, Kind, Result};
 
@@ -23,7 +23,7 @@ const COPIES: usize = 3;
 pub struct Fetched {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// The MIME type that its server tells.
+    /// The MIME type that its server states.
     pub content_type: Option<String>,
     /// The memory that is reserved for the bytes and for an answer that holds them.
     pub memory: Reservation,
@@ -31,7 +31,7 @@ pub struct Fetched {
 
 impl Poe {
     /// Fetches `url`, which must lie at Poe: no key is sent, no redirect is followed, and size and time are bounded.
-    pub fn fetch(&self, url: &str, watch: &Watch) -> Result<Fetched> {
+    pub fn fetch(&self, url: &str, cancel: &CancelCheck) -> Result<Fetched> {
         let settings = self.settings();
         if !lies_at_poe(url, &settings.base_url) {
             let message = format!(
@@ -41,7 +41,7 @@ impl Poe {
             return Err(Error::new(Kind::Upstream, message));
         }
         let request = self.agent().get(url);
-        let (response, ended) = watched(watch, settings.first_byte_timeout, || request.call());
+        let (response, ended) = cancellable(cancel, settings.first_byte_timeout, || request.call());
         let response = finished(response, ended)?;
         if response.status() != 200 {
             let message = format!("the bot's file could not be fetched: {} from {url}", response.status());
@@ -54,7 +54,8 @@ impl Poe {
         let mut piece = vec![0; READ_BYTES];
         loop {
             let left = MAX_TIME.saturating_sub(start.elapsed());
-            let (count, ended) = watched(watch, settings.idle_timeout.min(left), || body.read(&mut piece));
+            let (count, ended) =
+                cancellable(cancel, settings.idle_timeout.min(left), || body.read(&mut piece));
             if let Some(error) = ended {
                 return Err(error);
             }
@@ -76,7 +77,7 @@ impl Poe {
                 let message = format!("the bot's file took longer than {} seconds", MAX_TIME.as_secs());
                 return Err(Error::new(Kind::UpstreamTimeout, message));
             }
-            watch()?;
+            cancel()?;
         }
     }
 }

@@ -1,39 +1,39 @@
-//! The well: an [`Ask`](crate::exchange::Ask) becomes a query, Poe's stream becomes [`Event`](crate::exchange::Event)s.
-//! The only floor that knows ureq.
+//! The client of Poe: a [`ChatRequest`](crate::pipeline::ChatRequest) becomes a query, Poe's stream becomes [`Event`](crate::pipeline::Event)s.
+//! The only layer that knows ureq.
 
 mod account;
 mod answer_limits;
-mod aside;
+mod bot_stream;
 mod catalog;
 mod client;
 mod counters;
 mod decode;
-pub mod door;
 mod ends;
+mod error_classes;
 mod fetch;
-mod live;
 mod loose;
+mod media_params;
 mod names;
+pub mod native;
 mod page;
+mod parallel;
 mod parameters;
 mod phrases;
 mod query;
 mod sse;
-mod studio;
 mod transport;
 mod upload;
-mod words;
 
 pub use account::Account;
-pub use aside::{aside, listen};
+pub use bot_stream::BotStream;
 pub use catalog::{Entry, Parameter, parse as parse_catalog};
 pub use client::{Poe, Settings, pause};
 pub use counters::Counters;
 pub use decode::{Decode, Progress};
 pub use fetch::Fetched;
-pub use live::Live;
 pub use names::{Entries, LONGEST_NAME, Named, plain_name, readings, same_name};
+pub use parallel::{fan_in, run_parallel};
 pub use parameters::fit as fit_parameters;
 pub use query::encode as encode_query;
 pub use sse::{Decoder as SseDecoder, Frame};
-pub use transport::Watch;
+pub use transport::CancelCheck;

@@ -1,10 +1,10 @@
-//! What a client wishes, in the words that the model itself declares in Poe's list.
+//! What a client settings, in the words that the model itself declares in Poe's list.
 
 use serde_json::{Map, Value};
 
 use super::catalog::{Entry, Parameter};
-use super::studio;
-use crate::exchange::{Ask, Reasoning};
+use super::media_params;
+use crate::pipeline::{ChatRequest, Reasoning};
 
 /// Efforts from the least to the most.
 const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
@@ -18,25 +18,25 @@ const BUDGETS: &[u64] = &[0, 1_024, 4_096, 12_288, 24_576, 49_152, u64::MAX];
 const SEARCH_NAMES: &[&str] = &["web_search", "enable_web_search"];
 
 impl Entry {
-    /// Whether the model can be told how hard to think.
+    /// Whether the model can be sent how hard to think.
     pub fn thinks(&self) -> bool {
         [EFFORT_NAMES, BUDGET_NAMES, SWITCH_NAMES].concat().iter().any(|name| self.parameter(name).is_some())
     }
 }
 
-/// Adds to `ask.parameters` what else the client wished and the model declares. `entry` is the model's in Poe's list;
+/// Adds to `chat.parameters` what else the client wished and the model declares. `entry` is the model's in Poe's list;
 /// of a model without one nothing is known, and only the wish to think is passed on, under its common names.
-pub fn fit(ask: &mut Ask, entry: Option<&Entry>) {
+pub fn fit(chat: &mut ChatRequest, entry: Option<&Entry>) {
     let mut fitted = Map::new();
-    if let Some(wish) = ask.reasoning.take() {
+    if let Some(reasoning_setting) = chat.reasoning.take() {
         match entry {
-            Some(entry) => think(&wish, entry, &mut fitted),
-            None => think_somehow(&wish, &mut fitted),
+            Some(entry) => think(&reasoning_setting, entry, &mut fitted),
+            None => think_somehow(&reasoning_setting, &mut fitted),
         }
     }
-    let hints = std::mem::take(&mut ask.hints).into_iter().chain(sampling(ask));
+    let hints = std::mem::take(&mut chat.hints).into_iter().chain(sampling(chat));
     for (name, value) in hints {
-        if let Some(found) = entry.and_then(|entry| studio::fit(&name, &value, entry)) {
+        if let Some(found) = entry.and_then(|entry| media_params::fit(&name, &value, entry)) {
             if found.is_empty() {
                 log::debug!("{name} was left out: the model has no word for {value}");
             }
@@ -52,13 +52,13 @@ pub fn fit(ask: &mut Ask, entry: Option<&Entry>) {
         }
     }
     // what the client gave by the model's own names counts most
-    fitted.extend(std::mem::take(&mut ask.parameters));
-    ask.parameters = fitted;
+    fitted.extend(std::mem::take(&mut chat.parameters));
+    chat.parameters = fitted;
 }
 
 /// Fields that Poe's protocol has no place for.
-fn sampling(ask: &Ask) -> impl Iterator<Item = (String, Value)> + use<> {
-    let sampling = &ask.sampling;
+fn sampling(chat: &ChatRequest) -> impl Iterator<Item = (String, Value)> + use<> {
+    let sampling = &chat.sampling;
     let fields: [(&str, Option<Value>); 5] = [
         ("top_p", sampling.top_p.map(Value::from)),
         ("seed", sampling.seed.map(Value::from)),
@@ -121,16 +121,18 @@ fn clamped(number: f64, schema: &Value) -> Value {
 }
 
 /// The wish by the model's own parameter.
-fn think(wish: &Reasoning, entry: &Entry, fitted: &mut Map<String, Value>) {
+fn think(reasoning_setting: &Reasoning, entry: &Entry, fitted: &mut Map<String, Value>) {
     let find = |names: &[&str]| names.iter().find_map(|name| entry.parameter(name));
     let (effort, budget, switch) = (find(EFFORT_NAMES), find(BUDGET_NAMES), find(SWITCH_NAMES));
-    let rank = rank(wish);
+    let rank = rank(reasoning_setting);
     // a number is the better answer to a number, a word to a word
-    let wants_number = wish.effort.is_none() && wish.budget.is_some();
+    let wants_number = reasoning_setting.effort.is_none() && reasoning_setting.budget.is_some();
     let chosen = match (effort, budget, switch) {
-        (_, Some(budget), _) if wants_number => Some((budget, tokens(wish, rank, &budget.schema))),
+        (_, Some(budget), _) if wants_number => {
+            Some((budget, tokens(reasoning_setting, rank, &budget.schema)))
+        }
         (Some(effort), _, _) => nearest(rank, &effort.schema).map(|value| (effort, value)),
-        (None, Some(budget), _) => Some((budget, tokens(wish, rank, &budget.schema))),
+        (None, Some(budget), _) => Some((budget, tokens(reasoning_setting, rank, &budget.schema))),
         (None, None, Some(switch)) => Some((switch, Value::from(rank > 0))),
         (None, None, None) => None,
     };
@@ -139,17 +141,17 @@ fn think(wish: &Reasoning, entry: &Entry, fitted: &mut Map<String, Value>) {
             fitted.insert(parameter.name.clone(), value);
         }
         None => {
-            log::debug!("the wish how hard to think was left out: {} declares no such parameter", entry.id)
+            log::debug!("the reasoning effort was left out: {} declares no such parameter", entry.id)
         }
     }
-    // some models take no other wish before they are told to think at all
+    // some models take no other wish before they are instructed to think at all
     if let (Some(switch), true) = (switch, rank == 0 || effort.or(budget).is_some()) {
         fitted.insert(switch.name.clone(), Value::from(rank > 0));
     }
 }
 
-fn think_somehow(wish: &Reasoning, fitted: &mut Map<String, Value>) {
-    match (&wish.effort, wish.budget, wish.enabled) {
+fn think_somehow(reasoning_setting: &Reasoning, fitted: &mut Map<String, Value>) {
+    match (&reasoning_setting.effort, reasoning_setting.budget, reasoning_setting.enabled) {
         (None, None, Some(false)) => {
             fitted.insert("reasoning_effort".into(), "none".into());
         }
@@ -166,17 +168,17 @@ fn think_somehow(wish: &Reasoning, fitted: &mut Map<String, Value>) {
 }
 
 /// The wish as a place in [`EFFORTS`].
-fn rank(wish: &Reasoning) -> usize {
-    if wish.enabled == Some(false) {
+fn rank(reasoning_setting: &Reasoning) -> usize {
+    if reasoning_setting.enabled == Some(false) {
         return 0;
     }
-    let by_word = wish.effort.as_deref().map(|effort| {
+    let by_word = reasoning_setting.effort.as_deref().map(|effort| {
         let known = EFFORTS.iter().position(|known| known.eq_ignore_ascii_case(effort));
         known.unwrap_or(3) // an unknown word asks for some thought
     });
     // any thought at all is more than none
     let place = |budget: u64| BUDGETS.iter().rposition(|least| *least <= budget).unwrap_or(0);
-    let by_number = || wish.budget.map(|budget| place(budget).max(usize::from(budget > 0)));
+    let by_number = || reasoning_setting.budget.map(|budget| place(budget).max(usize::from(budget > 0)));
     by_word.or_else(by_number).unwrap_or(3)
 }
 
@@ -193,8 +195,8 @@ fn nearest(rank: usize, schema: &Value) -> Option<Value> {
         .map(|(_, option)| option.clone())
 }
 
-fn tokens(wish: &Reasoning, rank: usize, schema: &Value) -> Value {
-    let wished = match (rank, wish.effort.is_none(), wish.budget) {
+fn tokens(reasoning_setting: &Reasoning, rank: usize, schema: &Value) -> Value {
+    let wished = match (rank, reasoning_setting.effort.is_none(), reasoning_setting.budget) {
         (0, _, _) => 0,
         (_, true, Some(budget)) => budget,
         (rank, ..) => BUDGETS[rank],
@@ -215,10 +217,10 @@ mod tests {
         json!([{"name": name, "schema": {"enum": options}}])
     }
 
-    fn thought(wish: Reasoning, parameters: Option<Value>) -> Value {
-        let mut ask = Ask { reasoning: Some(wish), ..Ask::default() };
-        fit(&mut ask, parameters.map(entry).as_ref());
-        Value::Object(ask.parameters)
+    fn thought(reasoning_setting: Reasoning, parameters: Option<Value>) -> Value {
+        let mut chat = ChatRequest { reasoning: Some(reasoning_setting), ..ChatRequest::default() };
+        fit(&mut chat, parameters.map(entry).as_ref());
+        Value::Object(chat.parameters)
     }
 
     fn by_effort(effort: &str) -> Reasoning {
@@ -250,8 +252,12 @@ mod tests {
                 json!({"reasoning_effort": "none"}),
             ),
         ];
-        for (wish, parameters, expected) in cases {
-            assert_eq!(thought(wish.clone(), Some(parameters)), expected, "{wish:?}");
+        for (reasoning_setting, parameters, expected) in cases {
+            assert_eq!(
+                thought(reasoning_setting.clone(), Some(parameters)),
+                expected,
+                "{reasoning_setting:?}"
+            );
         }
     }
 
@@ -265,8 +271,8 @@ mod tests {
             (by_effort("max"), json!({"thinking_budget": 31999})),
             (by_effort("none"), json!({"thinking_budget": 0})),
         ];
-        for (wish, expected) in cases {
-            assert_eq!(thought(wish.clone(), Some(budget())), expected, "{wish:?}");
+        for (reasoning_setting, expected) in cases {
+            assert_eq!(thought(reasoning_setting.clone(), Some(budget())), expected, "{reasoning_setting:?}");
         }
         let both = json!([{"name": "output_effort", "schema": {"enum": ["low", "high"]}},
                           {"name": "thinking_budget", "schema": {"type": "number", "maximum": 63999}}]);
@@ -284,8 +290,11 @@ mod tests {
 
     #[test]
     fn unknown_models_get_the_common_names() {
-        let wish = Reasoning { budget: Some(9), ..by_effort("low") };
-        assert_eq!(thought(wish, None), json!({"reasoning_effort": "low", "thinking_budget": 9}));
+        let reasoning_setting = Reasoning { budget: Some(9), ..by_effort("low") };
+        assert_eq!(
+            thought(reasoning_setting, None),
+            json!({"reasoning_effort": "low", "thinking_budget": 9})
+        );
     }
 
     #[test]
@@ -298,15 +307,15 @@ mod tests {
             {"name": "quality", "schema": {"type": "string"}}]));
         let hints = json!({"aspect_ratio": "16:9", "duration": 5, "web_search_options": {}, "quality": "low",
                            "invented": 1});
-        let mut ask = Ask { hints: hints.as_object().unwrap().clone(), ..Ask::default() };
-        ask.sampling.max_tokens = Some(500);
-        ask.sampling.top_p = Some(0.5);
-        ask.parameters.insert("quality".into(), "high".into());
-        ask.parameters.insert("own".into(), 7.into());
-        fit(&mut ask, Some(&entry));
+        let mut chat = ChatRequest { hints: hints.as_object().unwrap().clone(), ..ChatRequest::default() };
+        chat.sampling.max_tokens = Some(500);
+        chat.sampling.top_p = Some(0.5);
+        chat.parameters.insert("quality".into(), "high".into());
+        chat.parameters.insert("own".into(), 7.into());
+        fit(&mut chat, Some(&entry));
         let expected = json!({"aspect_ratio": "16:9", "duration": "5", "web_search": true, "max_output_tokens": 100,
                               "quality": "high", "own": 7});
-        assert_eq!(Value::Object(ask.parameters), expected);
+        assert_eq!(Value::Object(chat.parameters), expected);
     }
 
     #[test]
@@ -318,10 +327,10 @@ mod tests {
                 ("enable_web_search", json!(true)),
                 ("web_search_options", json!({})),
             ] {
-                let mut ask = Ask::default();
-                ask.hints.insert(name.into(), value);
-                fit(&mut ask, Some(&entry));
-                assert_eq!(Value::Object(ask.parameters), json!({*declared: true}), "{name} for {declared}");
+                let mut chat = ChatRequest::default();
+                chat.hints.insert(name.into(), value);
+                fit(&mut chat, Some(&entry));
+                assert_eq!(Value::Object(chat.parameters), json!({*declared: true}), "{name} for {declared}");
             }
         }
     }
@@ -329,9 +338,11 @@ mod tests {
     #[test]
     fn a_value_that_the_model_does_not_take_is_left_out() {
         let entry = entry(json!([{"name": "aspect_ratio", "schema": {"enum": ["1:1"]}}]));
-        let mut ask =
-            Ask { hints: json!({"aspect_ratio": "2:1"}).as_object().unwrap().clone(), ..Ask::default() };
-        fit(&mut ask, Some(&entry));
-        assert!(ask.parameters.is_empty());
+        let mut chat = ChatRequest {
+            hints: json!({"aspect_ratio": "2:1"}).as_object().unwrap().clone(),
+            ..ChatRequest::default()
+        };
+        fit(&mut chat, Some(&entry));
+        assert!(chat.parameters.is_empty());
     }
 }

@@ -372,13 +372,13 @@ mod tests {
     fn what_is_said_is_understood_wherever_it_stands() {
         for (expected, texts) in SAID {
             for text in *texts {
-                for told in [
+                for rendered in [
                     text.to_string(),
                     text.to_uppercase(),
                     format!("Sorry. {text} (id 7)"),
                     format!("Error: {text}"),
                 ] {
-                    assert_eq!(kind(&told), Some(*expected), "{told}");
+                    assert_eq!(kind(&rendered), Some(*expected), "{rendered}");
                 }
             }
         }

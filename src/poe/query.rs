@@ -1,11 +1,12 @@
-//! An `Ask` as the body of Poe's bot query, protocol 1.2. Fields that were not asked for are absent.
+//! A `ChatRequest` as the body of Poe's bot query, protocol 1.2. Fields that were not asked for are absent.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::exchange::{Ask, FileSource, Message, Part, PastCalls, Role, Tool, ToolCall, ToolChoice};
+use crate::pipeline::tools::PastCalls;
+use crate::pipeline::{ChatRequest, FileSource, Message, Part, Role, Tool, ToolCall, ToolChoice};
 
 const PROTOCOL_VERSION: &str = "1.2";
 
@@ -93,35 +94,35 @@ struct CallResult<'a> {
 ///
 /// Calls and results since the last user turn travel in Poe's `tool_calls` and `tool_results`; earlier ones belong to
 /// turns that are over and stand in the text, in the form that is lifted from answers.
-pub fn encode(ask: &Ask) -> serde_json::Result<Vec<u8>> {
-    let last_user = ask.messages.iter().rposition(|message| message.role == Role::User);
+pub fn encode(chat: &ChatRequest) -> serde_json::Result<Vec<u8>> {
+    let last_user = chat.messages.iter().rposition(|message| message.role == Role::User);
     let open = last_user.map_or(0, |last| last + 1);
-    let mut turns: Vec<Turn<'_>> = Vec::with_capacity(ask.messages.len());
+    let mut turns: Vec<Turn<'_>> = Vec::with_capacity(chat.messages.len());
     let mut names: HashMap<&str, &str> = HashMap::new();
-    for call in ask.messages.iter().flat_map(|message| &message.tool_calls) {
+    for call in chat.messages.iter().flat_map(|message| &message.tool_calls) {
         names.entry(&call.id).or_insert(&call.name);
     }
-    let past = PastCalls::new(&ask.tools);
-    for (position, message) in ask.messages.iter().enumerate() {
+    let past = PastCalls::new(&chat.tools);
+    for (position, message) in chat.messages.iter().enumerate() {
         let is_open = position >= open;
         let has_call = message.role == Role::Tool || !message.tool_calls.is_empty();
         if is_open && has_call && message.text().trim().is_empty() || is_open && message.role == Role::Tool {
             continue;
         }
         let mut turn = turn(message, (!is_open).then_some((&past, &names)));
-        if Some(position) == last_user && !ask.parameters.is_empty() {
-            turn.parameters = Some(&ask.parameters);
+        if Some(position) == last_user && !chat.parameters.is_empty() {
+            turn.parameters = Some(&chat.parameters);
         }
         turns.push(turn);
     }
-    if let (None, Some(turn), false) = (last_user, turns.last_mut(), ask.parameters.is_empty()) {
-        turn.parameters = Some(&ask.parameters);
+    if let (None, Some(turn), false) = (last_user, turns.last_mut(), chat.parameters.is_empty()) {
+        turn.parameters = Some(&chat.parameters);
     }
-    let offered = match ask.tool_choice {
+    let offered = match chat.tool_choice {
         ToolChoice::None => &[],
-        _ => ask.tools.as_slice(),
+        _ => chat.tools.as_slice(),
     };
-    let tail = &ask.messages[open..];
+    let tail = &chat.messages[open..];
     let query = Query {
         version: PROTOCOL_VERSION,
         r#type: "query",
@@ -129,12 +130,12 @@ pub fn encode(ask: &Ask) -> serde_json::Result<Vec<u8>> {
         user_id: "",
         conversation_id: "",
         message_id: "",
-        temperature: ask.sampling.temperature,
-        logit_bias: ask.sampling.logit_bias.as_ref(),
-        stop_sequences: &ask.sampling.stop,
+        temperature: chat.sampling.temperature,
+        logit_bias: chat.sampling.logit_bias.as_ref(),
+        stop_sequences: &chat.sampling.stop,
         tools: offered.iter().map(offer).collect(),
-        tool_choice: choice(ask).filter(|_| !offered.is_empty()),
-        parallel_tool_calls: ask.parallel_tool_calls.filter(|_| !offered.is_empty()),
+        tool_choice: choice(chat).filter(|_| !offered.is_empty()),
+        parallel_tool_calls: chat.parallel_tool_calls.filter(|_| !offered.is_empty()),
         tool_calls: tail.iter().flat_map(|message| &message.tool_calls).map(call).collect(),
         tool_results: tail
             .iter()
@@ -198,8 +199,8 @@ fn offer(tool: &Tool) -> OfferedTool<'_> {
     }
 }
 
-fn choice(ask: &Ask) -> Option<Value> {
-    match &ask.tool_choice {
+fn choice(chat: &ChatRequest) -> Option<Value> {
+    match &chat.tool_choice {
         ToolChoice::Required => Some("required".into()),
         ToolChoice::Named(name) => Some(serde_json::json!({"type": "function", "function": {"name": name}})),
         ToolChoice::Auto | ToolChoice::None => None,
@@ -230,20 +231,20 @@ mod tests {
         Message { role, parts: vec![Part::Text(text.into())], ..Message::default() }
     }
 
-    fn encoded(ask: &Ask) -> Value {
-        serde_json::from_slice(&encode(ask).unwrap()).unwrap()
+    fn encoded(chat: &ChatRequest) -> Value {
+        serde_json::from_slice(&encode(chat).unwrap()).unwrap()
     }
 
     #[test]
     fn a_plain_conversation() {
-        let ask = Ask {
+        let chat = ChatRequest {
             messages: vec![
                 message(Role::System, "Be brief."),
                 message(Role::User, "Hi"),
                 message(Role::Assistant, "Hello"),
                 message(Role::User, "Bye"),
             ],
-            ..Ask::default()
+            ..ChatRequest::default()
         };
         let turn = |role: &str, content: &str| {
             json!({"role": role, "content": content, "content_type": "text/markdown", "timestamp": 0,
@@ -253,22 +254,24 @@ mod tests {
             "version": "1.2", "type": "query", "user_id": "", "conversation_id": "", "message_id": "",
             "query": [turn("system", "Be brief."), turn("user", "Hi"), turn("bot", "Hello"), turn("user", "Bye")],
         });
-        assert_eq!(encoded(&ask), expected);
+        assert_eq!(encoded(&chat), expected);
     }
 
     #[test]
     fn parameters_and_files_ride_on_the_last_user_turn() {
-        let mut ask =
-            Ask { messages: vec![message(Role::User, "one"), message(Role::User, "two")], ..Ask::default() };
-        ask.parameters.insert("effort".into(), json!("low"));
-        let file = crate::exchange::Attachment {
+        let mut chat = ChatRequest {
+            messages: vec![message(Role::User, "one"), message(Role::User, "two")],
+            ..ChatRequest::default()
+        };
+        chat.parameters.insert("effort".into(), json!("low"));
+        let file = crate::pipeline::Attachment {
             url: "https://p/x".into(),
             content_type: "image/png".into(),
             name: "x.png".into(),
             inline_ref: None,
         };
-        ask.messages[1].parts.push(Part::File(FileSource::Attached(file)));
-        let query = encoded(&ask);
+        chat.messages[1].parts.push(Part::File(FileSource::Attached(file)));
+        let query = encoded(&chat);
         assert_eq!(query["query"][0].get("parameters"), None);
         assert_eq!(query["query"][1]["parameters"], json!({"effort": "low"}));
         let attached = json!([{"url": "https://p/x", "content_type": "image/png", "name": "x.png"}]);
@@ -287,7 +290,7 @@ mod tests {
             tool_call_id: Some(id.into()),
             ..message(Role::Tool, &format!("result of {id}"))
         };
-        let ask = Ask {
+        let chat = ChatRequest {
             tools: vec![Tool { name: "add".into(), description: None, parameters: None }],
             messages: vec![
                 message(Role::User, "add"),
@@ -298,9 +301,9 @@ mod tests {
                 result("c"),
                 result("d"),
             ],
-            ..Ask::default()
+            ..ChatRequest::default()
         };
-        let query = encoded(&ask);
+        let query = encoded(&chat);
         let ids = |list: &str, key: &str| -> Vec<String> {
             query[list].as_array().unwrap().iter().map(|v| v[key].as_str().unwrap().to_owned()).collect()
         };
@@ -308,33 +311,33 @@ mod tests {
         assert_eq!(ids("tool_results", "tool_call_id"), ["b", "a", "c", "d"]);
         assert_eq!(query["tool_results"][0]["name"], "add");
         assert_eq!(query["query"].as_array().unwrap().len(), 1);
-        let mut later = ask.clone();
+        let mut later = chat.clone();
         later.messages.push(message(Role::Assistant, "done"));
         later.messages.push(message(Role::User, "again"));
         let query = encoded(&later);
         assert_eq!(query.get("tool_calls"), None);
-        let told: String =
+        let rendered: String =
             query["query"].as_array().unwrap().iter().map(|t| t["content"].to_string()).collect();
         for id in ["a", "b", "c", "d"] {
-            assert_eq!(told.matches(&format!("result of {id}<")).count(), 1, "{told}");
+            assert_eq!(rendered.matches(&format!("result of {id}<")).count(), 1, "{rendered}");
         }
     }
 
     #[test]
     fn tools_without_parameters_are_offered_and_none_are_when_refused() {
-        let mut ask = Ask {
+        let mut chat = ChatRequest {
             messages: vec![message(Role::User, "x")],
             tools: vec![Tool { name: "now".into(), description: None, parameters: Some(json!({})) }],
-            ..Ask::default()
+            ..ChatRequest::default()
         };
         let function =
             json!({"name": "now", "description": "", "parameters": {"type": "object", "properties": {}}});
-        assert_eq!(encoded(&ask)["tools"], json!([{"type": "function", "function": function}]));
-        ask.tool_choice = ToolChoice::None;
-        assert_eq!(encoded(&ask).get("tools"), None);
-        ask.tool_choice = ToolChoice::Required;
-        assert_eq!(encoded(&ask)["tool_choice"], "required");
-        ask.tools.clear(); // they are carried in the prompt
-        assert_eq!(encoded(&ask).get("tool_choice"), None);
+        assert_eq!(encoded(&chat)["tools"], json!([{"type": "function", "function": function}]));
+        chat.tool_choice = ToolChoice::None;
+        assert_eq!(encoded(&chat).get("tools"), None);
+        chat.tool_choice = ToolChoice::Required;
+        assert_eq!(encoded(&chat)["tool_choice"], "required");
+        chat.tools.clear(); // they are carried in the prompt
+        assert_eq!(encoded(&chat).get("tool_choice"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Waiting on Poe without being deaf meanwhile: connections that look up about once a second.
 //!
 //! ureq blocks until something arrives. While it does, the client may leave, a stream may need a sign of life, or
-//! the server may have to stop. [`Line`] therefore waits in short steps and calls the waiting thread's [`Watch`]
+//! the server may have to stop. [`Line`] therefore waits in short steps and calls the waiting thread's [`CancelCheck`]
 //! between them; an error from it ends the wait, the call and the connection to Poe.
 
 mod connect;
@@ -32,13 +32,13 @@ use super::Settings;
 use crate::error::{Error, Kind, Result};
 
 /// Called about once a second while Poe is silent; an error ends the wait.
-pub type Watch = Rc<dyn Fn() -> Result<()>>;
+pub type CancelCheck = Rc<dyn Fn() -> Result<()>>;
 
 /// How often a waiting thread looks up.
 pub const TICK: Duration = Duration::from_millis(500);
 
 struct Waiting {
-    watch: Watch,
+    cancel: CancelCheck,
     limit: Duration,
     failed: Option<Error>,
     /// When the call began, or Poe last took a part of the request. What arrives does not count: a head that comes
@@ -53,12 +53,12 @@ thread_local! {
     static WAITING: RefCell<Option<Waiting>> = const { RefCell::new(None) };
 }
 
-/// Runs `call`, with `watch` called while it waits. One that takes longer than `limit` after the request has been sent
+/// Runs `call`, with `cancel` called while it waits. One that takes longer than `limit` after the request has been sent
 /// ends with a timeout.
 /// The second value is why the wait was ended, if it was: it counts for more than what `call` says.
-pub fn watched<T>(watch: &Watch, limit: Duration, call: impl FnOnce() -> T) -> (T, Option<Error>) {
+pub fn cancellable<T>(cancel: &CancelCheck, limit: Duration, call: impl FnOnce() -> T) -> (T, Option<Error>) {
     let now = Instant::now();
-    let waiting = Waiting { watch: Rc::clone(watch), limit, failed: None, since: now, looked_up: now };
+    let waiting = Waiting { cancel: Rc::clone(cancel), limit, failed: None, since: now, looked_up: now };
     let outer = Outer(WAITING.with(|cell| cell.replace(Some(waiting))));
     let result = call();
     let failed = WAITING.with(|cell| cell.borrow_mut().as_mut().and_then(|waiting| waiting.failed.take()));
@@ -108,7 +108,7 @@ fn has_ended() -> bool {
 fn look_up_if_due() -> io::Result<()> {
     let is_due = |waiting: &Waiting| waiting.looked_up.elapsed() >= TICK;
     if WAITING.with(|cell| cell.borrow().as_ref().is_some_and(is_due)) {
-        look_up(Duration::ZERO);
+        resolve_name(Duration::ZERO);
     }
     if has_ended() { Err(Ended::error()) } else { Ok(()) }
 }
@@ -119,16 +119,16 @@ fn note_progress() {
 }
 
 /// One look up after a silence of `silent`, which may end the wait.
-fn look_up(silent: Duration) {
+fn resolve_name(silent: Duration) {
     let noted = WAITING.with(|cell| {
         cell.borrow_mut().as_mut().map(|w| {
             w.looked_up = Instant::now();
-            (Rc::clone(&w.watch), w.limit, w.since)
+            (Rc::clone(&w.cancel), w.limit, w.since)
         })
     });
-    let Some((watch, limit, since)) = noted else { return };
+    let Some((cancel, limit, since)) = noted else { return };
     let silent = silent.max(since.elapsed());
-    let outcome = watch().and_then(|()| match silent >= limit {
+    let outcome = cancel().and_then(|()| match silent >= limit {
         false => Ok(()),
         true => Err(Error::new(
             Kind::UpstreamTimeout,
@@ -166,7 +166,7 @@ fn await_ready(socket: &Socket, what: PollFlags, limit: Option<Duration>) -> io:
             Ok(_) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        look_up(start.elapsed());
+        resolve_name(start.elapsed());
         if has_ended() {
             return Err(Ended::error());
         }

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use ureq::SendBody;
 
 use super::client::{self, MAX_ERROR_BYTES, Poe};
-use super::transport::{Watch, watched};
-use super::words;
+use super::error_classes;
+use super::transport::{CancelCheck, cancellable};
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{Attachment, FileSource};
 use crate::ids::id;
+use crate::pipeline::{Attachment, FileSource};
 
 #[derive(Deserialize)]
 struct Uploaded {
@@ -21,12 +21,12 @@ struct Uploaded {
 
 impl Poe {
     /// Brings a file to Poe: links are handed over for Poe to fetch, data is sent. What lies there already stays.
-    pub fn upload(&self, key: &str, source: &FileSource, watch: &Watch) -> Result<Attachment> {
+    pub fn upload(&self, key: &str, source: &FileSource, cancel: &CancelCheck) -> Result<Attachment> {
         match source {
             FileSource::Attached(attachment) => Ok(attachment.clone()),
             _ => {
-                let uploaded = client::with_retry(self.counters(), watch, || {
-                    self.try_upload(key, source, watch).map_err(|error| client::hide(error, key))
+                let uploaded = client::with_retry(self.counters(), cancel, || {
+                    self.try_upload(key, source, cancel).map_err(|error| client::hide(error, key))
                 })?;
                 self.counters().add_upload();
                 Ok(uploaded)
@@ -34,7 +34,7 @@ impl Poe {
         }
     }
 
-    fn try_upload(&self, key: &str, source: &FileSource, watch: &Watch) -> Result<Attachment> {
+    fn try_upload(&self, key: &str, source: &FileSource, cancel: &CancelCheck) -> Result<Attachment> {
         // unlike everywhere else at Poe, the key stands here without "Bearer"
         let request = self.agent().post(&self.settings().file_upload_url).header("Authorization", key);
         let name = name_of(source);
@@ -43,7 +43,7 @@ impl Poe {
             FileSource::Link { url, .. } => {
                 let form = format!("download_url={}&download_filename={}", escaped(url), escaped(&name));
                 let request = request.header("Content-Type", "application/x-www-form-urlencoded");
-                watched(watch, patience, || request.send(form.as_bytes()))
+                cancellable(cancel, patience, || request.send(form.as_bytes()))
             }
             FileSource::Data { bytes, content_type, .. } => {
                 let form = Multipart::new(&name, content_type);
@@ -52,18 +52,18 @@ impl Poe {
                     .header("Content-Length", (form.head.len() + bytes.len() + form.tail.len()).to_string());
                 // the file is sent from where it lies, never copied
                 let mut body = form.head.as_bytes().chain(bytes.as_slice()).chain(form.tail.as_bytes());
-                watched(watch, patience, || request.send(SendBody::from_reader(&mut body)))
+                cancellable(cancel, patience, || request.send(SendBody::from_reader(&mut body)))
             }
             FileSource::Attached(attachment) => return Ok(attachment.clone()),
         };
         let response = client::finished(response, ended)?;
         if response.status() != 200 {
-            return Err(failed(&name, self.refusal(response, watch)));
+            return Err(failed(&name, self.refusal(response, cancel)));
         }
-        let body = self.read(response, MAX_ERROR_BYTES, watch)?;
+        let body = self.read(response, MAX_ERROR_BYTES, cancel)?;
         let uploaded = serde_json::from_slice::<Uploaded>(&body).ok();
         let Some(uploaded) = uploaded.filter(|uploaded| !uploaded.attachment_url.is_empty()) else {
-            return Err(failed(&name, words::of_body(&body, "the place of a file")));
+            return Err(failed(&name, error_classes::of_body(&body, "the place of a file")));
         };
         Ok(Attachment {
             url: uploaded.attachment_url,

@@ -1,4 +1,4 @@
-//! The sorts of values: how each is read from text, shown, and asked for when the text makes no sense.
+//! The sorts of values: how each is read from text, shown, and asked for when the text is invalid.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::{Host, LogFormat, Secret, Shape};
+use crate::config::models::Route;
 use crate::proxy::{Own, Proxy};
-use crate::store::models::Route;
 
 /// What a secret looks like wherever a person may see it.
 pub(super) const MASK: &str = "••••";

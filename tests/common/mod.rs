@@ -1,12 +1,12 @@
 //! The real program under test, a Poe for it, and an HTTP client that sees every byte and when it came.
 
-mod house;
+mod program;
 pub mod proxy;
+mod raw_http;
 pub mod tls;
-mod wire;
 
-pub use house::*;
-pub use wire::*;
+pub use program::*;
+pub use raw_http::*;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,13 +29,13 @@ pub fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Opti
 }
 
 /// A question to `bot`.
-pub fn question(bot: &str, words: &str) -> Value {
+pub fn chat_body(bot: &str, words: &str) -> Value {
     json!({"model": bot, "messages": [{"role": "user", "content": words}]})
 }
 
 /// The same, answered as a stream.
 pub fn streamed(bot: &str, words: &str) -> Value {
-    let mut body = question(bot, words);
+    let mut body = chat_body(bot, words);
     body["stream"] = true.into();
     body
 }

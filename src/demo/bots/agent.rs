@@ -24,7 +24,7 @@ struct Job<'t> {
     read_back: bool,
 }
 
-/// Write, then read if asked, then say so; one call a turn, so the number of results or rounds tells how far the job is.
+/// Write, then read if asked, then say so; one call a turn, so the number of results or rounds states how far the job is.
 fn plan(bench: &Bench) -> Act {
     let Some(job) = job(&bench.task).or_else(|| job(&bench.context)) else {
         return Act::Say(idle(bench));
@@ -147,7 +147,7 @@ fn property(tool: &Function, names: &[&'static str]) -> Option<&'static str> {
 }
 
 /// Required parameters that the job says nothing of are made up, all else is left out.
-fn fill(tool: &Function, told: Value, task: &str) -> Value {
+fn fill(tool: &Function, rendered: Value, task: &str) -> Value {
     let mut schema = tool.parameters.clone();
     if schema.get("required").is_none_or(Value::is_null) {
         schema["required"] = json!([]);
@@ -159,7 +159,7 @@ fn fill(tool: &Function, told: Value, task: &str) -> Value {
             *old = "".into();
         }
     }
-    arguments.extend(told.as_object().cloned().unwrap_or_default());
+    arguments.extend(rendered.as_object().cloned().unwrap_or_default());
     Value::Object(arguments)
 }
 

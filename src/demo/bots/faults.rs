@@ -71,7 +71,7 @@ pub fn in_vain(_: &Turn) -> Script {
     stream(vec![error(false, None, "This model is out of order")])
 }
 
-/// Without a type and marked as worth another try, though it is not: only the words tell.
+/// Without a type and marked as worth another try, though it is not: only the words state.
 pub fn only_words(_: &Turn) -> Script {
     stream(vec![error(true, None, "You need more points to message this bot")])
 }
@@ -137,6 +137,7 @@ mod tests {
     use super::*;
     use crate::demo::bots::tests::{nth_script, nth_steps, steps, text as said};
     use crate::demo::query::tests::asking;
+
     use serde_json::json;
 
     #[test]

@@ -7,7 +7,7 @@ use crate::demo::script::{
 };
 
 /// The paths and bytes of the files that bots send: path, MIME type, content in base64.
-pub const WORKS: &[(&str, &str, &str)] = &[
+pub const MEDIA: &[(&str, &str, &str)] = &[
     ("/art/cat.png", "image/png", CAT),
     ("/art/hello.wav", "audio/wav", HELLO),
     ("/art/report.csv", "text/csv", "YSxiCjEsMgo="),
@@ -44,7 +44,7 @@ fn rows() -> Vec<Step> {
 }
 
 /// Progress, the file, and then the text that refers to it.
-pub fn painter(turn: &Turn) -> Script {
+pub fn image_bot(turn: &Turn) -> Script {
     let mut steps = rows();
     steps.push(cat(turn, Some(CAT_REF)));
     steps.push(replace(caption(turn)));
@@ -61,7 +61,7 @@ pub fn late(turn: &Turn) -> Script {
     whole(steps)
 }
 
-/// As most media bots answer through Poe's own doors: no `file` event at all.
+/// As most media bots answer through Poe's native endpoints: no `file` event at all.
 pub fn link(turn: &Turn) -> Script {
     let link = format!("{}/art/cat.png", turn.base);
     whole([rows(), vec![replace(format!("![cat.png]({link})\n\n{link}"))]].concat())
@@ -72,7 +72,7 @@ pub fn voice(turn: &Turn) -> Script {
     whole(vec![file(format!("{}/art/hello.wav", turn.base), "audio/wav", "hello.wav", None)])
 }
 
-/// As audio bots answer through Poe's own doors: the bare link.
+/// As audio bots answer through Poe's native endpoints: the bare link.
 pub fn voice_link(turn: &Turn) -> Script {
     say(&format!("{}/art/hello.wav", turn.base))
 }
@@ -109,13 +109,14 @@ mod tests {
     use super::*;
     use crate::demo::bots::tests::{steps, text as said};
     use crate::demo::query::tests::asking;
+
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
 
     #[test]
     fn the_painting_is_a_png_and_every_work_decodes() {
         assert!(BASE64_STANDARD.decode(CAT).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
-        assert!(WORKS.iter().all(|(_, _, content)| BASE64_STANDARD.decode(content).is_ok()));
+        assert!(MEDIA.iter().all(|(_, _, content)| BASE64_STANDARD.decode(content).is_ok()));
     }
 
     #[test]

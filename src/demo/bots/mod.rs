@@ -11,7 +11,7 @@ mod toolbox;
 mod xml;
 
 pub use faults::refused;
-pub use media::WORKS;
+pub use media::MEDIA;
 
 use super::catalog::{self, Traits};
 use super::query::Query;
@@ -93,7 +93,7 @@ pub fn find(name: &str) -> Option<&'static Bot> {
     all().find(|bot| bot.name.eq_ignore_ascii_case(name))
 }
 
-use catalog::{AUDIO, CLAUDE, DOORS, GEMINI, GPT, IMAGE, TEXT, TOOLS};
+use crate::demo::catalog::{AUDIO, CLAUDE, ENDPOINTS, GEMINI, GPT, IMAGE, TEXT, TOOLS};
 
 /// Bots that answer.
 const WORKING: &[Bot] = &[
@@ -128,7 +128,7 @@ const WORKING: &[Bot] = &[
     plays("demo-progress", &TEXT, thought::progress, "Counts the seconds of its thought, then answers."),
     plays("demo-growing", &TEXT, thought::growing, "Replaces its answer by a longer one, again and again."),
     plays("demo-rewrite", &TEXT, thought::rewrite, "Takes back its first draft."),
-    plays("demo-painter", &IMAGE, media::painter, "Paints a cat."),
+    plays("demo-painter", &IMAGE, media::image_bot, "Paints a cat."),
     plays("demo-painter-late", &IMAGE, media::late, "Speaks of a picture before it sends it."),
     plays("demo-painter-link", &IMAGE, media::link, "Answers with the bare link of a picture."),
     plays(
@@ -186,16 +186,16 @@ const WORKING: &[Bot] = &[
     ),
     plays("demo-gemini", &GEMINI, thought::rich, "Looks like Gemini: level of thought, search."),
     plays(
-        "demo-door",
-        &DOORS,
-        native::door,
+        "demo-native",
+        &ENDPOINTS,
+        native::endpoint,
         "Stands behind every door: repeats what you say, calls your functions.",
     ),
-    plays("demo-door-story", &DOORS, talk::story, "Tells a short story behind every door."),
-    plays("demo-door-unknown", &DOORS, talk::echo, "Is listed with doors that do not know it."),
+    plays("demo-native-story", &ENDPOINTS, talk::story, "Tells a short story behind every door."),
+    plays("demo-native-unknown", &ENDPOINTS, talk::echo, "Is listed with doors that do not know it."),
     plays(
-        "demo-door-picky",
-        &DOORS,
+        "demo-native-picky",
+        &ENDPOINTS,
         talk::echo,
         "Is listed with doors that take no temperature, no hints and no top_p of 0.",
     ),
@@ -236,22 +236,33 @@ const FAILING: &[Bot] = &[
     plays("demo-stall", &TEXT, faults::stall, "Falls silent before the first event."),
     plays("demo-stall-headers", &TEXT, faults::stall_headers, "Does not even send a head."),
     plays("demo-stall-late", &TEXT, faults::stall_late, "Falls silent after some text."),
-    plays("demo-door-402", &DOORS, |_| faults::refusal(402), "Has no points left, at every door."),
-    plays("demo-door-429", &DOORS, |_| faults::refusal(429), "Answers 429 at every door."),
-    plays("demo-door-503", &DOORS, |_| faults::refusal(503), "Answers 503 at every door."),
-    plays("demo-door-flaky", &DOORS, faults::flaky_http, "Answers 503 at first, at every door."),
-    plays("demo-door-late", &DOORS, faults::late, "Fails after some text, at every door."),
-    plays("demo-door-truncated", &DOORS, faults::truncated, "Never says that it is done, at any door."),
-    plays("demo-door-broken", &DOORS, faults::broken, "Breaks off in mid text, at every door."),
-    plays("demo-door-stall", &DOORS, faults::stall, "Falls silent before the first event, at every door."),
-    plays("demo-door-stall-headers", &DOORS, faults::stall_headers, "Sends no head, at any door."),
-    plays("demo-door-stall-late", &DOORS, faults::stall_late, "Falls silent after some text, at every door."),
+    plays("demo-native-402", &ENDPOINTS, |_| faults::refusal(402), "Has no points left, at every door."),
+    plays("demo-native-429", &ENDPOINTS, |_| faults::refusal(429), "Answers 429 at every door."),
+    plays("demo-native-503", &ENDPOINTS, |_| faults::refusal(503), "Answers 503 at every door."),
+    plays("demo-native-flaky", &ENDPOINTS, faults::flaky_http, "Answers 503 at first, at every door."),
+    plays("demo-native-late", &ENDPOINTS, faults::late, "Fails after some text, at every door."),
+    plays("demo-native-truncated", &ENDPOINTS, faults::truncated, "Never says that it is done, at any door."),
+    plays("demo-native-broken", &ENDPOINTS, faults::broken, "Breaks off in mid text, at every door."),
+    plays(
+        "demo-native-stall",
+        &ENDPOINTS,
+        faults::stall,
+        "Falls silent before the first event, at every door.",
+    ),
+    plays("demo-native-stall-headers", &ENDPOINTS, faults::stall_headers, "Sends no head, at any door."),
+    plays(
+        "demo-native-stall-late",
+        &ENDPOINTS,
+        faults::stall_late,
+        "Falls silent after some text, at every door.",
+    ),
 ];
 
 #[cfg(test)]
 pub mod tests {
     use super::super::query::tests::{asking, with};
     use super::super::script::Step;
+
     use super::*;
     use serde_json::{Value, json};
 
@@ -345,15 +356,16 @@ pub mod tests {
 
     #[test]
     fn bots_that_look_like_models_think_when_told_to() {
-        let ask = |parameters: Value| {
+        let chat_request = |parameters: Value| {
             with(json!({"query": [{"role": "user", "content": "hi", "parameters": parameters}]}))
         };
-        let thought = |bot: &str, parameters| text(&steps(bot, &ask(parameters))).starts_with("*Thinking");
+        let thought =
+            |bot: &str, parameters| text(&steps(bot, &chat_request(parameters))).starts_with("*Thinking");
         assert!(thought("demo-gpt", json!({"reasoning_effort": "high"})));
         assert!(!thought("demo-gpt", json!({"reasoning_effort": "none"})));
         assert!(thought("demo-claude", json!({"thinking_budget": 1024})));
         assert!(!thought("demo-claude", json!({"thinking_budget": 0})));
         assert!(thought("demo-gemini", json!({"thinking_level": "low"})));
-        assert_eq!(text(&steps("demo-gpt", &ask(json!({})))), "hi");
+        assert_eq!(text(&steps("demo-gpt", &chat_request(json!({})))), "hi");
     }
 }

@@ -14,7 +14,7 @@ pub fn tools(turn: &Turn) -> Script {
 }
 
 /// With tools on offer it calls them, else it repeats what it hears.
-pub fn door(turn: &Turn) -> Script {
+pub fn endpoint(turn: &Turn) -> Script {
     match turn.query.tools.is_empty() {
         true => super::talk::echo(turn),
         false => tools(turn),

@@ -41,7 +41,7 @@ It kept none for itself, and when the last word had come it said so, once, and c
 And since nobody counted the points, it did.
 ";
 
-/// Whatever it is asked to complete, in a fence and with a remark, though it was told to leave them out.
+/// Whatever it is asked to complete, in a fence and with a remark, though it was instructed to leave them out.
 pub fn coder(_: &Turn) -> Script {
     whole(pieces("```python\n    return a + b\n```\n\nThis adds the two.", AWKWARD))
 }

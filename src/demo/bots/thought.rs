@@ -59,7 +59,7 @@ pub fn rich(turn: &Turn) -> Script {
     whole(steps)
 }
 
-/// The parameters by which models of the three families are told to think.
+/// The parameters by which models of the three families are instructed to think.
 const EFFORTS: &[&str] =
     &["reasoning_effort", "output_effort", "thinking_budget", "thinking_level", "enable_thinking"];
 

@@ -62,17 +62,17 @@ impl Bench {
     }
 }
 
-/// The bench of a bot that is told of tools in the query's own fields.
+/// The bench of a bot that is given tools in the query's own fields.
 pub fn from_query(query: &Query) -> Bench {
     let choice = &query.tool_choice;
     let tools = query.tools.iter().map(|tool| tool.function.clone());
     let after_user = query.messages.iter().rev().take_while(|message| message.role != "user");
     let turns = after_user.filter(|message| message.role == "tool").map(|message| message.content.clone());
-    let told = turns.map(|content| ToolResult { name: "tool".into(), content });
+    let rendered = turns.map(|content| ToolResult { name: "tool".into(), content });
     Bench {
         task: query.said().into(),
         tools: if choice == "none" { Vec::new() } else { tools.collect() },
-        results: query.tool_results.iter().cloned().chain(told).collect(),
+        results: query.tool_results.iter().cloned().chain(rendered).collect(),
         must: choice["function"]["name"].as_str().map(str::to_string),
         one_by_one: query.body["parallel_tool_calls"] == false,
         turns: query.messages.len(),
@@ -116,8 +116,8 @@ pub fn plan(bench: &Bench) -> Act {
 
 fn choose(bench: &Bench) -> Vec<&Function> {
     let named = |name: &str| bench.tools.iter().find(|tool| tool.name == name);
-    let told = || bench.tools.iter().find(|tool| bench.task.contains(&tool.name));
-    let first = bench.must.as_deref().and_then(named).or_else(told).or(bench.tools.first());
+    let rendered = || bench.tools.iter().find(|tool| bench.task.contains(&tool.name));
+    let first = bench.must.as_deref().and_then(named).or_else(rendered).or(bench.tools.first());
     let both = bench.task.split(|c: char| !c.is_alphabetic()).any(|word| word.eq_ignore_ascii_case("both"));
     let other =
         || bench.tools.iter().find(|tool| first.is_some_and(|first| first.name != tool.name)).or(first);

@@ -163,6 +163,7 @@ mod tests {
     use super::*;
     use crate::demo::bots::tests::{steps, text as said};
     use crate::demo::query::tests::with;
+
     use serde_json::json;
 
     const PROMPT: &str = "Be kind.\n\n# Tools\nYou may call:\n\

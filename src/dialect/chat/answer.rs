@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Meta, finish_reason, usage};
-use crate::exchange::{Reply, TokenUsage, ToolCall};
+use crate::pipeline::{Reply, TokenUsage, ToolCall};
 
 /// The whole answer, one choice for each reply.
 pub fn encode(meta: &Meta, replies: &[Reply]) -> Vec<u8> {
@@ -83,7 +83,7 @@ fn spent(replies: &[Reply]) -> TokenUsage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Attachment, Finish, FinishReason};
+    use crate::pipeline::{Attachment, Finish, FinishReason};
 
     #[test]
     fn every_part_of_a_reply_has_its_field() {

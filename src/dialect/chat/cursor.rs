@@ -8,23 +8,28 @@ use std::collections::BTreeMap;
 use super::{Encoder, Meta};
 use crate::dialect::custom::{Unwrapping, unwrapped};
 use crate::dialect::responses::{self, Names};
-use crate::dialect::{self, Encoder as _, Question, Stamp};
+use crate::dialect::{self, DecodedRequest, Encoder as _, Stamp};
 use crate::error::{Error, Result};
-use crate::exchange::{Event, Reply, ToolDelta};
+use crate::pipeline::{Event, Reply, ToolDelta};
 
 /// Reads a body of Responses.
-pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
+pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
     let request = responses::read(body, &|_| None)?;
     let meta = Meta {
         id: (stamp.make_id)("chatcmpl-"),
         created: stamp.now,
-        model: request.ask.model.clone(),
+        model: request.chat.model.clone(),
         has_functions: false,
     };
     let chat = Encoder::new(meta, 1, request.includes_usage);
     let encoder = Plain { chat, names: request.names, open: BTreeMap::new() };
-    // Poe's own door for chats would not understand such a body
-    Ok(Question { asks: vec![request.ask], stream: request.stream, door: None, encoder: Box::new(encoder) })
+    // Poe's native endpoint for chats would not understand such a body
+    Ok(DecodedRequest {
+        chats: vec![request.chat],
+        stream: request.stream,
+        endpoint: None,
+        encoder: Box::new(encoder),
+    })
 }
 
 /// Tells calls of custom tools with their plain text, and everything else as chats do.
@@ -37,7 +42,7 @@ struct Plain {
 
 impl Plain {
     fn call(&mut self, delta: &ToolDelta) -> ToolDelta {
-        let named = delta.name.as_deref().map(|name| self.names.told(name));
+        let named = delta.name.as_deref().map(|name| self.names.rendered(name));
         if named.as_ref().is_some_and(|named| named.is_custom) {
             self.open.insert(delta.index, Unwrapping::default());
         }
@@ -64,7 +69,7 @@ impl dialect::Encoder for Plain {
     fn whole(&mut self, replies: &[Reply]) -> Vec<u8> {
         let mut replies = replies.to_vec();
         for call in replies.iter_mut().flat_map(|reply| &mut reply.tool_calls) {
-            let named = self.names.told(&call.name);
+            let named = self.names.rendered(&call.name);
             if named.is_custom {
                 call.arguments = unwrapped(&call.arguments);
             }
@@ -103,12 +108,12 @@ impl dialect::Encoder for Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Finish, FinishReason, Role, ToolCall};
+    use crate::pipeline::{Finish, FinishReason, Role, ToolCall};
     use serde_json::{Value, json};
 
     const PATCH: &str = "*** Begin Patch\n+\"x\"\n*** End Patch";
 
-    fn question(stream: bool) -> Question {
+    fn decoded(stream: bool) -> DecodedRequest {
         let body = json!({"model": "m", "stream": stream, "input": [
                 {"role": "user", "content": [{"type": "input_text", "text": "edit"}]},
                 {"type": "function_call", "call_id": "c0", "name": "ApplyPatch", "arguments": PATCH},
@@ -122,19 +127,19 @@ mod tests {
 
     #[test]
     fn a_body_of_responses_is_read_and_its_plain_text_goes_both_ways() {
-        let mut question = question(false);
-        let turns: Vec<Role> = question.asks[0].messages.iter().map(|turn| turn.role).collect();
+        let mut decoded = decoded(false);
+        let turns: Vec<Role> = decoded.chats[0].messages.iter().map(|turn| turn.role).collect();
         assert_eq!(turns, [Role::User, Role::Assistant, Role::Tool]);
         let wrapped = json!({"input": PATCH}).to_string();
-        assert_eq!(question.asks[0].messages[1].tool_calls[0].arguments, wrapped);
-        assert!(question.asks[0].tools[0].description.as_ref().unwrap().contains("start: x"));
+        assert_eq!(decoded.chats[0].messages[1].tool_calls[0].arguments, wrapped);
+        assert!(decoded.chats[0].tools[0].description.as_ref().unwrap().contains("start: x"));
         let call = |name: &str, arguments: &str| ToolCall {
             id: "c".into(),
             name: name.into(),
             arguments: arguments.into(),
         };
         let tool_calls = vec![call("ApplyPatch", &wrapped), call("Read", "{}")];
-        let answer = question.encoder.whole(&[Reply { tool_calls, ..Reply::default() }]);
+        let answer = decoded.encoder.whole(&[Reply { tool_calls, ..Reply::default() }]);
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!(answer["object"], "chat.completion");
         let calls = &answer["choices"][0]["message"]["tool_calls"];
@@ -147,8 +152,8 @@ mod tests {
 
     #[test]
     fn plain_text_is_streamed() {
-        let mut question = question(true);
-        assert!(question.stream);
+        let mut decoded = decoded(true);
+        assert!(decoded.stream);
         let mut out = Vec::new();
         let first = ToolDelta {
             index: 0,
@@ -156,14 +161,14 @@ mod tests {
             name: Some("ApplyPatch".into()),
             ..Default::default()
         };
-        question.encoder.event(0, &Event::ToolCall(first), &mut out);
+        decoded.encoder.event(0, &Event::ToolCall(first), &mut out);
         for piece in json!({"input": PATCH}).to_string().chars() {
             let delta = ToolDelta { index: 0, arguments: piece.into(), ..ToolDelta::default() };
-            question.encoder.event(0, &Event::ToolCall(delta), &mut out);
+            decoded.encoder.event(0, &Event::ToolCall(delta), &mut out);
         }
         let finish = Finish { reason: FinishReason::ToolCalls, ..Finish::default() };
-        question.encoder.event(0, &Event::Finish(finish), &mut out);
-        question.encoder.end(&mut out);
+        decoded.encoder.event(0, &Event::Finish(finish), &mut out);
+        decoded.encoder.end(&mut out);
         let text = String::from_utf8(out).unwrap();
         let mut arguments = String::new();
         for data in text.lines().filter_map(|line| line.strip_prefix("data: {")) {

@@ -12,9 +12,9 @@ pub use stream::Encoder;
 
 use request::Body;
 
-use super::{Question, Stamp};
+use super::{DecodedRequest, Stamp};
 use crate::error::Result;
-use crate::exchange::Door;
+use crate::pipeline::NativeEndpoint;
 
 /// What all pieces of one answer have in common.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub struct Meta {
 }
 
 /// Reads a request's body. Errors name the field, as a path such as `messages[0].content`.
-pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
+pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
     let chat = match request::read(body)? {
         Body::Chat(chat) => chat,
         Body::Responses => return cursor::decode(body, stamp),
@@ -38,17 +38,17 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
     let meta = Meta {
         id: (stamp.make_id)("chatcmpl-"),
         created: stamp.now,
-        model: chat.ask.model.clone(),
+        model: chat.chat.model.clone(),
         has_functions: chat.has_functions,
     };
-    let encoder = Encoder::new(meta, chat.ask.choices, chat.includes_usage);
-    let (asks, door) = (vec![chat.ask], Some(Door::Chat));
-    Ok(Question { asks, stream: chat.stream, door, encoder: Box::new(encoder) })
+    let encoder = Encoder::new(meta, chat.chat.choices, chat.includes_usage);
+    let (chats, endpoint) = (vec![chat.chat], Some(NativeEndpoint::Chat));
+    Ok(DecodedRequest { chats, stream: chat.stream, endpoint, encoder: Box::new(encoder) })
 }
 
 /// OpenAI's word for why an answer ended.
-fn finish_reason(reason: crate::exchange::FinishReason, meta: &Meta) -> &'static str {
-    use crate::exchange::FinishReason;
+fn finish_reason(reason: crate::pipeline::FinishReason, meta: &Meta) -> &'static str {
+    use crate::pipeline::FinishReason;
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
@@ -59,7 +59,7 @@ fn finish_reason(reason: crate::exchange::FinishReason, meta: &Meta) -> &'static
 }
 
 /// OpenAI's `usage`.
-pub(in crate::dialect) fn usage(usage: crate::exchange::TokenUsage) -> Value {
+pub(crate) fn usage(usage: crate::pipeline::TokenUsage) -> Value {
     json!({
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,

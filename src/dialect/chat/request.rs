@@ -1,4 +1,4 @@
-//! A `chat.completions` request as an `Ask`. Unknown fields are ignored, or hints to the model where it declares them.
+//! A `chat.completions` request as a `ChatRequest`. Unknown fields are ignored, or hints to the model where it declares them.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::dialect::content::{Audio, Content, Url};
 use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
 use crate::dialect::json;
 use crate::error::{Error, Result};
-use crate::exchange::{
-    Ask, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
+use crate::pipeline::{
+    ChatRequest, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
 };
 
 /// A decoded request: what is asked, and how the answer is to be rendered.
 #[derive(Debug)]
 pub struct Chat {
     /// What is asked.
-    pub ask: Ask,
+    pub chat: ChatRequest,
     /// As server-sent events.
     pub stream: bool,
     /// `stream_options.include_usage`
@@ -236,7 +236,7 @@ impl Request {
             parameters.extend(extra.into_iter().flatten());
         }
         parameters.remove("google"); // read as reasoning
-        let ask = Ask {
+        let chat = ChatRequest {
             bot: model.clone(),
             model,
             messages,
@@ -251,8 +251,8 @@ impl Request {
             choices: choices(self.n)?,
             hints: std::mem::take(&mut self.rest),
         };
-        if let ToolChoice::Named(name) = &ask.tool_choice
-            && !ask.tools.iter().any(|tool| tool.name == *name)
+        if let ToolChoice::Named(name) = &chat.tool_choice
+            && !chat.tools.iter().any(|tool| tool.name == *name)
         {
             let param = if has_functions { "function_call" } else { "tool_choice" };
             return Err(Error::invalid(
@@ -261,7 +261,7 @@ impl Request {
             ));
         }
         let includes_usage = self.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
-        Ok(Chat { ask, stream: self.stream.unwrap_or(false), includes_usage, has_functions })
+        Ok(Chat { chat, stream: self.stream.unwrap_or(false), includes_usage, has_functions })
     }
 
     fn refuse_what_cannot_be(&self) -> Result<()> {
@@ -374,34 +374,35 @@ impl Request {
 
     /// Every client has its own way to say how hard to think.
     fn reasoning(&mut self) -> Option<Reasoning> {
-        let mut wish = Reasoning::default();
+        let mut reasoning_setting = Reasoning::default();
         if let Some(reasoning) = self.reasoning.take() {
-            wish = Reasoning {
+            reasoning_setting = Reasoning {
                 effort: reasoning.effort,
                 budget: reasoning.max_tokens,
                 enabled: reasoning.enabled,
             };
         }
         if let Some(thinking) = self.thinking.take() {
-            wish.budget = thinking.budget_tokens.or(wish.budget);
-            wish.enabled = match thinking.r#type.as_deref() {
+            reasoning_setting.budget = thinking.budget_tokens.or(reasoning_setting.budget);
+            reasoning_setting.enabled = match thinking.r#type.as_deref() {
                 Some("disabled") => Some(false),
                 Some(_) => Some(true),
-                None => wish.enabled,
+                None => reasoning_setting.enabled,
             };
         }
         let google = self.extra_body.as_ref().and_then(|extra| extra.get("google"));
         let google =
             google.or_else(|| self.rest.get("google")).and_then(|google| google.get("thinking_config"));
         if let Some(config) = google {
-            wish.budget = config.get("thinking_budget").and_then(Value::as_u64).or(wish.budget);
+            reasoning_setting.budget =
+                config.get("thinking_budget").and_then(Value::as_u64).or(reasoning_setting.budget);
             let level = config.get("thinking_level").and_then(Value::as_str);
-            wish.effort = level.map(str::to_owned).or(wish.effort);
+            reasoning_setting.effort = level.map(str::to_owned).or(reasoning_setting.effort);
         }
-        wish.budget = self.thinking_budget.or(wish.budget);
-        wish.enabled = self.enable_thinking.or(wish.enabled);
-        wish.effort = self.reasoning_effort.take().or(wish.effort);
-        (wish != Reasoning::default()).then_some(wish)
+        reasoning_setting.budget = self.thinking_budget.or(reasoning_setting.budget);
+        reasoning_setting.enabled = self.enable_thinking.or(reasoning_setting.enabled);
+        reasoning_setting.effort = self.reasoning_effort.take().or(reasoning_setting.effort);
+        (reasoning_setting != Reasoning::default()).then_some(reasoning_setting)
     }
 }
 
@@ -614,8 +615,8 @@ mod tests {
         );
         let chat = chat.unwrap();
         assert!(chat.stream && chat.includes_usage);
-        assert_eq!((chat.ask.model.as_str(), chat.ask.choices), ("m", 1));
-        let turns: Vec<_> = chat.ask.messages.iter().map(|m| (m.role, m.text())).collect();
+        assert_eq!((chat.chat.model.as_str(), chat.chat.choices), ("m", 1));
+        let turns: Vec<_> = chat.chat.messages.iter().map(|m| (m.role, m.text())).collect();
         assert_eq!(
             turns,
             [(Role::System, "a\nb".into()), (Role::Assistant, "".into()), (Role::User, "x".into())]
@@ -726,16 +727,19 @@ mod tests {
                                         {"type": "function", "name": "flat", "parameters": {}}, {"type": "web_search"}]),
         )
         .unwrap();
-        assert_eq!(chat.ask.tools.len(), 2);
+        assert_eq!(chat.chat.tools.len(), 2);
         assert!(!chat.has_functions);
-        assert_eq!(chat.ask.hints, *json!({"web_search_options": {}}).as_object().unwrap());
+        assert_eq!(chat.chat.hints, *json!({"web_search_options": {}}).as_object().unwrap());
         let chat = read_value(json!({"model": "m", "functions": [{"name": "b", "parameters": {}}], "function_call": {"name": "b"},
             "messages": [{"role": "user", "content": "x"},
                          {"role": "assistant", "content": null, "function_call": {"name": "b", "arguments": "{}"}},
                          {"role": "function", "name": "b", "content": "1"}]})).unwrap();
         assert!(chat.has_functions);
-        assert_eq!(chat.ask.tool_choice, ToolChoice::Named("b".into()));
-        assert_eq!(chat.ask.messages[1].tool_calls[0].id, chat.ask.messages[2].tool_call_id.clone().unwrap());
+        assert_eq!(chat.chat.tool_choice, ToolChoice::Named("b".into()));
+        assert_eq!(
+            chat.chat.messages[1].tool_calls[0].id,
+            chat.chat.messages[2].tool_call_id.clone().unwrap()
+        );
         for (value, expected) in [
             (json!("none"), ToolChoice::None),
             (json!("required"), ToolChoice::Required),
@@ -746,7 +750,7 @@ mod tests {
             let tools = json!([{"type": "function", "function": {"name": "f"}}]);
             let messages = json!([{"role": "user", "content": "x"}]);
             let chat = json!({"model": "m", "messages": messages, "tools": tools, "tool_choice": value});
-            assert_eq!(read_value(chat).unwrap().ask.tool_choice, expected);
+            assert_eq!(read_value(chat).unwrap().chat.tool_choice, expected);
         }
     }
 
@@ -788,7 +792,7 @@ mod tests {
                     {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "notes"}}]},
             ]),
         );
-        let messages = chat.unwrap().ask.messages;
+        let messages = chat.unwrap().chat.messages;
         let turns: Vec<_> =
             messages.iter().map(|turn| (turn.role, turn.text(), turn.tool_call_id.as_deref())).collect();
         let expected = [
@@ -805,23 +809,24 @@ mod tests {
             ("c1", "f", r#"{"city":"Rome"}"#)
         );
         let chat = with("tools", json!([{"name": "f", "input_schema": {"type": "object", "x": 1}}])).unwrap();
-        assert_eq!(chat.ask.tools[0].parameters, Some(json!({"type": "object", "x": 1})));
+        assert_eq!(chat.chat.tools[0].parameters, Some(json!({"type": "object", "x": 1})));
     }
 
     #[test]
     fn every_way_to_say_how_hard_to_think() {
-        let wish = |field: &str, value: Value| with(field, value).unwrap().ask.reasoning.unwrap();
-        assert_eq!(wish("reasoning_effort", json!("high")).effort.as_deref(), Some("high"));
-        assert_eq!(wish("reasoning", json!({"effort": "low", "max_tokens": 9})).budget, Some(9));
-        let thinking = wish("thinking", json!({"type": "enabled", "budget_tokens": 5}));
+        let reasoning_setting =
+            |field: &str, value: Value| with(field, value).unwrap().chat.reasoning.unwrap();
+        assert_eq!(reasoning_setting("reasoning_effort", json!("high")).effort.as_deref(), Some("high"));
+        assert_eq!(reasoning_setting("reasoning", json!({"effort": "low", "max_tokens": 9})).budget, Some(9));
+        let thinking = reasoning_setting("thinking", json!({"type": "enabled", "budget_tokens": 5}));
         assert_eq!((thinking.budget, thinking.enabled), (Some(5), Some(true)));
-        assert_eq!(wish("thinking", json!({"type": "disabled"})).enabled, Some(false));
-        assert_eq!(wish("enable_thinking", json!(false)).enabled, Some(false));
+        assert_eq!(reasoning_setting("thinking", json!({"type": "disabled"})).enabled, Some(false));
+        assert_eq!(reasoning_setting("enable_thinking", json!(false)).enabled, Some(false));
         let google = json!({"google": {"thinking_config": {"thinking_budget": 8}}, "quality": "high"});
         let chat = with("extra_body", google).unwrap();
-        assert_eq!(chat.ask.reasoning.unwrap().budget, Some(8));
-        assert_eq!(chat.ask.parameters, *json!({"quality": "high"}).as_object().unwrap());
-        assert_eq!(with("user", json!("u")).unwrap().ask.reasoning, None);
+        assert_eq!(chat.chat.reasoning.unwrap().budget, Some(8));
+        assert_eq!(chat.chat.parameters, *json!({"quality": "high"}).as_object().unwrap());
+        assert_eq!(with("user", json!("u")).unwrap().chat.reasoning, None);
     }
 
     #[test]
@@ -831,8 +836,8 @@ mod tests {
             "user": "u", "poe": {"parameters": {"web_search": true}}}),
         )
         .unwrap();
-        assert_eq!(chat.ask.hints, *json!({"aspect_ratio": "1:1", "user": "u"}).as_object().unwrap());
-        assert_eq!(chat.ask.parameters, *json!({"web_search": true}).as_object().unwrap());
+        assert_eq!(chat.chat.hints, *json!({"aspect_ratio": "1:1", "user": "u"}).as_object().unwrap());
+        assert_eq!(chat.chat.parameters, *json!({"web_search": true}).as_object().unwrap());
     }
 
     #[test]
@@ -847,7 +852,7 @@ mod tests {
             {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "AAEC"}},
         ]);
         let chat = with("messages", json!([{"role": "user", "content": content}])).unwrap();
-        let kinds: Vec<_> = chat.ask.messages[0]
+        let kinds: Vec<_> = chat.chat.messages[0]
             .parts
             .iter()
             .map(|part| match part {

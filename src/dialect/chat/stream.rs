@@ -5,11 +5,12 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::{Meta, answer, finish_reason, usage};
-use crate::dialect::{self, openai::error_value};
+use crate::dialect;
+use crate::dialect::openai::error_value;
 use crate::error::Error;
-use crate::exchange::{Event, Finish, Reply, TokenUsage, ToolDelta};
+use crate::pipeline::{Event, Finish, Reply, TokenUsage, ToolDelta};
 
-/// Tells the answer to one request: all its choices, in a stream interleaved as they come.
+/// Encodes the answer to one request: all its choices, in a stream interleaved as they come.
 ///
 /// Text is the hot path: everything around it is made once, and the text is escaped straight into the output.
 pub struct Encoder {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Meta, finish_reason};
 use crate::dialect::chat::usage;
-use crate::exchange::{Reply, TokenUsage};
+use crate::pipeline::{Reply, TokenUsage};
 
 /// The whole answer, one choice for each reply. What the bot thought is not part of the text.
 pub fn encode(meta: &Meta, replies: &[Reply]) -> Vec<u8> {
@@ -45,7 +45,7 @@ pub fn add(sum: &mut TokenUsage, usage: Option<TokenUsage>, is_first: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Finish, FinishReason};
+    use crate::pipeline::{Finish, FinishReason};
 
     #[test]
     fn choices_come_prompt_by_prompt_and_each_prompt_counts_once() {
@@ -67,7 +67,7 @@ mod tests {
             reply("4", FinishReason::ContentFilter),
         ];
         let answer: Value = serde_json::from_slice(&encode(&meta, &replies)).unwrap();
-        let told: Vec<_> = answer["choices"]
+        let rendered: Vec<_> = answer["choices"]
             .as_array()
             .unwrap()
             .iter()
@@ -80,7 +80,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            rendered,
             [(0, "a1", "stop"), (1, "a2", "length"), (2, "b3", "stop"), (3, "b4", "content_filter")]
         );
         assert_eq!(

@@ -6,9 +6,9 @@ mod stream;
 
 pub use stream::Encoder;
 
-use super::{Question, Stamp};
+use super::{DecodedRequest, Stamp};
 use crate::error::Result;
-use crate::exchange::FinishReason;
+use crate::pipeline::FinishReason;
 
 /// What all pieces of one answer have in common.
 #[derive(Debug, Clone)]
@@ -39,20 +39,20 @@ impl Meta {
 }
 
 /// Reads a request's body. Errors name the field.
-pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
+pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
     let completion = request::read(body)?;
-    let ask = &completion.asks[0];
+    let chat = &completion.chats[0];
     let meta = Meta {
         id: (stamp.make_id)("cmpl-"),
         created: stamp.now,
-        model: ask.model.clone(),
-        n: ask.choices,
+        model: chat.model.clone(),
+        n: chat.choices,
         echo: completion.echo,
     };
-    let choices = completion.asks.iter().map(|ask| ask.choices).sum();
+    let choices = completion.chats.iter().map(|chat| chat.choices).sum();
     let encoder = Encoder::new(meta, choices, completion.includes_usage);
     let stream = completion.stream;
-    Ok(Question { asks: completion.asks, stream, door: None, encoder: Box::new(encoder) })
+    Ok(DecodedRequest { chats: completion.chats, stream, endpoint: None, encoder: Box::new(encoder) })
 }
 
 /// OpenAI's word for why a text ended.

@@ -1,4 +1,4 @@
-//! A `completions` request as one `Ask` for each prompt.
+//! A `completions` request as one `ChatRequest` for each prompt.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::dialect::chat::{OneOrMany, choices};
-use crate::dialect::json;
-use crate::dialect::json::within;
+use crate::dialect::json::{self, within};
 use crate::error::{Error, Result};
-use crate::exchange::{Ask, Gap, Reasoning, Sampling, complete};
+use crate::pipeline::{ChatRequest, Gap, Reasoning, Sampling, completion_prompt};
 
 /// The most choices of one request: prompts times `n`.
 const MAX_CHOICES: usize = 8;
@@ -18,7 +17,7 @@ const MAX_CHOICES: usize = 8;
 #[derive(Debug)]
 pub struct Completion {
     /// One for each prompt; at least one.
-    pub asks: Vec<Ask>,
+    pub chats: Vec<ChatRequest>,
     /// As server-sent events.
     pub stream: bool,
     /// `stream_options.include_usage`
@@ -75,7 +74,7 @@ pub fn read(body: &[u8]) -> Result<Completion> {
         );
         return Err(Error::invalid(param, message));
     }
-    let template = Ask {
+    let template = ChatRequest {
         bot: model.clone(),
         model,
         sampling: request.sampling()?,
@@ -86,15 +85,15 @@ pub fn read(body: &[u8]) -> Result<Completion> {
         parameters: request.extra_body.take().unwrap_or_default(),
         hints: std::mem::take(&mut request.rest),
         choices: n,
-        ..Ask::default()
+        ..ChatRequest::default()
     };
-    let ask = |prompt: &String| {
-        let mut ask = template.clone();
-        complete(&mut ask, &Gap::read(prompt, suffix.as_deref()));
-        ask
+    let chat = |prompt: &String| {
+        let mut chat = template.clone();
+        completion_prompt(&mut chat, &Gap::read(prompt, suffix.as_deref()));
+        chat
     };
     Ok(Completion {
-        asks: prompts.iter().map(ask).collect(),
+        chats: prompts.iter().map(chat).collect(),
         stream: request.stream.unwrap_or(false),
         includes_usage: request.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
         echo: request.echo.unwrap_or(false).then_some(prompts),
@@ -182,18 +181,19 @@ mod tests {
         let completion = read(body.to_string().as_bytes()).unwrap();
         assert_eq!(completion.echo, Some(vec!["a".into(), "b".into()]));
         assert!(completion.stream && completion.includes_usage);
-        let asked: Vec<_> = completion.asks.iter().map(|ask| (ask.messages[1].text(), ask.choices)).collect();
+        let asked: Vec<_> =
+            completion.chats.iter().map(|chat| (chat.messages[1].text(), chat.choices)).collect();
         assert_eq!(asked, [("a".into(), 2), ("b".into(), 2)]);
-        let sampling = &completion.asks[1].sampling;
+        let sampling = &completion.chats[1].sampling;
         assert_eq!((sampling.stop.as_slice(), sampling.max_tokens), (["x".to_owned()].as_slice(), Some(5)));
     }
 
     #[test]
     fn a_suffix_makes_a_gap() {
-        let ask = &with("suffix", json!(" end")).unwrap().asks[0];
-        assert_eq!(ask.messages[1].text(), "Once<FILL_HERE/> end");
+        let chat = &with("suffix", json!(" end")).unwrap().chats[0];
+        assert_eq!(chat.messages[1].text(), "Once<FILL_HERE/> end");
         let empty = json!({"model": "m", "prompt": "", "suffix": "b"}).to_string();
-        assert_eq!(read(empty.as_bytes()).unwrap().asks[0].messages[1].text(), "<FILL_HERE/>b");
+        assert_eq!(read(empty.as_bytes()).unwrap().chats[0].messages[1].text(), "<FILL_HERE/>b");
     }
 
     #[test]

@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 
 use super::answer::{self, add};
 use super::{Meta, finish_reason};
-use crate::dialect::{self, chat::usage, openai::error_value};
+use crate::dialect;
+use crate::dialect::chat::usage;
+use crate::dialect::openai::error_value;
 use crate::error::Error;
-use crate::exchange::{Event, Finish, Reply, TokenUsage};
+use crate::pipeline::{Event, Finish, Reply, TokenUsage};
 
-/// Tells the answer to one request: all its choices, in a stream interleaved as they come.
+/// Encodes the answer to one request: all its choices, in a stream interleaved as they come.
 pub struct Encoder {
     meta: Meta,
     includes_usage: bool,
@@ -24,7 +26,7 @@ pub struct Encoder {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Choice {
-    /// Nothing has been told, not even the prompt where it is wanted.
+    /// Nothing has been sent, not even the prompt where it is wanted.
     #[default]
     Silent,
     Open,
@@ -145,7 +147,7 @@ mod tests {
             .filter_map(|frame| frame.strip_prefix("data: ")?.strip_prefix('{'))
             .map(|json| serde_json::from_str(&format!("{{{json}")).unwrap())
             .collect();
-        let told: Vec<_> = frames[..frames.len() - 1]
+        let rendered: Vec<_> = frames[..frames.len() - 1]
             .iter()
             .map(|frame| {
                 let choice = &frame["choices"][0];
@@ -157,7 +159,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            rendered,
             [
                 (1, "b ", None),
                 (1, "\u{4f60}\"", None),

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::exchange::TokenUsage;
+use crate::pipeline::TokenUsage;
 
 /// A picture as it is given back.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,4 +4,4 @@ mod answer;
 mod request;
 
 pub use answer::{Picture, encode};
-pub use request::{Painting, Wanted, decode_edit, decode_generation};
+pub use request::{ImageRequest, Wanted, decode_edit, decode_generation};

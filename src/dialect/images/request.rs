@@ -1,4 +1,4 @@
-//! A request for pictures as an `Ask`: from JSON, or from a form that brings pictures along.
+//! A request for pictures as a `ChatRequest`: from JSON, or from a form that brings pictures along.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use crate::dialect::files::{by_url, content_type_of, sniffed};
 use crate::dialect::form::{self, Field};
 use crate::dialect::json;
 use crate::error::{Error, Result};
-use crate::exchange::{Ask, FileSource, Message, Part, Role};
+use crate::pipeline::{ChatRequest, FileSource, Message, Part, Role};
 
 /// The most pictures that one request may bring.
 const MOST_PICTURES: usize = 16;
 
 /// A decoded request: what is asked, and how the pictures are wanted.
 #[derive(Debug)]
-pub struct Painting {
+pub struct ImageRequest {
     /// What is asked.
-    pub ask: Ask,
+    pub chat: ChatRequest,
     /// How the pictures are wanted.
     pub wanted: Wanted,
 }
@@ -82,13 +82,13 @@ impl Image {
 }
 
 /// Reads the body of `POST /v1/images/generations`. Errors name the field.
-pub fn decode_generation(body: &[u8]) -> Result<Painting> {
+pub fn decode_generation(body: &[u8]) -> Result<ImageRequest> {
     let request: Request = json::read(body)?;
-    request.into_painting(Vec::new())
+    request.into_image_request(Vec::new())
 }
 
 /// Reads the body of `POST /v1/images/edits`: a form, or JSON with links or data URLs. Errors name the field.
-pub fn decode_edit(content_type: &str, body: &[u8]) -> Result<Painting> {
+pub fn decode_edit(content_type: &str, body: &[u8]) -> Result<ImageRequest> {
     let (mut request, mut pictures) = match form::read(content_type, body) {
         Some(fields) => from_form(fields?)?,
         None => (json::read(body)?, Vec::new()),
@@ -114,7 +114,7 @@ pub fn decode_edit(content_type: &str, body: &[u8]) -> Result<Painting> {
         pictures.push(mask.source("mask")?);
         request.rest.insert("use_mask".into(), true.into());
     }
-    request.into_painting(pictures)
+    request.into_image_request(pictures)
 }
 
 /// The fields of a form as they would stand in JSON, and its pictures, a mask last.
@@ -143,7 +143,7 @@ fn from_form(fields: Vec<Field<'_>>) -> Result<(Request, Vec<FileSource>)> {
 
 fn parsed<T: std::str::FromStr>(field: &Field<'_>) -> Result<T> {
     let (name, text) = (&field.name, field.text()?.trim());
-    text.parse().map_err(|_| Error::invalid(name, format!("{name} makes no sense: {text:?}")))
+    text.parse().map_err(|_| Error::invalid(name, format!("{name} is invalid: {text:?}")))
 }
 
 /// A picture in a form. Its first bytes count for more than what the client says of them.
@@ -162,7 +162,7 @@ fn picture(field: &Field<'_>) -> Result<FileSource> {
 }
 
 impl Request {
-    fn into_painting(self, pictures: Vec<FileSource>) -> Result<Painting> {
+    fn into_image_request(self, pictures: Vec<FileSource>) -> Result<ImageRequest> {
         let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let model = given(self.model).map(|model| model.trim().to_owned());
         let model = model.ok_or_else(|| {
@@ -186,16 +186,16 @@ impl Request {
         };
         let mut parts = vec![Part::Text(prompt)];
         parts.extend(pictures.into_iter().map(Part::File));
-        let ask = Ask {
+        let chat = ChatRequest {
             bot: model.clone(),
             model,
             messages: vec![Message { role: Role::User, parts, ..Message::default() }],
             choices: choices(self.n)?,
             parameters: self.extra_body.unwrap_or_default(),
             hints: self.rest,
-            ..Ask::default()
+            ..ChatRequest::default()
         };
-        Ok(Painting { ask, wanted })
+        Ok(ImageRequest { chat, wanted })
     }
 }
 
@@ -204,13 +204,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn generation(more: Value) -> Result<Painting> {
+    fn generation(more: Value) -> Result<ImageRequest> {
         let mut request = json!({"model": "m", "prompt": "a cat"});
         request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         decode_generation(request.to_string().as_bytes())
     }
 
-    fn form(parts: &[(&str, &str, &str)]) -> Result<Painting> {
+    fn form(parts: &[(&str, &str, &str)]) -> Result<ImageRequest> {
         let part = |(name, more, content): &(&str, &str, &str)| {
             format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"{more}\r\n\r\n{content}\r\n")
         };
@@ -218,8 +218,8 @@ mod tests {
         decode_edit("multipart/form-data; boundary=b", body.as_bytes())
     }
 
-    fn files(painting: &Painting) -> Vec<(&str, Option<&str>)> {
-        let parts = painting.ask.messages[0].parts.iter();
+    fn files(image_request: &ImageRequest) -> Vec<(&str, Option<&str>)> {
+        let parts = image_request.chat.messages[0].parts.iter();
         parts
             .filter_map(|part| match part {
                 Part::File(FileSource::Data { content_type, name, .. }) => {
@@ -232,11 +232,11 @@ mod tests {
 
     #[test]
     fn what_the_model_may_declare_is_a_hint() {
-        let painting =
+        let image_request =
             generation(json!({"n": 2, "size": "1024x1536", "quality": "hd", "user": "u"})).unwrap();
-        assert_eq!((painting.ask.choices, painting.wanted), (2, Wanted::Url));
-        assert_eq!(painting.ask.hints["size"], "1024x1536");
-        assert_eq!(painting.ask.messages[0].text(), "a cat");
+        assert_eq!((image_request.chat.choices, image_request.wanted), (2, Wanted::Url));
+        assert_eq!(image_request.chat.hints["size"], "1024x1536");
+        assert_eq!(image_request.chat.messages[0].text(), "a cat");
         assert_eq!(generation(json!({"response_format": "b64_json"})).unwrap().wanted, Wanted::Base64);
         assert_eq!(generation(json!({"model": "GPT-Image-1"})).unwrap().wanted, Wanted::Base64);
         assert_eq!(
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_form_brings_pictures_and_a_mask() {
-        let painting = form(&[
+        let image_request = form(&[
             ("image[]", "; filename=\"a.jpg\"", "\u{89}"),
             ("image[1]", "; filename=\"b\"\r\nContent-Type: image/webp", "x"),
             ("mask", "; filename=\"m.png\"", "x"),
@@ -259,22 +259,22 @@ mod tests {
         .unwrap();
         let expected =
             [("image/jpeg", Some("a.jpg")), ("image/webp", Some("b")), ("image/png", Some("m.png"))];
-        assert_eq!(files(&painting), expected);
+        assert_eq!(files(&image_request), expected);
         assert_eq!(
-            (&painting.ask.hints["use_mask"], &painting.ask.hints["size"]),
+            (&image_request.chat.hints["use_mask"], &image_request.chat.hints["size"]),
             (&json!(true), &json!("512x512"))
         );
-        assert_eq!(painting.ask.choices, 2);
+        assert_eq!(image_request.chat.choices, 2);
     }
 
     #[test]
     fn json_brings_links_and_data() {
         let body = json!({"model": "m", "prompt": "p", "images": [{"image_url": "https://x/a.png"},
             {"image_url": {"url": "data:image/png;base64,AAEC"}}], "mask": {"image_url": "https://x/m.png"}});
-        let painting = decode_edit("application/json", body.to_string().as_bytes()).unwrap();
-        assert_eq!(painting.ask.messages[0].parts.len(), 4);
+        let image_request = decode_edit("application/json", body.to_string().as_bytes()).unwrap();
+        assert_eq!(image_request.chat.messages[0].parts.len(), 4);
         let one = json!({"model": "m", "prompt": "p", "image": "https://x/a.png"});
-        assert_eq!(decode_edit("", one.to_string().as_bytes()).unwrap().ask.messages[0].parts.len(), 2);
+        assert_eq!(decode_edit("", one.to_string().as_bytes()).unwrap().chat.messages[0].parts.len(), 2);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Meta, SIGNATURE, input, stop_reason, usage};
-use crate::exchange::{Reply, ToolCall};
+use crate::pipeline::{Reply, ToolCall};
 
 /// The whole answer.
 pub fn encode(meta: &Meta, reply: &Reply) -> Vec<u8> {
@@ -40,13 +40,13 @@ fn call(call: &ToolCall) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Finish, FinishReason, TokenUsage};
+    use crate::pipeline::{Finish, FinishReason, TokenUsage};
 
     fn meta() -> Meta {
         Meta { id: "msg_1".into(), model: "m".into(), shows_thought: true }
     }
 
-    fn told(meta: &Meta, reply: &Reply) -> Value {
+    fn rendered(meta: &Meta, reply: &Reply) -> Value {
         serde_json::from_slice(&encode(meta, reply)).unwrap()
     }
 
@@ -67,7 +67,7 @@ mod tests {
             },
             ..Reply::default()
         };
-        let answer = told(&meta(), &reply);
+        let answer = rendered(&meta(), &reply);
         let blocks = json!([
             {"type": "thinking", "thinking": "hm", "signature": SIGNATURE},
             {"type": "text", "text": "hi"},
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(usage["cache_read_input_tokens"], 0);
         assert_eq!(usage["output_tokens_details"]["thinking_tokens"], 1);
         let blind = Meta { shows_thought: false, ..meta() };
-        assert_eq!(told(&blind, &reply)["content"][0]["type"], "text");
+        assert_eq!(rendered(&blind, &reply)["content"][0]["type"], "text");
     }
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
         for (arguments, expected) in rows {
             let reply = Reply { tool_calls: vec![call(arguments)], ..Reply::default() };
             assert_eq!(
-                told(&meta(), &reply)["content"],
+                rendered(&meta(), &reply)["content"],
                 json!([{"type": "tool_use", "id": "c", "name": "f",
                 "input": expected}])
             );
@@ -119,7 +119,7 @@ mod tests {
         ];
         for (finish, calls, expected) in rows {
             let tool_calls = if calls { vec![call("{}")] } else { Vec::new() };
-            let answer = told(&meta(), &Reply { tool_calls, finish: finish.clone(), ..Reply::default() });
+            let answer = rendered(&meta(), &Reply { tool_calls, finish: finish.clone(), ..Reply::default() });
             assert_eq!(answer["stop_reason"], expected, "{finish:?}");
             assert_eq!(answer["stop_sequence"], finish.stop.map_or(Value::Null, Value::from));
         }
@@ -128,6 +128,6 @@ mod tests {
     #[test]
     fn white_space_alone_is_no_block() {
         let reply = Reply { text: "\n ".into(), tool_calls: vec![call("{}")], ..Reply::default() };
-        assert_eq!(told(&meta(), &reply)["content"].as_array().unwrap().len(), 1);
+        assert_eq!(rendered(&meta(), &reply)["content"].as_array().unwrap().len(), 1);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::dialect::content::Content;
 use crate::dialect::files::{OCTETS, by_url, data, data_url};
 use crate::error::{Error, Result};
-use crate::exchange::{Message, Part, Role, ToolCall};
+use crate::pipeline::{Message, Part, Role, ToolCall};
 
 impl Content<Block> {
     /// As blocks, each with its path below `path`.
@@ -106,7 +106,7 @@ impl Turns {
     /// The instructions that stand before the conversation.
     pub fn instruct(&mut self, system: Content<Block>) -> Result<()> {
         let mut parts = texts("system", system)?;
-        // tells Anthropic who is to pay, and changes with every version
+        // states Anthropic who is to pay, and changes with every version
         parts.retain(
             |part| !matches!(part, Part::Text(text) if text.starts_with("x-anthropic-billing-header:")),
         );

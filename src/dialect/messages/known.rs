@@ -1,9 +1,9 @@
 //! Tools that clients run and name by their type alone, because Anthropic's models know them by heart. Other bots have to
-//! be told.
+//! be sent.
 
 use serde_json::{Value, json};
 
-use crate::exchange::Tool;
+use crate::pipeline::Tool;
 
 const FAMILIES: &[&str] = &["bash", "text_editor", "memory"];
 

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 pub use stream::Encoder;
 
-use super::{Question, Stamp};
+use super::{DecodedRequest, Stamp};
 use crate::error::Result;
-use crate::exchange::{Ask, Door, Finish, FinishReason, TokenUsage};
+use crate::pipeline::{ChatRequest, Finish, FinishReason, NativeEndpoint, TokenUsage};
 use request::Purpose;
 
 /// What all pieces of one answer have in common.
@@ -31,21 +31,21 @@ pub struct Meta {
 pub const SIGNATURE: &str = "cG9lMm9wZW5haTogbm90IGEgc2lnbmF0dXJl";
 
 /// Reads a request's body. Errors name the field, as a path such as `messages.0.content.1.type`.
-pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<Question> {
+pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
     let request = request::read(body, Purpose::Answer)?;
     let meta = Meta {
         id: (stamp.make_id)("msg_"),
-        model: request.ask.model.clone(),
+        model: request.chat.model.clone(),
         shows_thought: request.shows_thought,
     };
     let encoder = Encoder::new(meta);
-    let (asks, door) = (vec![request.ask], Some(Door::Messages));
-    Ok(Question { asks, stream: request.stream, door, encoder: Box::new(encoder) })
+    let (chats, endpoint) = (vec![request.chat], Some(NativeEndpoint::Messages));
+    Ok(DecodedRequest { chats, stream: request.stream, endpoint, encoder: Box::new(encoder) })
 }
 
 /// Reads a request whose tokens are to be counted.
-pub fn decode_count(body: &[u8]) -> Result<Ask> {
-    Ok(request::read(body, Purpose::Count)?.ask)
+pub fn decode_count(body: &[u8]) -> Result<ChatRequest> {
+    Ok(request::read(body, Purpose::Count)?.chat)
 }
 
 /// The answer to `count_tokens`.

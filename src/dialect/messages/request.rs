@@ -1,4 +1,4 @@
-//! A Messages request as an `Ask`. Unknown fields are ignored, or hints to the model where it declares them.
+//! A Messages request as a `ChatRequest`. Unknown fields are ignored, or hints to the model where it declares them.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -9,13 +9,13 @@ use crate::dialect::chat::MOST_STOP_BYTES;
 use crate::dialect::content::Content;
 use crate::dialect::json;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{Ask, Format, Message, Reasoning, Sampling, Tool, ToolChoice};
+use crate::pipeline::{ChatRequest, Format, Message, Reasoning, Sampling, Tool, ToolChoice};
 
 /// A decoded request: what is asked, and how the answer is to be rendered.
 #[derive(Debug)]
 pub struct Request {
     /// What is asked.
-    pub ask: Ask,
+    pub chat: ChatRequest,
     /// As server-sent events.
     pub stream: bool,
     /// The client asked for thought and will not take it for the answer.
@@ -121,7 +121,7 @@ impl Raw {
         let tools = self.tools()?;
         let (tool_choice, parallel_tool_calls) = self.tool_choice(&tools)?;
         let (reasoning, shows_thought) = self.reasoning()?;
-        let ask = Ask {
+        let chat = ChatRequest {
             bot: model.clone(),
             model,
             messages,
@@ -135,7 +135,7 @@ impl Raw {
             choices: 1,
             hints: self.hints(tools.searches),
         };
-        Ok(Request { ask, stream: self.stream.unwrap_or(false), shows_thought })
+        Ok(Request { chat, stream: self.stream.unwrap_or(false), shows_thought })
     }
 
     fn messages(&mut self) -> Result<Vec<Message>> {
@@ -249,10 +249,10 @@ impl Raw {
     /// How hard to think, and whether to show it.
     fn reasoning(&mut self) -> Result<(Option<Reasoning>, bool)> {
         let effort = self.output_config.as_mut().and_then(|output| output.effort.take());
-        let mut wish = Reasoning { effort, ..Reasoning::default() };
+        let mut reasoning_setting = Reasoning { effort, ..Reasoning::default() };
         let mut is_shown = false;
         if let Some(thinking) = self.thinking.take() {
-            wish.enabled = match thinking.r#type.as_deref() {
+            reasoning_setting.enabled = match thinking.r#type.as_deref() {
                 Some("enabled" | "adaptive") => Some(true),
                 Some("disabled") => Some(false),
                 _ => {
@@ -260,10 +260,11 @@ impl Raw {
                     return Err(Error::invalid("thinking.type", fault));
                 }
             };
-            wish.budget = thinking.budget_tokens;
-            is_shown = wish.enabled == Some(true) && thinking.display.as_deref() != Some("omitted");
+            reasoning_setting.budget = thinking.budget_tokens;
+            is_shown =
+                reasoning_setting.enabled == Some(true) && thinking.display.as_deref() != Some("omitted");
         }
-        Ok(((wish != Reasoning::default()).then_some(wish), is_shown))
+        Ok(((reasoning_setting != Reasoning::default()).then_some(reasoning_setting), is_shown))
     }
 
     fn format(&mut self) -> Result<Format> {
@@ -334,7 +335,7 @@ fn dotted(mut error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{FileSource, Part, Role};
+    use crate::pipeline::{FileSource, Part, Role};
     use serde_json::json;
 
     fn read_value(value: Value) -> Result<Request> {
@@ -349,10 +350,10 @@ mod tests {
     }
 
     fn turns(messages: Value) -> Result<Vec<Message>> {
-        with("messages", messages).map(|request| request.ask.messages)
+        with("messages", messages).map(|request| request.chat.messages)
     }
 
-    fn told(messages: &[Message]) -> Vec<(Role, String)> {
+    fn rendered(messages: &[Message]) -> Vec<(Role, String)> {
         messages.iter().map(|message| (message.role, message.text())).collect()
     }
 
@@ -375,13 +376,13 @@ mod tests {
         }))
         .unwrap();
         assert!(request.stream && !request.shows_thought);
-        assert_eq!((request.ask.model.as_str(), request.ask.sampling.max_tokens), ("m", Some(5)));
+        assert_eq!((request.chat.model.as_str(), request.chat.sampling.max_tokens), ("m", Some(5)));
         let expected =
             [(Role::System, "be brief"), (Role::User, "a"), (Role::Assistant, "b"), (Role::User, "c")];
-        assert_eq!(told(&request.ask.messages), expected.map(|(role, text)| (role, text.to_owned())));
-        assert_eq!(request.ask.messages[1].parts.len(), 1, "empty blocks are dropped");
+        assert_eq!(rendered(&request.chat.messages), expected.map(|(role, text)| (role, text.to_owned())));
+        assert_eq!(request.chat.messages[1].parts.len(), 1, "empty blocks are dropped");
         let plain = with("system", json!("be kind")).unwrap();
-        assert_eq!(plain.ask.messages[0].text(), "be kind");
+        assert_eq!(plain.chat.messages[0].text(), "be kind");
     }
 
     #[test]
@@ -539,7 +540,7 @@ mod tests {
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1"}]},
         ]))
         .unwrap();
-        let texts = told(&messages);
+        let texts = rendered(&messages);
         let expected = [(Role::User, "a\nb"), (Role::Assistant, "c"), (Role::Tool, ""), (Role::User, "d")];
         assert_eq!(texts, expected.map(|(role, text)| (role, text.to_owned())));
         assert_eq!(messages[1].tool_calls[0].arguments, "{}");
@@ -638,13 +639,13 @@ mod tests {
             read_value(json!({"model": "m", "max_tokens": 1, "tools": tools, "tool_choice": choice,
                 "messages": [{"role": "user", "content": "x"}]}))
             .unwrap()
-            .ask
+            .chat
         };
-        let ask = request(json!({"type": "auto", "disable_parallel_tool_use": true}));
-        assert_eq!(ask.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["f", "g", "bash"]);
-        assert_eq!(ask.tools[0].parameters, Some(json!({"type": "object", "properties": {}})));
-        assert_eq!((ask.tool_choice, ask.parallel_tool_calls), (ToolChoice::Auto, Some(false)));
-        assert_eq!(ask.hints, *json!({"web_search_options": {}}).as_object().unwrap());
+        let chat = request(json!({"type": "auto", "disable_parallel_tool_use": true}));
+        assert_eq!(chat.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["f", "g", "bash"]);
+        assert_eq!(chat.tools[0].parameters, Some(json!({"type": "object", "properties": {}})));
+        assert_eq!((chat.tool_choice, chat.parallel_tool_calls), (ToolChoice::Auto, Some(false)));
+        assert_eq!(chat.hints, *json!({"web_search_options": {}}).as_object().unwrap());
         let rows = [
             (json!({"type": "any"}), ToolChoice::Required),
             (json!({"type": "none"}), ToolChoice::None),
@@ -653,22 +654,22 @@ mod tests {
             (Value::Null, ToolChoice::Auto),
         ];
         for (choice, expected) in rows {
-            let ask = request(choice);
-            assert_eq!((ask.tool_choice, ask.parallel_tool_calls), (expected, None));
+            let chat = request(choice);
+            assert_eq!((chat.tool_choice, chat.parallel_tool_calls), (expected, None));
         }
-        let ask = request(json!({"type": "auto", "disable_parallel_tool_use": false}));
-        assert_eq!(ask.parallel_tool_calls, Some(true));
+        let chat = request(json!({"type": "auto", "disable_parallel_tool_use": false}));
+        assert_eq!(chat.parallel_tool_calls, Some(true));
         let alone = with("tool_choice", json!({"type": "any"})).unwrap();
-        assert_eq!(alone.ask.tool_choice, ToolChoice::Auto);
+        assert_eq!(alone.chat.tool_choice, ToolChoice::Auto);
     }
 
     #[test]
     fn every_way_to_say_how_hard_to_think() {
-        let wish = |thinking: Value, output: Value| {
+        let reasoning_setting = |thinking: Value, output: Value| {
             let request = read_value(json!({"model": "m", "max_tokens": 9, "thinking": thinking,
                 "output_config": output, "messages": [{"role": "user", "content": "x"}]}))
             .unwrap();
-            (request.ask.reasoning, request.shows_thought)
+            (request.chat.reasoning, request.shows_thought)
         };
         let some = |effort: Option<&str>, budget, enabled| {
             Some(Reasoning { effort: effort.map(Into::into), budget, enabled })
@@ -699,7 +700,7 @@ mod tests {
             (Value::Null, json!({"effort": "low"}), (some(Some("low"), None, None), false)),
         ];
         for (thinking, output, expected) in rows {
-            assert_eq!(wish(thinking.clone(), output), expected, "{thinking}");
+            assert_eq!(reasoning_setting(thinking.clone(), output), expected, "{thinking}");
         }
     }
 
@@ -712,14 +713,14 @@ mod tests {
             "output_config": {"format": {"type": "json_schema", "schema": schema}},
             "poe": {"parameters": {"aspect_ratio": "1:1"}}, "messages": [{"role": "user", "content": "x"}]}))
             .unwrap();
-        let ask = request.ask;
-        assert_eq!((ask.sampling.temperature, ask.sampling.top_p), (Some(1.0), Some(0.5)));
-        assert_eq!(ask.sampling.stop, ["END"]);
-        assert_eq!(ask.hints, *json!({"top_k": 4, "service_tier": "auto"}).as_object().unwrap());
-        assert_eq!(ask.parameters, *json!({"aspect_ratio": "1:1"}).as_object().unwrap());
-        assert!(matches!(ask.format, Format::JsonSchema { schema: found, .. } if found == schema));
+        let chat = request.chat;
+        assert_eq!((chat.sampling.temperature, chat.sampling.top_p), (Some(1.0), Some(0.5)));
+        assert_eq!(chat.sampling.stop, ["END"]);
+        assert_eq!(chat.hints, *json!({"top_k": 4, "service_tier": "auto"}).as_object().unwrap());
+        assert_eq!(chat.parameters, *json!({"aspect_ratio": "1:1"}).as_object().unwrap());
+        assert!(matches!(chat.format, Format::JsonSchema { schema: found, .. } if found == schema));
         let older = with("output_format", json!({"type": "json_schema", "schema": {}})).unwrap();
-        assert!(matches!(older.ask.format, Format::JsonSchema { .. }));
+        assert!(matches!(older.chat.format, Format::JsonSchema { .. }));
         assert!(with("stop_sequences", json!(vec!["x"; 65])).is_err());
     }
 }

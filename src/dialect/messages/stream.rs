@@ -10,11 +10,12 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::{Meta, SIGNATURE, answer, input, stop_reason, usage};
-use crate::dialect::{self, anthropic::error_value};
+use crate::dialect;
+use crate::dialect::anthropic::error_value;
 use crate::error::Error;
-use crate::exchange::{Event, Finish, Reply, TokenUsage, ToolDelta};
+use crate::pipeline::{Event, Finish, Reply, TokenUsage, ToolDelta};
 
-/// Tells the answer to one request.
+/// Encodes the answer to one request.
 pub struct Encoder {
     meta: Meta,
     /// Tokens of the question.
@@ -25,11 +26,11 @@ pub struct Encoder {
     blocks: usize,
     /// What waits for the open block to be complete.
     waiting: VecDeque<Open>,
-    /// White space after the last block, told with the next text: a block of it alone would be refused when it is
+    /// White space after the last block, sent with the next text: a block of it alone would be refused when it is
     /// sent back.
     blank: String,
-    /// Calls that have been told to their end, by their index.
-    told: Vec<usize>,
+    /// Calls that have been sent to their end, by their index.
+    rendered: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +43,7 @@ enum Phase {
     Finished,
 }
 
-/// A block that is open or waits to be, with what was not told of it yet.
+/// A block that is open or waits to be, with what was not sent of it yet.
 enum Open {
     Thinking(String),
     Text(String),
@@ -61,9 +62,9 @@ struct Call {
 enum Shape {
     /// Nothing but white space.
     Blank,
-    /// An object, told piece by piece.
+    /// An object, sent piece by piece.
     Object(Scan),
-    /// Something that Anthropic's clients cannot take: told at its end, as an object.
+    /// Something that Anthropic's clients cannot take: sent at its end, as an object.
     Other,
 }
 
@@ -78,7 +79,7 @@ impl Encoder {
             blocks: 0,
             waiting: VecDeque::new(),
             blank: String::new(),
-            told: Vec::new(),
+            rendered: Vec::new(),
         }
     }
 
@@ -115,7 +116,7 @@ impl Encoder {
     }
 
     fn call(&mut self, piece: &ToolDelta, out: &mut Vec<u8>) {
-        if self.told.contains(&piece.index) {
+        if self.rendered.contains(&piece.index) {
             return; // after its end there can only be white space
         }
         let known = self.open.iter_mut().chain(&mut self.waiting).find_map(|block| match block {
@@ -129,12 +130,12 @@ impl Encoder {
         self.pump(false, out);
     }
 
-    /// Tells what can be told. With `all`, nothing more will come, and every block ends.
+    /// Tells what can be sent. With `all`, nothing more will come, and every block ends.
     fn pump(&mut self, all: bool, out: &mut Vec<u8>) {
         loop {
             let at = self.blocks.saturating_sub(1);
             let is_complete = match &mut self.open {
-                Some(Open::Call(call)) => call.tell(at, out),
+                Some(Open::Call(call)) => call.render(at, out),
                 _ => true,
             };
             if self.open.is_some() && !all && (self.waiting.is_empty() || !is_complete) {
@@ -188,7 +189,7 @@ impl Encoder {
             Open::Text(_) => {}
             Open::Call(call) => {
                 call.finish(at, out);
-                self.told.push(call.index);
+                self.rendered.push(call.index);
             }
         }
         frame("content_block_stop", &json!({"type": "content_block_stop", "index": at}), out);
@@ -203,7 +204,7 @@ impl Encoder {
         self.phase = Phase::Finished;
         let spent = finish.usage.unwrap_or(TokenUsage { prompt: self.prompt, ..TokenUsage::default() });
         let delta = json!({
-            "stop_reason": stop_reason(finish, !self.told.is_empty()), "stop_sequence": finish.stop,
+            "stop_reason": stop_reason(finish, !self.rendered.is_empty()), "stop_sequence": finish.stop,
         });
         let delta = json!({"type": "message_delta", "delta": delta, "usage": usage(spent)});
         frame("message_delta", &delta, out);
@@ -282,7 +283,7 @@ impl Call {
     }
 
     /// Tells what has come of the arguments, in block `at`. Whether they are complete.
-    fn tell(&mut self, at: usize, out: &mut Vec<u8>) -> bool {
+    fn render(&mut self, at: usize, out: &mut Vec<u8>) -> bool {
         if let Shape::Blank = self.shape {
             let begun = self.arguments.trim_start();
             match begun.chars().next() {
@@ -292,9 +293,9 @@ impl Call {
             }
         }
         let Shape::Object(scan) = &mut self.shape else { return false };
-        let told = scan.take(&self.arguments);
-        if told > 0 {
-            delta(at, "partial_json", &self.arguments[..told], out);
+        let rendered = scan.take(&self.arguments);
+        if rendered > 0 {
+            delta(at, "partial_json", &self.arguments[..rendered], out);
         }
         self.arguments.clear();
         scan.is_complete()
@@ -378,7 +379,8 @@ mod tests {
     use super::*;
     use crate::dialect::Encoder as _;
     use crate::error::Kind;
-    use crate::exchange::{FinishReason, ToolCall};
+    use crate::pipeline::{FinishReason, ToolCall};
+
     use proptest::prelude::*;
 
     fn encoder() -> Encoder {
@@ -388,7 +390,7 @@ mod tests {
         encoder
     }
 
-    fn told(encoder: &mut Encoder, events: &[Event]) -> Vec<Value> {
+    fn rendered(encoder: &mut Encoder, events: &[Event]) -> Vec<Value> {
         let mut out = Vec::new();
         events.iter().for_each(|event| encoder.event(0, event, &mut out));
         encoder.end(&mut out);
@@ -503,7 +505,7 @@ mod tests {
             Event::Finish(end),
             text("late"),
         ];
-        let frames = told(&mut encoder(), &events);
+        let frames = rendered(&mut encoder(), &events);
         let start = &frames[0]["message"];
         assert_eq!(
             (&start["id"], &start["role"], &start["model"]),
@@ -534,7 +536,7 @@ mod tests {
             text("wait"),
             finish(FinishReason::ToolCalls),
         ];
-        let folded = fold(&told(&mut encoder(), &events));
+        let folded = fold(&rendered(&mut encoder(), &events));
         assert_eq!(folded.blocks, ["text", "tool_use", "tool_use", "text"]);
         let calls = [("a", "{\"x\":\"}\\\"{\"}"), ("b", "{\"y\":2}")];
         assert_eq!(folded.calls, calls.map(|(name, arguments)| (name.to_owned(), arguments.to_owned())));
@@ -564,7 +566,7 @@ mod tests {
         for (pieces, expected) in rows {
             let mut events = vec![call(0, Some("f"), "")];
             events.extend(pieces.iter().map(|piece| call(0, None, piece)));
-            let folded = fold(&told(&mut encoder(), &events));
+            let folded = fold(&rendered(&mut encoder(), &events));
             assert_eq!(folded.calls[0].1, expected, "{pieces:?}");
         }
     }
@@ -572,15 +574,15 @@ mod tests {
     #[test]
     fn white_space_alone_is_no_block() {
         let events = [text("\n"), call(0, Some("f"), "{}"), text(" "), finish(FinishReason::ToolCalls)];
-        assert_eq!(fold(&told(&mut encoder(), &events)).blocks, ["tool_use"]);
-        let folded = fold(&told(&mut encoder(), &[text("\n"), text("a"), text("\n")]));
+        assert_eq!(fold(&rendered(&mut encoder(), &events)).blocks, ["tool_use"]);
+        let folded = fold(&rendered(&mut encoder(), &[text("\n"), text("a"), text("\n")]));
         assert_eq!((folded.text.as_str(), folded.blocks.len()), ("\na\n", 1));
     }
 
     #[test]
     fn thought_that_nobody_asked_for_is_not_told() {
         let mut blind = Encoder::new(Meta { id: "m".into(), model: "m".into(), shows_thought: false });
-        let folded = fold(&told(&mut blind, &[Event::Thinking("hm".into()), text("hi")]));
+        let folded = fold(&rendered(&mut blind, &[Event::Thinking("hm".into()), text("hi")]));
         assert_eq!(folded.blocks, ["text"]);
     }
 
@@ -675,7 +677,7 @@ mod tests {
             }
             let extra = steps.iter().filter(|step| matches!(step, Step::Finish)).count();
             events.extend((0..extra).map(|_| finish(FinishReason::Stop)));
-            let folded = fold(&told(&mut encoder(), &events));
+            let folded = fold(&rendered(&mut encoder(), &events));
             let expected: Vec<(String, String)> =
                 order.iter().map(|&index| (format!("f{index}"), inputs[index].clone())).collect();
             prop_assert_eq!(&folded.calls, &expected);
@@ -696,7 +698,7 @@ mod tests {
                 1 => Event::Thinking(words.clone()),
                 _ => call(*index, is_named.then_some("f"), words),
             }).collect();
-            fold(&told(&mut encoder(), &events));
+            fold(&rendered(&mut encoder(), &events));
         }
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Errand, Meta, Way};
-use crate::exchange::{Finish, FinishReason, ToolCall};
+use super::{Meta, Task, Way};
+use crate::pipeline::{Finish, FinishReason, ToolCall};
 
 /// An object with a piece of the answer: `text`, `thinking` and calls.
 pub fn piece(meta: &Meta, text: &str, thinking: &str, calls: &[ToolCall]) -> Map<String, Value> {
@@ -69,12 +69,12 @@ pub fn finish(object: &mut Map<String, Value>, finish: &Finish, took: Took) {
 }
 
 /// The answer to a request that asked nothing.
-pub fn errand(meta: &Meta, errand: Errand) -> Map<String, Value> {
+pub fn task(meta: &Meta, task: Task) -> Map<String, Value> {
     let mut object = piece(meta, "", "", &[]);
     object.insert("done".into(), true.into());
-    let reason = match errand {
-        Errand::Load => "load",
-        Errand::Unload => "unload",
+    let reason = match task {
+        Task::Load => "load",
+        Task::Unload => "unload",
     };
     object.insert("done_reason".into(), reason.into());
     object

@@ -1,4 +1,4 @@
-//! What Ollama tells of its models, told of Poe's.
+//! What Ollama states of its models, sent of Poe's.
 
 use serde_json::{Map, Value, json};
 
@@ -87,7 +87,7 @@ pub fn show(model: &Model) -> Vec<u8> {
     answer.to_string().into_bytes()
 }
 
-/// 64 hexadecimal digits by which programs tell models apart. There is no file whose hash it could be.
+/// 64 hexadecimal digits by which programs state models apart. There is no file whose hash it could be.
 fn digest(name: &str) -> String {
     // Fowler, Noll and Vo's hash, from four beginnings
     let hash = |seed: u64| {

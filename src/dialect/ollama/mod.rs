@@ -1,4 +1,4 @@
-//! Ollama's API, for programs that know no other: chats and completions as lines of JSON, and what it tells of models.
+//! Ollama's API, for programs that know no other: chats and completions as lines of JSON, and what it states of models.
 
 mod answer;
 mod catalog;
@@ -13,7 +13,7 @@ pub use catalog::{Model, VERSION, model_name, running, show, tags, version};
 pub use request::decode_show;
 pub use stream::Encoder;
 
-use super::{Question, Stamp};
+use super::{DecodedRequest, Stamp};
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 
@@ -28,7 +28,7 @@ pub enum Way {
 
 /// What a request without a question is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Errand {
+pub enum Task {
     /// To have the model ready.
     Load,
     /// To put it away (`keep_alive: 0`).
@@ -47,33 +47,33 @@ pub struct Meta {
     /// Whether the model's thought is shown.
     pub shows_thought: bool,
     /// What the request is for when nothing is asked.
-    pub errand: Option<Errand>,
+    pub task: Option<Task>,
 }
 
-/// Reads the body of `POST /api/chat`. `clock` tells the time that passes.
-pub fn decode_chat(body: &[u8], stamp: &Stamp<'_>, clock: fn() -> Instant) -> Result<Question> {
-    Ok(question(Way::Chat, request::read_chat(body)?, stamp, clock))
+/// Reads the body of `POST /api/chat`. `clock` states the time that passes.
+pub fn decode_chat(body: &[u8], stamp: &Stamp<'_>, clock: fn() -> Instant) -> Result<DecodedRequest> {
+    Ok(decoded(Way::Chat, request::read_chat(body)?, stamp, clock))
 }
 
-/// Reads the body of `POST /api/generate`. `clock` tells the time that passes.
-pub fn decode_generate(body: &[u8], stamp: &Stamp<'_>, clock: fn() -> Instant) -> Result<Question> {
-    Ok(question(Way::Generate, request::read_generate(body)?, stamp, clock))
+/// Reads the body of `POST /api/generate`. `clock` states the time that passes.
+pub fn decode_generate(body: &[u8], stamp: &Stamp<'_>, clock: fn() -> Instant) -> Result<DecodedRequest> {
+    Ok(decoded(Way::Generate, request::read_generate(body)?, stamp, clock))
 }
 
-fn question(way: Way, asked: request::Asked, stamp: &Stamp<'_>, clock: fn() -> Instant) -> Question {
+fn decoded(way: Way, asked: request::Asked, stamp: &Stamp<'_>, clock: fn() -> Instant) -> DecodedRequest {
     let meta = Meta {
         model: asked.model,
         created: rfc3339(stamp.now),
         way,
         shows_thought: asked.shows_thought,
-        errand: asked.errand,
+        task: asked.task,
     };
     let encoder = Encoder::new(meta, clock);
-    Question {
-        asks: asked.ask.into_iter().collect(),
+    DecodedRequest {
+        chats: asked.chat_request.into_iter().collect(),
         stream: asked.stream,
         encoder: Box::new(encoder),
-        door: None,
+        endpoint: None,
     }
 }
 

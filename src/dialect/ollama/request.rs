@@ -1,16 +1,16 @@
-//! A request of Ollama's as an `Ask`. What only a model on this machine could heed is left out.
+//! A request of Ollama's as a `ChatRequest`. What only a model on this machine could follow is left out.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Errand, model_name};
+use super::{Task, model_name};
 use crate::dialect::chat::OneOrMany;
 use crate::dialect::files::{OCTETS, data, data_url};
-use crate::dialect::json;
-use crate::dialect::json::{within, without_value};
+use crate::dialect::json::{self, within, without_value};
 use crate::error::{Error, Result};
-use crate::exchange::{
-    Ask, FileSource, Format, Gap, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, complete,
+use crate::pipeline::{
+    ChatRequest, FileSource, Format, Gap, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall,
+    completion_prompt,
 };
 
 /// The most texts that may end an answer.
@@ -22,9 +22,9 @@ pub struct Asked {
     /// The model's name as the client wrote it.
     pub model: String,
     /// What is asked, unless the request only loads or unloads the model.
-    pub ask: Option<Ask>,
+    pub chat_request: Option<ChatRequest>,
     /// What it is for otherwise.
-    pub errand: Option<Errand>,
+    pub task: Option<Task>,
     /// As lines; Ollama's default.
     pub stream: bool,
     /// Whether the model's thought is shown.
@@ -125,9 +125,9 @@ pub fn read_chat(body: &[u8]) -> Result<Asked> {
         functions.map(|RawFunction { name, description, parameters }| Tool { name, description, parameters });
     let (messages, tools) = (messages(chat.messages.unwrap_or_default())?, tools.collect());
     let is_question = !messages.is_empty();
-    chat.common.asked(is_question, |ask| {
-        ask.messages = messages;
-        ask.tools = tools;
+    chat.common.asked(is_question, |chat_request| {
+        chat_request.messages = messages;
+        chat_request.tools = tools;
     })
 }
 
@@ -144,15 +144,15 @@ pub fn read_generate(body: &[u8]) -> Result<Asked> {
     let is_question =
         !prompt.is_empty() || !images.is_empty() || suffix.as_ref().is_some_and(|text| !text.is_empty());
     let gap = Gap::read(&prompt, suffix.as_deref());
-    generate.common.asked(is_question, |ask| {
+    generate.common.asked(is_question, |chat_request| {
         if let Some(system) = generate.system.filter(|system| !system.is_empty()) {
-            ask.messages.push(turn(Role::System, system));
+            chat_request.messages.push(turn(Role::System, system));
         }
         match gap.after {
-            Some(_) => complete(ask, &gap),
-            None => ask.messages.push(turn(Role::User, prompt)),
+            Some(_) => completion_prompt(chat_request, &gap),
+            None => chat_request.messages.push(turn(Role::User, prompt)),
         }
-        if let Some(last) = ask.messages.last_mut() {
+        if let Some(last) = chat_request.messages.last_mut() {
             last.parts.extend(images);
         }
     })
@@ -186,7 +186,7 @@ fn typed<T: for<'de> Deserialize<'de>>(param: &str, value: Value) -> Result<Opti
 }
 
 impl Common {
-    fn asked(self, is_question: bool, fill: impl FnOnce(&mut Ask)) -> Result<Asked> {
+    fn asked(self, is_question: bool, fill: impl FnOnce(&mut ChatRequest)) -> Result<Asked> {
         let model: Option<String> = typed("model", self.model)?;
         let model = model.map(|model| model.trim().to_owned()).filter(|model| !model.is_empty());
         let model = model.ok_or_else(|| Error::invalid("model", "model is required"))?;
@@ -195,22 +195,22 @@ impl Common {
         if !is_question {
             let is_over = matches!(self.keep_alive, Value::Number(ref time) if time.as_f64() == Some(0.0))
                 || matches!(self.keep_alive, Value::String(ref time) if time.trim_start_matches('0').len() <= 1 && time.starts_with('0'));
-            let errand = Some(if is_over { Errand::Unload } else { Errand::Load });
-            return Ok(Asked { model, ask: None, errand, stream, shows_thought });
+            let task = Some(if is_over { Task::Unload } else { Task::Load });
+            return Ok(Asked { model, chat_request: None, task, stream, shows_thought });
         }
         let options: Options = typed("options", self.options)?.unwrap_or_default();
         let bot = model_name(&model).to_owned();
-        let mut ask = Ask {
+        let mut chat_request = ChatRequest {
             model: bot.clone(),
             bot,
             reasoning: reasoning(self.think)?,
             format: format(self.format)?,
             choices: 1,
-            ..Ask::default()
+            ..ChatRequest::default()
         };
-        ask.sampling = sampling(options, &mut ask.hints)?;
-        fill(&mut ask);
-        Ok(Asked { model, ask: Some(ask), errand: None, stream, shows_thought })
+        chat_request.sampling = sampling(options, &mut chat_request.hints)?;
+        fill(&mut chat_request);
+        Ok(Asked { model, chat_request: Some(chat_request), task: None, stream, shows_thought })
     }
 }
 
@@ -252,7 +252,7 @@ fn format(format: Value) -> Result<Format> {
     }
 }
 
-/// Ollama's messages. Its calls have no ids, and results tell at most their function's name: each result is that of
+/// Ollama's messages. Its calls have no ids, and results state at most their function's name: each result is that of
 /// the first call which has none yet.
 fn messages(raw: Vec<RawMessage>) -> Result<Vec<Message>> {
     let mut messages = Vec::new();
@@ -333,17 +333,23 @@ mod tests {
         let asked = chat(json!({"think": "high", "format": {"type": "object"}, "keep_alive": "5m", "options": {
             "temperature": 0.5, "top_k": 7, "num_predict": 9, "stop": ["x", ""], "seed": 3, "num_ctx": 4096}})).unwrap();
         assert!(asked.stream && asked.shows_thought);
-        let ask = asked.ask.unwrap();
-        assert_eq!((asked.model.as_str(), ask.model.as_str(), ask.bot.as_str()), ("m:latest", "m", "m"));
-        let sampling = ask.sampling;
+        let chat_request = asked.chat_request.unwrap();
+        assert_eq!(
+            (asked.model.as_str(), chat_request.model.as_str(), chat_request.bot.as_str()),
+            ("m:latest", "m", "m")
+        );
+        let sampling = chat_request.sampling;
         assert_eq!((sampling.temperature, sampling.max_tokens, sampling.seed), (Some(0.5), Some(9), Some(3)));
-        assert_eq!((sampling.stop, &ask.hints["top_k"]), (vec!["x".to_owned()], &json!(7)));
-        assert_eq!(ask.reasoning.unwrap().effort.as_deref(), Some("high"));
-        assert!(matches!(ask.format, Format::JsonSchema { .. }));
+        assert_eq!((sampling.stop, &chat_request.hints["top_k"]), (vec!["x".to_owned()], &json!(7)));
+        assert_eq!(chat_request.reasoning.unwrap().effort.as_deref(), Some("high"));
+        assert!(matches!(chat_request.format, Format::JsonSchema { .. }));
         let asked = chat(json!({"stream": false, "think": false, "options": {"num_predict": -1}})).unwrap();
         assert!(!asked.stream && !asked.shows_thought);
-        let ask = asked.ask.unwrap();
-        assert_eq!((ask.sampling.max_tokens, ask.reasoning.unwrap().enabled), (None, Some(false)));
+        let chat_request = asked.chat_request.unwrap();
+        assert_eq!(
+            (chat_request.sampling.max_tokens, chat_request.reasoning.unwrap().enabled),
+            (None, Some(false))
+        );
     }
 
     #[test]
@@ -356,7 +362,7 @@ mod tests {
             {"role": "tool", "content": "F1"},
             {"role": "tool", "tool_name": "f", "content": "F2"}]}))
         .unwrap();
-        let messages = asked.ask.unwrap().messages;
+        let messages = asked.chat_request.unwrap().messages;
         let Part::File(FileSource::Data { content_type, .. }) = &messages[0].parts[1] else {
             panic!("no picture")
         };
@@ -364,35 +370,40 @@ mod tests {
         assert_eq!(messages[1].tool_calls[0].arguments, r#"{"a":1}"#);
         let ids: Vec<_> = messages.iter().filter_map(|message| message.tool_call_id.as_deref()).collect();
         assert_eq!(ids, ["call_1_1", "call_1_0", "call_1_2"]);
-        crate::exchange::check_tool_turns(&messages).unwrap();
+        crate::pipeline::tools::check_tool_turns(&messages).unwrap();
     }
 
     #[test]
     fn a_prompt_is_a_chat_or_a_gap() {
-        let ask =
+        let chat_request =
             generate(json!({"model": "m", "prompt": "p", "system": "s", "images": ["AAEC"], "raw": true}));
-        let ask = ask.unwrap().ask.unwrap();
+        let chat_request = chat_request.unwrap().chat_request.unwrap();
         assert_eq!(
-            (ask.messages[0].text(), ask.messages[1].text(), ask.messages[1].parts.len()),
+            (
+                chat_request.messages[0].text(),
+                chat_request.messages[1].text(),
+                chat_request.messages[1].parts.len()
+            ),
             ("s".into(), "p".into(), 2)
         );
-        let ask = generate(json!({"model": "m", "prompt": "a", "suffix": "b"})).unwrap().ask.unwrap();
-        assert_eq!(ask.messages[1].text(), "a<FILL_HERE/>b");
+        let chat_request =
+            generate(json!({"model": "m", "prompt": "a", "suffix": "b"})).unwrap().chat_request.unwrap();
+        assert_eq!(chat_request.messages[1].text(), "a<FILL_HERE/>b");
     }
 
     #[test]
     fn a_request_without_a_question_is_an_errand() {
-        for (body, errand) in [
-            (json!({"model": "m"}), Errand::Load),
-            (json!({"model": "m", "prompt": "", "keep_alive": -1}), Errand::Load),
-            (json!({"model": "m", "keep_alive": 0}), Errand::Unload),
-            (json!({"model": "m", "keep_alive": "0s"}), Errand::Unload),
-            (json!({"model": "m", "keep_alive": "10m"}), Errand::Load),
+        for (body, task) in [
+            (json!({"model": "m"}), Task::Load),
+            (json!({"model": "m", "prompt": "", "keep_alive": -1}), Task::Load),
+            (json!({"model": "m", "keep_alive": 0}), Task::Unload),
+            (json!({"model": "m", "keep_alive": "0s"}), Task::Unload),
+            (json!({"model": "m", "keep_alive": "10m"}), Task::Load),
         ] {
             let asked = generate(body.clone()).unwrap();
-            assert_eq!((asked.ask.is_none(), asked.errand), (true, Some(errand)), "{body}");
+            assert_eq!((asked.chat_request.is_none(), asked.task), (true, Some(task)), "{body}");
         }
-        assert_eq!(chat(json!({"messages": []})).unwrap().errand, Some(Errand::Load));
+        assert_eq!(chat(json!({"messages": []})).unwrap().task, Some(Task::Load));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-use super::{Errand, Meta, Way, answer, error_answer};
+use super::{Meta, Task, Way, answer, error_answer};
 use crate::dialect;
 use crate::error::Error;
-use crate::exchange::{Event, Finish, Reply, ToolCall, ToolDelta};
+use crate::pipeline::{Event, Finish, Reply, ToolCall, ToolDelta};
 
-/// Tells the answer to one request.
+/// Encodes the answer to one request.
 ///
 /// Text is the hot path: everything around it is made once, and the text is escaped straight into the output.
 pub struct Encoder {
@@ -22,7 +22,7 @@ pub struct Encoder {
     clock: fn() -> Instant,
     start: Instant,
     first: Option<Instant>,
-    /// Calls are told whole, before the end.
+    /// Calls are sent whole, before the end.
     calls: Vec<ToolCall>,
     is_done: bool,
 }
@@ -88,7 +88,7 @@ impl dialect::Encoder for Encoder {
                 answer::finish(&mut object, &reply.finish, self.took());
                 object
             }
-            None => answer::errand(&self.meta, self.meta.errand.unwrap_or(Errand::Load)),
+            None => answer::task(&self.meta, self.meta.task.unwrap_or(Task::Load)),
         };
         Value::Object(object).to_string().into_bytes()
     }
@@ -112,8 +112,8 @@ impl dialect::Encoder for Encoder {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        if let (false, Some(errand)) = (self.is_done, self.meta.errand) {
-            line(&answer::errand(&self.meta, errand), out);
+        if let (false, Some(task)) = (self.is_done, self.meta.task) {
+            line(&answer::task(&self.meta, task), out);
         }
     }
 
@@ -139,11 +139,12 @@ mod tests {
     use super::super::Way;
     use super::*;
     use crate::dialect::Encoder as _;
-    use crate::exchange::{FinishReason, TokenUsage};
+    use crate::pipeline::{FinishReason, TokenUsage};
+
     use serde_json::json;
 
-    fn encoder(way: Way, shows_thought: bool, errand: Option<Errand>) -> Encoder {
-        let meta = Meta { model: "m".into(), created: "t".into(), way, shows_thought, errand };
+    fn encoder(way: Way, shows_thought: bool, task: Option<Task>) -> Encoder {
+        let meta = Meta { model: "m".into(), created: "t".into(), way, shows_thought, task };
         Encoder::new(meta, Instant::now)
     }
 
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn errands_and_faults_are_one_line() {
         let mut out = Vec::new();
-        encoder(Way::Chat, true, Some(Errand::Unload)).end(&mut out);
+        encoder(Way::Chat, true, Some(Task::Unload)).end(&mut out);
         encoder(Way::Chat, true, None).error(&Error::invalid("x", "gone"), &mut out);
         encoder(Way::Generate, true, None).keep_alive(&mut out);
         let lines = lines(&out);

@@ -6,7 +6,7 @@ use super::Meta;
 use super::tools::Named;
 use crate::dialect::{custom, openai};
 use crate::error::{Error, Kind};
-use crate::exchange::{Finish, FinishReason, Reply, TokenUsage};
+use crate::pipeline::{Finish, FinishReason, Reply, TokenUsage};
 
 /// How far a response has come.
 pub enum State<'a> {
@@ -69,7 +69,7 @@ pub fn output(meta: &Meta, reply: &Reply) -> Vec<Value> {
     }
     let last = reply.tool_calls.len().saturating_sub(1);
     for (index, call) in reply.tool_calls.iter().enumerate() {
-        let named = meta.names.told(&call.name);
+        let named = meta.names.rendered(&call.name);
         let status = if index == last { status } else { "completed" };
         let id = meta.item_id(call_prefix(&named), output.len());
         let text = match named.is_custom {
@@ -162,7 +162,7 @@ pub fn failure_code(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::ToolCall;
+    use crate::pipeline::ToolCall;
 
     fn meta() -> Meta {
         Meta {

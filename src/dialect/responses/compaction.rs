@@ -8,7 +8,7 @@ use super::answer::{self, State, response};
 use super::stream::Encoder;
 use crate::dialect;
 use crate::error::{Error, Kind};
-use crate::exchange::{Ask, Event, FinishReason, Format, Message, Part, Reply, Role, ToolChoice};
+use crate::pipeline::{ChatRequest, Event, FinishReason, Format, Message, Part, Reply, Role, ToolChoice};
 
 /// The item at the end of an input that asks for a compaction.
 pub const TRIGGER: &str = "compaction_trigger";
@@ -21,11 +21,11 @@ const TASK: &str = "Sum up this conversation, so that the work can go on from yo
 /// What stands before a summary when the bot is shown it.
 const SHOWN: &str = "Summary of the conversation so far:\n\n";
 
-/// Makes `ask` ask for a summary.
-pub fn ask_for_summary(ask: &mut Ask) {
-    ask.tools.clear();
-    (ask.tool_choice, ask.format, ask.sampling.max_tokens) = (ToolChoice::Auto, Format::Text, None);
-    ask.messages.push(turn(TASK.into()));
+/// Makes `chat` ask for a summary.
+pub fn request_summary(chat: &mut ChatRequest) {
+    chat.tools.clear();
+    (chat.tool_choice, chat.format, chat.sampling.max_tokens) = (ToolChoice::Auto, Format::Text, None);
+    chat.messages.push(turn(TASK.into()));
 }
 
 /// The summary in an item, if it was made here, as a turn.
@@ -61,7 +61,7 @@ pub struct Compacting {
 }
 
 impl Compacting {
-    /// Puts the item into what `response` tells.
+    /// Puts the item into what `response` states.
     pub fn new(response: Encoder, wanted: Wanted) -> Compacting {
         Compacting { response, wanted, summary: String::new(), reason: FinishReason::Stop }
     }
@@ -139,13 +139,13 @@ impl dialect::Encoder for Compacting {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Shelf, compact, decode};
+    use super::super::{ResponseStore, compact, decode};
     use super::*;
     use crate::dialect::Stamp;
-    use crate::exchange::Finish;
+    use crate::pipeline::Finish;
 
-    fn shelf() -> Shelf<'static> {
-        Shelf { find: &|_| None, keep: Box::new(drop), clock: || 9 }
+    fn response_store() -> ResponseStore<'static> {
+        ResponseStore { find: &|_| None, keep: Box::new(drop), clock: || 9 }
     }
 
     const STAMP: Stamp<'static> = Stamp { now: 7, make_id: &|prefix| format!("{prefix}1") };
@@ -163,16 +163,17 @@ mod tests {
 
     #[test]
     fn a_trigger_brings_one_item_that_the_bot_can_be_shown_again() {
-        let mut question = decode(&body(json!([{"type": "compaction_trigger"}])), &STAMP, shelf()).unwrap();
-        assert!(question.asks[0].tools.is_empty());
-        assert!(question.asks[0].messages.last().unwrap().text().contains("Sum up"));
+        let mut decoded =
+            decode(&body(json!([{"type": "compaction_trigger"}])), &STAMP, response_store()).unwrap();
+        assert!(decoded.chats[0].tools.is_empty());
+        assert!(decoded.chats[0].messages.last().unwrap().text().contains("Sum up"));
         let mut out = Vec::new();
         for event in [Event::Thinking("hm".into()), Event::Text("all ".into()), Event::Text("is well".into())]
         {
-            question.encoder.event(0, &event, &mut out);
+            decoded.encoder.event(0, &event, &mut out);
         }
-        question.encoder.event(0, &Event::Finish(Finish::default()), &mut out);
-        question.encoder.end(&mut out);
+        decoded.encoder.event(0, &Event::Finish(Finish::default()), &mut out);
+        decoded.encoder.end(&mut out);
         let stream = String::from_utf8(out).unwrap();
         let names: Vec<_> = stream.lines().filter_map(|line| line.strip_prefix("event: response.")).collect();
         assert_eq!(names, ["created", "in_progress", "output_item.added", "output_item.done", "completed"]);
@@ -180,16 +181,16 @@ mod tests {
         let output = serde_json::from_str::<Value>(last).unwrap()["response"]["output"].clone();
         assert_eq!((output.as_array().map(Vec::len), &output[0]["type"]), (Some(1), &json!("compaction")));
         let next = json!({"model": "m", "input": [output[0], {"role": "user", "content": "go on"}]});
-        let question = decode(next.to_string().as_bytes(), &STAMP, shelf()).unwrap();
-        assert_eq!(question.asks[0].messages[0].text(), format!("{SHOWN}all is well"));
+        let decoded = decode(next.to_string().as_bytes(), &STAMP, response_store()).unwrap();
+        assert_eq!(decoded.chats[0].messages[0].text(), format!("{SHOWN}all is well"));
     }
 
     #[test]
     fn a_path_of_its_own_gives_the_items_to_go_on_from() {
-        let mut question = compact(&body(json!([])), &STAMP, shelf()).unwrap();
-        assert!(!question.stream);
+        let mut decoded = compact(&body(json!([])), &STAMP, response_store()).unwrap();
+        assert!(!decoded.stream);
         let reply = Reply { text: "well".into(), ..Reply::default() };
-        let answer: Value = serde_json::from_slice(&question.encoder.whole(&[reply])).unwrap();
+        let answer: Value = serde_json::from_slice(&decoded.encoder.whole(&[reply])).unwrap();
         assert_eq!(answer["object"], "response.compaction");
         let kinds: Vec<_> =
             answer["output"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect();
@@ -206,17 +207,17 @@ mod tests {
             ("a", FinishReason::Stop, false),
         ] {
             let finish = Finish { reason, ..Finish::default() };
-            let question = compact(&body(json!([])), &STAMP, shelf()).unwrap();
+            let decoded = compact(&body(json!([])), &STAMP, response_store()).unwrap();
             let reply = Reply { text: text.into(), finish: finish.clone(), ..Reply::default() };
-            let status = question.encoder.fault(&[reply]).map(|error| error.kind.status());
+            let status = decoded.encoder.fault(&[reply]).map(|error| error.kind.status());
             assert_eq!(status, is_fault.then_some(502), "{text:?} {reason:?}");
             let trigger = body(json!([{"type": "compaction_trigger"}]));
-            let mut question = decode(&trigger, &STAMP, shelf()).unwrap();
+            let mut decoded = decode(&trigger, &STAMP, response_store()).unwrap();
             let mut out = Vec::new();
             for event in [Event::Text(text.into()), Event::Finish(finish)] {
-                question.encoder.event(0, &event, &mut out);
+                decoded.encoder.event(0, &event, &mut out);
             }
-            question.encoder.end(&mut out);
+            decoded.encoder.end(&mut out);
             let stream = String::from_utf8(out).unwrap();
             let names: Vec<_> = stream.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
             let has_failed = names.ends_with(&["error", "response.failed"]);
@@ -229,6 +230,6 @@ mod tests {
         let input =
             json!([{"type": "compaction", "encrypted_content": "gAAAA"}, {"role": "user", "content": "x"}]);
         let request = json!({"model": "m", "input": input}).to_string();
-        assert_eq!(decode(request.as_bytes(), &STAMP, shelf()).unwrap().asks[0].messages.len(), 1);
+        assert_eq!(decode(request.as_bytes(), &STAMP, response_store()).unwrap().chats[0].messages.len(), 1);
     }
 }

@@ -11,7 +11,7 @@ use crate::dialect::content::{Audio, Content, Url};
 use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
 use crate::dialect::{custom, json};
 use crate::error::{Error, Result};
-use crate::exchange::{Message, Part, Role, ToolCall};
+use crate::pipeline::{Message, Part, Role, ToolCall};
 
 /// The turns of a conversation, as far as they have been read.
 pub struct Conversation<'a> {
@@ -297,7 +297,7 @@ pub fn is_thought(mark: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::FileSource;
+    use crate::pipeline::FileSource;
 
     fn turns(items: Value) -> Result<Vec<Message>> {
         let names = Names::default();

@@ -18,9 +18,9 @@ pub use request::{Request, read};
 pub use stream::Encoder;
 pub use tools::Names;
 
-use super::{Question, Stamp};
+use super::{DecodedRequest, Stamp};
 use crate::error::Result;
-use crate::exchange::Door;
+use crate::pipeline::NativeEndpoint;
 use compaction::{Compacting, Wanted};
 use stream::Keep;
 
@@ -40,7 +40,7 @@ pub type Items = Box<dyn Iterator<Item = Value>>;
 pub type Find<'a> = &'a dyn Fn(Sought<'_>) -> Option<Items>;
 
 /// What this dialect needs from the side: what was kept of earlier responses, and where to keep this one.
-pub struct Shelf<'a> {
+pub struct ResponseStore<'a> {
     /// What was kept.
     pub find: Find<'a>,
     /// Keeps the finished response.
@@ -59,7 +59,7 @@ pub struct Kept {
     pub input: Vec<u8>,
     /// The response as the client got it: one JSON object.
     pub response: Vec<u8>,
-    /// Ids of items from which `id` cannot be told, and what other ids were made of: it is to be found by these too.
+    /// Ids of items from which `id` cannot be sent, and what other ids were made of: it is to be found by these too.
     pub names: Vec<String>,
 }
 
@@ -89,7 +89,7 @@ impl Meta {
 /// A response, as far as ids.
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
-struct Told {
+struct Rendered {
     id: Option<String>,
     output: Vec<Named>,
 }
@@ -101,41 +101,46 @@ struct Named {
 }
 
 /// Reads a request's body. Errors name the field, as a path such as `input[0].content[1].image_url`.
-pub fn decode(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Question> {
-    let request = read(body, shelf.find)?;
+pub fn decode(body: &[u8], stamp: &Stamp<'_>, response_store: ResponseStore<'_>) -> Result<DecodedRequest> {
+    let request = read(body, response_store.find)?;
     let wanted = request.compacts.then_some(Wanted::Item);
-    Ok(question(request, stamp, shelf, wanted))
+    Ok(decoded(request, stamp, response_store, wanted))
 }
 
 /// Reads the body of a request to `/responses/compact`.
-pub fn compact(body: &[u8], stamp: &Stamp<'_>, shelf: Shelf<'_>) -> Result<Question> {
-    let mut request = read(body, shelf.find)?;
+pub fn compact(body: &[u8], stamp: &Stamp<'_>, response_store: ResponseStore<'_>) -> Result<DecodedRequest> {
+    let mut request = read(body, response_store.find)?;
     (request.stream, request.stores) = (false, false);
     let is_users = |item: &&Value| items::kind(item) == "message" && item["role"] == "user";
     let users = request.input.iter().filter(is_users).cloned();
     let users = users.map(|item| items::numbered(item, stamp.make_id)).collect();
-    Ok(question(request, stamp, shelf, Some(Wanted::List(users))))
+    Ok(decoded(request, stamp, response_store, Some(Wanted::List(users))))
 }
 
-fn question(request: Request, stamp: &Stamp<'_>, shelf: Shelf<'_>, wanted: Option<Wanted>) -> Question {
+fn decoded(
+    request: Request,
+    stamp: &Stamp<'_>,
+    response_store: ResponseStore<'_>,
+    wanted: Option<Wanted>,
+) -> DecodedRequest {
     let meta = Meta {
         id: (stamp.make_id)("resp_"),
         created: stamp.now,
         echo: request.echo,
         names: request.names,
         includes_encrypted: request.includes_encrypted,
-        clock: shelf.clock,
+        clock: response_store.clock,
     };
     let keep = request.stores.then(|| {
-        let (keep, own, previous) = (shelf.keep, meta.id.clone(), request.previous);
+        let (keep, own, previous) = (response_store.keep, meta.id.clone(), request.previous);
         let input = lines(request.input, &meta);
         let keep: Keep = Box::new(move |response| {
-            let told: Told = serde_json::from_slice(&response).unwrap_or_default();
-            let kept = match told.id.filter(|id| *id != own) {
+            let rendered: Rendered = serde_json::from_slice(&response).unwrap_or_default();
+            let kept = match rendered.id.filter(|id| *id != own) {
                 None => Kept { id: own, previous, input, response, names: Vec::new() },
-                // an answer that others have told has ids of theirs
+                // an answer that others have sent has ids of theirs
                 Some(id) => {
-                    let names = told.output.into_iter().filter_map(|item| item.id).chain([own]).collect();
+                    let names = rendered.output.into_iter().filter_map(|item| item.id).chain([own]).collect();
                     Kept { id, previous, input, response, names }
                 }
             };
@@ -143,17 +148,17 @@ fn question(request: Request, stamp: &Stamp<'_>, shelf: Shelf<'_>, wanted: Optio
         });
         keep
     });
-    let mut ask = request.ask;
+    let mut chat = request.chat;
     let encoder = Encoder::new(meta, keep);
-    // what asks for a summary is ours: no door of Poe's knows it
-    let (encoder, door): (Box<dyn super::Encoder>, _) = match wanted {
+    // what asks for a summary is ours: no native endpoint of Poe's knows it
+    let (encoder, endpoint): (Box<dyn super::Encoder>, _) = match wanted {
         Some(wanted) => {
-            compaction::ask_for_summary(&mut ask);
+            compaction::request_summary(&mut chat);
             (Box::new(Compacting::new(encoder, wanted)), None)
         }
-        None => (Box::new(encoder), Some(Door::Responses)),
+        None => (Box::new(encoder), Some(NativeEndpoint::Responses)),
     };
-    Question { asks: vec![ask], stream: request.stream, door, encoder }
+    DecodedRequest { chats: vec![chat], stream: request.stream, endpoint, encoder }
 }
 
 /// What a request adds to the conversation, as it is kept.

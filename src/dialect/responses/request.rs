@@ -1,4 +1,4 @@
-//! A `responses` request as an `Ask`. Unknown fields are ignored, or hints to the model where it declares them.
+//! A `responses` request as a `ChatRequest`. Unknown fields are ignored, or hints to the model where it declares them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,12 +10,12 @@ use super::tools::{Names, Tools};
 use super::{Find, Items, Sought, compaction};
 use crate::dialect::json;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{Ask, Format, Message, Part, Reasoning, Role, Sampling};
+use crate::pipeline::{ChatRequest, Format, Message, Part, Reasoning, Role, Sampling};
 
 /// A decoded request: what is asked, and how the answer is to be rendered.
 pub struct Request {
     /// What is asked.
-    pub ask: Ask,
+    pub chat: ChatRequest,
     /// As server-sent events.
     pub stream: bool,
     /// `stream_options.include_usage`, which only Chat Completions has.
@@ -144,15 +144,15 @@ impl Raw {
         };
         let input = self.items(earlier()?, find)?;
         let mut tools = Tools::default();
-        let told_tools = tools.add("tools", self.tools.as_deref().unwrap_or_default())?;
+        let echoed_tools = tools.add("tools", self.tools.as_deref().unwrap_or_default())?;
         for (at, item) in input.iter().enumerate().filter(|(_, item)| kind(item) == "additional_tools") {
             let more = item.get("tools").and_then(Value::as_array);
             tools.add(&format!("input[{at}].tools"), more.map_or(&[], Vec::as_slice))?;
         }
         let tool_choice = tools.choice(self.tool_choice.as_ref())?;
         let mut echo = self.echo(&model, previous.as_deref())?;
-        echo.insert("tools".into(), told_tools.into());
-        echo.insert("tool_choice".into(), tools.told_choice(&tool_choice, self.tool_choice.as_ref()));
+        echo.insert("tools".into(), echoed_tools.into());
+        echo.insert("tool_choice".into(), tools.echoed_choice(&tool_choice, self.tool_choice.as_ref()));
         let messages = self.messages(earlier()?, &input, &tools.names)?;
         let mut parameters = Map::new();
         for extra in [self.extra_body.take(), self.poe.take().and_then(|poe| poe.parameters)] {
@@ -164,7 +164,7 @@ impl Raw {
         if let Some(verbosity) = self.text.and_then(|text| text.verbosity) {
             hints.insert("verbosity".into(), verbosity.into());
         }
-        let ask = Ask {
+        let chat = ChatRequest {
             bot: model.clone(),
             model,
             messages,
@@ -180,7 +180,7 @@ impl Raw {
         };
         let asks_for = |what: &str| self.include.iter().flatten().any(|included| included == what);
         Ok(Request {
-            ask,
+            chat,
             stream: self.stream.unwrap_or(false),
             includes_usage: self.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
             names: tools.names,
@@ -439,7 +439,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::exchange::ToolChoice;
+    use crate::pipeline::ToolChoice;
 
     fn read_value(request: Value) -> Result<Request> {
         read(request.to_string().as_bytes(), &|_| None)
@@ -455,12 +455,12 @@ mod tests {
     fn input_as_text_and_as_items_with_instructions_before_it() {
         let request =
             read_value(json!({"model": " m ", "input": "x", "instructions": "be brief", "stream": true}));
-        let Request { ask, stream, stores, .. } = request.unwrap();
-        let turns: Vec<_> = ask.messages.iter().map(|turn| (turn.role, turn.text())).collect();
+        let Request { chat, stream, stores, .. } = request.unwrap();
+        let turns: Vec<_> = chat.messages.iter().map(|turn| (turn.role, turn.text())).collect();
         assert_eq!(turns, [(Role::System, "be brief".into()), (Role::User, "x".into())]);
-        assert!(stream && stores && ask.model == "m" && ask.choices == 1);
+        assert!(stream && stores && chat.model == "m" && chat.choices == 1);
         let items = json!([{"role": "user", "content": "x"}, {"role": "developer", "content": "y"}]);
-        assert_eq!(with("input", items).unwrap().ask.messages.len(), 2);
+        assert_eq!(with("input", items).unwrap().chat.messages.len(), 2);
         assert!(!with("store", json!(false)).unwrap().stores);
     }
 
@@ -569,17 +569,17 @@ mod tests {
                       {"type": "image_generation", "output_format": "png"}]
         }));
         let request = request.unwrap();
-        let names: Vec<_> = request.ask.tools.iter().map(|tool| tool.name.as_str()).collect();
+        let names: Vec<_> = request.chat.tools.iter().map(|tool| tool.name.as_str()).collect();
         assert_eq!(names, ["shell", "apply_patch", "late"]);
         assert!(request.includes_encrypted && !request.stores);
-        assert_eq!(request.ask.reasoning.unwrap().effort.as_deref(), Some("high"));
-        assert_eq!(request.ask.tool_choice, ToolChoice::Auto);
+        assert_eq!(request.chat.reasoning.unwrap().effort.as_deref(), Some("high"));
+        assert_eq!(request.chat.tool_choice, ToolChoice::Auto);
         for hint in ["verbosity", "web_search_options", "client_metadata"] {
-            assert!(request.ask.hints.contains_key(hint), "{hint}");
+            assert!(request.chat.hints.contains_key(hint), "{hint}");
         }
-        let told = request.echo["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone());
+        let rendered = request.echo["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone());
         assert_eq!(
-            told.collect::<Vec<_>>(),
+            rendered.collect::<Vec<_>>(),
             ["shell", "apply_patch"],
             "what bots are not offered is not repeated"
         );
@@ -613,13 +613,13 @@ mod tests {
 
     #[test]
     fn formats_and_limits() {
-        let format = |format: Value| with("text", json!({ "format": format })).unwrap().ask.format;
+        let format = |format: Value| with("text", json!({ "format": format })).unwrap().chat.format;
         assert!(matches!(format(json!({"type": "text"})), Format::Text));
         assert!(matches!(format(json!({"type": "json_object"})), Format::JsonObject));
         let schema =
             json!({"type": "json_schema", "name": "person", "schema": {"type": "object"}, "strict": true});
         assert!(matches!(format(schema), Format::JsonSchema { name, .. } if name == "person"));
-        let sampling = with("max_output_tokens", json!(16)).unwrap().ask.sampling;
+        let sampling = with("max_output_tokens", json!(16)).unwrap().chat.sampling;
         assert_eq!(sampling.max_tokens, Some(16));
     }
 
@@ -635,7 +635,7 @@ mod tests {
         };
         let read = |request: Value| read(request.to_string().as_bytes(), &find);
         let said = |request: Value| {
-            let messages = read(request).unwrap().ask.messages;
+            let messages = read(request).unwrap().chat.messages;
             messages.iter().map(Message::text).collect::<Vec<_>>()
         };
         let next =
@@ -698,9 +698,9 @@ mod tests {
         let request = read_value(json!({"model": "m", "input": "x", "aspect_ratio": "1:1", "user": "u",
             "poe": {"parameters": {"web_search": true}}, "extra_body": {"quality": "high"}}));
         let request = request.unwrap();
-        assert_eq!(request.ask.hints, *json!({"aspect_ratio": "1:1", "user": "u"}).as_object().unwrap());
+        assert_eq!(request.chat.hints, *json!({"aspect_ratio": "1:1", "user": "u"}).as_object().unwrap());
         let parameters = json!({"quality": "high", "web_search": true});
-        assert_eq!(request.ask.parameters, *parameters.as_object().unwrap());
+        assert_eq!(request.chat.parameters, *parameters.as_object().unwrap());
         assert_eq!(request.echo["user"], "u");
     }
 }

@@ -12,19 +12,19 @@ use super::{Meta, failure_code};
 use crate::dialect::custom::Unwrapping;
 use crate::dialect::{self, openai};
 use crate::error::Error;
-use crate::exchange::{Event, Finish, Reply, ToolDelta};
+use crate::pipeline::{Event, Finish, Reply, ToolDelta};
 
 /// Keeps the finished response, as JSON.
 pub type Keep = Box<dyn FnOnce(Vec<u8>)>;
 
-/// Tells the answer to one request. In a stream one item is open at a time: what comes for another while a call is
+/// Encodes the answer to one request. In a stream one item is open at a time: what comes for another while a call is
 /// incomplete waits for the call, and a thought in the middle of a text waits for the text.
 ///
 /// Text is the hot path: everything around it is made once, and the text is escaped straight into the output.
 pub struct Encoder {
     meta: Meta,
     keep: Option<Keep>,
-    /// How many events have been told.
+    /// How many events have been sent.
     sequence: u64,
     /// The items that are done.
     output: Vec<Value>,
@@ -38,7 +38,7 @@ pub struct Encoder {
     passed: Passed,
 }
 
-/// What must be known of a stream that others have told to tell that it broke off. It is read when that happens.
+/// What must be known of a stream that others have sent to state that it broke off. It is read when that happens.
 #[derive(Default)]
 struct Passed {
     /// Events, one of which began the response.
@@ -194,7 +194,7 @@ impl Encoder {
     }
 
     /// Tells one event: its name, its fields, its number.
-    fn tell(&mut self, name: &str, fields: Value, out: &mut Vec<u8>) {
+    fn render(&mut self, name: &str, fields: Value, out: &mut Vec<u8>) {
         let mut event = json!({"type": name, "sequence_number": self.sequence});
         if let (Value::Object(event), Value::Object(fields)) = (&mut event, fields) {
             event.extend(fields);
@@ -221,7 +221,7 @@ impl Encoder {
         self.begin(out);
         let index = self.output.len();
         for name in ["response.output_item.added", "response.output_item.done"] {
-            self.tell(name, json!({"output_index": index, "item": item}), out);
+            self.render(name, json!({"output_index": index, "item": item}), out);
         }
         self.output.push(item);
     }
@@ -235,7 +235,7 @@ impl Encoder {
 
     fn snapshot(&mut self, name: &str, out: &mut Vec<u8>) {
         let response = response(&self.meta, &State::InProgress, self.output.clone());
-        self.tell(name, json!({ "response": response }), out);
+        self.render(name, json!({ "response": response }), out);
     }
 
     fn take(&mut self, event: &Event, out: &mut Vec<u8>) {
@@ -312,11 +312,11 @@ impl Encoder {
         let (index, id) = self.next_id("msg");
         let item =
             json!({"id": id, "type": "message", "status": "in_progress", "role": "assistant", "content": []});
-        self.tell("response.output_item.added", json!({"output_index": index, "item": item}), out);
+        self.render("response.output_item.added", json!({"output_index": index, "item": item}), out);
         let part = json!({
             "item_id": id, "output_index": index, "content_index": 0, "part": answer::text_part(""),
         });
-        self.tell("response.content_part.added", part, out);
+        self.render("response.content_part.added", part, out);
         let head = format!(
             "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"item_id\":\"{id}\",\
              \"output_index\":{index},\"content_index\":0,\"logprobs\":[],\"delta\":"
@@ -345,11 +345,11 @@ impl Encoder {
     fn open_thought(&mut self, out: &mut Vec<u8>) {
         let (index, id) = self.next_id("rs");
         let item = json!({"id": id, "type": "reasoning", "summary": []});
-        self.tell("response.output_item.added", json!({"output_index": index, "item": item}), out);
+        self.render("response.output_item.added", json!({"output_index": index, "item": item}), out);
         let part = json!({
             "item_id": id, "output_index": index, "summary_index": 0, "part": {"type": "summary_text", "text": ""},
         });
-        self.tell("response.reasoning_summary_part.added", part, out);
+        self.render("response.reasoning_summary_part.added", part, out);
         let head = format!(
             "event: response.reasoning_summary_text.delta\ndata: {{\"type\":\"response.reasoning_summary_text.delta\",\
              \"item_id\":\"{id}\",\"output_index\":{index},\"summary_index\":0,\"delta\":"
@@ -374,16 +374,16 @@ impl Encoder {
         };
         let index = self.output.len();
         if !text.is_empty() {
-            self.tell(name, json!({"item_id": id, "output_index": index, "delta": text}), out);
+            self.render(name, json!({"item_id": id, "output_index": index, "delta": text}), out);
         }
     }
 
     fn open_call(&mut self, delta: &ToolDelta, out: &mut Vec<u8>) {
-        let named = self.meta.names.told(delta.name.as_deref().unwrap_or_default());
+        let named = self.meta.names.rendered(delta.name.as_deref().unwrap_or_default());
         let (index, id) = self.next_id(call_prefix(&named));
         let call_id = delta.id.clone().unwrap_or_default();
         let item = answer::call(&id, &call_id, &named, "", "in_progress");
-        self.tell("response.output_item.added", json!({"output_index": index, "item": item}), out);
+        self.render("response.output_item.added", json!({"output_index": index, "item": item}), out);
         let unwrapping = named.is_custom.then(Unwrapping::default);
         let arguments = String::new();
         self.open = Open::Call(Call {
@@ -409,25 +409,25 @@ impl Encoder {
             Open::Nothing => return,
             Open::Thought(Piece { id, said, .. }) => {
                 let place = |field: &str, value: Value| json!({"item_id": id, "output_index": index, "summary_index": 0, field: value});
-                self.tell("response.reasoning_summary_text.done", place("text", said.as_str().into()), out);
+                self.render("response.reasoning_summary_text.done", place("text", said.as_str().into()), out);
                 let part = json!({"type": "summary_text", "text": said});
-                self.tell("response.reasoning_summary_part.done", place("part", part), out);
+                self.render("response.reasoning_summary_part.done", place("part", part), out);
                 answer::reasoning(&self.meta, &id, &said)
             }
             Open::Text(Piece { id, said, .. }) => {
                 let done = json!({
                     "item_id": id, "output_index": index, "content_index": 0, "logprobs": [], "text": said,
                 });
-                self.tell("response.output_text.done", done, out);
+                self.render("response.output_text.done", done, out);
                 let part = json!({
                     "item_id": id, "output_index": index, "content_index": 0, "part": answer::text_part(&said),
                 });
-                self.tell("response.content_part.done", part, out);
+                self.render("response.content_part.done", part, out);
                 answer::message(&id, &said, status)
             }
             Open::Call(call) => self.close_call(call, status, out),
         };
-        self.tell("response.output_item.done", json!({"output_index": index, "item": item}), out);
+        self.render("response.output_item.done", json!({"output_index": index, "item": item}), out);
         let is_text = item["type"] == "message";
         self.output.push(item);
         if is_text && !self.late.is_empty() {
@@ -450,14 +450,18 @@ impl Encoder {
             Some(unwrapping) => {
                 let (input, rest) = unwrapping.finish();
                 if !rest.is_empty() {
-                    self.tell("response.custom_tool_call_input.delta", place(json!({ "delta": rest })), out);
+                    self.render(
+                        "response.custom_tool_call_input.delta",
+                        place(json!({ "delta": rest })),
+                        out,
+                    );
                 }
-                self.tell("response.custom_tool_call_input.done", place(json!({ "input": input })), out);
+                self.render("response.custom_tool_call_input.done", place(json!({ "input": input })), out);
                 input
             }
             None => {
                 let done = place(json!({"name": call.named.name, "arguments": call.arguments}));
-                self.tell("response.function_call_arguments.done", done, out);
+                self.render("response.function_call_arguments.done", done, out);
                 call.arguments
             }
         };
@@ -493,7 +497,7 @@ impl dialect::Encoder for Encoder {
         }
     }
 
-    /// The end of the stream: whatever is open is closed, and the whole response is told once more.
+    /// The end of the stream: whatever is open is closed, and the whole response is sent once more.
     fn end(&mut self, out: &mut Vec<u8>) {
         self.begin(out);
         let finish = self.finish.take().unwrap_or_default();
@@ -514,7 +518,7 @@ impl dialect::Encoder for Encoder {
         let response = response(&self.meta, &State::Ended(&finish), output);
         self.keep(&response);
         let name = if status == "completed" { "response.completed" } else { "response.incomplete" };
-        self.tell(name, json!({ "response": response }), out);
+        self.render(name, json!({ "response": response }), out);
     }
 
     /// The end of a stream that failed. A call that is open stays open: nobody shall take it for complete.
@@ -522,10 +526,10 @@ impl dialect::Encoder for Encoder {
         self.begin(out);
         let Error { kind, message, param, .. } = openai::for_responses(error);
         let fields = json!({"code": failure_code(kind), "message": message, "param": param});
-        self.tell("error", fields, out);
+        self.render("error", fields, out);
         let output = std::mem::take(&mut self.output);
         let response = response(&self.meta, &State::Failed(error), output);
-        self.tell("response.failed", json!({ "response": response }), out);
+        self.render("response.failed", json!({ "response": response }), out);
     }
 
     fn passed(&mut self, events: &[u8]) {
@@ -550,13 +554,13 @@ impl dialect::Encoder for Encoder {
         let Some(mut response) = response else { return self.error(error, out) };
         let Error { kind, message, param, .. } = openai::for_responses(error);
         let fields = json!({"code": failure_code(kind), "message": message, "param": param});
-        self.tell("error", fields, out);
+        self.render("error", fields, out);
         response["status"] = "failed".into();
         response["error"] = answer::failure(error);
-        self.tell("response.failed", json!({ "response": response }), out);
+        self.render("response.failed", json!({ "response": response }), out);
     }
 
-    fn told(&mut self, whole: &[u8]) {
+    fn rendered(&mut self, whole: &[u8]) {
         if let Some(keep) = self.keep.take() {
             keep(whole.to_vec());
         }
@@ -573,7 +577,7 @@ impl dialect::Encoder for Encoder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Shelf, decode};
+    use super::super::{ResponseStore, decode};
     use super::*;
     use crate::dialect::Stamp;
     use crate::error::Kind;
@@ -581,9 +585,9 @@ mod tests {
     fn encoder() -> Box<dyn dialect::Encoder> {
         let body =
             json!({"model": "m", "stream": true, "input": "x", "tools": [{"type": "function", "name": "f"}]});
-        let shelf = Shelf { find: &|_| None, keep: Box::new(drop), clock: || 9 };
+        let response_store = ResponseStore { find: &|_| None, keep: Box::new(drop), clock: || 9 };
         let stamp = Stamp { now: 7, make_id: &|prefix| format!("{prefix}1") };
-        decode(body.to_string().as_bytes(), &stamp, shelf).unwrap().encoder
+        decode(body.to_string().as_bytes(), &stamp, response_store).unwrap().encoder
     }
 
     #[test]
@@ -619,9 +623,9 @@ mod tests {
             let (mut streaming, mut out) = (encoder(), Vec::new());
             events.iter().for_each(|event| streaming.event(0, event, &mut out));
             streaming.end(&mut out);
-            let told: Vec<Value> = data(&out).collect();
-            assert_eq!(items(&told[told.len() - 1]["response"]), expected, "{events:?}");
-            let said = told.iter().filter(|event| event["type"] == "response.output_text.delta");
+            let rendered: Vec<Value> = data(&out).collect();
+            assert_eq!(items(&rendered[rendered.len() - 1]["response"]), expected, "{events:?}");
+            let said = rendered.iter().filter(|event| event["type"] == "response.output_text.delta");
             let said: String = said.map(|event| event["delta"].as_str().unwrap()).collect();
             let message = expected.iter().find_map(|item| item.strip_prefix("message: "));
             assert_eq!(said, message.unwrap_or_default(), "{events:?}");
@@ -641,11 +645,14 @@ mod tests {
         }
         let mut out = Vec::new();
         encoder.break_off(&Error::new(Kind::Upstream, "gone"), &mut out);
-        let told: Vec<Value> = data(&out).collect();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert_eq!((&told[0]["type"], &told[0]["sequence_number"]), (&json!("error"), &json!(6)));
-        assert_eq!((&told[1]["type"], &told[1]["sequence_number"]), (&json!("response.failed"), &json!(7)));
-        let response = &told[1]["response"];
+        let rendered: Vec<Value> = data(&out).collect();
+        assert_eq!(rendered.len(), 2, "{rendered:?}");
+        assert_eq!((&rendered[0]["type"], &rendered[0]["sequence_number"]), (&json!("error"), &json!(6)));
+        assert_eq!(
+            (&rendered[1]["type"], &rendered[1]["sequence_number"]),
+            (&json!("response.failed"), &json!(7))
+        );
+        let response = &rendered[1]["response"];
         assert_eq!((&response["id"], &response["status"]), (&json!("resp_theirs"), &json!("failed")));
         assert_eq!(response["error"]["code"], "server_error");
     }
@@ -656,7 +663,7 @@ mod tests {
         encoder.passed(b": hi\n\n");
         let mut out = Vec::new();
         encoder.break_off(&Error::new(Kind::Upstream, "gone"), &mut out);
-        let told: Vec<_> = data(&out).map(|event| event["type"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(told, ["response.created", "response.in_progress", "error", "response.failed"]);
+        let rendered: Vec<_> = data(&out).map(|event| event["type"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(rendered, ["response.created", "response.in_progress", "error", "response.failed"]);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::dialect::{custom, json};
 use crate::error::{Error, Result};
-use crate::exchange::{Tool, ToolChoice};
+use crate::pipeline::{Tool, ToolChoice};
 
 /// A client's name for a function that the bot is offered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ pub struct Names {
 
 impl Names {
     /// What the client calls the function that the bot knows as `offered`.
-    pub fn told(&self, offered: &str) -> Named {
+    pub fn rendered(&self, offered: &str) -> Named {
         let plain = || Named { name: offered.to_owned(), ..Named::default() };
         self.named.get(offered).cloned().unwrap_or_else(plain)
     }
@@ -83,7 +83,7 @@ pub struct Tools {
     ignored: Vec<String>,
     /// Where in `offered` a function lies, until a choice takes some away.
     places: HashMap<String, usize>,
-    /// The last number that was put behind a name to tell it from others.
+    /// The last number that was put behind a name to state it from others.
     numbers: HashMap<String, usize>,
 }
 
@@ -107,9 +107,9 @@ struct RawCustom {
 impl Tools {
     /// Adds the tools in `raw`, which lie at `path` of the request; those that are offered, as a response repeats them.
     pub fn add(&mut self, path: &str, raw: &[Value]) -> Result<Vec<Value>> {
-        let told =
+        let rendered =
             raw.iter().enumerate().map(|(at, tool)| self.add_one(&format!("{path}[{at}]"), tool, None));
-        told.filter_map(Result::transpose).collect()
+        rendered.filter_map(Result::transpose).collect()
     }
 
     fn add_one(&mut self, path: &str, raw: &Value, namespace: Option<&str>) -> Result<Option<Value>> {
@@ -130,40 +130,40 @@ impl Tools {
                     let param = format!("{path}.parameters");
                     return Err(Error::invalid(&param, format!("{param} must be an object")));
                 }
-                let told = json!({
+                let rendered = json!({
                     "type": "function", "name": name, "description": description, "parameters": parameters,
                     "strict": strict == Some(Value::Bool(true)),
                 });
                 self.offer(Tool { name, description, parameters }, namespace, false);
-                Ok(Some(told))
+                Ok(Some(rendered))
             }
             "custom" => {
                 let (path, raw) = nested(path, raw, "custom");
                 let RawCustom { name, description, format } = json::read_value(&path, raw)?;
                 check_name(&path, &name)?;
-                let mut told = json!({"type": "custom", "name": name});
+                let mut rendered = json!({"type": "custom", "name": name});
                 if let Some(description) = &description {
-                    told["description"] = description.as_str().into();
+                    rendered["description"] = description.as_str().into();
                 }
-                if let Some(format) = format.as_ref().and_then(told_format) {
-                    told["format"] = format;
+                if let Some(format) = format.as_ref().and_then(echoed_format) {
+                    rendered["format"] = format;
                 }
                 self.offer(custom::offer(name, description, format.as_ref()), namespace, true);
-                Ok(Some(told))
+                Ok(Some(rendered))
             }
             "namespace" => {
                 let name = raw.get("name").and_then(Value::as_str);
                 let tools = raw.get("tools").and_then(Value::as_array);
-                let mut told = Vec::new();
+                let mut rendered = Vec::new();
                 for (at, tool) in tools.into_iter().flatten().enumerate() {
-                    told.extend(self.add_one(&format!("{path}.tools[{at}]"), tool, name)?);
+                    rendered.extend(self.add_one(&format!("{path}.tools[{at}]"), tool, name)?);
                 }
-                told.retain(|tool| tool["type"] != "namespace");
-                let Some(name) = name.filter(|name| !name.is_empty() && !told.is_empty()) else {
+                rendered.retain(|tool| tool["type"] != "namespace");
+                let Some(name) = name.filter(|name| !name.is_empty() && !rendered.is_empty()) else {
                     return Ok(None);
                 };
                 let description = raw.get("description").and_then(Value::as_str).unwrap_or_default();
-                Ok(Some(json!({"type": kind, "name": name, "description": description, "tools": told})))
+                Ok(Some(json!({"type": kind, "name": name, "description": description, "tools": rendered})))
             }
             kind if kind.starts_with("web_search") => {
                 self.ignored.push(kind.to_owned());
@@ -193,18 +193,18 @@ impl Tools {
             return;
         }
         let is_taken = |name: &str| self.names.named.contains_key(name);
-        let wish = match namespace {
+        let reasoning_setting = match namespace {
             Some(namespace) if is_taken(&tool.name) => format!("{namespace}__{}", tool.name),
             _ => tool.name,
         };
-        tool.name = wish.clone();
-        let mut number = self.numbers.get(&wish).copied().unwrap_or(1);
+        tool.name = reasoning_setting.clone();
+        let mut number = self.numbers.get(&reasoning_setting).copied().unwrap_or(1);
         while is_taken(&tool.name) {
             number += 1;
-            tool.name = format!("{wish}_{number}");
+            tool.name = format!("{reasoning_setting}_{number}");
         }
         if number > 1 {
-            self.numbers.insert(wish, number);
+            self.numbers.insert(reasoning_setting, number);
         }
         self.names.add(&tool.name, named);
         self.places.insert(tool.name.clone(), self.offered.len());
@@ -254,19 +254,19 @@ impl Tools {
     }
 
     /// `choice`, read from `raw`, as a response repeats it.
-    pub fn told_choice(&self, choice: &ToolChoice, raw: Option<&Value>) -> Value {
-        let told = |offered: &str| {
-            let named = self.names.told(offered);
+    pub fn echoed_choice(&self, choice: &ToolChoice, raw: Option<&Value>) -> Value {
+        let rendered = |offered: &str| {
+            let named = self.names.rendered(offered);
             json!({"type": if named.is_custom { "custom" } else { "function" }, "name": named.name})
         };
         let is_list = raw.and_then(|raw| raw.get("type")).is_some_and(|kind| kind == "allowed_tools");
         let mode = match choice {
             ToolChoice::None => return "none".into(),
-            ToolChoice::Named(offered) => return told(offered),
+            ToolChoice::Named(offered) => return rendered(offered),
             ToolChoice::Auto => "auto",
             ToolChoice::Required => "required",
         };
-        let allowed = || self.offered.iter().map(|tool| told(&tool.name)).collect::<Vec<_>>();
+        let allowed = || self.offered.iter().map(|tool| rendered(&tool.name)).collect::<Vec<_>>();
         if is_list { json!({"type": "allowed_tools", "mode": mode, "tools": allowed()}) } else { mode.into() }
     }
 
@@ -310,7 +310,7 @@ fn check_name(path: &str, name: &str) -> Result<()> {
 }
 
 /// The format of a custom tool as a response repeats it.
-fn told_format(format: &Value) -> Option<Value> {
+fn echoed_format(format: &Value) -> Option<Value> {
     let field = |name: &str| format.get(name).or_else(|| format.get("grammar")?.get(name))?.as_str();
     match format.get("type")?.as_str()? {
         "text" => Some(json!({"type": "text"})),
@@ -348,10 +348,13 @@ mod tests {
             {"type": "local_shell"}, {"type": "image_generation"}
         ]));
         assert_eq!(names(&tools), ["a", "patch", "mcp__x__a", "b", "c", "nested"]);
-        let told = |name: &str| tools.names.told(name);
-        assert_eq!(told("a"), Named { name: "a".into(), ..Named::default() });
-        assert!(told("patch").is_custom && told("patch").namespace.is_none());
-        assert_eq!((told("mcp__x__a").name.as_str(), told("b").namespace.as_deref()), ("a", Some("mcp__x")));
+        let rendered = |name: &str| tools.names.rendered(name);
+        assert_eq!(rendered("a"), Named { name: "a".into(), ..Named::default() });
+        assert!(rendered("patch").is_custom && rendered("patch").namespace.is_none());
+        assert_eq!(
+            (rendered("mcp__x__a").name.as_str(), rendered("b").namespace.as_deref()),
+            ("a", Some("mcp__x"))
+        );
         assert_eq!(tools.names.offered("a", Some("mcp__x"), false), "mcp__x__a");
         assert_eq!(tools.names.offered("a", None, false), "a");
         assert!(tools.hints.is_empty());
@@ -379,7 +382,7 @@ mod tests {
                     let offered = tools.names.offered("f", namespace, is_custom);
                     let named =
                         Named { name: "f".into(), namespace: namespace.map(str::to_owned), is_custom };
-                    assert_eq!(tools.names.told(&offered), named, "{offered}");
+                    assert_eq!(tools.names.rendered(&offered), named, "{offered}");
                 }
             }
         }
@@ -428,7 +431,7 @@ mod tests {
         ] {
             let mut tools = tools(raw.clone());
             let read = tools.choice(Some(&choice)).unwrap();
-            assert_eq!(tools.told_choice(&read, Some(&choice)), expected, "{choice}");
+            assert_eq!(tools.echoed_choice(&read, Some(&choice)), expected, "{choice}");
         }
         let built_in = json!([{"type": "web_search"}, {"type": "mcp", "name": "own"}]);
         for name in ["web_search", "mcp", "own"] {
@@ -461,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_response_repeats_what_bots_were_offered_in_one_form() {
-        let told = |raw: Value| Tools::default().add("tools", raw.as_array().unwrap()).unwrap();
+        let rendered = |raw: Value| Tools::default().add("tools", raw.as_array().unwrap()).unwrap();
         let function =
             json!({"type": "function", "name": "f", "description": null, "parameters": {}, "strict": false});
         let grammar = json!({"type": "grammar", "syntax": "lark", "definition": "x"});
@@ -484,7 +487,7 @@ mod tests {
             (json!({"type": "odd", "x": 1}), json!([])),
         ];
         for (raw, expected) in rows {
-            assert_eq!(Value::from(told(json!([raw]))), expected, "{raw}");
+            assert_eq!(Value::from(rendered(json!([raw]))), expected, "{raw}");
         }
     }
 

@@ -240,7 +240,7 @@ impl PoeConnector {
         Err(last)
     }
 
-    /// The addresses that a SOCKS proxy is told, or nothing if it is told the name. A name that is known to the proxy
+    /// The addresses that a SOCKS proxy is sent, or nothing if it is sent the name. A name that is known to the proxy
     /// alone is left to it by every protocol that can carry names.
     fn addresses_for(
         &self,

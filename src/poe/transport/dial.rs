@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Ended, has_ended, look_up, step};
+use super::{Ended, has_ended, resolve_name, step};
 
 /// An address that has not answered by then does not keep the next one from being tried.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -47,7 +47,7 @@ pub(super) fn dial(addresses: &[IpAddr], port: u16, limit: Option<Duration>) -> 
                 None => trying.push(socket),
             }
         }
-        look_up(start.elapsed());
+        resolve_name(start.elapsed());
         if has_ended() {
             return Err(Ended::error());
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::{Ended, has_ended, look_up, step};
+use super::{Ended, has_ended, resolve_name, step};
 
 /// How long addresses are used without asking again.
 const FRESH: Duration = Duration::from_secs(30);
@@ -122,7 +122,7 @@ impl Names {
             let wait = step(start.elapsed()).min(left);
             state = self.shared.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
             drop(state);
-            look_up(start.elapsed());
+            resolve_name(start.elapsed());
             if has_ended() {
                 return Err(Ended::error());
             }
@@ -140,7 +140,7 @@ impl Names {
     fn start(&self, state: &mut State, host: &str) -> io::Result<()> {
         log::debug!("looking up the name {host}");
         let (shared, name) = (Arc::clone(&self.shared), host.to_owned());
-        Builder::new().name("resolver".into()).spawn(move || shared.look_up(&name))?;
+        Builder::new().name("resolver".into()).spawn(move || shared.resolve_name(&name))?;
         state.running += 1;
         if let Some(name) = state.names.get_mut(host) {
             name.is_running = true;
@@ -154,7 +154,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look_up(&self, host: &str) {
+    fn resolve_name(&self, host: &str) {
         let outcome = (self.resolve)(host).and_then(|addresses| match addresses.is_empty() {
             true => Err(io::Error::other("it has no address")),
             false => Ok(addresses),
@@ -196,9 +196,10 @@ impl std::fmt::Debug for Names {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Watch, watched};
+    use super::super::{CancelCheck, cancellable};
     use super::*;
     use crate::error::{Error, Kind};
+
     use std::rc::Rc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
@@ -290,10 +291,10 @@ mod tests {
         };
         let names = Arc::new(Names::resolved_by(Box::new(resolve)));
         // whoever leaves does not wait for the resolver
-        let watch: Watch = Rc::new(|| Err(Error::new(Kind::ClientGone, "left")));
+        let cancel: CancelCheck = Rc::new(|| Err(Error::new(Kind::ClientGone, "left")));
         for turn in 0..40 {
             let host = format!("host-{}", turn % 10);
-            let (found, ended) = watched(&watch, Duration::from_secs(60), || names.find(&host, LIMIT));
+            let (found, ended) = cancellable(&cancel, Duration::from_secs(60), || names.find(&host, LIMIT));
             assert!(Ended::is(&found.unwrap_err()));
             assert_eq!(ended.unwrap().kind, Kind::ClientGone);
             if turn == 4 {

@@ -330,15 +330,15 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// The proxy's side of the conversation: what it says, and what it was told. Reads bring one byte each.
+    /// The proxy's side of the conversation: what it says, and what it was sent. Reads bring one byte each.
     struct Script {
         says: io::Cursor<Vec<u8>>,
-        told: Vec<u8>,
+        rendered: Vec<u8>,
     }
 
     impl Script {
         fn new(says: &[&[u8]]) -> Script {
-            Script { says: io::Cursor::new(says.concat()), told: Vec::new() }
+            Script { says: io::Cursor::new(says.concat()), rendered: Vec::new() }
         }
 
         fn rest(&self) -> &[u8] {
@@ -355,7 +355,7 @@ mod tests {
 
     impl Write for Script {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.told.write(bytes)
+            self.rendered.write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -403,10 +403,10 @@ mod tests {
                 &[&[4, 1, 1, 187, 0, 0, 0, 1, 0], b"poe", &[0]],
             ),
         ];
-        for (url, target, says, told) in cases {
+        for (url, target, says, rendered) in cases {
             let mut script = Script::new(&[&says.concat(), b"poe's"]);
             socks(&mut script, &proxy(url), *target, 443).unwrap_or_else(|fault| panic!("{url}: {fault}"));
-            assert_eq!(script.told, told.concat(), "{url}");
+            assert_eq!(script.rendered, rendered.concat(), "{url}");
             assert_eq!(script.rest(), b"poe's", "{url}");
         }
     }
@@ -443,11 +443,12 @@ mod tests {
     fn connect_reads_the_head_and_no_more() {
         let mut script = Script::new(&[b"HTTP/1.0 200 OK\r\nVia: x\r\n\r\n", b"poe's"]);
         connect(&mut script, &proxy("http://me:p%20w@p"), "poe:443").unwrap();
-        let told = String::from_utf8(script.told.clone()).unwrap();
-        assert!(told.starts_with("CONNECT poe:443 HTTP/1.1\r\nHost: poe:443\r\n"), "{told}");
+        let rendered = String::from_utf8(script.rendered.clone()).unwrap();
+        assert!(rendered.starts_with("CONNECT poe:443 HTTP/1.1\r\nHost: poe:443\r\n"), "{rendered}");
         assert!(
-            told.contains("\r\nProxy-Authorization: Basic bWU6cCB3\r\n") && told.ends_with("\r\n\r\n"),
-            "{told}"
+            rendered.contains("\r\nProxy-Authorization: Basic bWU6cCB3\r\n")
+                && rendered.ends_with("\r\n\r\n"),
+            "{rendered}"
         );
         assert_eq!(script.rest(), b"poe's");
         let long = [b"HTTP/1.1 200 OK\r\nx: ".as_slice(), &[b'x'; 20_000]].concat();

@@ -1,0 +1,63 @@
+//! The settings in force, for the admin page.
+
+use std::io;
+
+use serde_json::{Value, json};
+
+use crate::api::status;
+use crate::gateway::context::Admitted;
+use crate::server::answer::Answer;
+
+/// `GET /api/admin/settings`: every setting with its source, secrets masked, and how the server is.
+pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let app = request.app();
+    let proxies = app.settings.proxy_rows();
+    let rows: Vec<Value> = app.settings.rows().iter().map(row).chain(proxies.iter().map(proxy_row)).collect();
+    let proxies: Vec<Value> = proxies
+        .iter()
+        .map(|(what, proxy, variable)| json!({"for": what, "proxy": proxy, "source": variable}))
+        .collect();
+    let mut warnings = Vec::new();
+    if app.has_default_password() {
+        warnings.push("default_password");
+    }
+    if app.config_fault().is_some() {
+        warnings.push("config_broken");
+    }
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "rows": rows,
+        "proxies": proxies,
+        "health": {
+            "status": status::of(&request).word(),
+            "uptime_seconds": app.uptime().as_secs(),
+            "memory_bytes": status::resident_bytes(),
+        },
+        "warnings": warnings,
+        "has_poe_key": app.own_poe_key().is_some(),
+    });
+    request.send(Answer::json(200, body.to_string().into_bytes()))
+}
+
+fn row(row: &crate::gateway::app::SettingRow) -> Value {
+    json!({
+        "name": row.setting.name,
+        "flag": format!("--{}", row.setting.flag()),
+        "value": row.value,
+        "source": row.source.to_string(),
+        "default": if row.setting.secret() { "" } else { row.setting.default },
+        "meaning": row.setting.meaning,
+    })
+}
+
+/// The proxy in force for one purpose, in the shape of a setting: the page shows it among them.
+fn proxy_row((what, proxy, variable): &(&str, String, &str)) -> Value {
+    json!({
+        "name": format!("proxy for {what}"),
+        "flag": variable,
+        "value": proxy,
+        "source": if variable.is_empty() { "default" } else { "environment" },
+        "default": "",
+        "meaning": "the proxy in force, by POE_PROXY and the proxy variables of the environment",
+    })
+}

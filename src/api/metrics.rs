@@ -1,0 +1,94 @@
+//! `GET /metrics`: everything that is counted, for Prometheus.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::status;
+use crate::dialect::openai::kind_and_code;
+use crate::error::{Error, Kind};
+use crate::gateway::app::App;
+use crate::gateway::context::Exchange;
+use crate::server::answer::Answer;
+use crate::telemetry::metrics::Page;
+
+const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// `GET /metrics`: names of models and counts, never a text or a key, and for no other web page.
+pub fn page(mut exchange: Exchange<'_, '_>) -> io::Result<()> {
+    let app = exchange.app();
+    if !app.settings.metrics {
+        return exchange.refuse(&Error::new(Kind::NotFound, "METRICS is off"));
+    }
+    let mut page = Page::default();
+    about(app, &mut page);
+    app.metrics.write(&mut page);
+    server(&exchange, &mut page);
+    upstream(app, &mut page);
+    uploads(app, &mut page);
+    exchange.for_operator();
+    exchange.send(Answer::bytes(200, TYPE, page.into_text().into_bytes()))
+}
+
+fn about(app: &App, page: &mut Page) {
+    page.family("poe2openai_build_info", "gauge", "Always 1; the version is the label.");
+    page.sample("poe2openai_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let uptime = app.uptime().as_secs_f64();
+    page.single("poe2openai_uptime_seconds", "gauge", "Time since the start.", uptime);
+    if let Some(bytes) = status::resident_bytes() {
+        page.single("process_resident_memory_bytes", "gauge", "Resident memory.", bytes);
+    }
+}
+
+fn server(exchange: &Exchange<'_, '_>, page: &mut Page) {
+    let app = exchange.app();
+    let limiter = app.limiter.counts();
+    let running = app.activity.running();
+    page.single("poe2openai_running", "gauge", "Requests that are being answered.", running);
+    let help = "Requests among them that wait for their turn under RATE_LIMIT_MS.";
+    page.single("poe2openai_queued", "gauge", help, limiter.waiting);
+    let connections = exchange.connections();
+    page.single("poe2openai_connections", "gauge", "Open connections of clients.", connections.occupied());
+    let help = "Connections turned away because MAX_CONNECTIONS were busy.";
+    page.single("poe2openai_connections_refused_total", "counter", help, connections.refused());
+    let help = "Requests that waited for their turn under RATE_LIMIT_MS.";
+    page.single("poe2openai_limiter_waits_total", "counter", help, limiter.waited);
+    let help = "Requests refused because their turn was too far away.";
+    page.single("poe2openai_limiter_refused_total", "counter", help, limiter.refused);
+}
+
+fn upstream(app: &App, page: &mut Page) {
+    let counters = app.poe.counters();
+    let help = "Second tries of calls to Poe.";
+    page.single("poe2openai_upstream_retries_total", "counter", help, counters.retries());
+    page.family(
+        "poe2openai_upstream_errors_total",
+        "counter",
+        "Calls to Poe that failed, by the error's code.",
+    );
+    let mut errors: Vec<(&str, u64)> = Vec::new();
+    for (kind, count) in counters.errors() {
+        let (type_, code) = kind_and_code(kind);
+        errors.push((code.unwrap_or(type_), count));
+    }
+    errors.sort_unstable();
+    for (code, count) in errors {
+        page.sample("poe2openai_upstream_errors_total", &[("kind", code)], count);
+    }
+}
+
+fn uploads(app: &App, page: &mut Page) {
+    let uploaded = app.poe.counters().uploads();
+    page.single("poe2openai_uploads_total", "counter", "Files brought to Poe.", uploaded);
+    let cache = app.files.counters();
+    let rows = [
+        ("hits", "Files that were at Poe already.", &cache.hits),
+        ("misses", "Files that had to be uploaded.", &cache.misses),
+        ("joined", "Uploads that were somebody else's too.", &cache.joined),
+        ("evictions", "Entries dropped for room or age.", &cache.evictions),
+        ("dead", "Entries dropped because Poe had lost the file.", &cache.dead),
+    ];
+    for (name, help, counter) in rows {
+        let name = format!("poe2openai_upload_cache_{name}_total");
+        page.single(&name, "counter", help, counter.load(Ordering::Relaxed));
+    }
+}

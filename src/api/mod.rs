@@ -1,0 +1,17 @@
+//! What each URL does: routes, authentication, CORS, one file for each family of endpoints.
+
+mod admin;
+mod chat;
+mod media;
+mod metrics;
+mod model_list;
+mod ollama;
+mod pages;
+mod responses;
+mod route;
+mod router;
+mod routes;
+mod status;
+mod unsupported;
+
+pub use router::Api;

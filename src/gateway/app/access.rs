@@ -1,0 +1,161 @@
+//! Keys and passwords: which are good here, and what they open.
+
+use std::path::PathBuf;
+
+use ring::digest::{Digest, SHA256, digest};
+use subtle::ConstantTimeEq;
+
+use super::App;
+use crate::config::admin_password::{self, AdminPassword, Made};
+use crate::config::directory::Dir;
+use crate::error::{Error, Kind, Result};
+use crate::settings::{Secret, Settings, Source};
+use crate::state::login_throttle::{KeyTries, LoginThrottle};
+
+/// Keys of the proxy that are shorter can be guessed.
+const SHORTEST_KEY: usize = 16;
+
+/// Passwords, and who has tried wrong ones.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// The password that the server has made for its admin page.
+    made: Option<AdminPassword>,
+    /// What whoever starts the server must be sent of it.
+    pub announcement: Option<Announcement>,
+    /// Wrong passwords for the admin page.
+    pub login_throttle: LoginThrottle,
+    /// Wrong keys.
+    pub key_tries: KeyTries,
+}
+
+/// What the operator must know of a password that the server has made.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Announcement {
+    /// It was made at this start.
+    Made(Made),
+    /// It was made at an earlier start and printed then.
+    Kept,
+}
+
+impl std::fmt::Debug for Announcement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Announcement")
+    }
+}
+
+impl Access {
+    /// Makes a password where the server needs one. An error is a message for the operator.
+    pub(super) fn open(settings: &Settings, dir: &Dir) -> Result<Access, String> {
+        if !is_made(settings) {
+            if settings.source("ADMIN_PASSWORD") != Source::Default {
+                admin_password::forget(dir);
+            }
+            return Ok(Access::default());
+        }
+        let (made, new) = match settings.demo {
+            // a first try leaves no secrets behind
+            true => {
+                let (made, password) = AdminPassword::make()?;
+                (made, Some(Made { password, unkept: Some("a demo keeps no password".to_owned()) }))
+            }
+            false => AdminPassword::open(dir)?,
+        };
+        let announcement = new.map_or(Announcement::Kept, Announcement::Made);
+        Ok(Access { made: Some(made), announcement: Some(announcement), ..Access::default() })
+    }
+}
+
+/// Whether the server makes the password itself: none was set, and others than this machine's users can connect.
+fn is_made(settings: &Settings) -> bool {
+    settings.source("ADMIN_PASSWORD") == Source::Default && !settings.host.is_loopback()
+}
+
+/// Who may open the admin page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Nobody: its password is empty.
+    Closed,
+    /// Users of this machine: the server listens on loopback, and everybody knows the built-in password.
+    ThisMachine,
+    /// Whoever knows the password.
+    Password,
+}
+
+impl App {
+    /// Whether Poe's key is spent for anybody who gets here. Then only programs of this machine may, no web pages.
+    pub fn is_keyless(&self) -> bool {
+        self.settings.poe_api_key.is_some() && self.settings.proxy_api_keys.is_empty()
+    }
+
+    /// Whether clients show keys that are checked here.
+    pub fn has_own_keys(&self) -> bool {
+        self.settings.poe_api_key.is_some() && !self.settings.proxy_api_keys.is_empty()
+    }
+
+    /// The key to ask Poe with, for a client that shows `shown`. With keys of the proxy's own, clients show one of
+    /// those and Poe's stays here; with Poe's key alone everybody who gets here (from this machine only) may use it.
+    pub fn poe_key(&self, shown: Option<&str>) -> Result<String> {
+        let settings = &self.settings;
+        match (&settings.poe_api_key, settings.proxy_api_keys.as_slice()) {
+            (Some(key), []) => Ok(key.expose().to_owned()),
+            (Some(key), known) => match shown {
+                Some(shown) if is_one_of(shown, known) => Ok(key.expose().to_owned()),
+                Some(_) => Err(Error::new(Kind::Unauthorized, "this API key is not known here")),
+                None => Err(no_key()),
+            },
+            (None, _) => shown.map(str::to_owned).ok_or_else(no_key),
+        }
+    }
+
+    /// How many of `PROXY_API_KEYS` are so short that they can be guessed.
+    pub fn short_keys(&self) -> usize {
+        let keys = self.settings.proxy_api_keys.iter();
+        keys.filter(|key| key.expose().len() < SHORTEST_KEY).count()
+    }
+
+    /// Where the hash of a password lies that the server has made.
+    pub fn password_file(&self) -> PathBuf {
+        self.dir.at(admin_password::FILE_NAME)
+    }
+
+    /// Who may open the admin page.
+    pub fn lock(&self) -> Lock {
+        match (self.settings.admin_password.is_empty(), self.settings.source("ADMIN_PASSWORD")) {
+            (true, _) => Lock::Closed,
+            (false, Source::Default) if self.access.made.is_none() => Lock::ThisMachine,
+            (false, _) => Lock::Password,
+        }
+    }
+
+    /// Whether the admin page's password is the one that everybody knows.
+    pub fn has_default_password(&self) -> bool {
+        self.access.made.is_none() && self.settings.admin_password == Settings::default().admin_password
+    }
+
+    /// Whether user name and password open the admin page. Both are always compared, and in constant time.
+    pub fn opens(&self, user: &str, password: &str) -> bool {
+        let same = |shown: &str, known: &str| hash(shown).as_ref().ct_eq(hash(known).as_ref());
+        let user = bool::from(same(user, &self.settings.admin_username));
+        let password = match &self.access.made {
+            Some(made) => made.is(password),
+            None => same(password, self.settings.admin_password.expose()).into(),
+        };
+        user & password
+    }
+}
+
+fn hash(text: &str) -> Digest {
+    digest(&SHA256, text.as_bytes())
+}
+
+fn no_key() -> Error {
+    let message = "no API key was given: send it as `Authorization: Bearer YOUR_KEY`";
+    Error::new(Kind::Unauthorized, message)
+}
+
+/// Compares hashes of equal length in constant time, and all of them: the time says nothing about any key.
+fn is_one_of(shown: &str, known: &[Secret]) -> bool {
+    let shown = hash(shown);
+    let same = |key: &Secret| shown.as_ref().ct_eq(hash(key.expose()).as_ref());
+    known.iter().map(same).fold(subtle::Choice::from(0), |found, same| found | same).into()
+}

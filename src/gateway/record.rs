@@ -1,0 +1,278 @@
+//! What is written down of one request: a line in the log, a row of the admin page, a count; never a key.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::kv::Value;
+
+use crate::clock;
+use crate::dialect::Dialect;
+use crate::gateway::app::App;
+use crate::pipeline::{Event, TokenUsage};
+use crate::server::connection::Call;
+use crate::telemetry::activity::{Notes, Running};
+use crate::telemetry::inspection::Capture;
+use crate::telemetry::metrics::{Done, OTHER};
+
+/// Where a request went that no route answers.
+pub const NO_ENDPOINT: &str = "other";
+/// The most letters that are kept of what a client calls itself, its path or its model.
+const MAX_NAME: usize = 200;
+/// How much of an error is written down, in letters.
+const MAX_FAULT: usize = 500;
+
+/// The notes on one request.
+pub struct Record {
+    start: Instant,
+    /// The request's id.
+    pub id: String,
+    /// In whose words errors are sent.
+    pub dialect: Dialect,
+    /// Which route: a path without anything that clients make up.
+    pub endpoint: &'static str,
+    /// The model asked for, once known.
+    pub model: Option<String>,
+    /// The bot behind it, once known.
+    pub bot: Option<String>,
+    /// By which of Poe's endpoints: `bot` or `native`.
+    pub route: Option<&'static str>,
+    /// Whether the answer is wanted as a stream.
+    pub stream: bool,
+    /// The HTTP status; 0 while nothing has been answered.
+    pub status: u16,
+    /// What it took, once counted.
+    pub usage: Option<TokenUsage>,
+    /// How much of the question came out of Poe's cache, if Poe sent.
+    pub cached: u64,
+    /// Why it failed, if it did.
+    pub fault: Option<String>,
+    /// Nobody needs to read that this went well: it comes every few seconds.
+    pub is_routine: bool,
+    first_byte: Option<Duration>,
+    /// Where the client connects from.
+    pub address: Option<IpAddr>,
+    client: String,
+    method: String,
+    path: String,
+    running: Option<Arc<Running>>,
+    /// What was said, while the operator looks, and the key that must not be seen in it.
+    capture: Option<(Capture, String)>,
+}
+
+impl Record {
+    /// A request that begins now.
+    pub fn new(call: &Call<'_>, id: String) -> Record {
+        let address = call.client().address().map(|address| address.to_canonical());
+        Record {
+            start: Instant::now(),
+            id,
+            dialect: Dialect::default(),
+            endpoint: NO_ENDPOINT,
+            model: None,
+            bot: None,
+            route: None,
+            stream: false,
+            status: 0,
+            usage: None,
+            cached: 0,
+            fault: None,
+            is_routine: false,
+            first_byte: None,
+            address,
+            client: address.map(|address| address.to_string()).unwrap_or_default(),
+            method: call.head().method.clone(),
+            path: call.head().path.clone(),
+            running: None,
+            capture: None,
+        }
+    }
+
+    /// From here on the operator sees the request, and can stop it.
+    pub fn begin(&mut self, app: &App, call: &Call<'_>) {
+        let time = clock::now().as_millis();
+        let mut notes = Notes {
+            id: self.id.clone(),
+            time: u64::try_from(time).unwrap_or(u64::MAX),
+            client: self.client.clone(),
+            agent: cut(call.head().header("user-agent").unwrap_or_default()),
+            endpoint: match self.endpoint {
+                NO_ENDPOINT => cut(&self.path),
+                known => known.to_owned(),
+            },
+            method: cut(&self.method),
+            ..Notes::default()
+        };
+        self.render(&mut notes);
+        self.running = Some({
+            let abort = Arc::clone(call.abort());
+            app.activity.begin(notes, Box::new(move || abort.stop()))
+        });
+    }
+
+    /// What is known by now is there to be seen.
+    pub fn show(&self) {
+        if let Some(running) = &self.running {
+            running.change(|notes| self.render(notes));
+        }
+    }
+
+    /// The bot that is asked through Poe's native endpoint for the client's dialect.
+    pub fn uses_native_endpoint(&mut self, bot: &str) {
+        self.route = Some("native");
+        self.chats(bot);
+    }
+
+    /// The bot that is asked.
+    pub fn chats(&mut self, bot: &str) {
+        self.bot = Some(bot.to_owned());
+        self.route.get_or_insert("bot");
+        self.show();
+    }
+
+    /// The first byte of the answer leaves now.
+    pub fn first_byte(&mut self) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.start.elapsed());
+            self.show();
+        }
+    }
+
+    /// Adds what one choice took. A question counts once, with the first choice that answers it.
+    pub fn add_usage(&mut self, usage: Option<TokenUsage>, is_first: bool) {
+        let Some(usage) = usage else { return };
+        let sum = self.usage.get_or_insert_default();
+        sum.prompt += if is_first { usage.prompt } else { 0 };
+        sum.completion += usage.completion;
+        sum.reasoning += usage.reasoning;
+    }
+
+    /// Keeps the request's body, if the operator looks; `key` will not be seen in it.
+    pub fn capture_request(&mut self, app: &App, key: &str, body: &[u8]) {
+        if app.activity.inspects() && self.running.is_some() {
+            let mut capture = Capture::default();
+            capture.request(body);
+            self.capture = Some((capture, key.to_owned()));
+        }
+    }
+
+    /// Keeps a piece of the answer, if the operator looks.
+    pub fn capture_event(&mut self, event: &Event) {
+        let Some((capture, _)) = &mut self.capture else { return };
+        match event {
+            Event::Text(text) | Event::Thinking(text) => capture.answer(text),
+            Event::ToolCall(delta) => {
+                if let Some(name) = &delta.name {
+                    capture.answer("\n");
+                    capture.answer(name);
+                    capture.answer(" ");
+                }
+                capture.answer(&delta.arguments);
+            }
+            Event::File(file) => capture.answer(&format!("\n[{}]\n", file.name)),
+            Event::Retract => capture.retract(),
+            Event::Suggestion(_) | Event::Metadata(_) | Event::Finish(_) => {}
+        }
+    }
+
+    /// Keeps what was answered as it leaves, if the operator looks.
+    pub fn capture_body(&mut self, body: &[u8]) {
+        if let Some((capture, _)) = &mut self.capture {
+            capture.answer(&String::from_utf8_lossy(body));
+        }
+    }
+
+    /// The request is over: it is logged, counted, and no longer one of those that run.
+    pub fn end(&mut self, app: &App) {
+        let duration = self.start.elapsed();
+        self.log(duration);
+        let name = self.bot.as_deref().or(self.model.as_deref());
+        let listed = name.and_then(|name| app.listed_name(name));
+        app.metrics.count(&Done {
+            endpoint: self.endpoint,
+            model: listed.as_deref(),
+            status: self.status,
+            first_byte: self.first_byte,
+            duration,
+            tokens: self.usage.map(|usage| [usage.prompt, usage.completion, usage.reasoning]),
+        });
+        let Some(running) = self.running.take() else { return };
+        let mut notes = running.notes();
+        self.render(&mut notes);
+        notes.status = self.status;
+        notes.duration_ms = millis(duration);
+        if let Some((mut capture, key)) = self.capture.take() {
+            let models = app.models();
+            let mut secrets = app.secrets(&models);
+            secrets.push(&key);
+            notes.inspection = Some(capture.keep(&secrets));
+        }
+        app.activity.end(&running, notes, name.map(|_| listed.as_deref().unwrap_or(OTHER)));
+    }
+
+    fn render(&self, notes: &mut Notes) {
+        notes.model = self.model.as_deref().map(cut);
+        notes.bot = self.bot.as_deref().map(cut);
+        notes.route = self.route;
+        notes.stream = self.stream;
+        notes.first_byte_ms = self.first_byte.map(millis);
+        notes.prompt_tokens = self.usage.map(|usage| usage.prompt);
+        notes.completion_tokens = self.usage.map(|usage| usage.completion);
+        notes.reasoning_tokens = self.usage.map(|usage| usage.reasoning);
+        notes.error = self.fault.as_deref().map(shortened);
+    }
+
+    /// Writes the line.
+    fn log(&self, duration: Duration) {
+        let path = shortened(&self.path);
+        let mut pairs: Vec<(&str, Value<'_>)> =
+            vec![("method", Value::from(self.method.as_str())), ("path", Value::from(path.as_str()))];
+        let [model, bot] = [&self.model, &self.bot].map(|name| name.as_deref().map(cut));
+        let fault = self.fault.as_deref().map(shortened);
+        let texts = [("model", model.as_deref()), ("route", self.route)];
+        pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text?)))));
+        pairs.push(("status", Value::from(self.status)));
+        pairs.push(("first_ms", Value::from(millis(self.first_byte.unwrap_or(duration)))));
+        pairs.push(("total_ms", Value::from(millis(duration))));
+        if let Some(usage) = self.usage {
+            pairs.push(("prompt_tokens", Value::from(usage.prompt)));
+            pairs.push(("completion_tokens", Value::from(usage.completion)));
+        }
+        if self.cached > 0 {
+            pairs.push(("cached_tokens", Value::from(self.cached)));
+        }
+        if self.model.is_some() {
+            pairs.push(("stream", Value::from(self.stream)));
+        }
+        let texts = [
+            ("error", fault.as_deref()),
+            ("bot", bot.as_deref()),
+            ("id", Some(self.id.as_str())),
+            ("client", Some(self.client.as_str())),
+        ];
+        pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text?)))));
+        let level = match self.is_routine && self.status < 400 {
+            true => log::Level::Debug,
+            false => log::Level::Info,
+        };
+        let mut record = log::Record::builder();
+        let record = record.level(level).target(module_path!()).key_values(&pairs);
+        log::logger().log(&record.args(format_args!("{} {path}", self.method)).build());
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An error as it is written down: what it quotes may be long.
+fn shortened(fault: &str) -> String {
+    match fault.char_indices().nth(MAX_FAULT) {
+        Some((end, _)) => format!("{}\u{2026}", &fault[..end]),
+        None => fault.to_owned(),
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_NAME).collect()
+}

@@ -1,0 +1,21 @@
+//! Calls that bots write into their text: found in any of the forms of [`grammars`], lifted out by [`ToolXml`].
+
+mod escaping;
+mod prompt;
+pub use prompt::{PastCalls, check_tool_turns, insist_on_call, tools_into_prompt, unique_call_ids};
+mod arguments;
+mod call;
+mod fences;
+mod grammars;
+mod marks;
+mod objects;
+mod offer;
+mod repair;
+mod scanner;
+mod typed_args;
+
+pub use call::read_one;
+pub use offer::{Offer, cleaned_name};
+pub use repair::{Words, repaired};
+pub use scanner::{ToolXml, boundary};
+pub use typed_args::quoted;

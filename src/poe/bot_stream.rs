@@ -1,0 +1,267 @@
+//! One answer as it comes from Poe.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::BodyReader;
+
+use super::answer_limits::{AnswerLimits, Room};
+use super::client::{EVENTS, hide};
+use super::counters::Counters;
+use super::decode::{Decode, Progress};
+use super::error_classes;
+use super::sse::{self, Frame};
+use super::transport::{self, CancelCheck, cancellable};
+use crate::budget::Reservation;
+use crate::error::{Error, Kind, Result};
+use crate::json_limits;
+use crate::pipeline::{Event, FinishReason};
+
+/// What is read at once. It lies on the stack, which each held stream keeps.
+const READ_BYTES: usize = 4 << 10;
+/// After `done` the body's end is awaited, so that the connection can be used again: for so long and so many bytes.
+const REST_TIME: Duration = Duration::from_millis(50);
+const REST_BYTES: u64 = 64 << 10;
+/// The most that is kept of an answer in which no event has come.
+const MAX_HEAD: usize = 16 << 10;
+/// The values in an event are counted before it is parsed if it has more bytes: a smaller one cannot hold many.
+const LARGE_BYTES: usize = 64 << 10;
+/// An event is held as it came, as its data and as its text.
+const EVENT_COPIES: usize = 3;
+
+/// The events of one answer. Dropping it before the end hangs up on Poe.
+pub struct BotStream {
+    body: BodyReader<'static>,
+    /// Kept to be hidden from what is sent.
+    key: String,
+    cancel: CancelCheck,
+    idle_timeout: Duration,
+    sse: sse::Decoder,
+    decode: Decode,
+    ready: VecDeque<Event>,
+    state: State,
+    limits: AnswerLimits,
+    memory: Reservation,
+    counters: Arc<Counters>,
+    /// Why the answer broke off; given once all events before it are.
+    failed: Option<Error>,
+    /// What came before the first event: it may be no stream of events.
+    head: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// Poe said `done`.
+    Done,
+    /// The answer broke off.
+    Failed,
+}
+
+impl BotStream {
+    pub(super) fn new(
+        body: BodyReader<'static>,
+        key: String,
+        cancel: CancelCheck,
+        idle_timeout: Duration,
+        counters: Arc<Counters>,
+    ) -> BotStream {
+        BotStream {
+            body,
+            key,
+            cancel,
+            idle_timeout,
+            sse: sse::Decoder::default(),
+            decode: Decode::default(),
+            ready: VecDeque::new(),
+            state: State::Reading,
+            limits: AnswerLimits::default(),
+            memory: Reservation::default(),
+            counters,
+            failed: None,
+            head: Some(Vec::new()),
+        }
+    }
+
+    /// Waits for the first event, so that an error before it can still become an answer of its own.
+    pub(super) fn await_first(&mut self) -> Result<()> {
+        while !self.ready.iter().any(is_substance) && self.state == State::Reading {
+            self.read();
+        }
+        match self.ready.iter().any(is_substance) {
+            true => Ok(()),
+            false => self.failed.take().map_or(Ok(()), Err),
+        }
+    }
+
+    fn read(&mut self) {
+        if let Err(error) = self.try_read() {
+            self.state = State::Failed;
+            self.failed = Some(hide(error, &self.key));
+        }
+    }
+
+    /// Reads once from Poe and decodes what is complete. The watch is called first: it sends what is pending, and a busy
+    /// stream leaves no silence for it to be called in.
+    fn try_read(&mut self) -> Result<()> {
+        (self.cancel)()?;
+        let mut bytes = [0; READ_BYTES];
+        let (count, ended) = cancellable(&self.cancel, self.idle_timeout, || self.body.read(&mut bytes));
+        if let Some(error) = ended {
+            return Err(error);
+        }
+        let count = count.map_err(|error| match error.get_ref().and_then(|e| e.downcast_ref()) {
+            Some(error) => transport::failure(error),
+            None => Error::new(Kind::Upstream, format!("Poe broke off its answer: {error}")).transient(),
+        })?;
+        if count == 0 {
+            return self.end();
+        }
+        if let Some(head) = self.head.as_mut().filter(|head| head.len() < MAX_HEAD) {
+            head.extend_from_slice(&bytes[..count]);
+        }
+        self.sse.feed(&bytes[..count])?;
+        self.reserve()?;
+        while let Some(frame) = self.sse.next_frame() {
+            self.head = None;
+            if frame.data.len() > LARGE_BYTES {
+                json_limits::check_event(frame.name, frame.data)?;
+            }
+            let known = self.ready.len();
+            let progress = self.decode.push(&frame, &mut self.ready)?;
+            self.ready.iter().skip(known).try_for_each(|event| self.limits.count(event))?;
+            if progress == Progress::Done {
+                self.state = State::Done;
+                break;
+            }
+            if self.limits.room(self.decode.others())? == Room::Full {
+                return self.end_as_too_long();
+            }
+        }
+        Ok(())
+    }
+
+    /// The body has ended without `done`.
+    fn end(&mut self) -> Result<()> {
+        let progress = match self.sse.ends_with(b"done") {
+            true => self.decode.push(&Frame { name: b"done", data: b"" }, &mut self.ready)?,
+            false => self.decode.end(&mut self.ready)?,
+        };
+        if progress == Progress::Done {
+            self.state = State::Done;
+            return Ok(());
+        }
+        let text = self.head.take().unwrap_or_default();
+        match text.trim_ascii_start().first() {
+            Some(b'<' | b'{' | b'[') => Err(error_classes::of_body(&text, EVENTS)),
+            _ => Err(Error::new(Kind::Upstream, "Poe ended its answer without finishing it").transient()),
+        }
+    }
+
+    /// Reserves memory for a large event, which is copied when it is decoded, and for responses that wait.
+    fn reserve(&mut self) -> Result<()> {
+        let held = self.sse.held() * EVENT_COPIES + self.decode.others().sum::<usize>();
+        match held > LARGE_BYTES {
+            true => self.memory.cover_answer(held),
+            false => {
+                self.memory.shrink(0);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends an answer that is as long as one may be, as if the bot had stopped here.
+    fn end_as_too_long(&mut self) -> Result<()> {
+        self.decode.push(&Frame { name: b"done", data: b"{}" }, &mut self.ready)?;
+        if let Some(Event::Finish(finish)) = self.ready.back_mut() {
+            finish.reason = FinishReason::Length;
+        }
+        self.state = State::Failed; // so that the rest is not awaited
+        Ok(())
+    }
+
+    /// Reads the end of the body, within bounds.
+    fn read_rest(&mut self) {
+        let deadline = Instant::now() + REST_TIME;
+        let nobody: CancelCheck = Rc::new(|| Ok(()));
+        let mut bytes = [0; 1024];
+        let mut rest = 0;
+        while rest < REST_BYTES {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            match cancellable(&nobody, left, || self.body.read(&mut bytes)) {
+                (Ok(count), None) if count > 0 => rest += count as u64,
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Whether an event is part of the answer. Before the first that is, an error can still have a status of its own.
+fn is_substance(event: &Event) -> bool {
+    !matches!(event, Event::Suggestion(_) | Event::Metadata(_) | Event::Retract)
+}
+
+impl Iterator for BotStream {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Result<Event>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            if self.state != State::Reading {
+                let failed = self.failed.take();
+                failed.iter().for_each(|error| self.counters.add_error(error));
+                return failed.map(Err);
+            }
+            self.read();
+        }
+    }
+}
+
+impl Drop for BotStream {
+    fn drop(&mut self) {
+        if self.state == State::Done {
+            self.read_rest();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Reply;
+
+    /// The answer that `wire` is, of at most `most_bytes`.
+    fn answer(wire: &str, most_bytes: usize) -> (Result<Reply>, BotStream) {
+        let body = ureq::Body::builder().data(wire.to_owned()).into_reader();
+        let nobody: CancelCheck = Rc::new(|| Ok(()));
+        let mut bot_stream =
+            BotStream::new(body, "key".into(), nobody, Duration::from_secs(9), Arc::default());
+        bot_stream.limits = AnswerLimits::of(most_bytes);
+        (Reply::fold(&mut bot_stream), bot_stream)
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_ends_as_such() {
+        let text = |text: &str, index: u8| {
+            format!("event: text\ndata: {{\"text\":\"{text}\",\"index\":{index}}}\n\n")
+        };
+        let wire = text("0123456789", 0).repeat(1000) + "event: done\ndata: {}\n\n";
+        let (reply, mut bot_stream) = answer(&wire, 1004);
+        let reply = reply.unwrap();
+        assert_eq!((reply.text.len(), reply.finish.reason), (1010, FinishReason::Length));
+        assert!(bot_stream.next().is_none());
+        let wire = text("a", 0) + &text("0123456789", 1).repeat(1000) + "event: done\ndata: {}\n\n";
+        let reply = answer(&wire, 1004).0.unwrap();
+        assert_eq!((reply.text.len(), reply.finish.reason), (1 + 2 + 1010, FinishReason::Length));
+        let reply = answer(&wire, 20_000).0.unwrap();
+        assert_eq!((reply.text.len(), reply.finish.reason), (1 + 2 + 10_000, FinishReason::Stop));
+    }
+}

@@ -1,0 +1,131 @@
+//! A stream of server-sent events: one event, one chunk; chunks that are ready together leave in one write.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::answer::{Audience, Common, Framing, ResponseHead};
+use super::connection_slots::{ConnectionSlot, Phase};
+use super::send::send;
+
+/// A larger buffer is given back after a write: a held stream keeps no more than this.
+const KEPT_BUFFER: usize = 4 << 10;
+
+/// How far the answer to one request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// Not a byte.
+    Nothing,
+    /// A stream that has begun and not ended.
+    Open,
+    /// All of it; the connection may carry the next.
+    All,
+    /// A stream whose end only the connection's end can show.
+    UntilClose,
+}
+
+/// An answer that grows. Once begun and dropped without [`EventStream::end`] it shuts the socket, so that the client
+/// sees the break.
+#[derive(Debug)]
+pub struct EventStream {
+    slot: Arc<ConnectionSlot>,
+    sent: Rc<Cell<Sent>>,
+    framing: Framing,
+    head: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl EventStream {
+    /// A stream with status 200, whose head leaves together with the first event.
+    pub(crate) fn new(
+        slot: Arc<ConnectionSlot>,
+        sent: Rc<Cell<Sent>>,
+        is_http11: bool,
+        close: bool,
+        content_type: &'static str,
+        common: &Common,
+    ) -> EventStream {
+        let framing = if is_http11 { Framing::Chunked } else { Framing::UntilClose };
+        // the operator's answers say more about caches than this
+        let cache = (common.audience == Audience::Anyone).then_some(("Cache-Control", "no-cache"));
+        let headers = [("Content-Type", content_type), ("X-Accel-Buffering", "no")].into_iter().chain(cache);
+        let mut head = Vec::with_capacity(512);
+        // writing to memory does not fail
+        let _ = ResponseHead { status: 200, is_http11, framing, close, common }.write(headers, &mut head);
+        EventStream { slot, sent, framing, head, frame: Vec::new() }
+    }
+
+    /// Whether anything has been sent; until then another answer can be given instead.
+    pub fn has_begun(&self) -> bool {
+        self.sent.get() != Sent::Nothing
+    }
+
+    /// Sends whole frames. An error means that the client has left.
+    pub fn send(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.push(payload)?;
+        self.flush()
+    }
+
+    /// Takes whole frames, which leave with the next [`EventStream::flush`].
+    pub fn push(&mut self, payload: &[u8]) -> io::Result<()> {
+        if payload.is_empty() {
+            return Ok(()); // an empty chunk would end the stream
+        }
+        if self.sent.get() == Sent::Nothing {
+            self.sent.set(Sent::Open);
+        }
+        self.frame.append(&mut std::mem::take(&mut self.head));
+        if self.framing == Framing::Chunked {
+            write!(self.frame, "{:x}\r\n", payload.len())?;
+        }
+        self.frame.extend_from_slice(payload);
+        if self.framing == Framing::Chunked {
+            self.frame.extend_from_slice(b"\r\n");
+        }
+        Ok(())
+    }
+
+    /// How many bytes wait to be sent.
+    pub fn pending(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Sends what has been taken.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.frame.is_empty() {
+            return Ok(());
+        }
+        let sent = send(&self.slot, &self.frame);
+        self.frame.clear();
+        if self.frame.capacity() > KEPT_BUFFER {
+            self.frame = Vec::new();
+        }
+        sent
+    }
+
+    /// Ends the stream as a whole.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.frame.append(&mut std::mem::take(&mut self.head));
+        if self.framing == Framing::Chunked {
+            self.frame.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.flush()?;
+        self.sent.set(match self.framing {
+            Framing::UntilClose => Sent::UntilClose,
+            _ => Sent::All,
+        });
+        self.slot.enter(Phase::Idle);
+        Ok(())
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        if self.sent.get() == Sent::Open {
+            // ENOTCONN only says that the client was faster
+            let _ = self.slot.socket().shutdown(Shutdown::Both);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Responses that clients may come back to: by id, and to go on from. Bounded in number, bytes and age, and in memory only.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+use ring::digest::{Context, SHA256};
+
+/// As many responses as are kept at once, however small they are.
+const MOST: usize = 10_000;
+
+/// Whose responses: the hash of the key that a client shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner([u8; 32]);
+
+impl Owner {
+    /// Whoever shows `key`.
+    pub fn of(key: &str) -> Owner {
+        Owner(hash(&[key.as_bytes()]))
+    }
+}
+
+/// The hash of an owner and an id.
+type Key = [u8; 32];
+
+/// A response, and what it was an answer to.
+#[derive(Debug)]
+pub struct Response {
+    /// The response before it in the conversation.
+    pub previous: Option<String>,
+    /// What its request added to the conversation: items in JSON, one a line.
+    pub input: Vec<u8>,
+    /// The response itself: a JSON object.
+    pub response: Vec<u8>,
+    /// What it is to be found by beside its id.
+    pub names: Vec<String>,
+}
+
+impl Response {
+    fn size(&self) -> usize {
+        const AROUND: usize = 256;
+        let names: usize = self.names.iter().map(|name| AROUND + name.len()).sum();
+        AROUND
+            + self.previous.as_ref().map_or(0, String::len)
+            + self.input.len()
+            + self.response.len()
+            + names
+    }
+}
+
+/// All responses that are kept.
+#[derive(Debug)]
+pub struct ResponseCache {
+    lifetime: Duration,
+    capacity: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    kept: LruCache<Key, Entry>,
+    /// The keys of responses by those of their names.
+    named: HashMap<Key, Key>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    owner: Owner,
+    used: Instant,
+    response: Arc<Response>,
+}
+
+impl State {
+    fn forget(&mut self, own: Key, old: &Entry) {
+        self.bytes -= old.response.size();
+        for name in &old.response.names {
+            let name = key(old.owner, name);
+            // a later response may have taken the name
+            if self.named.get(&name) == Some(&own) {
+                self.named.remove(&name);
+            }
+        }
+    }
+}
+
+impl ResponseCache {
+    /// Keeps responses for `lifetime` after their last use, and at most `capacity` bytes of them; zero of either keeps
+    /// nothing.
+    pub fn new(lifetime: Duration, capacity: usize) -> ResponseCache {
+        let kept = LruCache::new(NonZeroUsize::new(MOST + 1).unwrap_or(NonZeroUsize::MIN));
+        ResponseCache {
+            lifetime,
+            capacity,
+            state: Mutex::new(State { kept, named: HashMap::new(), bytes: 0 }),
+        }
+    }
+
+    /// Keeps the response called `id`. Those that were not used for the longest time make room.
+    pub fn keep(&self, owner: Owner, id: &str, response: Response) {
+        let size = response.size();
+        if size > self.capacity || self.lifetime.is_zero() {
+            return log::debug!("a response of {size} bytes is not kept: it has no room");
+        }
+        let own = key(owner, id);
+        let names: Vec<Key> = response.names.iter().map(|name| key(owner, name)).collect();
+        let mut state = self.lock();
+        let entry = Entry { owner, used: Instant::now(), response: Arc::new(response) };
+        if let Some((of_old, old)) = state.kept.push(own, entry) {
+            state.forget(of_old, &old);
+        }
+        state.bytes += size;
+        state.named.extend(names.into_iter().map(|name| (name, own)));
+        while state.bytes > self.capacity || state.kept.len() > MOST {
+            let Some((of_old, old)) = state.kept.pop_lru() else { break };
+            state.forget(of_old, &old);
+        }
+    }
+
+    /// The response called `id`, if it is kept and `owner`'s.
+    pub fn get(&self, owner: Owner, id: &str) -> Option<Arc<Response>> {
+        self.find(&mut self.lock(), key(owner, id))
+    }
+
+    /// The response called `name`, by its id or another of its names.
+    pub fn called(&self, owner: Owner, name: &str) -> Option<Arc<Response>> {
+        let mut state = self.lock();
+        let name = key(owner, name);
+        let own = state.named.get(&name).copied().unwrap_or(name);
+        self.find(&mut state, own)
+    }
+
+    /// All responses of the conversation that ends with `id`, oldest first; nothing if one of them is gone.
+    pub fn conversation(&self, owner: Owner, id: &str) -> Option<Vec<Arc<Response>>> {
+        let mut state = self.lock();
+        let mut found = Vec::new();
+        let mut next = Some(id.to_owned());
+        while let Some(id) = next.take() {
+            // no more can be kept: whoever gives two responses one id does not lead round in circles
+            let response = self.find(&mut state, key(owner, &id)).filter(|_| found.len() < MOST)?;
+            next.clone_from(&response.previous);
+            found.push(response);
+        }
+        found.reverse();
+        Some(found)
+    }
+
+    /// Forgets the response called `id`; whether it was there.
+    pub fn forget(&self, owner: Owner, id: &str) -> bool {
+        let mut state = self.lock();
+        let is_there = self.find(&mut state, key(owner, id)).is_some();
+        drop_one(&mut state, key(owner, id));
+        is_there
+    }
+
+    /// A use makes it young again.
+    fn find(&self, state: &mut State, key: Key) -> Option<Arc<Response>> {
+        let entry = state.kept.get_mut(&key)?;
+        if entry.used.elapsed() >= self.lifetime {
+            drop_one(state, key);
+            return None;
+        }
+        entry.used = Instant::now();
+        Some(Arc::clone(&entry.response))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn drop_one(state: &mut State, key: Key) {
+    if let Some(old) = state.kept.pop(&key) {
+        state.forget(key, &old);
+    }
+}
+
+fn key(owner: Owner, id: &str) -> Key {
+    hash(&[&owner.0, id.as_bytes()])
+}
+
+fn hash(parts: &[&[u8]]) -> Key {
+    let mut context = Context::new(&SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn response(previous: Option<&str>, size: usize) -> Response {
+        let previous = previous.map(Into::into);
+        Response { previous, input: vec![b' '; size], response: Vec::new(), names: Vec::new() }
+    }
+
+    #[test]
+    fn a_conversation_is_put_together_from_its_responses() {
+        let (responses, owner) = (ResponseCache::new(HOUR, 10_000), Owner::of("a"));
+        for (id, previous) in [("1", None), ("2", Some("1")), ("3", Some("2")), ("other", None)] {
+            responses.keep(owner, id, response(previous, id.len()));
+        }
+        let found = responses.conversation(owner, "3").unwrap();
+        let previous: Vec<_> = found.iter().map(|response| response.previous.as_deref()).collect();
+        assert_eq!(previous, [None, Some("1"), Some("2")]);
+        assert!(responses.forget(owner, "1") && !responses.forget(owner, "1"));
+        assert!(responses.conversation(owner, "3").is_none(), "a part of it is gone");
+        assert!(responses.get(owner, "3").is_some());
+    }
+
+    #[test]
+    fn a_conversation_may_be_as_long_as_what_is_kept() {
+        let (responses, owner) = (ResponseCache::new(HOUR, usize::MAX), Owner::of("a"));
+        for id in 0..MOST {
+            let previous = id.checked_sub(1).map(|id| id.to_string());
+            responses.keep(owner, &id.to_string(), response(previous.as_deref(), 0));
+        }
+        let last = (MOST - 1).to_string();
+        assert_eq!(responses.conversation(owner, &last).map(|found| found.len()), Some(MOST));
+        responses.keep(owner, "0", response(Some(&last), 0));
+        assert!(responses.conversation(owner, &last).is_none(), "round in circles");
+    }
+
+    #[test]
+    fn a_response_is_found_by_its_names_as_long_as_it_is_kept() {
+        let (responses, owner) = (ResponseCache::new(HOUR, 10_000), Owner::of("a"));
+        let named = |size| Response { names: vec!["msg_1".into()], ..response(None, size) };
+        responses.keep(owner, "1", named(1));
+        let size = |owner, name| responses.called(owner, name).map(|found| found.input.len());
+        assert_eq!((size(owner, "1"), size(owner, "msg_1")), (Some(1), Some(1)));
+        assert_eq!((size(Owner::of("b"), "msg_1"), size(owner, "msg_2")), (None, None));
+        assert!(responses.get(owner, "msg_1").is_none(), "a name is no id");
+        responses.keep(owner, "2", named(2));
+        assert!(responses.forget(owner, "1"));
+        assert_eq!(size(owner, "msg_1"), Some(2), "the later one has it now");
+        assert!(responses.forget(owner, "2") && size(owner, "msg_1").is_none());
+        let state = responses.lock();
+        assert_eq!((state.bytes, state.named.len()), (0, 0));
+    }
+
+    #[test]
+    fn nobody_sees_a_strangers_response() {
+        let responses = ResponseCache::new(HOUR, 10_000);
+        responses.keep(Owner::of("a"), "1", response(None, 1));
+        assert!(responses.get(Owner::of("b"), "1").is_none());
+        assert!(!responses.forget(Owner::of("b"), "1"));
+        assert!(responses.get(Owner::of("a"), "1").is_some());
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_what_was_used_stays() {
+        let (responses, owner) = (ResponseCache::new(HOUR, 3 * 1256), Owner::of("a"));
+        for id in ["1", "2", "3"] {
+            responses.keep(owner, id, response(None, 1000));
+        }
+        assert!(responses.get(owner, "1").is_some());
+        responses.keep(owner, "4", response(None, 1000));
+        let is_kept = |id: &str| responses.get(owner, id).is_some();
+        assert_eq!(["1", "2", "3", "4"].map(is_kept), [true, false, true, true]);
+        responses.keep(owner, "large", response(None, 5000));
+        assert!(!is_kept("large") && is_kept("4"));
+        assert_eq!(responses.lock().bytes, 3 * 1256);
+        assert!(responses.forget(owner, "4"));
+        assert_eq!(responses.lock().bytes, 2 * 1256);
+    }
+
+    #[test]
+    fn their_number_is_bounded() {
+        let (responses, owner) = (ResponseCache::new(HOUR, usize::MAX), Owner::of("a"));
+        for id in 0..=MOST {
+            responses.keep(owner, &id.to_string(), response(None, 0));
+        }
+        assert_eq!(responses.lock().kept.len(), MOST);
+        assert!(responses.get(owner, "0").is_none() && responses.get(owner, "1").is_some());
+    }
+
+    #[test]
+    fn without_time_or_room_nothing_is_kept() {
+        for (lifetime, capacity) in [(Duration::ZERO, 10_000), (HOUR, 0)] {
+            let responses = ResponseCache::new(lifetime, capacity);
+            responses.keep(Owner::of("a"), "1", response(None, 1));
+            assert!(responses.get(Owner::of("a"), "1").is_none());
+        }
+        let responses = ResponseCache::new(Duration::from_nanos(1), 10_000);
+        responses.keep(Owner::of("a"), "1", response(None, 1));
+        while responses.get(Owner::of("a"), "1").is_some() {}
+        assert_eq!(responses.lock().bytes, 0, "what is too old makes room");
+    }
+}
