@@ -19,6 +19,7 @@ use crate::proxy;
 use kinds::*;
 use line::{Action, Flags, Line};
 
+use values::MASK;
 pub use values::{Host, LogFormat, Secret};
 
 /// A default as the documentation of its field shows it.

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::values::MASK;
 use super::{Host, LogFormat, Secret, Shape};
 use crate::config::models::Route;
 use crate::proxy::{Own, Proxy};
-
-/// What a secret looks like wherever a person may see it.
-pub(super) const MASK: &str = "••••";
 
 /// The longest time a setting may name, in seconds: about 100 years, so that adding it to a clock never overflows.
 const FOREVER: u64 = 100 * 365 * 86_400;

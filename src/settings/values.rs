@@ -3,7 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::kinds::MASK;
+/// What stands in place of a secret.
+pub(super) const MASK: &str = "••••";
 
 /// A text that no log, message or debug output shows.
 #[derive(Clone, PartialEq, Eq)]
