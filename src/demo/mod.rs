@@ -28,6 +28,7 @@ mod sample;
 mod script;
 mod server;
 mod state;
+mod traits;
 mod uploads;
 
 use std::io;

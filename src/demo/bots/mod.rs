@@ -13,9 +13,9 @@ mod xml;
 pub use faults::refused;
 pub use media::MEDIA;
 
-use super::catalog::{self, Traits};
 use super::query::Query;
 use super::script::Script;
+use super::traits::{AUDIO, CLAUDE, ENDPOINTS, GEMINI, GPT, IMAGE, TEXT, TOOLS, Traits};
 
 /// One query in its surroundings: all that a bot may look at.
 pub struct Turn<'q> {
@@ -76,11 +76,11 @@ const fn plays(
 }
 
 const fn refuses(name: &'static str, status: u16, about: &'static str) -> Bot {
-    Bot { name, about, traits: &catalog::TEXT, act: Act::Refuses(status) }
+    Bot { name, about, traits: &TEXT, act: Act::Refuses(status) }
 }
 
 const fn fails(name: &'static str, kind: &'static str, about: &'static str) -> Bot {
-    Bot { name, about, traits: &catalog::TEXT, act: Act::Fails(kind) }
+    Bot { name, about, traits: &TEXT, act: Act::Fails(kind) }
 }
 
 /// All bots.
@@ -92,8 +92,6 @@ pub fn all() -> impl Iterator<Item = &'static Bot> {
 pub fn find(name: &str) -> Option<&'static Bot> {
     all().find(|bot| bot.name.eq_ignore_ascii_case(name))
 }
-
-use crate::demo::catalog::{AUDIO, CLAUDE, ENDPOINTS, GEMINI, GPT, IMAGE, TEXT, TOOLS};
 
 /// Bots that answer.
 const WORKING: &[Bot] = &[

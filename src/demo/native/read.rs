@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{NativeEndpoint, Quirk, openai, quirk};
+use super::endpoint::openai;
+use super::{NativeEndpoint, Quirk, quirk};
 use crate::demo::bots::Bot;
 use crate::demo::query::Query;
 use crate::demo::script::Refusal;
