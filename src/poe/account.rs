@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::client::{self, MAX_ERROR_BYTES, Poe};
+use super::error_classes;
 use super::transport::{CancelCheck, cancellable};
 use crate::error::{Error, Kind, Result};
 
@@ -125,6 +126,8 @@ impl Poe {
                 Error::new(Kind::Upstream, format!("Poe's answer about the account is invalid: {error}"))
             })
         };
-        client::with_retry(self.counters(), cancel, || read().map_err(|error| client::hide(error, key)))
+        client::with_retry(self.counters(), cancel, || {
+            read().map_err(|error| error_classes::hide(error, key))
+        })
     }
 }

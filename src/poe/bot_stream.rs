@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use ureq::BodyReader;
 
 use super::answer_limits::{AnswerLimits, Room};
-use super::client::{EVENTS, hide};
 use super::counters::Counters;
 use super::decode::{Decode, Progress};
-use super::error_classes;
+use super::error_classes::{self, EVENTS, hide};
 use super::sse::{self, Frame};
 use super::transport::{self, CancelCheck, cancellable};
 use crate::budget::Reservation;

@@ -13,10 +13,10 @@ use ureq::http::Response;
 use super::bot_stream::BotStream;
 use super::catalog::{self, Entry};
 use super::counters::Counters;
-use super::error_classes;
+use super::error_classes::{self, EVENTS, hide};
+use super::settings::Settings;
 use super::transport::{self, CancelCheck, cancellable};
 use crate::error::{Error, Kind, Result};
-use crate::proxy::Rules;
 
 /// Everything that can stand in a path segment unescaped, and nothing that could end or leave it.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -30,29 +30,6 @@ pub const MAX_ERROR_BYTES: u64 = 64 << 10;
 /// How long the body of an error answer is waited for: its status alone says enough.
 const MAX_ERROR_TIME: Duration = Duration::from_secs(5);
 const MAX_CATALOG_BYTES: u64 = 32 << 20;
-/// What a query is answered with.
-pub(super) const EVENTS: &str = "events";
-
-/// Where Poe is and how long it may be silent.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Without a slash at the end.
-    pub base_url: String,
-    /// Where files are uploaded to.
-    pub file_upload_url: String,
-    /// To make a connection.
-    pub connect_timeout: Duration,
-    /// Until the first byte of an answer.
-    pub first_byte_timeout: Duration,
-    /// Between two bytes of an answer.
-    pub idle_timeout: Duration,
-    /// PEM text of the trusted roots, instead of the built-in ones.
-    pub root_certificates: Option<Vec<u8>>,
-    /// Which proxy is used for which URL.
-    pub proxies: Rules,
-    /// Poe is on this machine (the embedded one).
-    pub is_local: bool,
-}
 
 /// Poe, as seen from here.
 pub struct Poe {
@@ -199,17 +176,6 @@ pub fn with_retry<T>(
         tries += 1;
         pause(wait, cancel)?;
         counters.add_retry();
-    }
-}
-
-/// No key is shorter. What is, such as the `demo` of a first try, may be a part of any sentence.
-const SHORTEST_KEY: usize = 8;
-
-/// The same error without `key`: services are known to repeat keys that they refuse, and errors are logged.
-pub fn hide(error: Error, key: &str) -> Error {
-    match key.len() >= SHORTEST_KEY && error.message.contains(key) {
-        true => Error { message: error.message.replace(key, "••••"), ..error },
-        false => error,
     }
 }
 

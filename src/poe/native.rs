@@ -16,9 +16,9 @@ use answer::{Answer, Frames, State};
 pub use marks::{Marks, ours, unmarked};
 pub use request::{MissingFeature, NativeRequest, is_hint, missing_feature, names, rewrite, without};
 
-use super::client::{Poe, bearer, finished, hide, with_retry};
+use super::client::{Poe, bearer, finished, with_retry};
 use super::counters::Counters;
-use super::error_classes;
+use super::error_classes::{self, hide};
 use super::transport::{self, CancelCheck, TICK, cancellable};
 use crate::budget::Reservation;
 use crate::error::{Error, Kind, Result};

@@ -28,7 +28,7 @@ use connect::{NoLookUp, PoeConnector};
 use names::Names;
 use via::ProxyFault;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 
 /// Called about once a second while Poe is silent; an error ends the wait.

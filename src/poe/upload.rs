@@ -26,7 +26,7 @@ impl Poe {
             FileSource::Attached(attachment) => Ok(attachment.clone()),
             _ => {
                 let uploaded = client::with_retry(self.counters(), cancel, || {
-                    self.try_upload(key, source, cancel).map_err(|error| client::hide(error, key))
+                    self.try_upload(key, source, cancel).map_err(|error| error_classes::hide(error, key))
                 })?;
                 self.counters().add_upload();
                 Ok(uploaded)
