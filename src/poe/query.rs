@@ -98,10 +98,7 @@ pub fn encode(chat: &ChatRequest) -> serde_json::Result<Vec<u8>> {
     let last_user = chat.messages.iter().rposition(|message| message.role == Role::User);
     let open = last_user.map_or(0, |last| last + 1);
     let mut turns: Vec<Turn<'_>> = Vec::with_capacity(chat.messages.len());
-    let mut names: HashMap<&str, &str> = HashMap::new();
-    for call in chat.messages.iter().flat_map(|message| &message.tool_calls) {
-        names.entry(&call.id).or_insert(&call.name);
-    }
+    let names = names(chat);
     let past = PastCalls::new(&chat.tools);
     for (position, message) in chat.messages.iter().enumerate() {
         let is_open = position >= open;
@@ -144,6 +141,15 @@ pub fn encode(chat: &ChatRequest) -> serde_json::Result<Vec<u8>> {
             .collect(),
     };
     serde_json::to_vec(&query)
+}
+
+/// Names of functions by the ids of their calls; of calls with the same id the first counts.
+fn names(chat: &ChatRequest) -> HashMap<&str, &str> {
+    let mut names = HashMap::new();
+    for call in chat.messages.iter().flat_map(|message| &message.tool_calls) {
+        names.entry(call.id.as_str()).or_insert(call.name.as_str());
+    }
+    names
 }
 
 /// Calls and results stand in the text of a turn if `past` says how.
