@@ -8,6 +8,7 @@ mod locate;
 mod mask;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -216,7 +217,7 @@ impl ModelsFile {
             found => found.map_err(|error| describe(text, error))?,
         };
         let (bots, names) = index(text, content.as_ref().unwrap_or(&Content::default()))?;
-        let tree = edit::tree(text)?;
+        let tree = tree::tree(text)?;
         let secrets = mask::tokens(&tree).into_iter().map(Token).collect();
         let content = content.unwrap_or_default();
         let customs = index_custom(text, &content.custom_models)?;

@@ -7,22 +7,10 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use serde_yaml::{Mapping, Value as Yaml};
 
-use super::faults::{too_deep, yaml_fault};
 pub use super::mask::{MASK, masked, unmasked};
 use super::mask::{TOKEN, bots, is_secret, long, tokens};
-use super::{Fault, KEYS, MODEL_KEYS, locate};
-
-/// The text as a tree; nothing at all is null.
-pub(super) fn tree(text: &str) -> Result<Yaml, Fault> {
-    if let Some(fault) = too_deep(text) {
-        return Err(fault);
-    }
-    match serde_yaml::from_str(text) {
-        Ok(tree) => Ok(tree),
-        Err(error) if error.to_string() == super::EMPTY => Ok(Yaml::Null),
-        Err(error) => Err(yaml_fault(text, &error)),
-    }
-}
+use super::tree::{name_of, tree};
+use super::{Fault, KEYS, MODEL_KEYS};
 
 /// The file as JSON, its secret masked: the keys of the reference are always there, foreign ones where the file has them.
 pub fn to_json(text: &str) -> Result<Map<String, Value>, Fault> {
@@ -228,16 +216,9 @@ impl Merge {
 fn write(tree: &Yaml) -> Result<String, Fault> {
     let unwritten = |message: String| Fault { place: None, field: String::new(), message };
     let text = serde_yaml::to_string(tree).map_err(|error| unwritten(error.to_string()))?;
-    match self::tree(&text) {
+    match super::tree::tree(&text) {
         Ok(read) if read == *tree => Ok(text),
         _ => Err(unwritten("it cannot be written as YAML without a loss".to_owned())),
-    }
-}
-
-pub(super) fn name_of(key: &Yaml) -> String {
-    match locate::Step::from_key(key) {
-        locate::Step::Key(name) => name,
-        locate::Step::Place(place) => place.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde_yaml::{Mapping, Value as Yaml};
 
-use super::edit::{name_of, tree};
+use super::tree::{name_of, tree};
 use super::{Fault, locate};
 
 /// What stands in place of a secret.
