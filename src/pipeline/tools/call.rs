@@ -1,13 +1,16 @@
 //! Reads what may be calls written into the text, piece by piece, until they are or cannot become any.
 
-use super::arguments::{Argument, Element, Given, Next};
+mod arguments;
+mod objects;
+
 use super::grammars::{
     BETWEEN, CALL_ID, CALLS, CHANNELS, GEMMA_CALL, MESSAGE, NAMES, TOOL_CODE, TURN_ENDS, WRAPPERS,
 };
 use super::marks::{Kind, Lex, Mark, Partial, lex};
-use super::objects::calls_in;
 use super::offer::{Offer, Offered};
 use super::repair::{Read, Value, Words};
+use arguments::{Argument, Element, Given, Next};
+use objects::calls_in;
 
 /// More wrappers than this around one call are no call.
 const DEEPEST: usize = 4;

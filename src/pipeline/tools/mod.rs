@@ -3,12 +3,10 @@
 mod escaping;
 mod prompt;
 pub use prompt::{PastCalls, check_tool_turns, insist_on_call, tools_into_prompt, unique_call_ids};
-mod arguments;
 mod call;
 mod fences;
 mod grammars;
 mod marks;
-mod objects;
 mod offer;
 mod repair;
 mod scanner;

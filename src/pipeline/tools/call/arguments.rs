@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::call::{Ending, Expect, Found, LONGEST_NAME, Reader, Step, Verdict, WIDEST, any, named};
-use super::grammars::{ARGUMENTS, CALLS, PAIRS, PARAMETERS, SEPARATOR};
-use super::marks::{Kind, Lex, Mark, Partial, lex};
-use super::repair::{Read, Value, Words, repaired};
-use super::typed_args::typed_args;
+use super::{Ending, Expect, Found, LONGEST_NAME, Reader, Step, Verdict, WIDEST, any, named};
 use crate::pipeline::tools::escaping::{CDATA, CDATA_END, content};
+use crate::pipeline::tools::grammars::{ARGUMENTS, CALLS, PAIRS, PARAMETERS, SEPARATOR};
+use crate::pipeline::tools::marks::{Kind, Lex, Mark, Partial, lex};
+use crate::pipeline::tools::repair::{Read, Value, Words, repaired};
+use crate::pipeline::tools::typed_args::typed_args;
 
 /// Most arguments of one call that is written as elements.
 const MOST_ARGUMENTS: usize = 100_000;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::call::Found;
-use super::grammars::{ARGUMENT_KEYS, CALL_KEYS, NAME_KEYS};
-use super::offer::Offer;
-use super::repair::{Words, repaired};
+use super::Found;
+use crate::pipeline::tools::grammars::{ARGUMENT_KEYS, CALL_KEYS, NAME_KEYS};
+use crate::pipeline::tools::offer::Offer;
+use crate::pipeline::tools::repair::{Words, repaired};
 
 /// Most calls in one list.
 const MOST_CALLS: usize = 1000;
