@@ -252,12 +252,8 @@ impl Poe {
             let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
             let retry_after = retry_after.map(str::to_owned);
             let body = self.error_body(response, cancel)?;
-            return Ok(Opened::Refused(Refusal::new(
-                status,
-                retry_after.as_deref(),
-                body,
-                endpoint_request.key,
-            )));
+            let refusal = Refusal::new(status, retry_after.as_deref(), body, endpoint_request.key);
+            return Ok(Opened::Refused(refusal));
         }
         let mut passing = Passing {
             body: response.into_body().into_reader(),

@@ -129,12 +129,9 @@ pub fn read(endpoint: NativeEndpoint, bot: &Bot, body: &Value, declared: &[&str]
             _ => return Err(malformed(endpoint, "input", "input is required")),
         },
     }
-    let mut parameters: Map<String, Value> = Map::new();
-    for name in declared {
-        if let Some(value) = given.get(*name).filter(|_| endpoint == NativeEndpoint::Chat) {
-            parameters.insert((*name).into(), value.clone());
-        }
-    }
+    let own = declared.iter().filter(|_| endpoint == NativeEndpoint::Chat);
+    let own = own.filter_map(|name| Some(((*name).to_owned(), given.get(*name)?.clone())));
+    let parameters: Map<String, Value> = own.collect();
     let query = reading.query(parameters, tools(&body["tools"]), &body["tool_choice"]);
     let query = query.map_err(|reason| malformed(endpoint, "messages", &reason))?;
     Ok(Asked {
