@@ -99,6 +99,13 @@ const MAY_UNWRAP: &[(&str, &str)] = &[];
 /// Code that is not a test's may take so many lines of a file: what a reader can hold at once.
 const MAX_LINES: usize = 700;
 
+/// A function may take so many lines; and so many functions more than [`LONG`].
+const MAX_FUNCTION: usize = 70;
+const LONG: usize = 50;
+const MAX_LONG: usize = 8;
+/// So many blocks may stand inside each other in a function.
+const MAX_NESTING: usize = 5;
+
 /// Crates that would bring an asynchronous runtime.
 const NO_RUNTIMES: &[&str] = &["tokio", "async-std", "smol", "async-executor", "hyper", "mio"];
 
@@ -120,6 +127,67 @@ fn modules_import_only_what_lies_below_them() {
         }
     }
     broken.done();
+}
+
+/// Through `mod.rs` too: a name that a module re-exports counts as an import of the file that defines it. What a module
+/// takes from its own children is no import: it is put together from them.
+#[test]
+fn no_two_files_import_each_other() {
+    let files = sources();
+    let graph = Graph::of(&files);
+    let circles = graph.circles();
+    assert!(circles.is_empty(), "these files import each other, directly or through others: {circles:#?}");
+}
+
+#[test]
+fn functions_are_short_and_flat() {
+    let mut broken = Report::default();
+    let mut long = Vec::new();
+    for file in sources() {
+        for function in file.functions() {
+            let Function { name, line, lines, nesting } = function;
+            if lines > MAX_FUNCTION {
+                broken.add(&file, line, format!("`{name}` has {lines} lines, at most {MAX_FUNCTION}"));
+            }
+            if lines > LONG {
+                long.push(format!("{}:{line}: `{name}`, {lines} lines", file.path));
+            }
+            if nesting > MAX_NESTING {
+                broken.add(&file, line, format!("`{name}` nests {nesting} blocks, at most {MAX_NESTING}"));
+            }
+        }
+    }
+    broken.done();
+    assert!(long.len() <= MAX_LONG, "more than {MAX_LONG} functions over {LONG} lines: {long:#?}");
+}
+
+#[test]
+fn the_graph_of_imports_sees_what_it_should() {
+    let file = |path: &str, text: &str| File::parse(path.to_owned(), text.to_owned());
+    let files = [
+        file("src/a/mod.rs", "mod b; mod c; pub use b::{B as Other}; pub use c::C;"),
+        file("src/a/b.rs", "use super::C; use crate::d::{self, e::E}; pub struct B;"),
+        file("src/a/c.rs", "fn c() { let x: crate::a::Other; }"),
+        file("src/d/mod.rs", "pub mod e; fn d() { e::run(); crate::f::run(); }"),
+        file("src/d/e.rs", "use crate::f; pub struct E; pub fn run() { f::run(); }"),
+        file("src/f.rs", "pub fn run() {} #[cfg(test)] mod tests { use crate::a; }"),
+    ];
+    let graph = Graph::of(&files);
+    let targets =
+        |path: &str| graph.edges.get(path).cloned().unwrap_or_default().into_iter().collect::<Vec<_>>();
+    assert_eq!(targets("src/a/mod.rs"), [""; 0]);
+    assert_eq!(targets("src/a/b.rs"), ["src/a/c.rs", "src/d/e.rs", "src/d/mod.rs"]);
+    assert_eq!(targets("src/a/c.rs"), ["src/a/b.rs"]);
+    assert_eq!(targets("src/d/mod.rs"), ["src/f.rs"]);
+    assert_eq!(graph.circles(), [["src/a/b.rs", "src/a/c.rs"]]);
+}
+
+#[test]
+fn functions_are_measured_as_they_stand() {
+    let text = "fn a() {\n if x { S { y } } else { match z { _ => { |w| { } } } }\n}\ntrait T {\n fn b(&self);\n fn c() { }\n}\n";
+    let file = File::parse("src/x.rs".to_owned(), text.to_owned());
+    let found: Vec<_> = file.functions().into_iter().map(|f| (f.name, f.line, f.lines, f.nesting)).collect();
+    assert_eq!(found, [("a".to_owned(), 1, 3, 4), ("c".to_owned(), 6, 1, 0)]);
 }
 
 #[test]
@@ -418,6 +486,237 @@ impl File {
         let roots = (0..self.tokens.len()).filter(|&at| self.text_at(at) == "std" && self.leads_on(at));
         let heads = roots.flat_map(|at| self.heads(at + 3));
         heads.filter(|(_, head)| head == name).map(|(line, _)| line).collect()
+    }
+}
+
+/// A function outside tests.
+struct Function {
+    name: String,
+    line: usize,
+    lines: usize,
+    nesting: usize,
+}
+
+impl File {
+    /// All functions with a body.
+    fn functions(&self) -> Vec<Function> {
+        let starts =
+            (0..self.tokens.len()).filter(|&at| self.text_at(at) == "fn" && self.text_at(at + 1) != "(");
+        starts.filter_map(|at| self.function(at)).collect()
+    }
+
+    fn function(&self, at: usize) -> Option<Function> {
+        let mut inner = 0_usize;
+        let open = (at..self.tokens.len()).find(|&next| {
+            match self.text_at(next) {
+                "(" | "[" => inner += 1,
+                ")" | "]" => inner = inner.saturating_sub(1),
+                _ => {}
+            }
+            inner == 0 && matches!(self.text_at(next), "{" | ";")
+        })?;
+        if self.text_at(open) == ";" {
+            return None;
+        }
+        let (end, nesting) = self.body(open);
+        let line = self.tokens[at].line;
+        let lines = self.tokens.get(end).map_or(line, |token| token.line) + 1 - line;
+        Some(Function { name: self.text_at(at + 1).to_owned(), line, lines, nesting })
+    }
+
+    /// Where the body ends that opens at token `open`, and how deep its blocks nest. Struct literals are no blocks.
+    fn body(&self, open: usize) -> (usize, usize) {
+        let (mut braces, mut blocks, mut deepest, mut is_block) = (Vec::new(), 0, 0, false);
+        for at in open..self.tokens.len() {
+            match self.text_at(at) {
+                "if" | "else" | "match" | "while" | "for" | "loop" => is_block = true,
+                "{" => {
+                    let before = self.text_at(at - 1);
+                    let counts = !braces.is_empty() && (is_block || matches!(before, ">" | "|"));
+                    is_block = false;
+                    braces.push(counts);
+                    blocks += usize::from(counts);
+                    deepest = deepest.max(blocks);
+                }
+                "}" => {
+                    blocks -= usize::from(braces.pop().unwrap_or_default());
+                    if braces.is_empty() {
+                        return (at, deepest);
+                    }
+                }
+                ";" => is_block = false,
+                _ => {}
+            }
+        }
+        (self.tokens.len(), deepest)
+    }
+}
+
+/// Which file imports which.
+struct Graph<'a> {
+    edges: BTreeMap<&'a str, BTreeSet<&'a str>>,
+}
+
+/// A path as an import names it: where it stands, from the root of the crate, and the name it has there.
+struct Named {
+    at: usize,
+    path: Vec<String>,
+    name: String,
+}
+
+impl<'a> Graph<'a> {
+    fn of(files: &'a [File]) -> Graph<'a> {
+        let modules: BTreeMap<&[String], &'a File> =
+            files.iter().filter(|file| !file.module.is_empty()).map(|file| (&*file.module, file)).collect();
+        let mut exports = BTreeMap::new();
+        for file in files {
+            for named in file.named(&modules).iter().filter(|named| file.is_export(named.at)) {
+                exports.insert((file.module.clone(), named.name.clone()), named.path.clone());
+            }
+        }
+        let mut edges = BTreeMap::<_, BTreeSet<_>>::new();
+        for file in files.iter().filter(|file| !file.module.is_empty()) {
+            let mut paths = Vec::new();
+            let mut aliases = BTreeMap::new();
+            for named in file.named(&modules) {
+                if file.is_export(named.at) && named.path.starts_with(&file.module) {
+                    continue;
+                }
+                if modules.contains_key(&*named.path) {
+                    aliases.insert(named.name, named.path.clone());
+                }
+                paths.push(named.path);
+            }
+            paths.extend(file.by_alias(&aliases));
+            let targets = paths.into_iter().filter_map(|path| target(path, &modules, &exports));
+            let others = targets.filter(|target| !target.module.starts_with(&file.module));
+            edges.entry(&*file.path).or_default().extend(others.map(|target| &*target.path));
+        }
+        Graph { edges }
+    }
+
+    /// The files that reach each other, in groups.
+    fn circles(&self) -> Vec<Vec<&'a str>> {
+        let reached: BTreeMap<_, _> = self.edges.keys().map(|path| (*path, self.reached(path))).collect();
+        let mut circles = BTreeSet::new();
+        for (path, others) in &reached {
+            let mutual: Vec<_> = others
+                .iter()
+                .copied()
+                .filter(|other| reached.get(other).is_some_and(|back| back.contains(path)))
+                .collect();
+            if !mutual.is_empty() {
+                circles.insert(mutual);
+            }
+        }
+        circles.into_iter().collect()
+    }
+
+    fn reached(&self, from: &str) -> BTreeSet<&'a str> {
+        let (mut found, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(path) = next.pop() {
+            for other in self.edges.get(path).into_iter().flatten() {
+                if found.insert(*other) {
+                    next.push(other);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The file that defines what `path` names.
+fn target<'a>(
+    mut path: Vec<String>,
+    modules: &BTreeMap<&[String], &'a File>,
+    exports: &BTreeMap<(Vec<String>, String), Vec<String>>,
+) -> Option<&'a File> {
+    for _ in 0..8 {
+        let length = (1..=path.len()).rev().find(|&length| modules.contains_key(&path[..length]))?;
+        let name = path.get(length).cloned().unwrap_or_default();
+        match exports.get(&(path[..length].to_vec(), name)) {
+            Some(export) => path = export.iter().chain(&path[length + 1..]).cloned().collect(),
+            None => return modules.get(&path[..length]).copied(),
+        }
+    }
+    None
+}
+
+impl File {
+    /// The paths that begin with `crate`, `super`, `self` or a module of this one.
+    fn named(&self, modules: &BTreeMap<&[String], &File>) -> Vec<Named> {
+        let mut found = Vec::new();
+        for at in 0..self.tokens.len() {
+            if !self.leads_on(at) || self.continues(at) {
+                continue;
+            }
+            let (mut base, mut next) = (self.module.clone(), at);
+            match self.text_at(at) {
+                "crate" => (base, next) = (Vec::new(), at + 3),
+                "self" => next += 3,
+                "super" => {
+                    while self.text_at(next) == "super" && self.leads_on(next) {
+                        base.pop();
+                        next += 3;
+                    }
+                }
+                name => {
+                    base.push(name.to_owned());
+                    if !modules.contains_key(&*base) {
+                        continue;
+                    }
+                    next += 3;
+                }
+            }
+            self.expand(at, next, base, &mut found);
+        }
+        found
+    }
+
+    /// Follows the path, or the paths in braces, from token `next`; gives the token behind them.
+    fn expand(&self, at: usize, mut next: usize, mut path: Vec<String>, found: &mut Vec<Named>) -> usize {
+        if self.text_at(next) == "{" {
+            next += 1;
+            while !matches!(self.text_at(next), "}" | "") {
+                next = self.expand(at, next, path.clone(), found);
+                next += usize::from(self.text_at(next) == ",");
+            }
+            return next + 1;
+        }
+        if !matches!(self.text_at(next), "self" | "*" | "") {
+            path.push(self.text_at(next).to_owned());
+        }
+        if self.leads_on(next) && self.text_at(next + 3) != "<" {
+            return self.expand(at, next + 3, path, found);
+        }
+        let mut name = path.last().cloned().unwrap_or_default();
+        next += 1;
+        if self.text_at(next) == "as" {
+            name = self.text_at(next + 1).to_owned();
+            next += 2;
+        }
+        found.push(Named { at, path, name });
+        next
+    }
+
+    /// Whether token `at` stands behind `::`.
+    fn continues(&self, at: usize) -> bool {
+        at > 1 && self.text_at(at - 1) == ":" && self.text_at(at - 2) == ":"
+    }
+
+    /// Whether the path at token `at` is that of a `pub use`.
+    fn is_export(&self, at: usize) -> bool {
+        at > 1 && self.text_at(at - 1) == "use" && matches!(self.text_at(at - 2), "pub" | ")")
+    }
+
+    /// The paths that begin with a module that was imported.
+    fn by_alias(&self, aliases: &BTreeMap<String, Vec<String>>) -> Vec<Vec<String>> {
+        let starts = (0..self.tokens.len()).filter(|&at| self.leads_on(at) && !self.continues(at));
+        let paths = starts.filter_map(|at| {
+            let module = aliases.get(self.text_at(at))?;
+            Some(module.iter().cloned().chain([self.text_at(at + 3).to_owned()]).collect())
+        });
+        paths.collect()
     }
 }
 
