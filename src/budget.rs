@@ -305,7 +305,8 @@ mod tests {
     fn the_limit_is_the_containers_or_the_machines() {
         const MIB: u64 = 1 << 20;
         let mem = ("proc/meminfo", "MemTotal:        1048576 kB\nMemFree: 1 kB\n");
-        let rows: &[(&[(&str, &str)], Option<u64>)] = &[
+        type Files = [(&'static str, &'static str)];
+        let rows: &[(&Files, Option<u64>)] = &[
             (&[], None),
             (&[mem], Some(512)),
             // version 2 in a container: its own group is the top
