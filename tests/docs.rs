@@ -108,8 +108,10 @@ fn read(path: &Path) -> String {
 /// The Markdown files at the top and in docs/.
 fn documents() -> Vec<PathBuf> {
     let folders = [root().to_owned(), root().join("docs")];
-    let files =
-        folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let files = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).expect("a folder"))
+        .map(|entry| entry.expect("a file").path());
     let mut found: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
     found.sort();
     assert!(found.len() > 5, "{found:?}");
