@@ -1,4 +1,4 @@
-//! Chat Completions as a client meets them: whole and streamed answers, errors, models.
+//! Chat Completions: non-streamed and streamed answers, errors, models.
 
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
@@ -42,7 +42,7 @@ fn a_whole_answer_has_every_field() {
 }
 
 #[test]
-fn a_stream_says_each_thing_once() {
+fn a_stream_sends_each_field_once() {
     let server = TestServer::demo(&[]);
     let (head, events) = stream(&server, &streamed("demo-echo", WORDS));
     assert_eq!(head.status, 200);
@@ -86,7 +86,7 @@ fn usage_in_a_stream_comes_last_and_equals_that_of_a_whole_answer() {
 }
 
 #[test]
-fn text_streams_while_it_is_told() {
+fn text_is_streamed_as_it_is_generated() {
     let server = TestServer::demo(&[]);
     let (whole, events) = thread::scope(|scope| {
         let whole = scope.spawn(|| content(&server.chat(&chat_body("demo-story", "Tell me a story"))));
@@ -101,7 +101,7 @@ fn text_streams_while_it_is_told() {
 }
 
 #[test]
-fn every_liberty_of_poes_stream_is_understood() {
+fn every_variation_of_poes_stream_is_accepted() {
     let server = TestServer::demo(&[]);
     let said = |bot: &str| {
         let (_, events) = stream(&server, &streamed(bot, "x"));
@@ -162,7 +162,7 @@ const ROLEPLAY: &str = r#"{
 }"#;
 
 #[test]
-fn fields_of_roleplay_programs_do_no_harm() {
+fn fields_of_roleplay_programs_are_accepted() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     let fields: Value = serde_json::from_str(ROLEPLAY).unwrap();
@@ -182,7 +182,7 @@ fn fields_of_roleplay_programs_do_no_harm() {
 }
 
 #[test]
-fn a_name_never_reaches_another_path_at_poe() {
+fn a_model_name_never_changes_the_path_at_poe() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     for name in ["../demo/reset", "..", ".", "a/../../demo/stats", "demo-echo?x", "a b", "%2e%2e", "世界"] {
@@ -217,7 +217,7 @@ fn keys_are_needed_and_well_formed() {
 }
 
 #[test]
-fn poes_refusal_of_a_key_comes_through() {
+fn poes_rejection_of_a_key_is_passed_on() {
     let server = TestServer::demo(&[]);
     let ask = |key: &str| {
         let header = format!("Authorization: Bearer {key}");
@@ -231,7 +231,7 @@ fn poes_refusal_of_a_key_comes_through() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_named() {
+fn errors_name_the_invalid_field_of_a_request() {
     let server = TestServer::demo(&[]);
     let messages = json!([{"role": "user", "content": "x"}]);
     let cases = [
@@ -304,7 +304,7 @@ fn every_failure_before_the_first_word_has_its_status() {
 }
 
 #[test]
-fn poes_words_reach_the_client() {
+fn poes_error_messages_reach_the_client() {
     let server = TestServer::demo(&[]);
     let words = |bot: &str| server.chat(&chat_body(bot, "x")).error("message");
     assert!(words("demo-error-http-503").contains("Poe is not available at the moment"));

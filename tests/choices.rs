@@ -1,4 +1,4 @@
-//! Several choices of one question, asked for side by side.
+//! Several choices of one request, queried in parallel.
 
 #[expect(dead_code, reason = "shared by all house tests; none uses everything")]
 mod common;
@@ -17,7 +17,7 @@ fn two_choices(bot: &str, words: &str) -> Value {
 }
 
 #[test]
-fn what_a_slow_client_does_not_read_stays_at_poe() {
+fn a_slow_client_slows_down_reading_from_poe() {
     let poe = common::Poe::start();
     let server = TestServer::before(&poe, &[]);
     let mut lazy = server.wire();

@@ -1,4 +1,4 @@
-//! Chat Completions against the embedded Poe: what needs more than one request, a header, or a bot with a mind of its own.
+//! Chat Completions against the embedded Poe: cases with several requests, headers, or bots with special behaviour.
 
 #[path = "common/fold.rs"]
 mod fold;
@@ -18,7 +18,7 @@ use poe2openai::server::{ShutdownPhase, Stop};
 
 use serde_json::{Value, json};
 
-/// A server that asks the embedded Poe.
+/// A server in front of the embedded Poe.
 struct Tested {
     app: Arc<App>,
     server: TestServer,
@@ -46,13 +46,13 @@ impl Tested {
         self.server.chat("key", &request.to_string())
     }
 
-    /// What a whole answer says.
+    /// Content of a non-streamed answer.
     fn whole(&self, request: &Value) -> Value {
         let reply = self.chat(request);
         fold::whole(reply.status, &reply.body)
     }
 
-    /// What a streamed answer says.
+    /// Content of a streamed answer.
     fn stream(&self, request: &Value) -> Value {
         let reply = self.chat(&streamed(request));
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -244,7 +244,7 @@ fn reasoning_is_streamed_as_it_comes() {
 }
 
 #[test]
-fn tools_that_a_bot_refused_go_into_the_prompt_from_then_on() {
+fn tools_that_a_bot_rejected_are_sent_in_the_prompt_from_then_on() {
     let tested = open(&[]);
     for bot in ["demo-tools-refused", "demo-tools-refused-http"] {
         let request = with(asking(bot, "Add 2 and 3"), json!({"tools": [adder()]}));
@@ -297,7 +297,7 @@ fn round_trip_with_every_kind_of_bot() {
 }
 
 #[test]
-fn tool_choice_required_moves_a_shy_bot() {
+fn tool_choice_required_retries_a_bot_that_does_not_call() {
     let tested = open(&[]);
     for bot in ["demo-tools-shy", "demo-xml-tools-shy"] {
         let more = json!({"tools": [adder()], "tool_choice": "required"});
@@ -307,7 +307,7 @@ fn tool_choice_required_moves_a_shy_bot() {
 }
 
 #[test]
-fn response_format_works_on_bots_that_know_none() {
+fn response_format_works_with_bots_without_support() {
     let tested = open(&[]);
     let schema = json!({"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]});
     let format = json!({"response_format": {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}});

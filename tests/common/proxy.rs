@@ -8,7 +8,7 @@ use std::thread;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// A name that only the proxies know: it is 127.0.0.1.
+/// A host name that only the proxies resolve, to 127.0.0.1.
 pub const HIDDEN_NAME: &str = "poe.hidden.test";
 
 /// A running proxy, until the test ends.

@@ -1,4 +1,4 @@
-//! An HTTP client that hides nothing: how an answer is framed, how it ends, and when each piece came.
+//! HTTP client that exposes framing, end and arrival times of an answer.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{ErrorKind, Read, Write};
