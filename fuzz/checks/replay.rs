@@ -1,4 +1,4 @@
-//! An answer cut where the fuzzer likes.
+//! Splits an answer at positions chosen by the fuzzer.
 
 use poe2openai::pipeline::{Event, Finish, Reply, Stage, Stages};
 

@@ -9,7 +9,7 @@ use poe2openai::poe::{Decode, Progress, SseDecoder};
 
 use super::replay::split;
 
-/// What a stream says, in the end.
+/// Result of a stream.
 #[derive(Debug, PartialEq)]
 struct Rendered {
     /// Names and data.
@@ -109,7 +109,7 @@ fn size(event: &Event) -> usize {
     }
 }
 
-/// The events on their way up: as they are, as a whole answer, and as the two kinds of streams.
+/// Runs the events through the response stages: unchanged, as a non-streamed answer, and as both kinds of streams.
 fn fold(rendered: &Rendered) {
     let events = || {
         let broken =

@@ -1,4 +1,4 @@
-//! Counts what lies on the heap.
+//! Counts heap allocations.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
