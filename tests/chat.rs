@@ -141,7 +141,7 @@ fn content_may_be_text_parts_or_null_and_roles_are_mapped() {
     assert!(query.get("stop_sequences").is_none_or(|stop| stop.as_array().is_some_and(Vec::is_empty)));
 }
 
-/// What SillyTavern sends with the presets of its users, most of it for programs that run models themselves.
+/// Fields that SillyTavern sends with its presets, most of them for local model servers.
 const ROLEPLAY: &str = r#"{
     "temperature": 1, "max_tokens": 300, "max_completion_tokens": 300, "presence_penalty": 0.1,
     "frequency_penalty": 0, "top_p": 1, "top_k": 0, "top_a": 0, "min_p": 0.05, "typical_p": 1, "typical":
@@ -178,7 +178,7 @@ fn fields_of_roleplay_programs_are_accepted() {
             assert!(!turn["parameters"].to_string().contains("auto"), "Poe would refuse it: {turn}");
         }
     }
-    assert_eq!(poe.queries(), 8, "nothing was tried twice");
+    assert_eq!(poe.queries(), 8, "no request was retried");
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn errors_name_the_invalid_field_of_a_request() {
     }
 }
 
-/// Bot, status, code, and how often Poe was asked.
+/// Bot, status, code, and the number of queries to Poe.
 const FAILURES: &[(&str, u16, &str, u64)] = &[
     ("demo-error-http-400", 400, "null", 1),
     ("demo-error-http-401", 401, "invalid_api_key", 1),

@@ -22,7 +22,7 @@ fn a_slow_client_slows_down_reading_from_poe() {
     let server = TestServer::before(&poe, &[]);
     let mut lazy = server.wire();
     lazy.send(chat(&two_choices("demo-fast", "2000000")));
-    // two million events of two choices would take hundreds of megabytes; watched for as long as that took before
+    // two million events of two choices would take hundreds of megabytes; the test runs as long as buffering them took before
     for _ in 0..20 {
         thread::sleep(Duration::from_millis(100));
         let memory = server.memory("VmRSS:");

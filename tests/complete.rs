@@ -221,7 +221,7 @@ fn choices_of_a_stream_interleave() {
     let (chunks, _) = fold::chunks(&body);
     let index: Vec<u64> = chunks.iter().filter_map(|chunk| chunk["choices"][0]["index"].as_u64()).collect();
     let turns = index.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    assert!(turns > 10, "the choices take turns: {index:?}");
+    assert!(turns > 10, "the choices are interleaved: {index:?}");
     let rendered = fold::stream(&body);
     assert_eq!(rendered["choices"][0], rendered["choices"][1]);
     assert_eq!(tested.queries(), 2);
@@ -240,7 +240,7 @@ fn reasoning_is_streamed_as_it_comes() {
     };
     let (thought, text) = (place("reasoning_content"), place("content"));
     assert!(thought.len() > 3 && text.len() > 1, "{thought:?} {text:?}");
-    assert!(thought.last() < text.first(), "thought comes first");
+    assert!(thought.last() < text.first(), "reasoning comes first");
 }
 
 #[test]
@@ -251,9 +251,9 @@ fn tools_that_a_bot_rejected_are_sent_in_the_prompt_from_then_on() {
         let before = tested.queries();
         let first = tested.whole(&request);
         assert!(first["error"].is_null(), "{first}");
-        assert_eq!(tested.queries() - before, 2, "natively first, then in the prompt");
+        assert_eq!(tested.queries() - before, 2, "native tools first, then in the prompt");
         tested.whole(&request);
-        assert_eq!(tested.queries() - before, 3, "{bot} is remembered");
+        assert_eq!(tested.queries() - before, 3, "{bot} is cached");
     }
 }
 
@@ -349,7 +349,7 @@ fn every_demo_bot_that_answers_is_well_formed_and_alike_whole_and_streamed() {
     for bot in bots {
         let (mut whole, mut stream) = (tested.whole(&asking(bot, "x")), tested.stream(&asking(bot, "x")));
         if bot.starts_with("demo-painter") {
-            // rows of progress are sent as reasoning where they cannot be left out
+            // progress rows are sent as reasoning where they cannot be removed
             for answer in [&mut whole, &mut stream] {
                 answer["choices"][0]["reasoning"] = Value::Null;
                 answer["usage"] = Value::Null;

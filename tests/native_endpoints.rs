@@ -433,7 +433,7 @@ fn an_invalid_route_is_rejected_by_name() {
 const RESPONSES: &str = "/v1/responses";
 const MESSAGES: &str = "/v1/messages";
 
-/// The same question to `bot` at each endpoint, in bytes that no serializer would write.
+/// The same request to `bot` at each endpoint, in bytes that no serializer would write.
 fn questions(bot: &str, words: &str, stream: bool) -> [(&'static str, String); 3] {
     [
         (
@@ -518,7 +518,7 @@ fn every_native_endpoint_logs_its_usage() {
             for _ in 0..2 {
                 assert_eq!(server.ask(&raw(path, &body)).status, 200, "{path}");
             }
-            // the demo takes four bytes for a token, and recognizes the second request by the first
+            // the demo counts four bytes per token, and recognizes the second request by the first
             let (prompt, completion, cached) =
                 (body.len().div_ceil(4), words.len().div_ceil(4), body.len() / 4);
             let line = server.wait_for_line(&format!(
@@ -781,7 +781,7 @@ fn codex_uses_the_native_endpoint_although_it_rejects_a_hint() {
                 assert!(text.contains("event: response.completed"), "{route} {bot}: {text}");
                 let (came, left) = passage(&poe);
                 assert_eq!((came.as_str(), left.as_str()), (sent.as_str(), text.as_str()), "{route} {bot}");
-                assert_eq!(through(&poe), (passages, 0), "{route} {bot}: a refusal is remembered");
+                assert_eq!(through(&poe), (passages, 0), "{route} {bot}: a refusal is cached");
             }
         }
     }

@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(2);
 /// One byte of a drip after the other.
 const DRIP: Duration = Duration::from_millis(300);
 
-/// Clients that ask for an endless answer and take one byte of it now and then, while `body` runs.
+/// Clients that request an endless answer and read one byte of it at intervals, while `body` runs.
 fn with_slow_readers(server: &TestServer, count: usize, body: impl FnOnce()) {
     let over = AtomicBool::new(false);
     let mut readers: Vec<Wire> = (0..count).map(|_| server.wire()).collect();
@@ -221,7 +221,7 @@ fn request(socket: &TcpStream) -> Option<String> {
     Some(head)
 }
 
-/// Says `start` and then `more` again and again, until the other side has closed.
+/// Sends `start` and then `more` repeatedly until the other side closes.
 fn drip(mut socket: &TcpStream, start: &[u8], more: &[u8]) {
     let _ = socket.write_all(start);
     while socket.write_all(more).is_ok() {
@@ -308,7 +308,7 @@ fn a_slow_but_progressing_upload_does_not_time_out() {
     assert!(took > Duration::from_secs(5), "it was not slow enough to show anything: {took:?}");
 }
 
-/// A Poe that accepts the key `good` only, and counts what it was asked.
+/// A Poe that accepts only the key `good` and counts its queries.
 fn strict_poe() -> (String, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);

@@ -30,7 +30,7 @@ fn server(poe: &Poe, base_url: &str, env: &[(&str, &str)]) -> TestServer {
     TestServer::start(program(env), &["--poe-base-url", base_url, "--poe-file-upload-url", &uploads])
 }
 
-/// What is at `address`, as a TLS URL.
+/// `address` as a TLS URL.
 fn https_at(address: &str) -> String {
     format!("https://{}", address.replace("127.0.0.1", "localhost"))
 }

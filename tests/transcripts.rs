@@ -187,7 +187,7 @@ impl Outcome {
     }
 }
 
-/// A stream with the chunks of each choice together: how choices interleave is left to chance.
+/// A stream with the chunks of each choice together: the order of interleaved choices varies.
 fn by_choice(body: &str) -> String {
     let mut frames: Vec<&str> = body.split_inclusive("\n\n").collect();
     frames.sort_by_key(|frame| {
@@ -198,7 +198,7 @@ fn by_choice(body: &str) -> String {
     frames.concat()
 }
 
-/// `body` without what is different every time: ids that were made here, and the time.
+/// `body` without generated ids and times.
 fn normal(body: &str) -> String {
     let mut known: Vec<String> = Vec::new();
     let (mut out, mut rest) = (String::new(), body);

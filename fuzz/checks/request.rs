@@ -85,7 +85,7 @@ pub fn speech_request(body: &[u8]) {
     }
 }
 
-/// Checks one input as a request for a response, and what is kept of it as the beginning of the next.
+/// Checks one input as a request for a response, and its stored part as the start of the next.
 pub fn responses_request(body: &[u8]) {
     request(body, |body, stamp| {
         responses::decode(body, stamp, ResponseStore { find: &earlier, keep: Box::new(drop), clock: || 0 })
@@ -123,7 +123,7 @@ pub fn responses_request(body: &[u8]) {
     }
 }
 
-/// What was kept of an earlier response.
+/// The stored part of an earlier response.
 fn earlier(sought: Sought<'_>) -> Option<Items> {
     let question = json!({"id": "msg_1", "type": "message", "role": "user", "content": "one"});
     let call =
@@ -219,7 +219,7 @@ fn refusal(error: &Error, body: &[u8]) {
     }
 }
 
-/// What is not at Poe is uploaded: stands for `attach`.
+/// Replaces `attach`: files that are not at Poe get an upload.
 fn upload(part: &mut Part) {
     let Part::File(source) = part else { return };
     let (url, content_type, name) = match source {

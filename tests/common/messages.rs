@@ -24,7 +24,7 @@ fn whole_answer(body: &Value) -> Summary {
             "thinking" => {
                 assert!(
                     !is_over[0] && !text("signature").is_empty(),
-                    "thought comes first and is signed: {body}"
+                    "reasoning comes first and is signed: {body}"
                 );
                 summary.thinking += &text("thinking");
             }
@@ -104,7 +104,7 @@ fn streamed_answer(body: &str) -> Summary {
                     summary.calls.push((block["name"].as_str().expect("a name").to_owned(), String::new()));
                 }
                 let is_late = !summary.text.is_empty() || !summary.calls.is_empty();
-                assert!(kind != "thinking" || blocks == 1 || is_late, "thought comes first: {body}");
+                assert!(kind != "thinking" || blocks == 1 || is_late, "reasoning comes first: {body}");
                 signed = kind != "thinking";
                 open = Some((blocks - 1, kind));
             }

@@ -55,7 +55,7 @@ impl Proxy {
                 thread::spawn(move || {
                     serving.seen().connections += 1;
                     serving.seen().open += 1;
-                    // what ends in an error was hung up
+                    // an error means that the connection was closed
                     let _ = serving.serve(socket);
                     serving.seen().open -= 1;
                 });

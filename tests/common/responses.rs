@@ -107,7 +107,7 @@ pub fn stream(body: &str) -> Summary {
     stream.end(body)
 }
 
-/// What is known of a stream so far.
+/// State of a stream that is being read.
 #[derive(Default)]
 struct Stream {
     names: Vec<String>,

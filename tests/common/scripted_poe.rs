@@ -48,7 +48,7 @@ pub struct Script {
     pub together: usize,
 }
 
-/// What reached Poe.
+/// Queries and uploads that Poe received.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
     /// `{"bot", "body"}` of every query.
@@ -104,7 +104,7 @@ impl Poe {
         *self.shared.lock() = (script, Asked::default());
     }
 
-    /// What was asked since the script began.
+    /// Records since the script was set.
     pub fn asked(&self) -> Asked {
         self.shared.lock().1.clone()
     }

@@ -16,11 +16,11 @@ pub fn root() -> PathBuf {
 pub struct Transcript {
     /// Where it is.
     pub dir: PathBuf,
-    /// What it is for.
+    /// Its purpose.
     pub about: String,
-    /// What a client asks.
+    /// The client's request.
     pub request: Value,
-    /// What Poe says.
+    /// Poe's answers.
     pub script: Script,
 }
 
