@@ -98,7 +98,7 @@ fn main() {
     let mut frames = 0;
     for round in 0..rounds {
         for turn in 0..CHAINS.len() {
-            let place = (round + turn) % CHAINS.len(); // nobody always goes first
+            let place = (round + turn) % CHAINS.len(); // no chain always runs first
             let start = Instant::now();
             frames = run(CHAINS[place].1, &wire);
             times[place].push(start.elapsed().as_secs_f64() * 1e9 / count as f64);

@@ -1,6 +1,6 @@
 //! Hostile clients and too many clients: other clients are still served promptly.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::io::Write;

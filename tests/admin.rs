@@ -1,6 +1,6 @@
 //! Access control of the admin page: passwords, addresses, and requests from foreign pages.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! Observability: request ids, running requests and their cancellation, metrics, readiness, the log; never a text or a key.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::io::{BufRead, BufReader, Read};

@@ -1,6 +1,6 @@
 //! Lists of models: contents, format per dialect, and the source while Poe is not reachable.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! Chat Completions: non-streamed and streamed answers, errors, models.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::collections::BTreeSet;

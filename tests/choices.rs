@@ -1,6 +1,6 @@
 //! Several choices of one request, queried in parallel.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::thread;

@@ -1,7 +1,7 @@
 //! models.yaml while the server runs: edits are applied without a restart, an invalid file leaves the last valid one in
 //! effect, and saves are atomic.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! The embedded Poe over real sockets: its endpoints, keys, streams and what it remembers.
+//! The embedded Poe over real sockets: its endpoints, keys, streams and recorded queries.
 
 use std::io::Read;
 use std::time::{Duration, Instant};

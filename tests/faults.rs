@@ -1,6 +1,6 @@
 //! Failures of Poe and of clients: incomplete answers are reported, and disconnects cancel calls.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 #[path = "common/scripted_poe.rs"]
 mod scripted_poe;

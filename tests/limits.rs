@@ -1,6 +1,6 @@
 //! Limits of what clients and bots may send: the process keeps running, and memory stays within its budget.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 #[expect(dead_code, reason = "what was asked is nothing to these tests")]
 #[path = "common/scripted_poe.rs"]

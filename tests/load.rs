@@ -1,6 +1,6 @@
 //! Many concurrent streams: all start, all end, and texts do not mix.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::collections::BTreeSet;

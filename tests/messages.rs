@@ -1,6 +1,6 @@
 //! Anthropic's Messages against the real server: paths, keys, errors and stop reasons.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 #[path = "common/messages.rs"]
 mod messages;

@@ -1,6 +1,6 @@
 //! Poe's native endpoints: requests and answers pass byte by byte, and fallback for unsupported models and fields.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;

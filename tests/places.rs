@@ -1,6 +1,6 @@
 //! Resources are released: slow readers, crowded addresses, invalid keys and a slow Poe do not block other clients.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;

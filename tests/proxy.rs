@@ -1,6 +1,6 @@
 //! Connections to Poe through real proxies: HTTP and SOCKS, with and without a login, with TLS behind and before them.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;

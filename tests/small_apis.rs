@@ -1,6 +1,6 @@
 //! The small endpoints against the embedded Poe: completions, pictures, speech, Ollama's API, and unsupported endpoints.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 #[path = "common/published.rs"]
 mod published;
@@ -356,7 +356,7 @@ fn ollama_generates_fits_json_and_reads_pictures() {
     assert_eq!(lines(&loaded)[0]["done_reason"], "load");
     let queries = poe.queries();
     ask(&server, "/api/generate", &json!({"model": "demo-echo"}));
-    assert_eq!(poe.queries(), queries, "loading asks nobody");
+    assert_eq!(poe.queries(), queries, "loading sends no query to Poe");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Startup: errors are reported in one line, and keys are used only for authorized clients.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;
@@ -388,7 +388,7 @@ fn no_web_page_spends_the_servers_key() {
     ] {
         assert_eq!(ask(&format!("Host: localhost\r\n{sign}\r\n")), 403, "{sign}");
     }
-    assert_eq!(send("HTTP/1.0\r\nHost: localhost\r\n"), 403, "as nginx speaks by default until March 2026");
+    assert_eq!(send("HTTP/1.0\r\nHost: localhost\r\n"), 403, "nginx's default until March 2026");
     let preflight = "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\
                      Access-Control-Request-Private-Network: true\r\n\r\n";
     assert_eq!(server.ask(preflight).status, 403);

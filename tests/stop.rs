@@ -1,6 +1,6 @@
 //! Shutdown: running answers finish, idle connections cause no delay, the port is free again.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::net::TcpStream;

@@ -1,6 +1,6 @@
 //! Timeouts and cancellation work over HTTPS as over HTTP.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::time::Duration;

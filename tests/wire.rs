@@ -1,6 +1,6 @@
 //! HTTP on the wire: valid requests in every form, and rejected malformed requests.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::time::Duration;

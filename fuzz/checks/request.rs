@@ -33,7 +33,7 @@ pub fn chat_request(body: &[u8]) {
 /// Checks one input as a request of Anthropic's Messages, to be answered and to be counted.
 pub fn messages_request(body: &[u8]) {
     request(body, messages::decode);
-    // Anthropic's dialect looks at the turns itself, to speak of them in its own words
+    // Anthropic's dialect validates the turns itself, for error messages in its own terms
     let stamp = Stamp { now: 0, make_id: &str::to_owned };
     if let Ok(question) = messages::decode(body, &stamp) {
         question.chats.iter().for_each(|chat| check_tool_turns(&chat.messages).expect("turns in order"));

@@ -154,7 +154,7 @@ impl TestServer {
             }
         }
         // the state of a server must not be shared
-        let directory = fresh_path("house");
+        let directory = fresh_path("config");
         if !args.contains(&"--config-dir") {
             fs::create_dir_all(&directory).expect("a directory");
             program.arg("--config-dir").arg(&directory);
