@@ -320,7 +320,7 @@ export async function mount(root, app) {
 		notes: h('div'), applied: h('span'), unsaved: h('b', { id: 'unsaved' }), empty: h('p.wait', t('nothing')),
 		on: button('', () => bulk(true), { id: 'bulk-on' }), off: button('', () => bulk(false), { id: 'bulk-off' }),
 		clear: button(t('Clear selection'), () => { selected.clear(); list(); }) };
-	page.unfilter = button(t('Clear filters'), () => find('', []), { id: 'clear-filters' });
+	page.unfilter = button(t('Clear filters'), () => { find('', []); words.focus(); }, { id: 'clear-filters' });
 	page.save = h('section.savebar', { label: t('changes'), hidden: true }, page.unsaved,
 		button(t('Show'), () => { find('', ['changed']); }),
 		button(t('Undo all'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('Save'), save, { class: 'primary', id: 'save' }));
