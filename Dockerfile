@@ -1,9 +1,9 @@
-# One static program in an empty image: docker build -t poe2openai . && docker run -p 8080:8080 poe2openai --demo
+# One static binary in an empty image: docker build -t poe2openai . && docker run -p 8080:8080 poe2openai --demo
 
 FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
-# The target is named, though it is the machine's own: else build scripts and macros would be linked statically too, and cannot be.
+# An explicit --target keeps RUSTFLAGS away from build scripts and proc macros, which cannot be linked statically.
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
  && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$target" \
  && install -D "target/$target/release/poe2openai" image/poe2openai \

@@ -1,11 +1,11 @@
-// Points: how many are left, and where they went.
+// Points: balance, points per day and points by model.
 import { get, poeKey } from './api.js';
 import { button, field, h, svg, table, tile } from './dom.js';
 import { number, t } from './i18n.js';
 
 const [HIGH, GAP] = [200, 6];
 
-/** Bars, one for each day, a unit to a pixel, so that the days can be read at any width. */
+/** Bar chart of points per day. One unit is one pixel, so that the labels are readable at any width. */
 function chart(days, wide) {
 	const most = Math.max(1, ...days.map((day) => day.points));
 	const step = wide / days.length;
@@ -52,7 +52,7 @@ export async function mount(root, app) {
 	const key = h('input', { type: 'password', id: 'key', value: poeKey.get(), placeholder: t(app.settings?.has_poe_key ? 'serverKey' : 'noKey') });
 	root.replaceChildren(
 		h('form.card.keyform', { on: { submit: (event) => { event.preventDefault(); poeKey.set(key.value.trim()); load(); } } },
-			field(t('Poe key'), key, t('poeKeyHint')),
-			h('div.actions', h('button.primary', { type: 'submit' }, t('Look')), button(t('Forget'), () => { key.value = ''; poeKey.set(''); load(); }))), out);
+			field(t('Poe API key'), key, t('poeKeyHint')),
+			h('div.actions', h('button.primary', { type: 'submit' }, t('Show usage')), button(t('Clear key'), () => { key.value = ''; poeKey.set(''); load(); }))), out);
 	await load();
 }

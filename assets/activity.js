@@ -1,4 +1,4 @@
-// What goes through the server.
+// Running and finished requests.
 import { get, post } from './api.js';
 import { ask, button, cell, check, clock, complain, facts, h, search, span, table, toggle } from './dom.js';
 import { number, t } from './i18n.js';
@@ -21,13 +21,12 @@ async function poll() {
 		if (document.visibilityState === 'visible') {
 			const news = await get(`/api/admin/activity?after=${seq}`);
 			if (news.seq < seq) {
-				// the server began anew
+				// the server restarted
 				seq = 0;
 				requests = [];
 				page?.done.replaceChildren();
 				return void (timer = setTimeout(poll, 0));
 			}
-			// another call may have brought some of them meanwhile
 			const fresh = news.requests.filter((one) => one.seq > seq);
 			seq = news.seq;
 			latest = news;
@@ -105,7 +104,7 @@ function draw(news) {
 
 async function inspect(on) {
 	try {
-		if (on && await ask(t('inspection'), h('p', t('inspectionHint')), [[null, t('Cancel')], ['on', t('Switch on'), 'danger']]) !== 'on') {
+		if (on && await ask(t('inspection'), h('p', t('inspectionHint')), [[null, t('Cancel')], ['on', t('Turn on'), 'danger']]) !== 'on') {
 			page.inspection.setAttribute('aria-checked', 'false');
 			return;
 		}

@@ -1,7 +1,7 @@
-// The server behind this page.
+// Client for the server's API.
 import { t } from './i18n.js';
 
-/** A refusal, in the server's words, which are English; other languages put those for its code in front. */
+/** Error response of the server. Its message is English; other languages prefix the translation of its code. */
 export class Refusal extends Error {
 	constructor(status, error) {
 		const code = `code.${error?.code}`;
@@ -43,7 +43,7 @@ export async function* lines(response) {
 	}
 }
 
-/** A Poe key that was typed here: it lives and ends with this browser tab. */
+/** Poe API key entered on this page; kept until the browser tab is closed. */
 export const poeKey = {
 	get: () => sessionStorage.getItem('poe-key') || '',
 	set: (key) => (key ? sessionStorage.setItem('poe-key', key) : sessionStorage.removeItem('poe-key')),

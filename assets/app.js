@@ -15,10 +15,9 @@ const root = $('main');
 const html = document.documentElement;
 let open = null;
 
-/** What every tab may know. */
 const app = {
 	settings: null,
-	told(now, state) {
+	update(now, state) {
 		app.settings = now;
 		$('version').textContent = now.version;
 		const lines = (now.warnings || []).filter((name) => name !== 'config_broken').map((name) => t(`warning.${name}`));
@@ -28,12 +27,12 @@ const app = {
 	},
 	async refresh() {
 		try {
-			app.told(...await Promise.all([get('/api/admin/settings'), get('/api/admin/config/state')]));
+			app.update(...await Promise.all([get('/api/admin/settings'), get('/api/admin/config/state')]));
 		} catch (error) { complain(error); }
 	},
 };
 
-/** What this browser remembers; one that keeps nothing keeps nothing. */
+/** Reads or writes a preference in localStorage; null where the browser blocks storage. */
 function memory(name, value) {
 	try {
 		if (value) localStorage.setItem(name, value);
@@ -53,18 +52,18 @@ function frame() {
 	tabs.replaceChildren(...Object.keys(TABS).map((name) => h('a', { href: `#${name}`, 'aria-current': name === open ? 'page' : null }, t(name))));
 	$('tools').replaceChildren(
 		select(THEMES.map((name) => [name, t(`theme.${name}`)]), html.dataset.theme, theme, { id: 'theme', label: t('Theme') }),
-		select(Object.entries(LANGUAGES), html.lang, (name) => { speak(name); draw(); }, { id: 'language', label: t('Language') }));
+		select(Object.entries(LANGUAGES), html.lang, (name) => { useLanguage(name); draw(); }, { id: 'language', label: t('Language') }));
 }
 
-function speak(name) {
+function useLanguage(name) {
 	setLanguage(name);
 	html.lang = name;
 	memory('language', name);
 }
 
 function preferred() {
-	const wish = navigator.languages.find((one) => /^(zh|en)\b/i.test(one)) ?? 'en';
-	return /^en/i.test(wish) ? 'en' : /hant|tw|hk|mo/i.test(wish) ? 'zh-TW' : 'zh-CN';
+	const locale = navigator.languages.find((one) => /^(zh|en)\b/i.test(one)) ?? 'en';
+	return /^en/i.test(locale) ? 'en' : /hant|tw|hk|mo/i.test(locale) ? 'zh-TW' : 'zh-CN';
 }
 
 let turn = 0;
@@ -79,7 +78,7 @@ async function draw() {
 	await (app.settings ? moved && to !== 'settings' && app.refresh() : app.refresh());
 	if (mine !== turn) return;
 	try {
-		// a place of its own for each: a tab that comes late draws where nobody looks
+		// an element per draw: a tab that finishes loading late draws into an element that is no longer shown
 		const place = h('div', { class: `tab ${to}` }, h('p.wait', t('loading')));
 		root.replaceChildren(place);
 		await TABS[to].mount(place, app, rest.length ? decodeURIComponent(rest.join('/')) : null);
@@ -102,11 +101,11 @@ addEventListener('keydown', (event) => {
 		const search = $('search') || $('say');
 		if (search) { event.preventDefault(); search.focus(); }
 	} else if (event.key === 'Escape' && event.target.type === 'search' && event.target.value) {
-		// the browser empties the field
+		// the browser clears the field
 	} else if (open) TABS[open].shortcut?.(event);
 });
 
 const [kept, spoken] = [memory('theme'), memory('language')];
 theme(THEMES.includes(kept) ? kept : 'auto');
-speak(Object.hasOwn(LANGUAGES, spoken) ? spoken : preferred());
+useLanguage(Object.hasOwn(LANGUAGES, spoken) ? spoken : preferred());
 draw();

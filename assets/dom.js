@@ -1,4 +1,4 @@
-// Elements, dialogs and notices. Everything that is shown goes in as text or as a property, never as markup.
+// Elements, dialogs and notices. All content is set as text or as a property, never as markup.
 import { t } from './i18n.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -22,14 +22,12 @@ function fill(make, what, first, rest) {
 
 /** `h('p.hint', {attributes}, children…)`, the attributes optional, `label` the one for screen readers. Strings become text. */
 export const h = (what, first, ...rest) => fill((name) => document.createElement(name), what, first, rest);
-/** The same for SVG. */
 export const svg = (what, first, ...rest) => fill((name) => document.createElementNS(SVG, name), what, first, rest);
 
 export const button = (label, click, attributes = {}) => h('button', { ...attributes, on: { click } }, label);
 
 export const closer = (click) => button('✕', click, { class: 'plain', label: t('Close') });
 
-/** A labelled control with a hint. */
 let serial = 0;
 export function field(label, control, hint) {
 	const id = (control.id ||= `f${++serial}`);
@@ -42,14 +40,12 @@ export const select = (options, value, change, attributes = {}) =>
 	h('select', { ...attributes, on: { change: (event) => change(event.target.value) } },
 		options.map(([key, label]) => h('option', { value: key, selected: key === value }, label)));
 
-/** A field of text; `change` gets what it says. */
 export const input = (value, change, attributes = {}) =>
 	h('input', { type: 'text', value, ...attributes, on: { input: ({ target }) => change(target.value), ...attributes.on } });
 export const search = (key, words, change) => input(words, change, { type: 'search', id: 'search', placeholder: t(key), label: t(key) });
 export const check = (label, checked, change) =>
 	h('label.check', h('input', { type: 'checkbox', checked, on: { change: ({ target }) => change(target.checked) } }), label);
 
-/** A switch that can be flicked with the keyboard. */
 export const toggle = (label, on, flick, attributes = {}) =>
 	h('button.switch', { role: 'switch', 'aria-checked': String(on), label, ...attributes,
 		on: { click: (event) => {
@@ -58,7 +54,7 @@ export const toggle = (label, on, flick, attributes = {}) =>
 			flick(now, event);
 		} } });
 
-/** A notice; faults stay until they are closed. */
+/** Notice; errors stay until they are closed. */
 export function toast(text, kind = 'good', details = []) {
 	const notice = h('div', { class: `toast ${kind}`, role: kind === 'bad' ? 'alert' : null },
 		h('div', h('p', text), details.map((line) => h('p.hint', line))),
@@ -67,13 +63,11 @@ export function toast(text, kind = 'good', details = []) {
 	if (kind === 'good' && !details.length) setTimeout(() => notice.remove(), 5000);
 }
 
-/** Takes what was told before away. */
 export const hush = () => document.getElementById('toasts').replaceChildren();
 
-/** What went wrong, in the server's words. */
 export const complain = ({ param, message }) => toast(param && !message.includes(param) ? `${param}: ${message}` : message, 'bad');
 
-/** A modal dialog: resolves to the value of the button that closed it, null for Esc. `actions` are [value, label, class]. */
+/** Modal dialog: resolves to the value of the button that closed it, null for Esc. `actions` are [value, label, class]. */
 export function ask(title, content, actions) {
 	return new Promise((resolve) => {
 		const close = (value) => { dialog.close(); dialog.remove(); resolve(value); };
@@ -86,7 +80,7 @@ export function ask(title, content, actions) {
 	});
 }
 
-/** To the clipboard, also on plain http where the browser's own way is closed. */
+/** Copies to the clipboard, also on plain http, where the clipboard API is not available. */
 export async function copy(text) {
 	try {
 		await navigator.clipboard.writeText(text);
@@ -104,27 +98,25 @@ export function download(name, text) {
 	h('a', { href: `data:text/yaml;charset=utf-8,${encodeURIComponent(text)}`, download: name }).click();
 }
 
-/** A table that scrolls sideways in a narrow window. `heads` are keys of words, those of numbers with a `#` in front. */
+/** Table that scrolls sideways in a narrow window. `heads` are keys of texts; a `#` prefix marks a column of numbers. */
 export const table = (id, label, heads, ...bodies) => h('div.wide', { tabindex: '0', role: 'region', label }, h('table', { id },
 	h('thead', h('tr', heads.map((key) => h('th', { scope: 'col', class: key[0] === '#' ? 'num' : null }, t(key.replace('#', '')))))), bodies));
 
-/** A cell that tells its column's head where the window is too narrow for one. */
+/** Cell that carries its column's heading for narrow windows. */
 export const cell = (key, ...content) => h(key[0] === '#' ? 'td.num' : 'td', { 'data-label': t(key.replace('#', '')) }, ...content);
 
 export const tile = (title, value, note) => h('div.tile', h('h2', title), h('p.figure', value), note && h('p.hint', note));
 
-/** Pairs of a name and a value; those without a value are left out. */
 export const facts = (pairs) => h('dl.facts', pairs.filter(([, value]) => value != null && value !== '' && value !== '–')
 	.map(([name, value]) => [h('dt', name), h('dd', value)]));
 
-/** A row of small buttons of which some are pressed; `press` gets the key. */
 export const chips = (label, pairs, press) => h('div.chips', { role: 'group', label },
 	pairs.map(([key, ...text]) => h('button.chip', { 'data-key': key, 'aria-pressed': 'false', on: { click: () => press(key) } }, text)));
 
 const language = () => document.documentElement.lang;
 export const short = (value) =>
 	value == null ? '–' : new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(value).replace('K', 'k');
-/** How long: 12 ms, 3.4 s, and from a minute on in two units: 1 min 15 s, 3 d 2 h. */
+/** Formats a duration: 12 ms, 3.4 s, and from a minute on in two units: 1 min 15 s, 3 d 2 h. */
 export function span(ms) {
 	if (ms == null) return '–';
 	if (ms < 60000) return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;

@@ -1,4 +1,4 @@
-// What models.yaml says, what is to become of it, and the difference. Pure: no page, no server.
+// Draft of models.yaml: saved state, edited state and the difference. No access to the page or the server.
 
 const DEFAULTS = {
 	mapping: null, enable: true, replace_response: false, tools: 'auto', parameters: {}, description: null, aliases: [], reasoning: null, route: null,
@@ -7,7 +7,6 @@ export const FIELDS = Object.keys(DEFAULTS);
 
 const clone = (value) => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));
 
-/** Equal as JSON, whatever the order of keys. */
 export function same(one, other) {
 	if (one === other) return true;
 	if (!one || !other || typeof one !== 'object' || typeof other !== 'object' || Array.isArray(one) !== Array.isArray(other)) return false;
@@ -15,10 +14,9 @@ export function same(one, other) {
 	return names.length === Object.keys(other).length && names.every((name) => Object.hasOwn(other, name) && same(one[name], other[name]));
 }
 
-/** The file's names in lower case, until one comes or goes. */
+/** Lower-case names of the file, cached until a name is added or removed. */
 const indexes = new WeakMap();
 
-/** The key under which the file names a bot, in whatever case. */
 function keyOf({ models }, bot) {
 	if (!indexes.has(models)) indexes.set(models, new Map(Object.keys(models).map((key) => [key.toLowerCase(), key])));
 	return indexes.get(models).get(bot.toLowerCase());
@@ -47,7 +45,7 @@ function write(config, bot, name, value, original) {
 	}
 }
 
-/** A custom model's id may stand in the file as a number. */
+/** A custom model's id may be a number in the file. */
 const named = (id) => (model) => String(model.id) === String(id);
 const customOf = (config, id) => config.custom_models.find(named(id));
 
@@ -67,7 +65,7 @@ export class Draft {
 
 	copy() { return { ...clone(this.now), enable: this.applied }; }
 
-	/** The file has become `sent`, a copy of before: what was changed since is what is left. */
+	/** `sent`, an earlier copy, was saved: only changes made since remain. */
 	kept(sent, version) {
 		this.base = sent;
 		this.version = version;
@@ -78,7 +76,7 @@ export class Draft {
 
 	set(bot, name, value) { write(this.now, bot, name, value, this.base); }
 
-	/** Whether the file is to count: as the switch says; else as it did, and one that said nothing begins to with its first change. */
+	/** Whether the file is applied: the switch, else the saved value; a file without the value is applied from its first change on. */
 	get applied() { return this.switched ?? (this.base.enable || (isEmpty(this.base) && !isEmpty(this.now))); }
 
 	isCustom(id) { return !!customOf(this.now, id); }
@@ -91,7 +89,7 @@ export class Draft {
 
 	removeCustom(id) { this.now.custom_models = this.now.custom_models.filter((model) => !named(id)(model)); }
 
-	/** Every difference: {bot, name, to} of a model, {custom, to} of a custom model, {applied} of the whole file. */
+	/** All differences: {bot, name, to} for a model, {custom, to} for a custom model, {applied} for the file. */
 	changes() {
 		const found = [];
 		const bots = new Map([...Object.keys(this.base.models), ...Object.keys(this.now.models)].map((bot) => [bot.toLowerCase(), bot]));
@@ -109,7 +107,6 @@ export class Draft {
 		return found;
 	}
 
-	/** The bots concerned, in lower case. */
 	changed() {
 		return new Set(this.changes().map((change) => (change.bot ?? change.custom)?.toLowerCase()).filter(Boolean));
 	}
@@ -129,7 +126,6 @@ export class Draft {
 		this.switched = null;
 	}
 
-	/** The same changes on top of what somebody else saved meanwhile. */
 	rebase(config) {
 		const changes = this.changes();
 		this.load(config);

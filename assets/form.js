@@ -1,4 +1,4 @@
-// A form made of a model's own parameter schema, as Poe's list declares it.
+// Form generated from the parameter schema that Poe's list declares for a model.
 import { button, field, h, input, select } from './dom.js';
 import { same } from './draft.js';
 import { number, t } from './i18n.js';
@@ -19,7 +19,7 @@ function rangeOf({ minimum, maximum }) {
 	return minimum != null ? `≥ ${number(minimum)}` : maximum != null ? `≤ ${number(maximum)}` : '';
 }
 
-/** What is wrong with these values, in words; one that stood there before is nobody's fault here. */
+/** Error message for the first invalid value; values that were in the file before are not checked. */
 export function faultOf(declared, values, before = {}) {
 	const wrong = parametersOf(declared).find(({ name, schema }) => !same(values[name], before[name]) && !fits(schema, values[name]));
 	return wrong && t('unfit', { name: wrong.name, kind: wrong.schema.type, range: rangeOf(wrong.schema) });
@@ -36,7 +36,7 @@ function control({ schema, default_value: preset }, value, change) {
 		return select([['', unset], ...values.map((one, at) => [String(at), label(one)])], chosen,
 			(at) => change(at === '' ? undefined : values[at]));
 	}
-	// no type=number: it hides what is typed as long as that is no number, and what a file says instead of one
+	// no type=number: its value is empty while the text is not a number, also for a text from the file
 	const control = input(value === undefined ? '' : shown(value), (text) => {
 		const now = text.trim() === '' ? undefined : isNumber(schema) ? amount(text) : kind === 'string' ? text : read(text);
 		control.setAttribute('aria-invalid', !fits(schema, now));
@@ -47,7 +47,7 @@ function control({ schema, default_value: preset }, value, change) {
 
 const hintOf = ({ description, schema }) => [textOf(description), rangeOf(schema)].filter(Boolean).join(' · ');
 
-/** A control for each declared parameter, then what is set beyond those. `change` gets all that is set. */
+/** One control per declared parameter, then the other parameters that are set. `change` receives all values. */
 export function parameterForm(declared, values, change) {
 	const now = { ...values };
 	const put = (name, value) => {
@@ -73,5 +73,5 @@ export function parameterForm(declared, values, change) {
 		list();
 	};
 	return h('div.form', rows, others,
-		h('details', h('summary', t('Another parameter')), h('div.pair', name, value, button(t('Add'), add))));
+		h('details', h('summary', t('Add parameter')), h('div.pair', name, value, button(t('Add'), add))));
 }

@@ -48,7 +48,7 @@ function cell(row) {
 		at('.num', short(row.context)),
 		at('.num', priceText(row.price)),
 		at('.num', row.created ? month(row.created) : '–'),
-		at('', toggle(`${t('served')}: ${row.name}`, row.enabled, () => {}, { tabindex: '-1', 'data-act': 'enable', disabled: row.removed })));
+		at('', toggle(`${t('enabled')}: ${row.name}`, row.enabled, () => {}, { tabindex: '-1', 'data-act': 'enable', disabled: row.removed })));
 	cells.set(row.bot, { look, element });
 	return element;
 }
@@ -78,12 +78,12 @@ function list() {
 }
 
 const headings = () => h('div.headings', { role: 'rowgroup' }, h('div.row', { role: 'row' },
-	['', 'name', 'abilities', 'context', 'price', 'added', 'served'].map((key, column) =>
+	['', 'name', 'abilities', 'context', 'price', 'added', 'enabled'].map((key, column) =>
 		h('span', { role: 'columnheader', class: column > 2 && column < 6 ? 'num' : null }, key ? t(key) : h('span.sr', t('selected'))))));
 
 const at = (bot) => cells.get(bot)?.element;
 
-/** One row takes part in the tab order; the arrow keys choose which. */
+/** Only one row is in the tab order; the arrow keys move between rows. */
 function rove(bot) {
 	for (const element of page.list.querySelectorAll('[tabindex="0"]')) element.tabIndex = -1;
 	current = bot;
@@ -146,7 +146,7 @@ function change(bot, name, value) {
 	head(rows.find((one) => one.bot === bot));
 }
 
-/** What of the open panel follows its form. */
+/** Updates the parts of the open panel that depend on its form. */
 function head(row) {
 	const find = (id) => page.side.querySelector(id);
 	if (row && find('#panel-title')) find('#panel-title').textContent = row.name;
@@ -164,6 +164,7 @@ function bars() {
 	page.on.textContent = t(chosen ? 'enableSelected' : 'enableShown', which);
 	page.off.textContent = t(chosen ? 'disableSelected' : 'disableShown', which);
 	page.clear.hidden = chosen === 0;
+	page.unfilter.hidden = !view.words && view.filters.length === 0;
 	page.applied.replaceChildren(toggle(t('applied'), draft.applied, (on) => { draft.switched = on; notes(); bars(); }));
 	for (const chip of page.chips.children) {
 		const { key } = chip.dataset;
@@ -191,18 +192,18 @@ function redraw(typing) {
 	notes();
 	list();
 	const row = rows.find((one) => one.bot === opened);
-	// whoever types into the panel goes on typing
+	// redrawing the panel would take the focus from the field that is being edited
 	if (typing && row && page.side.contains(document.activeElement)) head(row);
 	else side();
 }
 
-function told({ warnings = [] }) {
+function afterSave({ warnings = [] }) {
 	hush();
 	toast(t('saved'), warnings.length ? 'warn' : 'good', warnings);
 	context.refresh();
 }
 
-/** The bot that a field such as `models.gpt-4.1.mapping` is about: of `gpt-4` and `gpt-4.1` the longer. */
+/** The bot of a field such as `models.gpt-4.1.mapping`; the longest match wins (`gpt-4.1` over `gpt-4`). */
 function botOf(field) {
 	const within = ({ bot }) => `${field}.`.toLowerCase().startsWith(`models.${bot}.`.toLowerCase());
 	return rows.filter(within).sort((one, other) => other.bot.length - one.bot.length)[0]?.bot;
@@ -213,7 +214,6 @@ function filter(name) {
 	list();
 }
 
-/** A model with a parameter that may not be saved as it is typed, and why. */
 function wrong() {
 	for (const { bot, model } of rows.filter((row) => row.changed)) {
 		const fault = faultOf(model.parameters, draft.get(bot, 'parameters'), draft.was(bot, 'parameters'));
@@ -235,7 +235,7 @@ async function save() {
 	try {
 		const saved = await post('/api/admin/config', { ...sent, version: draft.version }, { 'If-Match': `"${draft.version}"` });
 		draft.kept(sent, saved.version);
-		told(saved);
+		afterSave(saved);
 		await load(true).catch(complain);
 		redraw(true);
 	} catch (error) {
@@ -271,7 +271,7 @@ async function add() {
 	open(model.id);
 }
 
-/** models.yaml as text: to read, to keep, to bring in another. `again` is called after it was saved without the list. */
+/** Dialog for models.yaml as text: view, download, upload, save. `again` runs after a save while the list is not loaded. */
 export async function file(again) {
 	const read = () => get('/api/admin/config/file');
 	let text;
@@ -289,7 +289,7 @@ export async function file(again) {
 		try {
 			fault.hidden = true;
 			if (choice === 'save') {
-				told(await post('/api/admin/config/file', { yaml: area.value, version: text.version }));
+				afterSave(await post('/api/admin/config/file', { yaml: area.value, version: text.version }));
 				break;
 			}
 			area.value = text.yaml;
@@ -298,7 +298,7 @@ export async function file(again) {
 			fault.textContent = error.message;
 			fault.hidden = false;
 			late = error.status === 409;
-			// what is typed stays; the next try is about the file as it is now
+			// keep the edited text; the next save applies to the current version of the file
 			if (late) text = await read().catch(() => text);
 		}
 	}
@@ -314,13 +314,15 @@ export async function mount(root, app) {
 	cells.clear();
 	if (!loaded || !unsaved()) await load();
 	const words = search('searchModels', view.words, (value) => { view.words = value; list(); });
+	const find = (text, filters) => { view.words = words.value = text; view.filters = filters; list(); };
 	page = { list: h('div', { role: 'grid', id: 'list', label: t('models'), on: { click: clicks, keydown: keys } }),
 		side: h('div', { id: 'side' }), count: h('span', { id: 'count', role: 'status' }), chips: chips(t('Filters'), Object.keys(FILTERS).map((name) => [name, t(`is.${name}`), ' ', h('small')]), filter),
 		notes: h('div'), applied: h('span'), unsaved: h('b', { id: 'unsaved' }), empty: h('p.wait', t('nothing')),
 		on: button('', () => bulk(true), { id: 'bulk-on' }), off: button('', () => bulk(false), { id: 'bulk-off' }),
-		clear: button(t('Select none'), () => { selected.clear(); list(); }) };
+		clear: button(t('Clear selection'), () => { selected.clear(); list(); }) };
+	page.unfilter = button(t('Clear filters'), () => { find('', []); words.focus(); }, { id: 'clear-filters' });
 	page.save = h('section.savebar', { label: t('changes'), hidden: true }, page.unsaved,
-		button(t('Show'), () => { view.filters = ['changed']; view.words = words.value = ''; list(); }),
+		button(t('Show'), () => { find('', ['changed']); }),
 		button(t('Undo all'), () => { draft.undoAll(); redraw(); }, { id: 'undo-all' }), button(t('Save'), save, { class: 'primary', id: 'save' }));
 	page.scroll = h('div.scroll', page.list, page.empty);
 	page.frame = h('div.frame',
@@ -330,7 +332,7 @@ export async function mount(root, app) {
 				check(t('byOwner'), view.group, (on) => { view.group = on; list(); }),
 				h('span.gap'), button(t('Add model'), add, { id: 'add-custom' }), button('models.yaml', () => file(), { id: 'file' })),
 			page.chips,
-			h('div.bar.slim', page.count, page.on, page.off, page.clear, h('span.gap'), h('span.check', t('applied'), page.applied)),
+			h('div.bar.slim', page.count, page.on, page.off, page.clear, page.unfilter, h('span.gap'), h('span.check', t('applied'), page.applied)),
 			page.scroll),
 		page.side);
 	root.replaceChildren(page.notes, page.frame, page.save);

@@ -1,4 +1,4 @@
-// Everything about one model, beside the list.
+// Settings and details of one model, beside the list.
 import { button, closer, copy, facts, field, h, input, month, select, toggle } from './dom.js';
 import { parameterForm } from './form.js';
 import { number, t } from './i18n.js';
@@ -6,11 +6,11 @@ import { priceText, textOf } from './rows.js';
 
 const about = ({ bot, owner, model, inputs, outputs, price, created }) => facts([
 	[t('bot'), bot], [t('owner'), owner], [t('context'), model.context_length && number(model.context_length)],
-	[t('Longest answer'), model.max_output_tokens && number(model.max_output_tokens)],
-	[t('Takes → makes'), inputs.length > 0 ? `${inputs.join(', ')} → ${outputs.join(', ')}` : null], [t('price'), priceText(price)],
+	[t('Maximum output'), model.max_output_tokens && number(model.max_output_tokens)],
+	[t('Input → output'), inputs.length > 0 ? `${inputs.join(', ')} → ${outputs.join(', ')}` : null], [t('price'), priceText(price)],
 	[t('added'), created ? month(created) : null]]);
 
-/** The panel for a row. `set(name, value)` changes the draft; `act` has undo, close, attempt and drop. */
+/** Panel for a row. `set(name, value)` changes the draft; `act` has undo, close, attempt and drop. */
 export function panel(row, draft, set, act) {
 	const { bot, model } = row;
 	const get = (name) => draft.get(bot, name);
@@ -27,13 +27,13 @@ export function panel(row, draft, set, act) {
 			button(t('Undo'), act.undo, { id: 'undo-one', disabled: !row.changed }),
 			row.custom && button(t('Remove model'), act.drop, { class: 'danger' })),
 		h('div.form',
-			h('div.inline', h('span', t('served')), toggle(`${t('served')}: ${row.name}`, get('enable'), (on) => set('enable', on))),
+			h('div.inline', h('span', t('enabled')), toggle(`${t('enabled')}: ${row.name}`, get('enable'), (on) => set('enable', on))),
 			field(t('rename'), input(get('mapping'), (value) => text('mapping', value), { id: 'mapping', placeholder: bot }), t('renameHint')),
 			field(t('aliases'), input(get('aliases').join(', '),
 				(value) => set('aliases', value.split(',').map((name) => name.trim()).filter(Boolean))), t('aliasesHint')),
 			field(t('Description'), input(get('description'), (value) => text('description', value))),
 			field(t('toolsWay'), select([['auto', t('automatic')], ['native', t('toolsNative')], ['prompt', t('in the prompt')]], get('tools'), (value) => set('tools', value))),
-			field(t('Way to Poe'), select([['', t('byServer')], ['bot', t('bot protocol')], ['auto', t('automatic')], ['native', t('toolsNative')]], get('route') ?? '',
+			field(t('Poe endpoint'), select([['', t('byServer')], ['bot', t('bot protocol')], ['auto', t('automatic')], ['native', t('toolsNative')]], get('route') ?? '',
 				(value) => set('route', value || null))),
 			flick('suffixes', 'suffixesHint', get('reasoning') !== false, (on) => set('reasoning', on && (draft.was(bot, 'reasoning') || null))),
 			flick('replace', 'replaceHint', get('replace_response'), (on) => set('replace_response', on))),
@@ -44,7 +44,6 @@ export function panel(row, draft, set, act) {
 		about(row));
 }
 
-/** A form for a model that Poe's list does not name. */
 export function customForm() {
 	const id = h('input', { type: 'text', id: 'custom-id', required: true });
 	const owner = h('input', { type: 'text' });

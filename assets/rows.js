@@ -1,12 +1,11 @@
-// The rows of the list of models: what each shows, which are shown, in which order. Pure: no page, no server.
+// Rows of the list of models: content, filters, order. No access to the page or the server.
 
 const milliseconds = 1e11;
 
-/** What the file and Poe's list say may be of another kind than expected: a name a number, a list or a text anything. */
+/** Values from the file and from Poe's list may have unexpected types. */
 export const listOf = (list) => (Array.isArray(list) ? list : []);
 export const textOf = (text) => (typeof text === 'string' ? text : '');
 
-/** A row for every bot of Poe's list and of the file. */
 export function rowsOf(models, draft) {
 	const rows = new Map();
 	for (const model of models) rows.set(model.id.toLowerCase(), model);
@@ -50,7 +49,7 @@ export function rowOf(model, draft, changed) {
 	return row;
 }
 
-/** Dollars for a million tokens in and out, or for one request or picture. */
+/** Dollars per million input and output tokens, or per request or picture. */
 export function priceOf(pricing) {
 	if (!pricing) return null;
 	const dollars = (value, times) => (Number.isFinite(parseFloat(value)) ? parseFloat(value) * times : null);
@@ -83,7 +82,6 @@ export const FILTERS = {
 
 const cost = (row) => row.price?.input ?? row.price?.each ?? 1e9;
 
-/** Equals keep the order of their names. */
 export const ORDERS = {
 	name: (one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }),
 	owner: (one, other) => one.owner.localeCompare(other.owner, 'en'),
@@ -92,7 +90,6 @@ export const ORDERS = {
 	price: (one, other) => cost(one) - cost(other),
 };
 
-/** The rows that the search and all filters let through, in order. */
 export function pick(rows, { words = '', filters = [], order = 'name' }) {
 	const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
 	return rows
@@ -100,7 +97,7 @@ export function pick(rows, { words = '', filters = [], order = 'name' }) {
 		.sort(ORDERS.name).sort(ORDERS[order]);
 }
 
-/** By owner; the groups in the order of their first rows, or of their names. */
+/** Groups by owner, in the order of their first rows or by name. */
 export function grouped(rows, byName) {
 	const groups = new Map();
 	for (const row of rows) groups.set(row.owner, (groups.get(row.owner) || []).concat(row));

@@ -1,4 +1,4 @@
-// What the server runs with, and how it feels.
+// Settings in effect and the state of the server.
 import { get } from './api.js';
 import { cell, h, span, table, tile } from './dom.js';
 import { t } from './i18n.js';
@@ -7,7 +7,7 @@ const shown = (value) => (value === 'unset' ? t('not set') : value);
 
 export async function mount(root, app) {
 	const [settings, state] = await Promise.all([get('/api/admin/settings'), get('/api/admin/config/state')]);
-	app.told(settings, state);
+	app.update(settings, state);
 	const { health, rows } = settings;
 	root.replaceChildren(
 		h('div.tiles',

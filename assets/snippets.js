@@ -1,13 +1,13 @@
-// The same request for other programs, and what clients want in their settings. Pure: text in, text out.
+// The current request as code, and settings for clients. No access to the page or the server.
 
 const shell = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
 const json = (value, indent = 2) => JSON.stringify(value, null, indent);
 
-/** JSON in Python's words, as an argument of a call; what stands in strings stays. */
+/** JSON as a Python literal, indented as an argument of a call; strings are unchanged. */
 const WORDS = { true: 'True', false: 'False', null: 'None' };
 const python = (value) => json(value, 4).replace(/"([^"\\]+|\\.)*"|true|false|null/g, (word) => WORDS[word] ?? word).replaceAll('\n', '\n    ');
 
-/** Data of attached files is long: what is copied names the place for it. */
+/** Replaces the long data of attached files by a placeholder. */
 const brief = (value) => JSON.parse(JSON.stringify(value, (_, one) =>
 	(typeof one === 'string' && one.startsWith('data:') && one.length > 200 ? `${one.slice(0, one.indexOf(',') + 1)}BASE64` : one)));
 

@@ -1,4 +1,4 @@
-// A conversation with any model, streamed through this server.
+// Chat with any model, streamed through this server.
 import { Refusal, get, lines, poeKey, send } from './api.js';
 import { ask, button, chips, complain, copy, field, h, input, span, toast } from './dom.js';
 import { faultOf, parameterForm } from './form.js';
@@ -28,7 +28,7 @@ const part = ({ name, type, data }) => (type.startsWith('image/')
 
 const PICTURE = /!\[([^\]\n]*)\]\((https?:\/\/[^\s)]+|data:image\/[^\s)]+)\)/g;
 
-/** Pictures load only when somebody asks for them: nothing leaves for another host by itself. */
+/** Pictures load only on a click: the page sends no request to another host by itself. */
 function pictures(text) {
 	return [...text.matchAll(PICTURE)].map(([, alt, url]) => {
 		const mayLoad = !url.startsWith('http://') || url.startsWith(`${location.origin}/`);
@@ -57,7 +57,7 @@ function figures({ first, total, usage, model }) {
 	return parts.filter(Boolean).join(' · ');
 }
 
-/** One turn, and the places into which its answer flows. */
+/** Element of one turn, with the nodes that a streamed answer is appended to. */
 function shown(turn) {
 	const text = document.createTextNode(turn.text);
 	const thought = document.createTextNode(turn.thought || '');
@@ -80,7 +80,6 @@ function conversation() {
 	return views.at(-1);
 }
 
-/** Whether a question can go out now; says what is in its way. */
 function ready() {
 	const fault = talk.model.trim() ? faultOf(entry()?.parameters, talk.parameters) : t('needsModel');
 	if (fault) toast(fault, 'bad');
@@ -98,8 +97,8 @@ async function say() {
 	await answer();
 }
 
-/** Passes an answer's pieces on to its turn, and to the page if that is open. */
-async function listen(response, turn, began) {
+/** Appends the chunks of an answer to its turn, and to the page if the tab is open. */
+async function receive(response, turn, began) {
 	let ended = false;
 	for await (const line of lines(response)) {
 		if (line === '[DONE]') { ended = true; continue; }
@@ -137,7 +136,7 @@ async function answer() {
 	}, 250);
 	try {
 		const key = context.settings?.has_poe_key ? '' : poeKey.get();
-		await listen(await send('/api/admin/try', { method: 'POST', body, key, signal: abort.signal }), turn, began);
+		await receive(await send('/api/admin/try', { method: 'POST', body, key, signal: abort.signal }), turn, began);
 	} catch (error) {
 		turn.fault = error.name === 'AbortError' ? t('Stopped.') : error.message;
 	} finally {
@@ -191,7 +190,6 @@ function choose(name) {
 }
 
 async function clients() {
-	// up to the last question, or a first one
 	const turns = talk.turns.slice(0, talk.turns.findLastIndex((turn) => turn.role === 'user') + 1);
 	const all = snippets(location.origin, request(turns.length ? turns : [{ role: 'user', text: 'Hello' }]), entry());
 	const text = h('pre', { tabindex: '0', id: 'snippet' });
@@ -202,9 +200,9 @@ async function clients() {
 		where.textContent = [one.where && t(one.where), t('keyHint')].filter(Boolean).join(' — ');
 		for (const tab of tabs.children) tab.setAttribute('aria-pressed', tab.dataset.key === id);
 	};
-	const tabs = chips(t('Use elsewhere'), all.map(({ id, label }) => [id, label]), show);
+	const tabs = chips(t('Use in other programs'), all.map(({ id, label }) => [id, label]), show);
 	show('curl');
-	await ask(t('Use elsewhere'), [tabs, where, text, h('div.actions', button(t('Copy'), () => copy(text.textContent), { class: 'primary', id: 'copy-snippet' }))], []);
+	await ask(t('Use in other programs'), [tabs, where, text, h('div.actions', button(t('Copy'), () => copy(text.textContent), { class: 'primary', id: 'copy-snippet' }))], []);
 }
 
 export async function mount(root, app, argument) {
@@ -232,17 +230,17 @@ export async function mount(root, app, argument) {
 		h('div.composer', page.files, page.input, h('div.actions',
 			button(t('Attach'), () => picker.click()), picker,
 			button(t('again'), () => { if (talk.turns.at(-1)?.role === 'assistant' && ready()) { talk.turns.pop(); answer(); } }),
-			button(t('New'), () => { if (!running) { talk.turns = []; conversation(); page.input.focus(); } }),
+			button(t('New chat'), () => { if (!running) { talk.turns = []; conversation(); page.input.focus(); } }),
 			h('span.gap'), page.stop, page.say))),
 		h('aside.card', { label: t('Options') },
 			field(t('model'), page.model), names, page.about,
-			!context.settings?.has_poe_key && field(t('Poe key'), input(poeKey.get(), (key) => poeKey.set(key.trim()), { type: 'password' }), t('poeKeyHint')),
+			!context.settings?.has_poe_key && field(t('Poe API key'), input(poeKey.get(), (key) => poeKey.set(key.trim()), { type: 'password' }), t('poeKeyHint')),
 			field(t('system'), h('textarea', { rows: '3', value: talk.system, on: { input: ({ target }) => { talk.system = target.value; } } })),
 			h('h2.sub', t('Parameters')), page.parameters,
-			h('div.actions', button(t('Use elsewhere'), clients, { id: 'elsewhere' })))));
+			h('div.actions', button(t('Use in other programs'), clients, { id: 'elsewhere' })))));
 	parameters();
 	pending();
-	// an answer that streams on while the tab was away goes on here
+	// show the answer that went on streaming while another tab was open
 	page.view = conversation();
 	working();
 }

@@ -1,4 +1,4 @@
-//! What one streamed text event costs on its way from Poe's bytes to the client's: decode, stages, encode.
+//! Cost of one streamed text event from Poe's bytes to the client's: decode, stages, encode.
 //!
 //! ```text
 //! cargo bench --bench events              # 20000 events, 41 rounds
@@ -22,7 +22,7 @@ use poe2openai::pipeline::{Event, Stages, Tool, ToolXml};
 use poe2openai::poe::{Decode, Progress, SseDecoder};
 use poe2openai::tokens::{self, Running};
 
-/// As much as the client of Poe reads at once.
+/// Buffer size of the client for Poe.
 const PIECE_BYTES: usize = 16 << 10;
 const WORDS: &[&str] =
     &["The ", "answer ", "is ", "\\\"four\\\"", ".\\n", "caf\u{e9} ", "\u{4f60}\u{597d}", "`x < y` "];
@@ -51,7 +51,7 @@ fn bare(events: Replay<'_>) -> Events<'_> {
     Box::new(events)
 }
 
-/// What it costs to know the usage.
+/// The cost of counting the usage.
 fn counted(events: Replay<'_>) -> Events<'_> {
     Box::new(events.through(Usage::new(tokens::count, || 7)))
 }
@@ -98,7 +98,7 @@ fn main() {
     let mut frames = 0;
     for round in 0..rounds {
         for turn in 0..CHAINS.len() {
-            let place = (round + turn) % CHAINS.len(); // nobody always goes first
+            let place = (round + turn) % CHAINS.len(); // no chain always runs first
             let start = Instant::now();
             frames = run(CHAINS[place].1, &wire);
             times[place].push(start.elapsed().as_secs_f64() * 1e9 / count as f64);

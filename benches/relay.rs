@@ -437,7 +437,7 @@ fn serve(one: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) -> 
     for socket in listener.incoming() {
         let (socket, one) = (socket?, one.clone());
         socket.set_nodelay(true)?;
-        // a connection that ends in an error is one that was hung up
+        // an error means that the connection was closed
         thread::Builder::new().stack_size(64 << 10).spawn(move || drop(one(socket)))?;
     }
     Ok(())

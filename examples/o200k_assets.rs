@@ -10,7 +10,7 @@
 //! Writes `ranks.bin` (the tokens in rank order, each one byte of length and its bytes) and `classes.txt` (one
 //! line per run of characters of one class: the first code point and the class). `build.rs` derives all else.
 
-#![expect(clippy::unwrap_used, reason = "a tool for the developer may stop at once")]
+#![expect(clippy::unwrap_used, reason = "a developer's tool may panic")]
 
 use std::fmt::Write as _;
 use std::{env, fs};

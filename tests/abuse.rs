@@ -1,6 +1,6 @@
-//! Clients that mean harm or are too many: the others are still served, and soon.
+//! Hostile clients and too many clients: other clients are still served promptly.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::io::Write;
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use common::{Poe, TestServer, Wire, chat, chat_body, content, eventually, get, streamed, timed};
 
-/// How soon a normal request must be answered, whatever the others do.
+/// Time limit for a normal request during a flood.
 const SOON: Duration = Duration::from_secs(2);
-/// How long a flood is kept up.
+/// Duration of a flood.
 const SIEGE: Duration = Duration::from_secs(5);
 
 /// Keeps `wires` open and sends one byte on each of them every second, while `body` runs.
@@ -35,7 +35,7 @@ fn dripping(mut wires: Vec<Wire>, drip: u8, body: impl FnOnce()) {
     });
 }
 
-/// Asks again and again for as long as the siege lasts; gives the longest that an answer took.
+/// Repeats requests while the flood lasts; returns the longest response time.
 fn send_requests_forever(server: &TestServer) -> Duration {
     let start = Instant::now();
     let mut longest = Duration::ZERO;
@@ -50,7 +50,7 @@ fn send_requests_forever(server: &TestServer) -> Duration {
 }
 
 #[test]
-fn five_hundred_slow_heads_keep_nobody_waiting() {
+fn five_hundred_slow_heads_do_not_delay_others() {
     let server = TestServer::demo(&[]);
     let wires = (0..500).map(|_| server.wire()).map(|mut wire| {
         wire.send("GET /health HTTP/1.1\r\nX-Slow: ");
@@ -62,7 +62,7 @@ fn five_hundred_slow_heads_keep_nobody_waiting() {
 }
 
 #[test]
-fn two_hundred_slow_bodies_keep_nobody_waiting() {
+fn two_hundred_slow_bodies_do_not_delay_others() {
     let server = TestServer::demo(&[]);
     let request = chat(&chat_body("demo-echo", "never to be finished"));
     let (head, _) = request.split_once("\r\n\r\n").unwrap();
@@ -76,7 +76,7 @@ fn two_hundred_slow_bodies_keep_nobody_waiting() {
 }
 
 #[test]
-fn more_slow_heads_than_places_keep_nobody_waiting_for_long() {
+fn more_slow_heads_than_connections_delay_others_only_briefly() {
     let server = TestServer::demo(&["--max-connections", "50"]);
     let wires = (0..50).map(|_| server.wire()).map(|mut wire| {
         wire.send("GET /health HTTP/1.1\r\nX-Slow: ");
@@ -86,7 +86,7 @@ fn more_slow_heads_than_places_keep_nobody_waiting_for_long() {
 }
 
 #[test]
-fn more_slow_bodies_than_places_keep_nobody_waiting_for_ever() {
+fn more_slow_bodies_than_connections_do_not_block_others_forever() {
     let server = TestServer::demo(&["--max-connections", "20"]);
     let request = chat(&chat_body("demo-echo", "never to be finished"));
     let (head, _) = request.split_once("\r\n\r\n").unwrap();
@@ -95,14 +95,14 @@ fn more_slow_bodies_than_places_keep_nobody_waiting_for_ever() {
         wire.send(format!("{head}\r\n\r\n{{"));
     }
     let served = || (server.chat(&chat_body("demo-echo", "x")).status == 200).then_some(());
-    eventually(Duration::from_secs(13), "the slowest makes way", served);
+    eventually(Duration::from_secs(13), "the slowest is evicted", served);
     let ended = || slow.iter().position(Wire::has_ended);
-    let place = eventually(SOON, "who made way is told", ended);
+    let place = eventually(SOON, "the evicted client gets its answer", ended);
     let answer = slow[place].answer();
-    assert_eq!((answer.status, answer.error("code").as_str()), (503, "overloaded"), "and is told why");
+    assert_eq!((answer.status, answer.error("code").as_str()), (503, "overloaded"), "with the reason");
 }
 
-/// A client that comes again after a 503, as it is instructed to, is served within two seconds.
+/// A client that retries after a 503 is served within two seconds.
 fn served_soon(server: &TestServer) {
     let (_, took) = timed(|| {
         eventually(SOON, "a normal request is answered", || {
@@ -129,7 +129,7 @@ fn with_few_files(count: u32) -> Command {
 }
 
 #[test]
-fn four_hundred_connections_on_256_files_end_nothing() {
+fn four_hundred_connections_on_256_files_keep_the_server_running() {
     let server = TestServer::start(with_few_files(256), &["--demo"]);
     let idle: Vec<Wire> = (0..400).map(|_| server.wire()).collect();
     served_soon(&server);
@@ -139,7 +139,7 @@ fn four_hundred_connections_on_256_files_end_nothing() {
 }
 
 #[test]
-fn four_hundred_questions_on_256_files_end_nothing() {
+fn four_hundred_requests_on_256_files_keep_the_server_running() {
     let server = TestServer::start(with_few_files(256), &["--demo"]);
     let mut wires: Vec<Wire> = (0..400).map(|_| server.wire()).collect();
     for wire in &mut wires {
@@ -154,7 +154,7 @@ fn four_hundred_questions_on_256_files_end_nothing() {
 }
 
 #[test]
-fn files_that_run_out_end_nothing() {
+fn exhausted_file_descriptors_keep_the_server_running() {
     // more connections are allowed than there are files for both ends: accepting fails for a while
     let poe = Poe::start();
     let server = TestServer::start(with_few_files(100), &["--poe-base-url", &poe.at.base_url]);
@@ -166,7 +166,7 @@ fn files_that_run_out_end_nothing() {
 }
 
 #[test]
-fn an_absurd_length_harms_nobody() {
+fn an_absurd_content_length_costs_no_memory() {
     let server = TestServer::demo(&[]);
     assert_eq!(server.ask(&get("/health")).status, 200);
     let before = server.memory("VmRSS:");
@@ -187,7 +187,7 @@ fn an_absurd_length_harms_nobody() {
 }
 
 #[test]
-fn over_the_limit_a_client_is_told_so_at_once() {
+fn over_the_limit_a_client_gets_503_at_once() {
     let server = TestServer::demo(&["--max-connections", "4"]);
     let mut busy: Vec<Wire> = (0..4).map(|_| server.wire()).collect();
     for wire in &mut busy {
@@ -205,7 +205,7 @@ fn over_the_limit_a_client_is_told_so_at_once() {
 }
 
 #[test]
-fn idle_connections_make_way_for_new_clients() {
+fn idle_connections_are_evicted_for_new_clients() {
     let server = TestServer::demo(&["--max-connections", "4"]);
     let mut idle: Vec<Wire> = (0..4).map(|_| server.wire()).collect();
     for wire in &mut idle {
@@ -221,7 +221,7 @@ fn idle_connections_make_way_for_new_clients() {
         assert_eq!(content(&answer), "new");
         assert!(took < SOON, "{took:?}");
     }
-    // three made room and one did not have to; who had idled longest is the business of the slots' own test
+    // three were evicted and one was not; the order of eviction is tested in the unit test of the slots
     eventually(SOON, "three have ended", || {
         (idle.iter().filter(|wire| wire.has_ended()).count() == 3).then_some(())
     });
@@ -230,7 +230,7 @@ fn idle_connections_make_way_for_new_clients() {
 }
 
 #[test]
-fn a_reader_that_stops_reading_keeps_nobody_waiting() {
+fn a_client_that_stops_reading_does_not_delay_others() {
     let server = TestServer::demo(&[]);
     let mut lazy: Vec<Wire> = (0..8).map(|_| server.wire()).collect();
     for wire in &mut lazy {
@@ -244,7 +244,7 @@ fn a_reader_that_stops_reading_keeps_nobody_waiting() {
 }
 
 #[test]
-fn a_full_rate_limiter_says_when_to_come_again() {
+fn a_full_rate_limiter_sends_retry_after() {
     let poe = Poe::start();
     let limits = ["--rate-limit-ms", "1500", "--rate-limit-max-wait-ms", "2000"];
     let server = TestServer::before(&poe, &limits);
@@ -262,11 +262,11 @@ fn a_full_rate_limiter_says_when_to_come_again() {
     });
     statuses.sort_unstable();
     assert_eq!((statuses, poe.queries()), (vec![200, 200, 429, 429], 2));
-    assert!((1.0..4.0).contains(&took.as_secs_f64()), "the second waits for its turn: {took:?}");
+    assert!((1.0..4.0).contains(&took.as_secs_f64()), "the second waits for the rate limiter: {took:?}");
 }
 
 #[test]
-fn noise_is_answered_and_forgotten() {
+fn malformed_requests_are_rejected_and_released() {
     let server = TestServer::demo(&[]);
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..200 {

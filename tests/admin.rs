@@ -1,6 +1,6 @@
-//! The locks of the admin page: who gets in, from where, and what nobody else's page can do.
+//! Access control of the admin page: passwords, addresses, and requests from foreign pages.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;
@@ -19,7 +19,7 @@ use common::{
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-/// What every answer of the page carries, whatever its status.
+/// Headers of every answer of the page, whatever its status.
 const LOCKED_DOWN: [(&str, &str); 4] = [
     ("X-Frame-Options", "DENY"),
     ("X-Content-Type-Options", "nosniff"),
@@ -77,7 +77,7 @@ fn own_address() -> Option<IpAddr> {
 }
 
 #[test]
-fn user_name_and_password_open_the_page_and_nothing_else_does() {
+fn only_user_name_and_password_open_the_page() {
     for (user, password) in [("admin", "s3cret: with ä colon"), ("管理员", "пароль")] {
         let server = guarded(user, password, &[]);
         let asked = server.ask(&get("/admin", ""));
@@ -136,7 +136,7 @@ fn every_answer_is_locked_down() {
 }
 
 #[test]
-fn what_cannot_be_read_opens_nothing() {
+fn malformed_credentials_are_rejected() {
     let server = TestServer::demo(&[]);
     let ask = |head: &[u8]| {
         let mut wire = server.wire();
@@ -168,7 +168,7 @@ fn what_cannot_be_read_opens_nothing() {
         let shown = String::from_utf8_lossy(&header).into_owned();
         assert_eq!(ask(&[post.as_bytes(), &header].concat()), status, "{shown}");
     }
-    // a proxy that adds nothing and speaks as nginx does
+    // a proxy that adds no headers, as nginx by default
     assert_eq!(ask(b"POST /api/admin/inspection HTTP/1.0\r\nHost: localhost\r\n"), 403);
 }
 
@@ -180,12 +180,12 @@ fn the_built_in_password_works_on_this_machine_only() {
     let warnings = server.ask(&get("/api/admin/settings", &known())).json()["warnings"].clone();
     assert_eq!(warnings, json!(["default_password"]));
     let elsewhere = [
-        // a name that leads here is a page's trick
+        // a name that resolves to this machine may be DNS rebinding
         format!("GET /admin HTTP/1.1\r\nHost: rebound.example\r\n{}\r\n", known()),
         format!("GET /admin HTTP/1.1\r\nHost: [::1].evil.com\r\n{}\r\n", known()),
         format!("GET /admin HTTP/1.1\r\nHost: localhost:80@evil\r\n{}\r\n", known()),
         get("/admin", &format!("{}Origin: http://evil.example\r\n", known())),
-        // behind a proxy everybody is local
+        // behind a proxy every client has a local address
         get("/admin", &format!("{}X-Forwarded-For: 192.0.2.1\r\n", known())),
         get("/admin", &format!("{}Forwarded: for=192.0.2.1\r\n", known())),
         get("/admin", &format!("{}CF-Ray: 1\r\n", known())),
@@ -209,7 +209,7 @@ fn status(server: &TestServer, password: &str) -> u16 {
 }
 
 #[test]
-fn a_server_that_others_reach_makes_a_password_and_keeps_its_hash() {
+fn a_server_reachable_by_others_generates_a_password_and_stores_its_hash() {
     let poe = Poe::start();
     let directory = common::fresh_path("made-password");
     fs::create_dir_all(&directory).unwrap();
@@ -249,7 +249,7 @@ fn a_server_that_others_reach_makes_a_password_and_keeps_its_hash() {
 }
 
 #[test]
-fn a_password_that_cannot_be_kept_is_made_at_each_start() {
+fn a_password_that_cannot_be_stored_is_generated_at_each_start() {
     let poe = Poe::start();
     let nowhere = common::fresh_path("nowhere");
     let args = ["--host", "0.0.0.0", "--config-dir", nowhere.to_str().unwrap()];
@@ -265,7 +265,7 @@ fn a_password_that_cannot_be_kept_is_made_at_each_start() {
     let args = ["--host", "0.0.0.0", "--config-dir", directory.to_str().unwrap(), "--log-format", "json"];
     let server = TestServer::demo(&args);
     assert_eq!(status(&server, &printed_password(&server)), 200);
-    assert!(!directory.join("admin-password.json").exists(), "a demo leaves no password behind");
+    assert!(!directory.join("admin-password.json").exists(), "a demo stores no password");
     fs::remove_dir_all(&directory).unwrap();
 }
 
@@ -309,7 +309,7 @@ fn an_empty_password_closes_the_page() {
 }
 
 #[test]
-fn wrong_passwords_have_to_wait() {
+fn wrong_passwords_are_throttled() {
     let server = guarded("admin", "right", &[]);
     let checked = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -333,15 +333,15 @@ fn wrong_passwords_have_to_wait() {
             });
         }
     });
-    assert_eq!(checked.into_inner(), 10, "all others wait for the minute to pass");
+    assert_eq!(checked.into_inner(), 10, "all further attempts wait for the minute to pass");
     // whether a password is right is not sent before that either
     let (answer, took) = timed(|| server.ask(&get("/admin", &basic("admin", "right"))));
     assert_eq!(answer.status, 429);
     // late enough for two hundred in a row to take longer than a minute
     assert!(took * 190 > Duration::from_secs(60), "{took:?}");
-    assert_eq!(server.ask(&get("/admin", "")).status, 401, "to ask without one is no try");
+    assert_eq!(server.ask(&get("/admin", "")).status, 401, "a request without a password is not an attempt");
 
-    // another address is not kept waiting
+    // another address is not throttled
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let other = SocketAddr::from(([127, 0, 0, 2], 0));
     if socket.bind(&other.into()).is_ok() {
@@ -352,10 +352,11 @@ fn wrong_passwords_have_to_wait() {
 }
 
 #[test]
-fn pages_of_others_change_nothing() {
+fn foreign_pages_cannot_change_anything() {
     let server = TestServer::demo(&[]);
-    let inspects =
-        || server.ask(&get("/api/admin/activity", &known())).json()["inspection"].as_bool().expect("told");
+    let inspects = || {
+        server.ask(&get("/api/admin/activity", &known())).json()["inspection"].as_bool().expect("a boolean")
+    };
     let own = format!("localhost:{}", server.port);
     let json = "Content-Type: application/json\r\n";
     let body = "{\"on\":true}";
@@ -466,7 +467,7 @@ fn a_model_can_be_tried() {
 }
 
 #[test]
-fn without_a_key_of_its_own_the_server_needs_one_typed_in() {
+fn without_a_server_key_the_page_requires_one() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     let settings = server.ask(&get("/api/admin/settings", &known())).json();
@@ -480,12 +481,12 @@ fn without_a_key_of_its_own_the_server_needs_one_typed_in() {
     assert_eq!(ask(""), (401, 401));
     assert_eq!(ask("X-Poe-Key: wrong-key\r\n"), (401, 401));
     assert_eq!(ask(&format!("X-Poe-Key: {SECRET}\r\n")), (200, 200));
-    // the password of the page is no key of Poe's
+    // the password of the page is not a Poe key
     assert_eq!(poe.queries(), 2, "only what shows a key is asked");
 }
 
 #[test]
-fn the_account_is_told_by_day_and_by_bot() {
+fn the_account_shows_points_by_day_and_by_bot() {
     let server = TestServer::demo(&[]);
     let account = || server.ask(&get("/api/admin/account", &known())).json();
     let before = account();

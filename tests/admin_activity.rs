@@ -1,6 +1,6 @@
-//! Being watched: ids, what runs and how to stop it, metrics, readiness, the log. Never a text or a key.
+//! Observability: request ids, running requests and their cancellation, metrics, readiness, the log; never a text or a key.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
@@ -14,7 +14,7 @@ use common::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// How soon a request ends that the operator stops.
+/// Time limit for a request to end after the operator stops it.
 const SOON: Duration = Duration::from_secs(2);
 const OPERATOR: &str = "Host: localhost\r\nAuthorization: Basic YWRtaW46MTIzNDU2\r\n";
 
@@ -102,7 +102,7 @@ fn every_answer_and_its_line_in_the_log_carry_the_requests_id() {
 }
 
 #[test]
-fn what_still_arrives_can_be_stopped() {
+fn a_request_that_is_still_arriving_can_be_stopped() {
     let server = TestServer::demo(&[]);
     let mut wire = server.wire();
     wire.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer demo\r\nX-Request-Id: slow\r\nContent-Length: 99\r\n\r\n{");
@@ -114,7 +114,7 @@ fn what_still_arrives_can_be_stopped() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_can_be_stopped() {
+fn a_request_whose_client_does_not_read_can_be_stopped() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     let mut wire = server.wire();
@@ -122,11 +122,11 @@ fn a_client_that_takes_nothing_can_be_stopped() {
     running(&server, "deaf");
     assert_eq!(post(&server, "/api/admin/activity/stop", &json!({"id": "deaf"})), json!({"stopped": true}));
     ended(&server, "deaf");
-    eventually(PATIENCE, "Poe is left", || (poe.open() == 0).then_some(()));
+    eventually(PATIENCE, "the call to Poe is cancelled", || (poe.open() == 0).then_some(()));
 }
 
 #[test]
-fn what_clients_send_is_not_written_down_with_their_errors() {
+fn errors_are_logged_without_the_clients_texts() {
     let server = TestServer::demo(&[]);
     let text = "private ".repeat(100_000);
     let answer =
@@ -142,14 +142,14 @@ fn what_clients_send_is_not_written_down_with_their_errors() {
 }
 
 #[test]
-fn what_runs_is_seen_and_can_be_stopped() {
+fn running_requests_are_listed_and_can_be_stopped() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     let mut wire = server.wire();
     let mut stream = wire
         .stream(&chat(&["X-Request-Id: a-stream", "User-Agent: a-program/1"], &streamed("Demo-Story", "x")));
     stream.begin();
-    let seen = eventually(PATIENCE, "its first byte is written down", || {
+    let seen = eventually(PATIENCE, "its first byte is recorded", || {
         Some(running(&server, "a-stream")).filter(|seen| seen["first_byte_ms"].is_u64())
     });
     let expected = json!({
@@ -173,11 +173,11 @@ fn what_runs_is_seen_and_can_be_stopped() {
     let (code, message) = fault(&events).expect("an error");
     assert!(code == "stopped" && message.contains("operator"), "{code} {message}");
     assert!(!claims_success(&events));
-    eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+    eventually(SOON, "the call to Poe is cancelled", || (poe.open() == 0).then_some(()));
     let seen = ended(&server, "a-stream");
     assert_eq!((&seen["status"], &seen["error"]), (&json!(200), &json!(message)));
 
-    // whole answers, also of a Poe that says nothing
+    // non-streamed answers, also of a silent Poe
     for bot in ["demo-stall-headers", "demo-stall", "demo-stall-late"] {
         let mut wire = server.wire();
         wire.send(chat(&[&format!("X-Request-Id: {bot}")], &chat_body(bot, "x")));
@@ -186,8 +186,12 @@ fn what_runs_is_seen_and_can_be_stopped() {
         let (answer, took) = timed(|| wire.answer());
         assert_eq!((answer.status, answer.error("code").as_str()), (403, "stopped"), "{bot}");
         assert!(took < SOON, "{bot}: {took:?}");
-        eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
-        assert_eq!(wire.ask(&chat(&[], &chat_body("demo-echo", "x"))).status, 200, "the connection lives on");
+        eventually(SOON, "the call to Poe is cancelled", || (poe.open() == 0).then_some(()));
+        assert_eq!(
+            wire.ask(&chat(&[], &chat_body("demo-echo", "x"))).status,
+            200,
+            "the connection stays open"
+        );
     }
     assert_eq!(
         post(&server, "/api/admin/activity/stop", &json!({"id": "nobody"})),
@@ -196,9 +200,9 @@ fn what_runs_is_seen_and_can_be_stopped() {
 }
 
 #[test]
-fn what_has_ended_is_listed_and_summed_up() {
+fn finished_requests_are_listed_and_totalled() {
     let server = TestServer::demo(&[]);
-    // one after the other has ended, for an answer leaves before its request is written down
+    // sequential: an answer is sent before its request is recorded
     server.ask(&chat(&["X-Request-Id: good"], &chat_body("demo-echo", "hello there")));
     let good = ended(&server, "good");
     assert_eq!(
@@ -248,7 +252,7 @@ fn what_has_ended_is_listed_and_summed_up() {
 }
 
 #[test]
-fn what_is_said_is_kept_only_while_the_operator_looks() {
+fn prompts_and_answers_are_recorded_only_while_switched_on() {
     let server = TestServer::demo(&[]);
     let words = format!("my key is {SECRET} and my picture data:image/png;base64,iVBORw0KGgo=");
     let ask = |id: &str, body: &Value| {
@@ -293,7 +297,7 @@ fn metrics_count_what_happens() {
         (page.status, page.header("content-type")),
         (200, Some("text/plain; version=0.0.4; charset=utf-8"))
     );
-    assert_eq!(page.header("Access-Control-Allow-Origin"), None, "no web page reads along");
+    assert_eq!(page.header("Access-Control-Allow-Origin"), None, "no web page can read it");
 
     server.ask(&chat(&[], &chat_body("Demo-Echo", "hello")));
     server.ask(&chat(&[], &chat_body("demo-flaky", "again")));
@@ -302,7 +306,7 @@ fn metrics_count_what_happens() {
     }
     server.ask(&chat(&[], &chat_body("demo-error-http-402", "x")));
     let endpoint = "endpoint=\"/v1/chat/completions\"";
-    // invented names make no series
+    // unknown names create no series
     for (model, status, count) in [
         ("demo-echo", 200, 1.0),
         ("demo-flaky", 200, 1.0),
@@ -324,29 +328,29 @@ fn metrics_count_what_happens() {
         wire.send(chat(&[], &streamed("demo-stall-late", "x")));
     }
     becomes(&server, "poe2openai_running", 3.0);
-    // a fourth place, and one more client than that
-    let held = eventually(PATIENCE, "the fourth place is free of whoever read the metrics", || {
+    // four connections, and one more client
+    let held = eventually(PATIENCE, "the fourth connection is free again after the metrics request", || {
         let mut wire = server.wire();
         wire.send(chat(&[], &streamed("demo-stall-late", "x")));
-        let is_listed = eventually(PATIENCE, "it is seated or turned away", || {
+        let is_listed = eventually(PATIENCE, "it is accepted or rejected", || {
             (poe.open() == 4 || wire.has_ended()).then(|| poe.open() == 4)
         });
         is_listed.then_some(wire)
     });
     assert_eq!(server.ask(&common::get("/health")).status, 503);
     wires.pop().expect("one of them").leave();
-    eventually(PATIENCE, "a place is free", || {
+    eventually(PATIENCE, "a connection is free", || {
         (server.ask(&common::get("/health")).status == 200).then_some(())
     });
     let refused = || (metric(&server, "poe2openai_connections_refused_total") >= 1.0).then_some(());
-    eventually(PATIENCE, "the one that was turned away is counted", refused);
+    eventually(PATIENCE, "the rejected one is counted", refused);
     becomes(&server, "poe2openai_connections", 4.0);
     drop(held);
 }
 
-/// Names that clients make up are all one model; custom models are some that exist.
+/// Unknown names share one label; custom models have their own.
 #[test]
-fn invented_names_are_no_models() {
+fn unknown_model_names_share_one_metric_label() {
     let directory = common::fresh_path("invented");
     std::fs::create_dir_all(&directory).expect("a directory");
     std::fs::write(directory.join("models.yaml"), "enable: true\ncustom_models: [{id: My-Bot}]\n")
@@ -384,7 +388,7 @@ fn metrics_can_be_switched_off() {
 }
 
 #[test]
-fn waiting_for_a_turn_is_counted() {
+fn waiting_in_the_rate_limiter_is_counted() {
     let server = TestServer::demo(&["--rate-limit-ms", "60000", "--rate-limit-max-wait-ms", "100000"]);
     assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 200);
     let mut waiting = server.wire();
@@ -455,13 +459,13 @@ fn the_log_can_be_json() {
 }
 
 #[test]
-fn a_server_on_its_way_out_is_not_ready() {
+fn a_server_that_shuts_down_is_not_ready() {
     let server = TestServer::demo(&[]);
     let ready = server.ask("GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((ready.status, ready.json()), (200, json!({"status": "ready"})));
     let health = server.ask(&common::get("/health")).json();
     assert!(health["status"] == "ok" && health["uptime_seconds"].is_u64(), "{health}");
-    // somebody keeps the server from ending at once
+    // a running request delays the shutdown
     let mut busy = server.wire();
     busy.stream(&chat(&[], &streamed("demo-story", "x"))).begin();
     let mut wire = server.wire();
@@ -471,7 +475,7 @@ fn a_server_on_its_way_out_is_not_ready() {
     let answer = wire.send("alhost\r\n\r\n").answer();
     assert_eq!(answer.status, 503);
     let (status, code) = (answer.json()["status"].clone(), answer.json()["error"]["code"].clone());
-    // on a machine so slow that the connection is asked to leave before, the words are others
+    // on a slow machine the connection may be closed earlier, with another message
     assert!(status == "draining" || code == "overloaded", "{answer:?}");
     assert_eq!(answer.header("connection"), Some("close"));
 }
@@ -489,14 +493,14 @@ fn unread() -> (Child, BufReader<impl Read + use<>>, u16) {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stops_nobody() {
+fn an_unread_log_does_not_block_requests() {
     let (mut child, output, port) = unread();
     let mut wire = Wire::open(port);
     for _ in 0..3000 {
         assert_eq!(wire.ask(&common::get("/nowhere")).status, 404);
     }
     let mut lines = output.lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("log lines were lost")), "what was lost is told");
+    assert!(lines.any(|line| line.contains("log lines were lost")), "the loss is logged");
     child.kill().expect("it runs");
     child.wait().expect("it ends");
 }

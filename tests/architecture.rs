@@ -1,6 +1,6 @@
 //! The rules of the architecture, enforced: which module may import which, where a crate may be used, how long a file may be.
 //!
-//! Reads the sources as text. Comments, literals and test code are blanked first; what tests do is their own affair.
+//! Reads the sources as text. Comments, literals and test code are blanked first; the rules do not apply to tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -96,21 +96,21 @@ const FENCES: &[Fence] = &[
 /// Files that may say `unwrap()` or `expect(` outside tests, each with its reason.
 const MAY_UNWRAP: &[(&str, &str)] = &[];
 
-/// Code that is not a test's may take so many lines of a file: what a reader can hold at once.
+/// Maximum lines of a file without tests.
 const MAX_LINES: usize = 700;
 
-/// A function may take so many lines; and so many functions more than [`LONG`].
+/// Maximum lines of a function, and maximum number of functions over [`LONG`].
 const MAX_FUNCTION: usize = 70;
 const LONG: usize = 50;
 const MAX_LONG: usize = 8;
-/// So many blocks may stand inside each other in a function.
+/// Maximum nesting of blocks in a function.
 const MAX_NESTING: usize = 5;
 
 /// Crates that would bring an asynchronous runtime.
 const NO_RUNTIMES: &[&str] = &["tokio", "async-std", "smol", "async-executor", "hyper", "mio"];
 
 #[test]
-fn modules_import_only_what_lies_below_them() {
+fn modules_import_only_lower_layers() {
     let rows: BTreeMap<_, _> = IMPORTS.iter().copied().collect();
     let mut broken = Report::default();
     for file in sources() {
@@ -162,7 +162,7 @@ fn functions_are_short_and_flat() {
 }
 
 #[test]
-fn the_graph_of_imports_sees_what_it_should() {
+fn the_import_graph_finds_all_imports() {
     let file = |path: &str, text: &str| File::parse(path.to_owned(), text.to_owned());
     let files = [
         file("src/a/mod.rs", "mod b; mod c; pub use b::{B as Other}; pub use c::C;"),
@@ -183,7 +183,7 @@ fn the_graph_of_imports_sees_what_it_should() {
 }
 
 #[test]
-fn functions_are_measured_as_they_stand() {
+fn function_lengths_are_measured_correctly() {
     let text = "fn a() {\n if x { S { y } } else { match z { _ => { |w| { } } } }\n}\ntrait T {\n fn b(&self);\n fn c() { }\n}\n";
     let file = File::parse("src/x.rs".to_owned(), text.to_owned());
     let found: Vec<_> = file.functions().into_iter().map(|f| (f.name, f.line, f.lines, f.nesting)).collect();
@@ -191,7 +191,7 @@ fn functions_are_measured_as_they_stand() {
 }
 
 #[test]
-fn the_readme_shows_who_may_import_whom() {
+fn the_documentation_shows_the_import_table() {
     let readme = read("docs/architecture.md");
     for (from, may) in IMPORTS {
         let may: Vec<_> = may.iter().map(|name| format!("`{name}`")).collect();
@@ -202,7 +202,7 @@ fn the_readme_shows_who_may_import_whom() {
 }
 
 #[test]
-fn crates_stay_behind_their_fences() {
+fn crates_are_used_only_where_allowed() {
     let mut broken = Report::default();
     for file in sources() {
         for fence in FENCES {
@@ -234,7 +234,7 @@ fn only_the_settings_read_the_environment() {
 }
 
 #[test]
-fn nothing_is_unsafe_and_nothing_gives_up() {
+fn no_unsafe_code_and_no_unwrap() {
     let mut broken = Report::default();
     for file in sources() {
         let may_unwrap = MAY_UNWRAP.iter().any(|(path, _)| *path == file.path);
@@ -262,7 +262,7 @@ fn nothing_is_unsafe_and_nothing_gives_up() {
 }
 
 #[test]
-fn every_file_opens_with_what_it_is_for_and_can_be_held_at_once() {
+fn every_file_has_a_doc_comment_and_a_limited_length() {
     let mut broken = Report::default();
     for place in ["src", "tests", "benches", "examples"] {
         for path in rust_files(&root().join(place)) {
@@ -280,7 +280,7 @@ fn every_file_opens_with_what_it_is_for_and_can_be_held_at_once() {
     broken.done();
 }
 
-/// Each dependency earns its place with a sentence in the README, and no sentence outlives its dependency.
+/// The documentation has one sentence per dependency, and none for a removed one.
 #[test]
 fn the_documentation_names_every_dependency_and_no_other() {
     let manifest = read("Cargo.toml");
@@ -311,7 +311,7 @@ fn the_documentation_names_every_dependency_and_no_other() {
     );
 }
 
-/// As `dialect/openai.rs` writes them. What a client that has hung up would get is seen by nobody.
+/// As `dialect/openai.rs` writes them. The code for a disconnected client is never sent.
 #[test]
 fn the_documentation_explains_every_error_code() {
     let readme = read("docs/api.md");
@@ -325,7 +325,7 @@ fn the_documentation_explains_every_error_code() {
 }
 
 #[test]
-fn there_is_one_way_of_waiting() {
+fn there_is_one_way_to_wait() {
     let lock = read("Cargo.lock");
     for name in NO_RUNTIMES {
         assert!(
@@ -336,7 +336,7 @@ fn there_is_one_way_of_waiting() {
 }
 
 #[test]
-fn the_reader_of_sources_sees_what_it_should() {
+fn the_source_reader_handles_all_tokens() {
     let source = r##"
         //! crate::no
         use crate::{a::{x, y}, b, c::z as w};

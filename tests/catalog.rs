@@ -1,6 +1,6 @@
-//! The lists of models: what stands in them, in whose shape, and where they come from when Poe is away.
+//! Lists of models: contents, format per dialect, and the source while Poe is not reachable.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;
@@ -12,7 +12,7 @@ use std::thread;
 use common::{Answer, PATIENCE, Poe, TestServer, binary, chat_body, content, eventually, fresh_path, get};
 use serde_json::{Value, json};
 
-/// Nobody listens there.
+/// No server listens on this address.
 const NOWHERE: &str = "http://127.0.0.1:9";
 const CACHE: &str = "models-cache.json";
 
@@ -69,7 +69,7 @@ fn from(server: &TestServer, source: &str) -> Answer {
 }
 
 #[test]
-fn a_model_is_shown_with_all_that_poe_tells() {
+fn a_model_is_listed_with_all_fields_from_poe() {
     let server = TestServer::demo(&[]);
     let model = server.ask(&get("/v1/models/demo-claude")).json();
     for (field, expected) in [
@@ -189,7 +189,7 @@ fn anthropics_clients_get_anthropics_shape() {
 }
 
 #[test]
-fn a_restart_without_network_lists_what_was_kept() {
+fn a_restart_without_network_lists_the_cached_models() {
     let place = Place::new(Some("enable: true\nmodels:\n  demo-echo: {mapping: parrot}\n"));
     let poe = Poe::start();
     let address = poe.at.base_url.clone();
@@ -207,7 +207,7 @@ fn a_restart_without_network_lists_what_was_kept() {
         "with all its details"
     );
     drop(server);
-    // another address is no reason to have none: whoever moves without network sees what there was
+    // the cache is also used for another address when there is no network
     let kept = fs::read_to_string(place.cache()).unwrap();
     let other = place.start(NOWHERE, &[]);
     let list = other.ask(&get("/v1/models"));
@@ -217,7 +217,7 @@ fn a_restart_without_network_lists_what_was_kept() {
 }
 
 #[test]
-fn a_list_that_makes_no_sense_is_ignored() {
+fn an_invalid_list_is_ignored() {
     for nonsense in ["", "{", "[1]", "{\"format\":1,\"poe\":\"x\",\"fetched\":1}", "\u{0}\u{1}"] {
         let place = Place::new(None);
         fs::write(place.cache(), nonsense).unwrap();
@@ -231,7 +231,7 @@ fn a_list_that_makes_no_sense_is_ignored() {
 }
 
 #[test]
-fn a_first_start_without_network_lists_what_the_file_has() {
+fn a_first_start_without_network_lists_the_models_of_models_yaml() {
     let place = Place::new(Some("enable: true\ncustom_models: [{id: mine, owned_by: me}]\n"));
     let server = place.start(NOWHERE, &[]);
     let list = server.ask(&get("/v1/models"));
@@ -250,7 +250,7 @@ fn a_first_start_without_network_lists_what_the_file_has() {
 }
 
 #[test]
-fn where_nothing_can_be_kept_one_warning_says_so() {
+fn an_unwritable_cache_causes_one_warning() {
     let place = Place::new(None);
     // a directory in the file's place: neither read nor replaced
     fs::create_dir(place.cache()).unwrap();
@@ -282,7 +282,7 @@ fn counting_poe() -> String {
 }
 
 #[test]
-fn the_list_is_fetched_again_in_its_time_and_only_then() {
+fn the_list_is_refreshed_only_when_due() {
     let url = counting_poe();
     let place = Place::new(None);
     let server = place.start(&url, &["--models-refresh-seconds", "1"]);
@@ -291,7 +291,7 @@ fn the_list_is_fetched_again_in_its_time_and_only_then() {
         (list == ["asked-3"]).then_some(())
     });
     drop(server);
-    // with 0 the list that was kept is good enough for ever
+    // with 0 the cached list never expires
     let once = place.start(&counting_poe(), &["--models-refresh-seconds", "0"]);
     assert_eq!(ids(&from(&once, "poe")), ["asked-1"], "another Poe's is not: it is replaced");
     let kept = fs::read_to_string(place.cache()).unwrap();
@@ -300,7 +300,7 @@ fn the_list_is_fetched_again_in_its_time_and_only_then() {
 }
 
 #[test]
-fn kept_for_ever_means_that_poe_is_not_asked() {
+fn a_list_cached_forever_is_not_refreshed() {
     let (url, place) = (counting_poe(), Place::new(None));
     let first = place.start(&url, &["--models-refresh-seconds", "0"]);
     assert_eq!(ids(&from(&first, "poe")), ["asked-1"]);
@@ -318,11 +318,11 @@ fn kept_for_ever_means_that_poe_is_not_asked() {
 }
 
 #[test]
-fn many_who_ask_at_once_cost_one_question() {
+fn concurrent_requests_share_one_fetch_of_the_list() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     let server = TestServer::start(binary(), &["--poe-base-url", &url]);
-    // the question of the start is held until everybody has asked
+    // the fetch at startup is blocked until all clients have sent their requests
     let (mut asked, _) = listener.accept().expect("the question");
     let mut wires: Vec<_> = (0..6).map(|_| server.wire()).collect();
     for wire in &mut wires {

@@ -1,6 +1,6 @@
-//! Chat Completions as a client meets them: whole and streamed answers, errors, models.
+//! Chat Completions: non-streamed and streamed answers, errors, models.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ fn a_whole_answer_has_every_field() {
 }
 
 #[test]
-fn a_stream_says_each_thing_once() {
+fn a_stream_sends_each_field_once() {
     let server = TestServer::demo(&[]);
     let (head, events) = stream(&server, &streamed("demo-echo", WORDS));
     assert_eq!(head.status, 200);
@@ -86,7 +86,7 @@ fn usage_in_a_stream_comes_last_and_equals_that_of_a_whole_answer() {
 }
 
 #[test]
-fn text_streams_while_it_is_told() {
+fn text_is_streamed_as_it_is_generated() {
     let server = TestServer::demo(&[]);
     let (whole, events) = thread::scope(|scope| {
         let whole = scope.spawn(|| content(&server.chat(&chat_body("demo-story", "Tell me a story"))));
@@ -101,7 +101,7 @@ fn text_streams_while_it_is_told() {
 }
 
 #[test]
-fn every_liberty_of_poes_stream_is_understood() {
+fn every_variation_of_poes_stream_is_accepted() {
     let server = TestServer::demo(&[]);
     let said = |bot: &str| {
         let (_, events) = stream(&server, &streamed(bot, "x"));
@@ -141,7 +141,7 @@ fn content_may_be_text_parts_or_null_and_roles_are_mapped() {
     assert!(query.get("stop_sequences").is_none_or(|stop| stop.as_array().is_some_and(Vec::is_empty)));
 }
 
-/// What SillyTavern sends with the presets of its users, most of it for programs that run models themselves.
+/// Fields that SillyTavern sends with its presets, most of them for local model servers.
 const ROLEPLAY: &str = r#"{
     "temperature": 1, "max_tokens": 300, "max_completion_tokens": 300, "presence_penalty": 0.1,
     "frequency_penalty": 0, "top_p": 1, "top_k": 0, "top_a": 0, "min_p": 0.05, "typical_p": 1, "typical":
@@ -162,7 +162,7 @@ const ROLEPLAY: &str = r#"{
 }"#;
 
 #[test]
-fn fields_of_roleplay_programs_do_no_harm() {
+fn fields_of_roleplay_programs_are_accepted() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     let fields: Value = serde_json::from_str(ROLEPLAY).unwrap();
@@ -178,11 +178,11 @@ fn fields_of_roleplay_programs_do_no_harm() {
             assert!(!turn["parameters"].to_string().contains("auto"), "Poe would refuse it: {turn}");
         }
     }
-    assert_eq!(poe.queries(), 8, "nothing was tried twice");
+    assert_eq!(poe.queries(), 8, "no request was retried");
 }
 
 #[test]
-fn a_name_never_reaches_another_path_at_poe() {
+fn a_model_name_never_changes_the_path_at_poe() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     for name in ["../demo/reset", "..", ".", "a/../../demo/stats", "demo-echo?x", "a b", "%2e%2e", "世界"] {
@@ -217,7 +217,7 @@ fn keys_are_needed_and_well_formed() {
 }
 
 #[test]
-fn poes_refusal_of_a_key_comes_through() {
+fn poes_rejection_of_a_key_is_passed_on() {
     let server = TestServer::demo(&[]);
     let ask = |key: &str| {
         let header = format!("Authorization: Bearer {key}");
@@ -231,7 +231,7 @@ fn poes_refusal_of_a_key_comes_through() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_named() {
+fn errors_name_the_invalid_field_of_a_request() {
     let server = TestServer::demo(&[]);
     let messages = json!([{"role": "user", "content": "x"}]);
     let cases = [
@@ -263,7 +263,7 @@ fn what_is_wrong_with_a_request_is_named() {
     }
 }
 
-/// Bot, status, code, and how often Poe was asked.
+/// Bot, status, code, and the number of queries to Poe.
 const FAILURES: &[(&str, u16, &str, u64)] = &[
     ("demo-error-http-400", 400, "null", 1),
     ("demo-error-http-401", 401, "invalid_api_key", 1),
@@ -304,7 +304,7 @@ fn every_failure_before_the_first_word_has_its_status() {
 }
 
 #[test]
-fn poes_words_reach_the_client() {
+fn poes_error_messages_reach_the_client() {
     let server = TestServer::demo(&[]);
     let words = |bot: &str| server.chat(&chat_body(bot, "x")).error("message");
     assert!(words("demo-error-http-503").contains("Poe is not available at the moment"));

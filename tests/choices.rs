@@ -1,6 +1,6 @@
-//! Several choices of one question, asked for side by side.
+//! Several choices of one request, queried in parallel.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::thread;
@@ -17,12 +17,12 @@ fn two_choices(bot: &str, words: &str) -> Value {
 }
 
 #[test]
-fn what_a_slow_client_does_not_read_stays_at_poe() {
+fn a_slow_client_slows_down_reading_from_poe() {
     let poe = common::Poe::start();
     let server = TestServer::before(&poe, &[]);
     let mut lazy = server.wire();
     lazy.send(chat(&two_choices("demo-fast", "2000000")));
-    // two million events of two choices would take hundreds of megabytes; watched for as long as that took before
+    // two million events of two choices would take hundreds of megabytes; the test runs as long as buffering them took before
     for _ in 0..20 {
         thread::sleep(Duration::from_millis(100));
         let memory = server.memory("VmRSS:");

@@ -1,4 +1,4 @@
-//! Chat Completions against the embedded Poe: what needs more than one request, a header, or a bot with a mind of its own.
+//! Chat Completions against the embedded Poe: cases with several requests, headers, or bots with special behaviour.
 
 #[path = "common/fold.rs"]
 mod fold;
@@ -18,7 +18,7 @@ use poe2openai::server::{ShutdownPhase, Stop};
 
 use serde_json::{Value, json};
 
-/// A server that asks the embedded Poe.
+/// A server in front of the embedded Poe.
 struct Tested {
     app: Arc<App>,
     server: TestServer,
@@ -46,13 +46,13 @@ impl Tested {
         self.server.chat("key", &request.to_string())
     }
 
-    /// What a whole answer says.
+    /// Content of a non-streamed answer.
     fn whole(&self, request: &Value) -> Value {
         let reply = self.chat(request);
         fold::whole(reply.status, &reply.body)
     }
 
-    /// What a streamed answer says.
+    /// Content of a streamed answer.
     fn stream(&self, request: &Value) -> Value {
         let reply = self.chat(&streamed(request));
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -221,7 +221,7 @@ fn choices_of_a_stream_interleave() {
     let (chunks, _) = fold::chunks(&body);
     let index: Vec<u64> = chunks.iter().filter_map(|chunk| chunk["choices"][0]["index"].as_u64()).collect();
     let turns = index.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    assert!(turns > 10, "the choices take turns: {index:?}");
+    assert!(turns > 10, "the choices are interleaved: {index:?}");
     let rendered = fold::stream(&body);
     assert_eq!(rendered["choices"][0], rendered["choices"][1]);
     assert_eq!(tested.queries(), 2);
@@ -240,20 +240,20 @@ fn reasoning_is_streamed_as_it_comes() {
     };
     let (thought, text) = (place("reasoning_content"), place("content"));
     assert!(thought.len() > 3 && text.len() > 1, "{thought:?} {text:?}");
-    assert!(thought.last() < text.first(), "thought comes first");
+    assert!(thought.last() < text.first(), "reasoning comes first");
 }
 
 #[test]
-fn tools_that_a_bot_refused_go_into_the_prompt_from_then_on() {
+fn tools_that_a_bot_rejected_are_sent_in_the_prompt_from_then_on() {
     let tested = open(&[]);
     for bot in ["demo-tools-refused", "demo-tools-refused-http"] {
         let request = with(asking(bot, "Add 2 and 3"), json!({"tools": [adder()]}));
         let before = tested.queries();
         let first = tested.whole(&request);
         assert!(first["error"].is_null(), "{first}");
-        assert_eq!(tested.queries() - before, 2, "natively first, then in the prompt");
+        assert_eq!(tested.queries() - before, 2, "native tools first, then in the prompt");
         tested.whole(&request);
-        assert_eq!(tested.queries() - before, 3, "{bot} is remembered");
+        assert_eq!(tested.queries() - before, 3, "{bot} is cached");
     }
 }
 
@@ -297,7 +297,7 @@ fn round_trip_with_every_kind_of_bot() {
 }
 
 #[test]
-fn tool_choice_required_moves_a_shy_bot() {
+fn tool_choice_required_retries_a_bot_that_does_not_call() {
     let tested = open(&[]);
     for bot in ["demo-tools-shy", "demo-xml-tools-shy"] {
         let more = json!({"tools": [adder()], "tool_choice": "required"});
@@ -307,7 +307,7 @@ fn tool_choice_required_moves_a_shy_bot() {
 }
 
 #[test]
-fn response_format_works_on_bots_that_know_none() {
+fn response_format_works_with_bots_without_support() {
     let tested = open(&[]);
     let schema = json!({"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]});
     let format = json!({"response_format": {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}});
@@ -349,7 +349,7 @@ fn every_demo_bot_that_answers_is_well_formed_and_alike_whole_and_streamed() {
     for bot in bots {
         let (mut whole, mut stream) = (tested.whole(&asking(bot, "x")), tested.stream(&asking(bot, "x")));
         if bot.starts_with("demo-painter") {
-            // rows of progress are sent as reasoning where they cannot be left out
+            // progress rows are sent as reasoning where they cannot be removed
             for answer in [&mut whole, &mut stream] {
                 answer["choices"][0]["reasoning"] = Value::Null;
                 answer["usage"] = Value::Null;

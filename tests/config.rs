@@ -1,7 +1,7 @@
-//! models.yaml as a living file: edits count without a restart, a broken one takes nobody's access, and no save leaves
-//! half a file behind, whatever happens meanwhile.
+//! models.yaml while the server runs: edits are applied without a restart, an invalid file leaves the last valid one in
+//! effect, and saves are atomic.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;
@@ -19,7 +19,7 @@ use common::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// What an edit by hand may take to count.
+/// Time limit for a manual edit to be applied.
 const SOON: Duration = Duration::from_secs(2);
 const LOGIN: &str = "Authorization: Basic YWRtaW46MTIzNDU2";
 
@@ -139,7 +139,7 @@ fn names_are_mapped_disabled_and_kept_in_answers() {
 }
 
 #[test]
-fn an_edit_by_hand_counts_without_a_restart() {
+fn a_manual_edit_is_applied_without_a_restart() {
     let place = Place::new();
     let server = demo(&place);
     assert_eq!(
@@ -147,14 +147,14 @@ fn an_edit_by_hand_counts_without_a_restart() {
         (json!("none"), json!("none"))
     );
     place.write(ONE);
-    eventually(SOON, "a new file counts", || is_listed(&server, "one").then_some(()));
+    eventually(SOON, "a new file is applied", || is_listed(&server, "one").then_some(()));
     assert_eq!(health(&server), json!({"state": "good", "error": null, "warnings": 0}));
     // as editors do it: beside it and over it
     fs::write(place.file("new"), TWO).unwrap();
     fs::rename(place.file("new"), place.file("models.yaml")).unwrap();
-    eventually(SOON, "a replaced file counts", || is_listed(&server, "two").then_some(()));
+    eventually(SOON, "a replaced file is applied", || is_listed(&server, "two").then_some(()));
     fs::remove_file(place.file("models.yaml")).unwrap();
-    eventually(SOON, "a file that is gone does not", || is_listed(&server, "demo-echo").then_some(()));
+    eventually(SOON, "a deleted file is no longer applied", || is_listed(&server, "demo-echo").then_some(()));
     assert_eq!(state(&server)["state"], "none");
 }
 
@@ -164,21 +164,21 @@ fn a_signal_reads_the_file_at_once() {
     let server = demo(&place);
     place.write(BROKEN);
     server.signal(Signal::HUP);
-    // a bad file has its second look only when nobody called
+    // an invalid file is read a second time only without a signal
     server.wait_for_line("models.demo-echo.enable");
     place.write(TWO);
     server.signal(Signal::HUP);
-    eventually(SOON, "the signal is heard", || is_listed(&server, "two").then_some(()));
-    assert_eq!(server.ask(&get("/health")).status, 200, "SIGHUP ends nothing");
+    eventually(SOON, "the signal is handled", || is_listed(&server, "two").then_some(()));
+    assert_eq!(server.ask(&get("/health")).status, 200, "SIGHUP does not end the server");
 }
 
 #[test]
-fn a_bad_edit_keeps_what_was_good_and_says_so() {
+fn an_invalid_edit_keeps_the_last_valid_file_and_is_reported() {
     let place = Place::with(ONE);
     let server = demo(&place);
     place.write(BROKEN);
     let rendered =
-        eventually(SOON, "the fault is told", || health(&server)["error"].as_str().map(str::to_owned));
+        eventually(SOON, "the error is reported", || health(&server)["error"].as_str().map(str::to_owned));
     for part in ["models.yaml: line 4, column 13", "models.demo-echo.enable"] {
         assert!(rendered.contains(part), "{rendered}");
     }
@@ -193,11 +193,14 @@ fn a_bad_edit_keeps_what_was_good_and_says_so() {
             )
         )
     );
-    assert_eq!(rendered, "models.yaml: line 4, column 13: models.demo-echo.enable", "everybody sees no more");
+    assert_eq!(
+        rendered, "models.yaml: line 4, column 13: models.demo-echo.enable",
+        "the public message has no details"
+    );
     assert!(is_listed(&server, "one"));
     assert_eq!(content(&server.chat(&chat_body("one", "still here"))), "still here");
     place.write(TWO);
-    eventually(SOON, "a mended file counts", || is_listed(&server, "two").then_some(()));
+    eventually(SOON, "a corrected file is applied", || is_listed(&server, "two").then_some(()));
     assert_eq!(health(&server), json!({"state": "good", "error": null, "warnings": 0}));
 }
 
@@ -331,7 +334,7 @@ fn no_secret_of_any_program_is_shown() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_field_and_changes_nothing() {
+fn invalid_values_are_rejected_with_their_field_and_change_nothing() {
     let place = Place::with(ONE);
     let server = demo(&place);
     assert!(is_listed(&server, "one"));
@@ -388,7 +391,7 @@ fn a_name_that_hides_a_bot_is_warned_of_where_it_was_before() {
     assert_eq!((refused.status, refused.error("param").as_str()), (400, "models.demo-fast.mapping"));
 }
 
-/// Poe's schema may be wrong: what it does not allow is sent, and sent with line and field wherever one looks.
+/// Poe's schema may be wrong: a value outside it is sent, and reported with line and field everywhere.
 #[test]
 fn defaults_that_the_model_does_not_take_are_warned_of() {
     let place = Place::with(
@@ -431,7 +434,7 @@ fn defaults_that_the_model_does_not_take_are_warned_of() {
 }
 
 #[test]
-fn of_two_savers_the_second_is_told() {
+fn of_two_concurrent_saves_the_second_gets_409() {
     let place = Place::with(ONE);
     let server = demo(&place);
     let first = admin(&server, "config").json();
@@ -446,7 +449,7 @@ fn of_two_savers_the_second_is_told() {
     let file = json!({"yaml": TWO, "version": first["version"]});
     assert_eq!(save_with(&server, "config/file", &[], &file).status, 409);
     assert_eq!(place.read("models.yaml"), saved);
-    // an edit by hand that nobody has looked at yet counts too
+    // a manual edit that was not reloaded yet is also a conflict
     let current = admin(&server, "config").json();
     place.write(TWO);
     assert_eq!(save(&server, &current).status, 409);
@@ -454,7 +457,7 @@ fn of_two_savers_the_second_is_told() {
 }
 
 #[test]
-fn savers_at_the_same_moment_do_not_mix() {
+fn concurrent_saves_do_not_mix() {
     let place = Place::with(ONE);
     let server = demo(&place);
     let from = admin(&server, "config").json();
@@ -485,7 +488,7 @@ fn two_servers_share_one_file() {
     eventually(SOON, "the other sees it", || is_listed(&there, "two").then_some(()));
 }
 
-/// Saves two contents in turn until it is killed.
+/// Alternates between two contents until the server is killed.
 fn save_for_ever(port: u16, sizes: [usize; 2]) {
     thread::spawn(move || {
         let bodies = sizes.map(|size| {
@@ -533,7 +536,7 @@ fn a_server_killed_while_saving_leaves_the_old_file_or_the_new() {
     assert_eq!(
         save(&server, &json!({"enable": false})).status,
         200,
-        "what the killed left is in nobody's way"
+        "left-over temporary files cause no error"
     );
 }
 
@@ -553,7 +556,7 @@ impl Drop for Disk {
     }
 }
 
-/// The server fails to save, says why in the system's words, and serves on as before.
+/// The server fails to save, reports the system's error message, and keeps serving.
 fn cannot_save(server: &TestServer, place: &Place, body: &Value, words: &[&str]) {
     let (before, names) = (place.read("models.yaml"), place.names());
     let failed = save(server, body);
@@ -622,7 +625,7 @@ fn a_file_mounted_by_itself_is_refused_with_advice() {
 }
 
 #[test]
-fn a_directory_that_is_gone_is_said() {
+fn a_missing_directory_is_reported() {
     let place = Place::with(ONE);
     let server = demo(&place);
     fs::rename(&place.0, place.0.with_extension("moved")).unwrap();
@@ -650,7 +653,7 @@ fn a_link_stays_a_link() {
     let third = Place::with("enable: true\nmodels:\n  demo-echo: {mapping: three}\n");
     symlink(third.file("models.yaml"), place.file("new")).unwrap();
     fs::rename(place.file("new"), place.file("models.yaml")).unwrap();
-    eventually(SOON, "the new target counts", || is_listed(&server, "three").then_some(()));
+    eventually(SOON, "the new target is applied", || is_listed(&server, "three").then_some(()));
     fs::remove_file(place.file("models.yaml")).unwrap();
     symlink("/nowhere/models.yaml", place.file("models.yaml")).unwrap();
     let failed = save(&server, &json!({}));

@@ -1,4 +1,4 @@
-//! The embedded Poe over real sockets: its endpoints, keys, streams and what it remembers.
+//! The embedded Poe over real sockets: its endpoints, keys, streams and recorded queries.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -98,7 +98,7 @@ fn failures_have_their_status_and_headers() {
 }
 
 #[test]
-fn answers_break_in_the_ways_they_promise() {
+fn failing_bots_fail_as_described() {
     let poe = Poe::start();
     assert!(poe.ask("demo-drop", "x").is_err(), "hangs up before the head");
     assert_eq!(poe.ask("demo-drop", "x").expect("the second time").status().as_u16(), 200);
@@ -194,7 +194,7 @@ fn the_painting_is_served() {
 }
 
 #[test]
-fn what_is_remembered_is_for_no_web_page() {
+fn recorded_queries_are_not_readable_by_web_pages() {
     let poe = Poe::start();
     for path in ["/demo/queries", "/demo/doors", "/demo/uploads", "/demo/stats"] {
         let reply = agent().get(format!("{}{path}", poe.at.base_url)).call().expect("an answer");

@@ -1,6 +1,6 @@
-//! When Poe or the client fails: nothing broken passes for whole, nobody waits for the dead.
+//! Failures of Poe and of clients: incomplete answers are reported, and disconnects cancel calls.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 #[path = "common/scripted_poe.rs"]
 mod scripted_poe;
@@ -18,7 +18,7 @@ use scripted_poe::{Answer as Said, Script};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-/// How soon Poe's connection must be dropped after the client's.
+/// Time limit for closing the connection to Poe after the client disconnects.
 const SOON: Duration = Duration::from_secs(2);
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -39,7 +39,7 @@ fn an_answer_without_its_end_is_an_error() {
         assert!(text(&events).starts_with("This "), "{bot}");
         assert!(!claims_success(&events), "{bot}: {events:?}");
         assert!(fault(&events).is_some(), "{bot}: {events:?}");
-        assert_eq!(poe.queries(), 1, "{bot}: asked again after the client had bytes");
+        assert_eq!(poe.queries(), 1, "{bot}: retried after the client had received bytes");
         assert_eq!(wire.ask(&chat(&chat_body("demo-echo", "and on"))).status, 200, "{bot}");
         let whole = server.chat(&chat_body(bot, "x"));
         assert_eq!((whole.status, whole.error("code").as_str()), (502, "upstream_error"), "{bot}");
@@ -47,7 +47,7 @@ fn an_answer_without_its_end_is_an_error() {
 }
 
 #[test]
-fn after_done_the_client_has_its_end_at_once() {
+fn after_done_the_stream_ends_at_once() {
     let server = TestServer::demo(&[]);
     let (_, took) = timed(|| {
         let mut wire = server.wire();
@@ -63,7 +63,7 @@ fn after_done_the_client_has_its_end_at_once() {
 }
 
 #[test]
-fn a_passing_fault_is_tried_once_more() {
+fn a_transient_error_is_retried_once() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     for bot in ["demo-flaky", "demo-flaky-http", "demo-drop"] {
@@ -78,29 +78,30 @@ fn a_passing_fault_is_tried_once_more() {
     }
 }
 
-/// The client leaves once Poe has the question and `bot` is at the point where it falls silent.
+/// The client disconnects once Poe has received the query and `bot` has gone silent.
 fn leave(poe: &Poe, server: &TestServer, body: &Value) {
     let mut wire = server.wire();
     wire.send(chat(body));
     eventually(PATIENCE, "Poe is asked", || (poe.open() == 1).then_some(()));
     wire.leave();
-    let (_, took) = timed(|| eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(())));
+    let (_, took) =
+        timed(|| eventually(SOON, "the call to Poe is cancelled", || (poe.open() == 0).then_some(())));
     println!("{}, stream: {}: Poe was left after {took:?}", body["model"], body["stream"]);
 }
 
 #[test]
-fn a_client_that_leaves_takes_its_call_to_poe_along() {
+fn a_client_disconnect_cancels_the_call_to_poe() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     for bot in ["demo-stall-headers", "demo-stall", "demo-stall-late", "demo-story", "demo-pings"] {
         leave(&poe, &server, &streamed(bot, "60"));
         leave(&poe, &server, &chat_body(bot, "60"));
     }
-    assert_eq!(poe.queries(), 10, "a call was tried again for nobody");
+    assert_eq!(poe.queries(), 10, "a call of a disconnected client was retried");
 }
 
 #[test]
-fn a_client_that_leaves_in_mid_stream_takes_its_call_along() {
+fn a_client_disconnect_in_mid_stream_cancels_the_call_to_poe() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     for bot in ["demo-story", "demo-stall-late"] {
@@ -108,36 +109,38 @@ fn a_client_that_leaves_in_mid_stream_takes_its_call_along() {
         wire.stream(&chat(&streamed(bot, "x"))).begin();
         assert_eq!(poe.open(), 1);
         wire.leave();
-        eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+        eventually(SOON, "the call to Poe is cancelled", || (poe.open() == 0).then_some(()));
     }
 }
 
-/// Asks until the server, which has few places, answers: the call to Poe of a client that left ends a moment before
-/// its place is free.
+/// Repeats the request until the server, which allows few connections, answers: the call to Poe of a disconnected
+/// client ends shortly before its connection is free.
 fn occupied(poe: &Poe, server: &TestServer) -> Wire {
     let before = poe.queries();
-    eventually(SOON, "a place is free", || {
+    eventually(SOON, "a connection is free", || {
         let mut wire = server.wire();
         wire.send(chat(&streamed("demo-stall-headers", "x")));
         let turned_away = || poe.queries() == before && wire.has_ended();
-        eventually(PATIENCE, "seated or not", || (poe.queries() > before || turned_away()).then_some(()));
+        eventually(PATIENCE, "accepted or rejected", || {
+            (poe.queries() > before || turned_away()).then_some(())
+        });
         (!turned_away()).then_some(wire)
     })
 }
 
 #[test]
-fn leaving_clients_free_their_places() {
+fn client_disconnects_free_their_connections() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &["--max-connections", "2"]);
     for _ in 0..3 {
         let both = [occupied(&poe, &server), occupied(&poe, &server)];
         eventually(PATIENCE, "both are being answered", || (poe.open() == 2).then_some(()));
-        assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 503, "there is a third place");
+        assert_eq!(server.chat(&chat_body("demo-echo", "x")).status, 503, "a third connection is accepted");
         both.into_iter().for_each(Wire::leave);
-        eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+        eventually(SOON, "the call to Poe is cancelled", || (poe.open() == 0).then_some(()));
     }
     let answered = || (server.chat(&chat_body("demo-echo", "x")).status == 200).then_some(());
-    eventually(SOON, "somebody else is served", answered);
+    eventually(SOON, "another client is served", answered);
 }
 
 #[test]
@@ -157,9 +160,9 @@ fn silence_is_filled_with_comments_and_ends_in_time() {
     });
 }
 
-/// Some readers take a blank line for the end of an event, and fail at one without data.
+/// Some parsers treat a blank line as the end of an event and fail on an event without data.
 #[test]
-fn no_blank_line_follows_a_sign_of_life() {
+fn no_blank_line_follows_a_keep_alive_comment() {
     let server = TestServer::demo(&["--keep-alive-seconds", "1"]);
     let answer = server.chat(&streamed("demo-slow-start", "x"));
     let text = answer.text();
@@ -183,7 +186,7 @@ fn fall_silent(server: &TestServer, bot: &str) {
 }
 
 #[test]
-fn a_silent_poe_is_given_up_with_a_status() {
+fn a_silent_poe_ends_with_a_timeout_status() {
     let poe = Poe::start();
     let limits =
         ["--upstream-idle-timeout-seconds", "1", "--upstream-first-byte-timeout-seconds", "1"].as_slice();
@@ -199,8 +202,8 @@ fn a_silent_poe_is_given_up_with_a_status() {
         assert_eq!((answer.status, answer.error("code").as_str()), (504, "upstream_timeout"), "{body}");
         assert!((0.9..3.0).contains(&took.as_secs_f64()), "{body}: {took:?}");
     }
-    eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
-    assert_eq!(poe.queries(), 5, "a silent Poe is not asked again");
+    eventually(SOON, "the call to Poe is cancelled", || (poe.open() == 0).then_some(()));
+    assert_eq!(poe.queries(), 5, "a silent Poe is not retried");
 }
 
 #[test]
@@ -209,7 +212,7 @@ fn pings_count_as_life() {
     let mut wire = server.wire();
     let events = wire.stream(&chat(&streamed("demo-pings", "3"))).rest();
     assert_eq!(text(&events), "Still here.");
-    assert!(comments(&events).len() >= 2, "the client hears nothing while Poe pings: {events:?}");
+    assert!(comments(&events).len() >= 2, "the client receives nothing while Poe pings: {events:?}");
     assert!(claims_success(&events));
 }
 
@@ -227,24 +230,24 @@ fn a_poe_that_cannot_be_reached_is_a_bad_gateway() {
     assert_eq!(server.ask(&common::get("/health")).status, 200);
 }
 
-/// A Poe whose connections are made by the kernel and never looked at: nobody takes the question or answers it.
+/// A Poe whose connections are never accepted: no query is read or answered.
 fn deaf_poe() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     (listener, url)
 }
 
-/// The place of a client that has left is free again in time: with room for one, somebody else is served.
+/// The connection of a disconnected client is freed: with a limit of one, another client is served.
 fn freed(server: &TestServer) {
     let answered = || (server.ask(&common::get("/health")).status == 200).then_some(());
-    eventually(SOON, "the place is free", answered);
+    eventually(SOON, "the connection is free", answered);
 }
 
-/// More than all buffers between two programs hold.
+/// More bytes than all buffers between two programs hold.
 const LARGE: usize = 24 << 20;
 
 #[test]
-fn a_client_that_leaves_does_not_wait_for_poe_to_take_the_question() {
+fn a_client_disconnect_cancels_a_blocked_write_to_poe() {
     let (listener, url) = deaf_poe();
     let server = TestServer::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
     let mut wire = server.wire();
@@ -263,7 +266,7 @@ fn is_a_question(mut call: &TcpStream) -> bool {
 }
 
 #[test]
-fn a_poe_that_does_not_take_the_question_is_given_up() {
+fn a_blocked_write_to_poe_times_out() {
     let (_listener, url) = deaf_poe();
     let server = TestServer::start(
         common::binary(),
@@ -275,7 +278,7 @@ fn a_poe_that_does_not_take_the_question_is_given_up() {
 }
 
 #[test]
-fn a_client_that_leaves_does_not_wait_for_a_connection_to_poe() {
+fn a_client_disconnect_cancels_a_pending_connect_to_poe() {
     let (_full, url) = full_poe();
     let server = TestServer::start(common::binary(), &["--poe-base-url", &url, "--max-connections", "1"]);
     let mut wire = server.wire();
@@ -284,7 +287,7 @@ fn a_client_that_leaves_does_not_wait_for_a_connection_to_poe() {
     freed(&server);
 }
 
-/// A Poe with so many callers that the kernel lets new ones wait.
+/// A Poe with a full listen backlog.
 fn full_poe() -> (Vec<Socket>, String) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
@@ -322,13 +325,13 @@ fn a_silent_list_of_models_fails_for_all_at_once() {
 }
 
 #[test]
-fn an_error_that_never_ends_is_given_up() {
+fn an_endless_error_body_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     thread::spawn(move || {
         let mut kept = Vec::new();
         for mut socket in listener.incoming().flatten() {
-            // the question need not be read: it fits into the socket
+            // the query need not be read: it fits into the socket
             let _ = socket.write_all(b"HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\n{");
             kept.push(socket);
         }
@@ -341,14 +344,14 @@ fn an_error_that_never_ends_is_given_up() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
-/// A Poe that answers every question with `events`, which come at once.
+/// A Poe that answers every query with `events` at once.
 fn saying(events: &'static str) -> TestServer {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
-            // the whole question is read first: closing with some of it unread would break the answer off
+            // the whole query is read first: closing with unread data would reset the connection
             let mut chat_body = Vec::new();
             let mut bytes = [0; 4096];
             while !chat_body.ends_with(b"}") && !chat_body.starts_with(b"GET ") {
@@ -366,7 +369,7 @@ fn saying(events: &'static str) -> TestServer {
 }
 
 #[test]
-fn what_is_no_text_does_not_hide_the_status_of_an_error() {
+fn a_binary_error_body_keeps_its_status() {
     let server = saying(
         "event: data\ndata: {\"metadata\": \"m\"}\n\nevent: replace_response\ndata: {\"text\": \"\"}\n\n\
          event: error\ndata: {\"error_type\": \"insufficient_fund\", \"text\": \"No points\"}\n\n",
@@ -406,7 +409,7 @@ fn refusal(status: u16, retry_after: &str) -> Said {
 }
 
 #[test]
-fn a_short_wait_that_poe_asks_for_is_waited_here() {
+fn a_short_retry_after_is_waited_by_the_server() {
     for status in [429, 503] {
         for body in [chat_body("any", "x"), streamed("any", "x")] {
             let said = stream_of("event: text\ndata: {\"text\": \"now\"}\n\nevent: done\ndata: {}\n\n");
@@ -414,13 +417,13 @@ fn a_short_wait_that_poe_asks_for_is_waited_here() {
             let (answer, took) = timed(|| server.chat(&body));
             assert_eq!((answer.status, poe.asked().queries.len()), (200, 2), "{status}: {}", answer.text());
             assert!(answer.text().contains("now"), "{status}: {}", answer.text());
-            assert!(took >= Duration::from_secs(1), "{status}: asked again too soon, after {took:?}");
+            assert!(took >= Duration::from_secs(1), "{status}: retried too soon, after {took:?}");
         }
     }
 }
 
 #[test]
-fn a_long_wait_that_poe_asks_for_is_the_clients() {
+fn a_long_retry_after_is_passed_to_the_client() {
     for status in [429, 503] {
         for body in [chat_body("any", "x"), streamed("any", "x")] {
             let (poe, server) = rendered(vec![refusal(status, "7")]);
@@ -437,7 +440,7 @@ fn a_long_wait_that_poe_asks_for_is_the_clients() {
 }
 
 #[test]
-fn clients_are_told_not_to_ask_again_where_poe_says_that_it_is_in_vain() {
+fn errors_marked_as_permanent_tell_clients_not_to_retry() {
     for (field, should) in
         [("\"allow_retry\": false, ", Some("false")), ("\"allow_retry\": true, ", None), ("", None)]
     {

@@ -12,7 +12,7 @@ const MUTATIONS: usize = 2000;
 const MOST_BYTES: usize = 2048;
 /// How often a large input repeats its unit.
 const REPEATS: usize = 4000;
-/// What bots and clients can repeat without end: markup, brackets, references, events.
+/// Units that bots and clients can repeat: markup, brackets, references, events.
 const UNITS: &[&str] = &[
     "<",
     "</",
@@ -211,7 +211,7 @@ fn mutation(seeds: &[(String, Vec<u8>)], random: &mut Random) -> Vec<u8> {
     input
 }
 
-/// Marsaglia's xorshift.
+/// Marsaglia's xorshift generator.
 struct Random(u64);
 
 impl Random {

@@ -1,6 +1,6 @@
-//! Limits of what clients and bots may send: nothing ends the process, and memory stays within its budget.
+//! Limits of what clients and bots may send: the process keeps running, and memory stays within its budget.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 #[expect(dead_code, reason = "what was asked is nothing to these tests")]
 #[path = "common/scripted_poe.rs"]
@@ -103,7 +103,7 @@ fn no_depth_of_json_overflows_a_stack() {
 }
 
 #[test]
-fn too_many_of_anything_is_refused_by_its_name_in_every_dialect() {
+fn too_many_items_are_rejected_by_field_in_every_dialect() {
     let server = TestServer::demo(&[]);
     let many = |item: Value, count: usize| Value::Array(vec![item; count]);
     for (path, body, list) in endpoints() {
@@ -176,7 +176,7 @@ fn unfinished(server: &TestServer, size: usize) -> Wire {
 }
 
 #[test]
-fn a_used_up_budget_refuses_new_work_and_recovers() {
+fn an_exhausted_memory_budget_rejects_requests_and_recovers() {
     let server = TestServer::demo(&["--memory-budget-mb", "16"]);
     let waiting: Vec<Wire> = (0..2).map(|_| unfinished(&server, 7 << 20)).collect();
     let big = chat_body("demo-echo", &"x ".repeat(512 << 10));
@@ -199,7 +199,7 @@ fn a_used_up_budget_refuses_new_work_and_recovers() {
         (server.chat(&big).status == 200).then_some(())
     });
     let huge = chat_body("demo-echo", &"x ".repeat(6 << 20));
-    assert_eq!(server.chat(&huge).status, 413, "more than the whole budget: no second try helps");
+    assert_eq!(server.chat(&huge).status, 413, "more than the whole budget: a retry does not help");
     serves(&server);
 }
 

@@ -1,6 +1,6 @@
-//! Many streams at once: all begin, all end, none takes another's words.
+//! Many concurrent streams: all start, all end, and texts do not mix.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::collections::BTreeSet;
@@ -59,7 +59,7 @@ fn sixty_four_streams_begin_together_and_end_whole() {
 }
 
 #[test]
-fn sixty_four_streams_keep_their_words_apart() {
+fn sixty_four_streams_do_not_mix_their_texts() {
     let server = TestServer::demo(&[]);
     let words = |number: usize| format!("I am stream {number} and nobody else: 世界. ").repeat(50);
     let bodies: Vec<_> = (0..CROWD).map(|number| streamed("demo-echo", words(number).trim())).collect();

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The figures of docs/operations.md as a Markdown table: tests/measure.sh [PROGRAM]
-# Those of the document come from the static program, which .ci/run static makes. A size above its limit is a failure; times are not
-# judged, for they are the machine's too.
+# Those of the document come from the static program, which .ci/run static makes. A size above its limit is a failure; times
+# have no limit, because they depend on the machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec python3 - "$(realpath "${1:-target/release/poe2openai}")" << 'END'
@@ -10,14 +10,14 @@ import atexit, http.client, json, os, re, shutil, statistics, subprocess, sys, t
 program = sys.argv[1]
 BODY = json.dumps({"model": "demo-echo", "messages": [{"role": "user", "content": "hi"}]})
 HEADERS = {"Authorization": "Bearer demo", "Content-Type": "application/json"}
-# MB that the program may have or take; about a quarter above what it had when the limit was set
+# limits in MB for size and memory, about a quarter above the values when the limit was set
 LIMITS = {"size of the program": 12.5, "memory when idle (RSS)": 7.0, "memory after 1000 answers, with the embedded Poe": 16.0}
 home = tempfile.mkdtemp()
 
 
 def start(*arguments):
     command = [program, "--host", "127.0.0.1", "--port", "0", "--rate-limit-ms", "0", "--config-dir", home]
-    # nobody reads its log here, and a full pipe would hold it up
+    # the log is not read here, and a full pipe would block the program
     command += ["--log-level", "error", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     atexit.register(process.kill)
@@ -42,7 +42,7 @@ def resident(process):
     return int(re.search(r"VmRSS:\s*(\d+)", status)[1]) * 1024
 
 
-# nobody asks it, and Poe is nowhere: what it is by itself
+# idle and without Poe: the program's own memory
 process, _ = start("--poe-base-url", "http://127.0.0.1:9")
 time.sleep(1)
 idle = resident(process)

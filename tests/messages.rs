@@ -1,6 +1,6 @@
-//! Anthropic's Messages at the real server: its paths, keys, errors and ends, as its clients meet them.
+//! Anthropic's Messages against the real server: paths, keys, errors and stop reasons.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 #[path = "common/messages.rs"]
 mod messages;
@@ -55,8 +55,8 @@ fn every_path_and_every_way_to_show_a_key() {
 }
 
 #[test]
-fn what_claude_code_asks_on_the_side_is_cheap() {
-    // with keys of the proxy's own: none of these needs one
+fn side_requests_of_claude_code_need_no_query_to_poe() {
+    // with PROXY_API_KEYS set: none of these requests needs a key
     let server = TestServer::demo(&["--poe-api-key", "demo", "--proxy-api-keys", "mine"]);
     for path in ["/", "/api/hello", "/anthropic/api/hello"] {
         for method in ["HEAD", "GET"] {
@@ -70,7 +70,7 @@ fn what_claude_code_asks_on_the_side_is_cheap() {
 }
 
 #[test]
-fn errors_speak_anthropics_words_wherever_its_programs_ask() {
+fn errors_have_anthropics_format_for_its_clients() {
     let server = TestServer::demo(&[]);
     let rows = [
         (chat_body("there-is-no-such-bot", "x"), 404, "not_found_error"),
@@ -117,7 +117,7 @@ fn a_thread_is_refused_so_that_sdks_send_the_whole_conversation() {
 }
 
 #[test]
-fn a_conversation_that_is_too_long_says_by_how_much() {
+fn a_too_long_conversation_error_gives_the_excess() {
     let models = json!({"data": [
         {"id": "Small", "context_length": 50}, {"id": "Huge", "context_length": 9_000_000}, {"id": "Unknown"}]});
     let error =
@@ -156,9 +156,9 @@ fn rendered(events: &str) -> (scripted_poe::Poe, TestServer) {
     (poe, server)
 }
 
-/// Claude Code reads these numbers: by the one it compacts, by the other it asks for a shorter answer.
+/// Claude Code parses these numbers: the first triggers compaction, the second a shorter answer.
 #[test]
-fn the_models_own_words_for_too_long_are_told_unchanged() {
+fn the_models_own_message_for_too_long_is_unchanged() {
     for words in [
         "prompt is too long: 215000 tokens > 200000 maximum",
         "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length or \
@@ -181,7 +181,7 @@ fn the_models_own_words_for_too_long_are_told_unchanged() {
 }
 
 #[test]
-fn a_conversation_that_turns_out_too_long_in_mid_answer_says_so_once() {
+fn a_too_long_conversation_in_mid_answer_is_reported_once() {
     for said in [
         json!({"text": "prompt is too long: 215000 tokens > 200000 maximum"}),
         json!({"text": "prompt is too long"}),
@@ -299,7 +299,7 @@ fn every_end_is_told() {
 }
 
 #[test]
-fn thought_is_told_to_those_who_ask_for_it() {
+fn reasoning_is_sent_only_when_requested() {
     let server = TestServer::demo(&[]);
     for stream in [false, true] {
         let mut body = chat_body("demo-think", "x");
@@ -314,7 +314,7 @@ fn thought_is_told_to_those_who_ask_for_it() {
 }
 
 #[test]
-fn tokens_are_counted_without_asking_anybody() {
+fn tokens_are_counted_without_a_query_to_poe() {
     let server = TestServer::demo(&[]);
     let count = |path: &str, body: &Value| {
         let answer = server.ask(&post(path, &[KEY, VERSION], &body.to_string()));
@@ -331,7 +331,7 @@ fn tokens_are_counted_without_asking_anybody() {
     body["tools"] =
         json!([{"name": "weather", "description": "of a city", "input_schema": {"type": "object"}}]);
     let tools = count(path, &body);
-    // this bot knows no tools: they are explained to it
+    // this bot has no native tools: they are described in the prompt
     let mut asked = chat_body("demo-echo", "Hello, world");
     asked["tools"] = body["tools"].clone();
     assert_eq!(ask(&server, &asked).json()["usage"]["input_tokens"], tools, "an answer says the same");

@@ -1,6 +1,6 @@
-//! Poe's native endpoints: what goes through them and comes back, byte by byte, and what happens when an endpoint does not know.
+//! Poe's native endpoints: requests and answers pass byte by byte, and fallback for unsupported models and fields.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;
@@ -13,12 +13,12 @@ use common::{
 };
 use serde_json::{Value, json};
 
-/// How soon Poe's connection must be dropped after the client's.
+/// Time limit for closing the connection to Poe after the client disconnects.
 const SOON: Duration = Duration::from_secs(2);
 
 const CHAT: &str = "/v1/chat/completions";
 
-/// A server in front of `poe` that takes the endpoints by `route`.
+/// A server in front of `poe` with the given `route`.
 fn server(poe: &Poe, route: &str, args: &[&str]) -> TestServer {
     TestServer::before(poe, &[&["--poe-route", route, "--log-level", "debug"], args].concat())
 }
@@ -28,7 +28,7 @@ fn raw(path: &str, body: &str) -> String {
     post(path, &["Authorization: Bearer some-key"], body)
 }
 
-/// The last passage through a native endpoint: the bytes that came and those that left.
+/// The last request to a native endpoint: received and sent bytes.
 fn passage(poe: &Poe) -> (String, String) {
     let endpoints = poe.endpoints();
     let last = endpoints.last().expect("a passage");
@@ -45,7 +45,7 @@ struct Dir(PathBuf);
 
 impl Dir {
     fn with(name: &str, models_yaml: &str) -> Dir {
-        let path = std::env::temp_dir().join(format!("poe2openai-doors-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("poe2openai-native-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).expect("a directory");
         fs::write(path.join("models.yaml"), models_yaml).expect("a file");
         Dir(path)
@@ -100,7 +100,7 @@ fn a_stream_comes_back_byte_by_byte() {
 }
 
 #[test]
-fn tools_are_called_through_the_door() {
+fn tools_are_called_through_the_native_endpoint() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     let mut body = chat_body("demo-native", "city=Rome");
@@ -133,7 +133,7 @@ fn names_change_both_ways_and_nothing_else_does() {
 }
 
 #[test]
-fn what_the_door_refuses_is_cut_and_wishes_are_said_in_its_words() {
+fn rejected_fields_are_removed_and_parameters_translated_for_the_native_endpoint() {
     let poe = Poe::start();
     let dir = Dir::with("wishes", "enable: true\nmodels: {demo-gpt: {parameters: {verbosity: low}}}\n");
     let server = server(&poe, "native", &["--config-dir", dir.path()]);
@@ -148,7 +148,7 @@ fn what_the_door_refuses_is_cut_and_wishes_are_said_in_its_words() {
 }
 
 #[test]
-fn a_conversation_that_grows_comes_out_of_poes_cache_and_is_written_down() {
+fn cached_tokens_of_a_growing_conversation_are_logged() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     let turn = |words: &str| {
@@ -171,7 +171,7 @@ fn a_conversation_that_grows_comes_out_of_poes_cache_and_is_written_down() {
 }
 
 #[test]
-fn usage_of_streams_is_written_down() {
+fn usage_of_streams_is_logged() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     let mut body = streamed("demo-native", "count me");
@@ -187,13 +187,13 @@ fn usage_of_streams_is_written_down() {
 }
 
 #[test]
-fn auto_takes_the_bots_door_where_there_is_no_other() {
+fn auto_uses_the_bot_protocol_without_a_native_endpoint() {
     let poe = Poe::start();
     let server = server(&poe, "auto", &[]);
     assert_eq!(content(&server.chat(&chat_body("demo-echo", "hi"))), "hi");
     assert_eq!(through(&poe), (0, 1));
     server.wait_for_line("route=bot");
-    // what an endpoint is known to leave out goes where it can be done
+    // a field that an endpoint does not support selects the bot protocol
     let mut body = chat_body("demo-gpt", "make JSON");
     body["response_format"] = json!({"type": "json_object"});
     assert_ne!(server.chat(&body).status, 400);
@@ -204,7 +204,7 @@ fn auto_takes_the_bots_door_where_there_is_no_other() {
 }
 
 #[test]
-fn a_door_that_does_not_know_the_model_is_asked_once() {
+fn a_native_endpoint_without_the_model_is_tried_once() {
     let poe = Poe::start();
     let server = server(&poe, "auto", &[]);
     for (stream, passages) in [(false, 1), (true, 1), (false, 1)] {
@@ -219,7 +219,7 @@ fn a_door_that_does_not_know_the_model_is_asked_once() {
 }
 
 #[test]
-fn a_door_that_does_not_know_a_field_is_left_for_requests_with_it() {
+fn a_field_rejected_by_a_native_endpoint_selects_the_bot_protocol() {
     let poe = Poe::start();
     let server = server(&poe, "auto", &[]);
     let mut hot = chat_body("demo-native-picky", "hi");
@@ -233,7 +233,7 @@ fn a_door_that_does_not_know_a_field_is_left_for_requests_with_it() {
 }
 
 #[test]
-fn native_says_clearly_what_cannot_be() {
+fn route_native_rejects_unsupported_requests_clearly() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     let answer = server.chat(&chat_body("demo-echo", "hi"));
@@ -245,7 +245,7 @@ fn native_says_clearly_what_cannot_be() {
     body["response_format"] = json!({"type": "json_object"});
     let answer = server.chat(&body);
     assert_eq!((answer.status, answer.error("param").as_str()), (400, "response_format"));
-    // the endpoint's own refusals are sent in its words
+    // errors of the endpoint are passed on unchanged
     let answer = server.chat(&chat_body("demo-native-unknown", "hi"));
     assert_eq!((answer.status, answer.error("code").as_str()), (404, "model_not_found"));
     let mut hot = chat_body("demo-native-picky", "hi");
@@ -261,7 +261,7 @@ fn native_says_clearly_what_cannot_be() {
 }
 
 #[test]
-fn refusals_keep_their_meaning_and_passing_faults_have_a_second_try() {
+fn errors_keep_their_meaning_and_transient_ones_are_retried() {
     let poe = Poe::start();
     let server = server(&poe, "auto", &[]);
     for stream in [false, true] {
@@ -301,8 +301,8 @@ fn a_stream_that_breaks_off_ends_with_an_error() {
         assert!(last["error"]["message"].is_string(), "{bot}: {last}");
         let errors = events.iter().filter(|event| event.json().is_some_and(|data| !data["error"].is_null()));
         assert_eq!(errors.count(), 1, "{bot}");
-        assert_eq!(through(&poe), (1, 0), "{bot}: asked again after the client had bytes");
-        // the connection lives on
+        assert_eq!(through(&poe), (1, 0), "{bot}: retried after the client had received bytes");
+        // the connection stays open
         assert_eq!(wire.ask(&chat(&chat_body("demo-native", "and on"))).status, 200, "{bot}");
         let whole = server.chat(&chat_body(bot, "x"));
         assert_eq!((whole.status, whole.error("code").as_str()), (502, "upstream_error"), "{bot}");
@@ -311,7 +311,7 @@ fn a_stream_that_breaks_off_ends_with_an_error() {
 }
 
 #[test]
-fn a_client_that_leaves_takes_its_call_to_poe_along() {
+fn a_client_disconnect_cancels_the_call_to_poe() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     for bot in
@@ -324,7 +324,7 @@ fn a_client_that_leaves_takes_its_call_to_poe_along() {
             wire.send(chat(&body));
             eventually(PATIENCE, "Poe is asked", || (poe.open() == 1).then_some(()));
             wire.leave();
-            eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+            eventually(SOON, "the call to Poe is cancelled", || (poe.open() == 0).then_some(()));
         }
     }
     assert_eq!(through(&poe), (8, 0));
@@ -356,7 +356,7 @@ fn silence_is_filled_and_ends_in_time() {
 }
 
 #[test]
-fn the_limiter_and_the_keys_hold_at_the_doors_too() {
+fn rate_limit_and_keys_apply_to_native_endpoints() {
     let poe = Poe::start();
     let mut program = binary();
     program.envs([("POE_API_KEY", SECRET), ("PROXY_API_KEYS", "alpha,beta")]);
@@ -386,7 +386,7 @@ fn the_limiter_and_the_keys_hold_at_the_doors_too() {
 }
 
 #[test]
-fn a_key_that_poe_refuses_is_refused_here() {
+fn a_key_rejected_by_poe_is_rejected_by_the_server() {
     let poe = Poe::start();
     let server = server(&poe, "auto", &[]);
     for (key, status) in [("wrong-key", 401), ("poor-key", 402), ("slow-down", 429)] {
@@ -396,7 +396,7 @@ fn a_key_that_poe_refuses_is_refused_here() {
             &chat_body("demo-native", "x").to_string(),
         ));
         assert_eq!(refused.status, status);
-        assert_eq!(poe.queries(), 0, "{key}: the bots' door was asked too");
+        assert_eq!(poe.queries(), 0, "{key}: the bot protocol was used too");
     }
     assert!(!server.output().contains("wrong-key"));
 }
@@ -416,7 +416,7 @@ fn each_model_has_its_own_route() {
 }
 
 #[test]
-fn a_route_that_makes_no_sense_is_refused_by_name() {
+fn an_invalid_route_is_rejected_by_name() {
     let dir = Dir::with("wrong", "enable: true\nmodels:\n  demo-native:\n    route: sideways\n");
     let checked = run(&["check", "--config-dir", dir.path()], &[]);
     let said = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
@@ -433,7 +433,7 @@ fn a_route_that_makes_no_sense_is_refused_by_name() {
 const RESPONSES: &str = "/v1/responses";
 const MESSAGES: &str = "/v1/messages";
 
-/// The same question to `bot` at each endpoint, in bytes that no serializer would write.
+/// The same request to `bot` at each endpoint, in bytes that no serializer would write.
 fn questions(bot: &str, words: &str, stream: bool) -> [(&'static str, String); 3] {
     [
         (
@@ -458,7 +458,7 @@ fn questions(bot: &str, words: &str, stream: bool) -> [(&'static str, String); 3
 }
 
 #[test]
-fn every_door_passes_request_and_answer_byte_by_byte() {
+fn every_native_endpoint_passes_request_and_answer_unchanged() {
     let poe = Poe::start();
     let server = server(&poe, "auto", &[]);
     let mut wire = server.wire();
@@ -484,7 +484,7 @@ fn every_door_passes_request_and_answer_byte_by_byte() {
 }
 
 #[test]
-fn every_door_knows_the_clients_name_for_the_model() {
+fn every_native_endpoint_maps_the_clients_model_name() {
     let poe = Poe::start();
     let dir = Dir::with("all-names", "enable: true\nmodels: {demo-native: {mapping: mine, route: native}}\n");
     let server = server(&poe, "bot", &["--config-dir", dir.path()]);
@@ -505,7 +505,7 @@ fn every_door_knows_the_clients_name_for_the_model() {
 }
 
 #[test]
-fn every_door_writes_down_what_it_took() {
+fn every_native_endpoint_logs_its_usage() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     for place in 0..3 {
@@ -518,7 +518,7 @@ fn every_door_writes_down_what_it_took() {
             for _ in 0..2 {
                 assert_eq!(server.ask(&raw(path, &body)).status, 200, "{path}");
             }
-            // the demo takes four bytes for a token, and knows the second question from the first
+            // the demo counts four bytes per token, and recognizes the second request by the first
             let (prompt, completion, cached) =
                 (body.len().div_ceil(4), words.len().div_ceil(4), body.len() / 4);
             let line = server.wait_for_line(&format!(
@@ -530,7 +530,7 @@ fn every_door_writes_down_what_it_took() {
 }
 
 #[test]
-fn every_dialect_falls_back_and_is_remembered() {
+fn every_dialect_falls_back_and_caches_the_result() {
     let poe = Poe::start();
     let server = server(&poe, "auto", &[]);
     for (path, body) in questions("demo-native-unknown", "hi", false) {
@@ -548,7 +548,7 @@ fn every_dialect_falls_back_and_is_remembered() {
 }
 
 #[test]
-fn every_dialect_is_told_of_a_break_in_its_own_words() {
+fn every_dialect_reports_an_interrupted_stream_in_its_format() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     for bot in ["demo-native-broken", "demo-native-truncated"] {
@@ -581,7 +581,7 @@ fn every_dialect_is_told_of_a_break_in_its_own_words() {
 }
 
 #[test]
-fn every_dialect_is_refused_in_its_own_words() {
+fn every_dialect_returns_errors_in_its_format() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     let kind = |answer: &Answer| answer.error("type");
@@ -610,7 +610,7 @@ fn every_dialect_is_refused_in_its_own_words() {
                 }
                 let message = answer.error("message");
                 assert!(message.starts_with(words), "{path}: {said}");
-                // the sentence by which Codex knows how long to wait
+                // the sentence from which Codex parses the delay
                 let waits = message.ends_with("Please try again in 7s.");
                 assert_eq!(waits, path == RESPONSES && status == 429, "{path}: {said}");
                 assert_eq!(answer.header("retry-after"), (status == 429).then_some("7"), "{path}");
@@ -632,7 +632,7 @@ fn every_dialect_is_refused_in_its_own_words() {
 }
 
 #[test]
-fn silent_doors_show_life_in_their_dialect() {
+fn silent_native_endpoints_send_keep_alives_in_their_dialect() {
     let poe = Poe::start();
     let limits = ["--upstream-idle-timeout-seconds", "3", "--upstream-first-byte-timeout-seconds", "3"];
     let server = server(&poe, "native", &[&limits[..], &["--keep-alive-seconds", "1"]].concat());
@@ -658,7 +658,7 @@ fn silent_doors_show_life_in_their_dialect() {
 }
 
 #[test]
-fn what_claude_code_sends_beside_the_body_reaches_the_door() {
+fn headers_of_claude_code_reach_the_native_endpoint() {
     let poe = Poe::start();
     let mut program = binary();
     program.envs([("POE_API_KEY", SECRET), ("PROXY_API_KEYS", "alpha")]);
@@ -682,9 +682,9 @@ fn what_claude_code_sends_beside_the_body_reaches_the_door() {
     assert_eq!(came["body"], body);
 }
 
-/// What a proxy in front or a browser adds states of the client and its other places: none of it is Poe's to know.
+/// Headers added by a proxy or a browser describe the client and must not reach Poe.
 #[test]
-fn headers_that_are_not_poes_end_here() {
+fn headers_not_meant_for_poe_are_removed() {
     let poe = Poe::start();
     let server = server(&poe, "auto", &[]);
     let strange = [
@@ -717,7 +717,7 @@ fn headers_that_are_not_poes_end_here() {
 }
 
 #[test]
-fn a_response_that_the_door_gave_can_be_gone_on_from() {
+fn a_response_of_a_native_endpoint_can_be_continued() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     for stream in [false, true] {
@@ -746,7 +746,7 @@ fn a_response_that_the_door_gave_can_be_gone_on_from() {
 }
 
 #[test]
-fn instructions_reach_the_model_though_the_door_ignores_them() {
+fn instructions_reach_the_model_although_the_native_endpoint_ignores_them() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     let body = r#"{"model":"demo-native","instructions":"be \u00e9","input":"hi","client_metadata":{},"store":false}"#;
@@ -755,11 +755,11 @@ fn instructions_reach_the_model_though_the_door_ignores_them() {
     assert_eq!(passage(&poe).0, sent);
 }
 
-/// What Codex 0.169 sends, with tools of its own types.
+/// A request of Codex 0.169, with its own tool types.
 const CODEX: &str = r#"{"model":"BOT","instructions":"You are Codex.","input":[{"type":"message","role":"developer","content":[{"type":"input_text","text":"rules"}]},{"type":"message","role":"user","content":[{"type":"input_text","text":"hello"}]}],"tools":[{"type":"function","name":"exec_command","description":"Runs it.","strict":false,"parameters":{"type":"object","properties":{"cmd":{"type":"string"}},"required":["cmd"],"additionalProperties":false}},{"type":"custom","name":"apply_patch","description":"Edits.","format":{"type":"grammar","syntax":"lark","definition":"start: /.+/"}},{"type":"web_search","external_web_access":false},{"type":"namespace","name":"mcp__x","description":"More.","tools":[{"type":"function","name":"y","strict":false,"parameters":{"type":"object","properties":{}}}]},{"type":"tool_search"}],"tool_choice":"auto","parallel_tool_calls":true,"reasoning":{"effort":"medium","summary":"auto"},"store":false,"stream":true,"include":["reasoning.encrypted_content"],"prompt_cache_key":"0199-ab","client_metadata":{"x-codex-installation-id":"7"},"text":{"verbosity":"low"}}"#;
 
 #[test]
-fn codex_goes_through_the_door_though_it_refuses_a_hint() {
+fn codex_uses_the_native_endpoint_although_it_rejects_a_hint() {
     for route in ["native", "auto"] {
         let poe = Poe::start();
         let server = server(&poe, route, &[]);
@@ -781,14 +781,14 @@ fn codex_goes_through_the_door_though_it_refuses_a_hint() {
                 assert!(text.contains("event: response.completed"), "{route} {bot}: {text}");
                 let (came, left) = passage(&poe);
                 assert_eq!((came.as_str(), left.as_str()), (sent.as_str(), text.as_str()), "{route} {bot}");
-                assert_eq!(through(&poe), (passages, 0), "{route} {bot}: a refusal is remembered");
+                assert_eq!(through(&poe), (passages, 0), "{route} {bot}: a refusal is cached");
             }
         }
     }
 }
 
 #[test]
-fn hints_that_messages_does_not_know_are_left_out() {
+fn hints_unsupported_by_messages_are_removed() {
     for route in ["native", "auto"] {
         let poe = Poe::start();
         let server = server(&poe, route, &[]);
@@ -805,7 +805,7 @@ fn hints_that_messages_does_not_know_are_left_out() {
 }
 
 #[test]
-fn hints_that_responses_knows_go_along() {
+fn hints_supported_by_responses_are_sent() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     let body = r#"{"model":"demo-native","input":"hi","store":false,"prompt_cache_key":"k","prompt_cache_retention":"24h","safety_identifier":"s","user":"me","service_tier":"default","metadata":{"a":"b"},"max_tool_calls":3}"#;
@@ -815,7 +815,7 @@ fn hints_that_responses_knows_go_along() {
 }
 
 #[test]
-fn the_first_event_of_responses_is_the_doors_own() {
+fn the_first_event_of_responses_comes_from_the_native_endpoint() {
     let poe = Poe::start();
     let limits = ["--upstream-idle-timeout-seconds", "3", "--upstream-first-byte-timeout-seconds", "3"];
     let server = server(&poe, "native", &[&limits[..], &["--keep-alive-seconds", "1"]].concat());
@@ -829,7 +829,7 @@ fn the_first_event_of_responses_is_the_doors_own() {
 }
 
 #[test]
-fn the_operator_stops_what_goes_through_a_door() {
+fn the_operator_can_stop_a_request_to_a_native_endpoint() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     for (path, body) in questions("demo-native-story", "x", true) {
@@ -864,14 +864,14 @@ fn the_operator_stops_what_goes_through_a_door() {
                 assert!(!text.contains(end), "{path}: {text}");
             }
         });
-        eventually(SOON, "Poe is left", || (poe.open() == 0).then_some(()));
+        eventually(SOON, "the call to Poe is cancelled", || (poe.open() == 0).then_some(()));
         assert_eq!(stop(), json!({"stopped": false}), "{path}");
         assert_eq!(through(&poe), (1, 0), "{path}");
     }
 }
 
 #[test]
-fn one_clients_value_moves_nobody_elses_requests() {
+fn one_clients_value_does_not_reroute_other_requests() {
     let poe = Poe::start();
     let server = server(&poe, "auto", &[]);
     for (path, body) in questions("demo-native-picky", "hi", false) {
@@ -885,7 +885,7 @@ fn one_clients_value_moves_nobody_elses_requests() {
 }
 
 #[test]
-fn what_only_this_server_can_read_does_not_reach_a_door() {
+fn items_created_by_this_server_are_not_sent_to_a_native_endpoint() {
     let poe = Poe::start();
     for route in ["auto", "native"] {
         let server = server(&poe, route, &[]);
@@ -945,7 +945,7 @@ fn what_only_this_server_can_read_does_not_reach_a_door() {
 }
 
 #[test]
-fn an_item_that_a_door_gave_is_found_by_reference() {
+fn an_item_of_a_native_endpoint_is_found_by_reference() {
     let poe = Poe::start();
     let server = server(&poe, "native", &[]);
     let ask = |body: &Value| server.ask(&raw(RESPONSES, &body.to_string())).json();

@@ -1,6 +1,6 @@
-//! Places are given back: slow readers, crowded addresses, made-up keys and a Poe that drips keep nobody waiting.
+//! Resources are released: slow readers, crowded addresses, invalid keys and a slow Poe do not block other clients.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;
@@ -16,12 +16,12 @@ use common::{
     PATIENCE, Poe, TestServer, Wire, binary, chat, chat_body, eventually, get, post, streamed, text, timed,
 };
 
-/// How soon Poe's connection must be dropped after the client's.
+/// Time limit for closing the connection to Poe after the client disconnects.
 const SOON: Duration = Duration::from_secs(2);
 /// One byte of a drip after the other.
 const DRIP: Duration = Duration::from_millis(300);
 
-/// Clients that ask for an endless answer and take one byte of it now and then, while `body` runs.
+/// Clients that request an endless answer and read one byte of it at intervals, while `body` runs.
 fn with_slow_readers(server: &TestServer, count: usize, body: impl FnOnce()) {
     let over = AtomicBool::new(false);
     let mut readers: Vec<Wire> = (0..count).map(|_| server.wire()).collect();
@@ -45,7 +45,7 @@ fn with_slow_readers(server: &TestServer, count: usize, body: impl FnOnce()) {
 }
 
 #[test]
-fn a_full_server_drops_the_slowest_readers_for_others() {
+fn a_full_server_evicts_the_slowest_readers() {
     let server = TestServer::demo(&["--max-connections", "4", "--send-timeout-seconds", "600"]);
     with_slow_readers(&server, 4, || {
         for _ in 0..3 {
@@ -65,7 +65,7 @@ fn a_reader_that_takes_too_little_is_dropped() {
 }
 
 #[test]
-fn readers_who_stop_reading_take_little_memory() {
+fn clients_that_stop_reading_use_little_memory() {
     const READERS: usize = 80;
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
@@ -95,7 +95,7 @@ fn readers_who_stop_reading_take_little_memory() {
     assert!(grown < 80 << 10, "{grown} KiB");
 }
 
-/// The processor time that the server took, in hundredths of a second.
+/// CPU time of the server, in hundredths of a second.
 fn cpu_ticks(server: &TestServer) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("Linux");
     let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
@@ -103,7 +103,7 @@ fn cpu_ticks(server: &TestServer) -> u64 {
 }
 
 #[test]
-fn one_address_may_have_so_many_connections() {
+fn connections_per_address_are_limited() {
     let server = TestServer::demo(&["--max-connections-per-client", "2"]);
     let mut busy: Vec<Wire> = (0..2).map(|_| server.wire()).collect();
     for wire in &mut busy {
@@ -167,14 +167,14 @@ fn little_is_read_after_a_refusal() {
         wire.send(&start);
         let piece = [b'x'; 16 << 10];
         let taken = (0..4096).take_while(|_| wire.socket.write_all(&piece).is_ok()).count() * piece.len();
-        // what the kernels on both sides hold is no business of the server's
+        // kernel buffers on both sides are not counted
         assert!(taken < 8 << 20, "{start:?}: {taken} bytes were taken");
     }
     assert_eq!(server.ask(&get("/health")).status, 200);
 }
 
 #[test]
-fn a_body_that_is_too_large_is_told_by_how_much_it_may_be() {
+fn a_too_large_body_error_gives_the_limit() {
     let server = TestServer::demo(&["--max-request-size", "1000"]);
     for path in ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/api/chat"] {
         let answer = server.ask(&post(path, &["Authorization: Bearer k"], &"x".repeat(1001)));
@@ -184,7 +184,7 @@ fn a_body_that_is_too_large_is_told_by_how_much_it_may_be() {
     }
 }
 
-/// A Poe that is as bad as a test needs it: `serve` gets the head of every request.
+/// A Poe with scripted faults: `serve` receives the head of every request.
 fn bad_poe(serve: impl Fn(&str, &TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -221,7 +221,7 @@ fn request(socket: &TcpStream) -> Option<String> {
     Some(head)
 }
 
-/// Says `start` and then `more` again and again, until the other side has closed.
+/// Sends `start` and then `more` repeatedly until the other side closes.
 fn drip(mut socket: &TcpStream, start: &[u8], more: &[u8]) {
     let _ = socket.write_all(start);
     while socket.write_all(more).is_ok() {
@@ -238,7 +238,7 @@ const DRIPS: &[&str] = &[
 ];
 
 #[test]
-fn a_poe_that_drips_is_left_soon_after_the_client() {
+fn a_client_disconnect_cancels_a_slowly_dripping_poe() {
     for start in DRIPS {
         for body in [chat_body("demo-echo", "x"), streamed("demo-echo", "x")] {
             let (asked, left) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -255,13 +255,13 @@ fn a_poe_that_drips_is_left_soon_after_the_client() {
             thread::sleep(DRIP); // into the drip
             wire.leave();
             let is_left = || left.load(Ordering::Relaxed).then_some(());
-            eventually(SOON + 2 * DRIP, &format!("Poe is left: {start:?}"), is_left);
+            eventually(SOON + 2 * DRIP, &format!("the call to Poe is cancelled: {start:?}"), is_left);
         }
     }
 }
 
 #[test]
-fn a_poe_that_drips_is_given_up_in_time() {
+fn a_slowly_dripping_poe_times_out() {
     let limits =
         ["--upstream-first-byte-timeout-seconds", "1", "--upstream-idle-timeout-seconds", "1"].as_slice();
     for (start, status) in DRIPS.iter().zip([504, 429, 504, 504]) {
@@ -276,7 +276,7 @@ fn a_poe_that_drips_is_given_up_in_time() {
 }
 
 #[test]
-fn a_request_that_takes_long_to_send_is_not_given_up() {
+fn a_slow_but_progressing_upload_does_not_time_out() {
     let url = bad_bots(|_, mut socket| {
         let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: text\r\ndata: {\"text\": \"all of it\"}\r\n\r\nevent: done\r\ndata: {}\r\n\r\n");
     });
@@ -308,7 +308,7 @@ fn a_request_that_takes_long_to_send_is_not_given_up() {
     assert!(took > Duration::from_secs(5), "it was not slow enough to show anything: {took:?}");
 }
 
-/// A Poe that accepts the key `good` only, and counts what it was asked.
+/// A Poe that accepts only the key `good` and counts its queries.
 fn strict_poe() -> (String, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
@@ -329,7 +329,7 @@ fn with_key(key: &str) -> String {
 }
 
 #[test]
-fn made_up_keys_cannot_starve_a_good_one() {
+fn invalid_keys_cannot_starve_a_valid_one() {
     let (url, _) = strict_poe();
     let limits = ["--rate-limit-ms", "20", "--rate-limit-max-wait-ms", "2000"];
     let server = TestServer::start(binary(), &[["--poe-base-url", &url].as_slice(), &limits].concat());
@@ -342,7 +342,7 @@ fn made_up_keys_cannot_starve_a_good_one() {
                     if over.load(Ordering::Relaxed) {
                         return;
                     }
-                    // never the same key twice
+                    // a different key each time
                     let answer = server.ask(&with_key(&format!("made-up-{flooder}-{round}")));
                     assert!([401, 429].contains(&answer.status), "{answer:?}");
                 }
@@ -351,7 +351,7 @@ fn made_up_keys_cannot_starve_a_good_one() {
         let ends = Ends(&over);
         let refused = || (server.output().matches("status=429").count() > 20).then_some(());
         eventually(PATIENCE, "the flood is larger than the limiter", refused);
-        // nobody knows the key yet: it may have to come again, as it is sent
+        // the key is not verified yet: it may be retried, as the error says
         let served = || (server.ask(&with_key("good")).status == 200).then_some(());
         eventually(PATIENCE, "a good key is served", served);
         for _ in 0..3 {

@@ -1,6 +1,6 @@
-//! The way to Poe through real proxies: HTTP and SOCKS, with and without a login, with TLS behind and before them.
+//! Connections to Poe through real proxies: HTTP and SOCKS, with and without a login, with TLS behind and before them.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;
@@ -30,7 +30,7 @@ fn server(poe: &Poe, base_url: &str, env: &[(&str, &str)]) -> TestServer {
     TestServer::start(program(env), &["--poe-base-url", base_url, "--poe-file-upload-url", &uploads])
 }
 
-/// What is at `address`, as if it spoke TLS.
+/// `address` as a TLS URL.
 fn https_at(address: &str) -> String {
     format!("https://{}", address.replace("127.0.0.1", "localhost"))
 }
@@ -47,7 +47,7 @@ fn answers(server: &TestServer) {
     assert_eq!(text(&events), "and back");
 }
 
-/// A 502 that says `proxy`, the proxy's address and `words`, and no password; Poe was not asked.
+/// A 502 with `proxy`, the proxy's address and `words`, without a password; Poe received no query.
 fn is_refused(server: &TestServer, poe: &Poe, proxy: &str, words: &str) {
     let answer = server.chat(&chat_body("demo-echo", "x"));
     let said = answer.text();
@@ -72,7 +72,7 @@ fn http_goes_to_an_http_proxy_in_absolute_form() {
     }
     assert!(proxy.saw(&format!("POST {}/bot/demo-echo HTTP/1.1", hidden(&poe))), "{:?}", proxy.seen());
     assert!(!poe.last_record()["headers"].to_string().to_lowercase().contains("proxy-authorization"));
-    // whatever is asked of Poe takes the same way
+    // all requests to Poe use the proxy
     assert!(proxy.saw(&format!("GET {}/v1/models HTTP/1.1", hidden(&poe))), "{:?}", proxy.seen());
     let picture = format!("data:text/plain;base64,{}", BASE64_STANDARD.encode("a file"));
     let parts = json!([{"type": "text", "text": "read"}, {"type": "file", "file": {"file_data": picture, "filename": "a.txt"}}]);
@@ -149,7 +149,7 @@ fn socks_carries_names_and_addresses() {
 }
 
 #[test]
-fn native_routes_take_the_same_way() {
+fn native_routes_use_the_proxy_too() {
     let (poe, proxy) = (Poe::start(), Proxy::open());
     let url = format!("http://{}", proxy.address());
     let server = server(&poe, &hidden(&poe), &[("http_proxy", &url), ("POE_ROUTE", "native")]);
@@ -216,7 +216,7 @@ fn a_proxy_that_cannot_reach_poe_says_so() {
 }
 
 #[test]
-fn a_silent_proxy_can_be_left_and_is_given_up() {
+fn a_silent_proxy_can_be_cancelled_and_times_out() {
     let (poe, silent) = (Poe::start(), TcpListener::bind("127.0.0.1:0").expect("a port"));
     let address = silent.local_addr().expect("an address").to_string();
     for scheme in ["http", "https", "socks5h", "socks4a"] {
@@ -253,7 +253,7 @@ fn a_silent_proxy_can_be_left_and_is_given_up() {
 }
 
 #[test]
-fn exceptions_and_our_own_variable_lead_past_the_proxies() {
+fn no_proxy_and_our_own_variable_bypass_the_proxies() {
     let (poe, proxy) = (Poe::start(), Proxy::open());
     let (url, dead) = (format!("http://{}", proxy.address()), "http://127.0.0.1:1");
     let named = poe.at.base_url.replace("127.0.0.1", "localhost");

@@ -1,5 +1,5 @@
-//! Responses: the order of events for whatever comes from below, and what needs more than one request or a bot with a mind of
-//! its own.
+//! Responses: the order of events for any input, and cases with several requests or bots with
+//! special behaviour.
 
 #[path = "common/in_process.rs"]
 mod in_process;
@@ -23,7 +23,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use summary::Summary;
 
-/// An encoder for a request with tools of both kinds, and what it keeps.
+/// An encoder for a request with tools of both kinds, and its stored output.
 fn encoder() -> (Box<dyn Encoder>, Arc<Mutex<Vec<Value>>>) {
     let body = json!({"model": "m", "input": "x", "tools": [
         {"type": "function", "name": "f0"}, {"type": "custom", "name": "f1"},
@@ -63,7 +63,7 @@ fn end(reason: FinishReason) -> Event {
     })
 }
 
-/// The stream that states `events`.
+/// The stream for `events`.
 fn rendered(events: &[Event]) -> String {
     let (mut encoder, _) = encoder();
     let mut out = Vec::new();
@@ -78,7 +78,7 @@ fn names(stream: &str) -> Vec<&str> {
 }
 
 #[test]
-fn thought_text_and_calls_are_told_one_after_the_other() {
+fn reasoning_text_and_calls_are_sent_one_after_the_other() {
     let events = [
         thought("hm"),
         text("hi"),
@@ -122,7 +122,7 @@ fn thought_text_and_calls_are_told_one_after_the_other() {
 }
 
 #[test]
-fn calls_that_come_in_turns_and_with_text_between_are_told_one_by_one() {
+fn interleaved_calls_and_text_are_sent_one_by_one() {
     let events = [
         named(0, "f0"),
         more(0, "{\"a\":"),
@@ -169,7 +169,7 @@ fn an_answer_without_its_finish_or_without_a_word_is_whole_all_the_same() {
 }
 
 #[test]
-fn why_it_ended_is_the_name_of_the_last_event() {
+fn the_last_event_is_named_after_the_finish_reason() {
     for (reason, last) in [
         (FinishReason::Stop, "completed"),
         (FinishReason::ToolCalls, "completed"),
@@ -181,7 +181,7 @@ fn why_it_ended_is_the_name_of_the_last_event() {
 }
 
 #[test]
-fn a_stream_that_fails_says_why_in_words_that_clients_act_on() {
+fn a_failed_stream_has_error_codes_that_clients_handle() {
     let wait = std::time::Duration::from_millis(4200);
     let cases = [
         (Error::new(Kind::ContextTooLong, "too long"), "context_length_exceeded", "too long"),
@@ -207,13 +207,13 @@ fn a_stream_that_fails_says_why_in_words_that_clients_act_on() {
         let failure = &events.last().expect("an end")["response"]["error"];
         assert_eq!((&failure["code"], &failure["message"]), (&json!(code), &json!(words)));
         let calls = events.iter().filter(|event| event["item"]["type"] == "function_call").count();
-        assert_eq!(calls, 1, "a call that broke off is never told as done");
+        assert_eq!(calls, 1, "an interrupted call is never sent as done");
         assert!(kept.lock().expect("a lock").is_empty(), "what failed is not kept");
     }
 }
 
 #[test]
-fn what_is_kept_is_what_was_told_last() {
+fn the_stored_response_equals_the_last_event() {
     let (mut encoder, kept) = encoder();
     let mut out = Vec::new();
     [text("a"), end(FinishReason::Stop)].iter().for_each(|event| encoder.event(0, event, &mut out));
@@ -349,7 +349,7 @@ proptest! {
             (name.clone(), serde_json::from_str::<Value>(arguments).expect("JSON").to_string())
         };
         let rendered: Vec<_> = summary.calls.iter().map(normal).collect();
-        // white space that ends an answer is no message of its own
+        // trailing white space is not a separate message
         prop_assert_eq!(summary.text.trim_end(), text.trim_end());
         prop_assert!(text.starts_with(&summary.text));
         prop_assert_eq!((summary.thinking, rendered), (thinking, calls.rendered()));
@@ -357,7 +357,7 @@ proptest! {
     }
 }
 
-/// A server that asks the embedded Poe.
+/// A server in front of the embedded Poe.
 struct Tested {
     server: TestServer,
     poe: Demo,
@@ -406,7 +406,7 @@ fn silence_is_filled_with_events_and_not_with_comments() {
 }
 
 #[test]
-fn every_demo_bot_tells_the_same_whole_and_streamed() {
+fn every_demo_bot_answers_the_same_whole_and_streamed() {
     let tested = open(&[]);
     for bot in
         ["demo-echo", "demo-think", "demo-multi", "demo-wire", "demo-reporter", "demo-empty", "demo-gpt"]
@@ -430,7 +430,7 @@ fn a_search_of_the_web_becomes_the_models_own_parameter() {
 }
 
 #[test]
-fn room_for_responses_is_a_setting() {
+fn the_size_of_the_response_store_is_a_setting() {
     for (setting, is_kept) in
         [(("RESPONSES_MAX_MB", "0"), false), (("RESPONSES_TTL_SECONDS", "0"), false), (("PORT", "1"), true)]
     {
@@ -456,7 +456,7 @@ fn clients_with_keys_of_the_proxys_own_do_not_see_each_others_responses() {
 }
 
 #[test]
-fn faults_found_on_the_way_down_name_the_input() {
+fn errors_of_later_stages_name_the_input() {
     let tested = open(&[]);
     let picture = json!({"type": "input_image", "image_url": "https://cats.invalid/cat.png"});
     let reply =
@@ -466,7 +466,7 @@ fn faults_found_on_the_way_down_name_the_input() {
 }
 
 #[test]
-fn cursor_is_answered_in_the_dialect_of_the_door_that_it_knocked_at() {
+fn cursor_is_answered_in_the_dialect_of_its_endpoint() {
     let tested = open(&[]);
     let patch = json!({"type": "custom", "name": "ApplyPatch", "format": {"type": "text"}});
     let request = json!({"model": "demo-tools", "tools": [patch], "input": [
@@ -585,7 +585,7 @@ fn what_a_response_repeats_is_what_the_schema_says() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_name_before_anybody_is_asked() {
+fn invalid_fields_are_rejected_by_name_before_poe_is_queried() {
     let tested = open(&[]);
     let schema = json!({"format": {"type": "json_schema", "name": "x", "schema": 7}});
     for (field, value, param) in [

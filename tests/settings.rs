@@ -1,4 +1,4 @@
-//! Settings from flags, environment and files: what is read, what is refused and in which words.
+//! Settings from flags, environment and files: parsing, precedence and error messages.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -156,7 +156,7 @@ fn values_are_read_as_meant() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_name() {
+fn invalid_settings_are_rejected_by_name() {
     let number = "expected a whole number";
     let host = "expected an IPv4 address, an IPv6 address or a host name, without port";
     let url = "expected an http:// or https:// URL with a host, without user name, query or fragment";
@@ -250,7 +250,7 @@ fn other_bytes_than_utf8_are_refused_by_name() {
 }
 
 #[test]
-fn a_poe_key_is_only_lent_to_those_who_may_use_it() {
+fn the_servers_poe_key_is_used_only_for_authorized_clients() {
     let poe = ("POE_API_KEY", "poe-geheim");
     let proxy = ("PROXY_API_KEYS", "a, b,");
     // (arguments, environment, the beginning of the refusal; empty: it starts)

@@ -1,6 +1,6 @@
-//! The small endpoints against the embedded Poe: completions, pictures, speech, Ollama's API, and what is not served.
+//! The small endpoints against the embedded Poe: completions, pictures, speech, Ollama's API, and unsupported endpoints.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 #[path = "common/published.rs"]
 mod published;
@@ -131,7 +131,7 @@ fn thought_is_no_part_of_a_completion_and_a_broken_one_is_not_done() {
 }
 
 #[test]
-fn a_completion_that_is_slow_to_begin_shows_life() {
+fn a_slow_completion_sends_keep_alives() {
     let server = TestServer::demo(&["--keep-alive-seconds", "1"]);
     let answer = complete(&server, json!({"model": "demo-slow-start", "stream": true}));
     let text = answer.text();
@@ -141,7 +141,7 @@ fn a_completion_that_is_slow_to_begin_shows_life() {
 }
 
 #[test]
-fn completions_that_cannot_be_had_are_refused_by_field() {
+fn unsupported_completions_are_rejected_by_field() {
     let server = TestServer::demo(&[]);
     for (more, param) in [
         (json!({"prompt": [1, 2, 3]}), "prompt[0]"),
@@ -194,7 +194,7 @@ fn pictures_are_painted_as_links_or_bytes() {
 }
 
 #[test]
-fn the_wishes_for_a_picture_reach_the_bot_in_its_own_words() {
+fn picture_options_are_sent_as_the_bots_own_parameters() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &["--poe-file-upload-url", &poe.at.upload_url]);
     let body = json!({"model": "demo-painter", "prompt": "a cat", "size": "1792x1024", "quality": "hd", "style": "vivid"});
@@ -309,7 +309,7 @@ fn ollama_chats_in_lines() {
 }
 
 #[test]
-fn ollama_calls_tools_and_hears_of_their_results() {
+fn ollama_calls_tools_and_sends_their_results() {
     let poe = Poe::start();
     let server = TestServer::before(&poe, &[]);
     let tools = json!([{"type": "function", "function": {"name": "get_weather", "description": "The weather",
@@ -357,11 +357,11 @@ fn ollama_generates_fits_json_and_reads_pictures() {
     assert_eq!(lines(&loaded)[0]["done_reason"], "load");
     let queries = poe.queries();
     ask(&server, "/api/generate", &json!({"model": "demo-echo"}));
-    assert_eq!(poe.queries(), queries, "loading asks nobody");
+    assert_eq!(poe.queries(), queries, "loading sends no query to Poe");
 }
 
 #[test]
-fn ollama_tells_of_models_and_of_itself() {
+fn ollama_shows_models_and_its_version() {
     let server = TestServer::demo(&[]);
     assert!(server.ask(&get("/")).text().contains("Ollama is running"));
     let version = server.ask(&get("/api/version")).json()["version"].as_str().expect("a text").to_owned();
@@ -419,7 +419,7 @@ fn a_server_with_its_own_key_serves_ollamas_programs_which_send_none() {
 }
 
 #[test]
-fn what_cannot_be_served_says_why() {
+fn unsupported_endpoints_explain_why() {
     let server = TestServer::demo(&[]);
     for (path, words) in [
         ("/v1/embeddings", "embeddings"),

@@ -1,6 +1,6 @@
-//! Starting: what is wrong is said in one line, and keys stay where they belong.
+//! Startup: errors are reported in one line, and keys are used only for authorized clients.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Output;
 
 use common::{Poe, SECRET, TestServer, binary, chat, chat_body, content, get, post, run, streamed};
 
-/// What the program says about a start that fails: exit code `code`, one line, nothing on stdout.
+/// Output of a failed start: exit code `code`, one line, nothing on stdout.
 fn refusal(args: &[&str], env: &[(&str, &str)], code: i32) -> String {
     let output = run(args, env);
     let said = text(&output.stderr);
@@ -31,7 +31,7 @@ fn directory(name: &str) -> PathBuf {
 }
 
 #[test]
-fn a_value_that_makes_no_sense_is_named() {
+fn an_invalid_value_is_named() {
     let env: &[(&str, &str, &[&str])] = &[
         ("PORT", "abc", &["PORT", "abc", "expected"]),
         ("PORT", "99999", &["PORT", "99999"]),
@@ -59,7 +59,7 @@ fn a_value_that_makes_no_sense_is_named() {
 }
 
 #[test]
-fn a_port_in_use_is_said_in_one_line() {
+fn a_port_in_use_is_reported_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let said = refusal(&["--demo", "--host", "127.0.0.1", "--port", &port], &[], 1);
@@ -67,7 +67,7 @@ fn a_port_in_use_is_said_in_one_line() {
 }
 
 #[test]
-fn a_poe_key_is_not_lent_to_the_network() {
+fn a_poe_key_is_not_open_to_the_network() {
     for env in [
         [("POE_API_KEY", SECRET), ("HOST", "0.0.0.0")],
         [("POE_API_KEY", SECRET), ("HOST", "::")],
@@ -191,7 +191,7 @@ fn check(directory: &Path, env: &[(&str, &str)]) -> Output {
 }
 
 #[test]
-fn check_shows_what_counts_and_hides_what_is_secret() {
+fn check_shows_effective_settings_and_masks_secrets() {
     let directory = directory("check");
     let good = check(&directory, &[("POE_API_KEY", SECRET), ("HOST", "127.0.0.1"), ("PORT", "1234")]);
     let said = text(&good.stdout);
@@ -244,7 +244,7 @@ fn all_addresses_of_this_machine_can_be_bound() {
     }
 }
 
-/// What any page can send anywhere without asking first is refused, and the page can read why.
+/// Requests that a page can send without a CORS preflight are rejected, and the page can read the error.
 #[test]
 fn pages_of_other_origins_must_ask_before_they_send() {
     let server = TestServer::demo(&[]);
@@ -306,7 +306,7 @@ fn keys_are_checked_before_bodies_are_read() {
         "/api/admin/config",
         "/api/admin/inspection",
     ] {
-        // none of the body is ever sent: the answer comes all the same
+        // the body is never sent: the answer is sent anyway
         let answer = server.ask(&format!(
             "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n"
         ));
@@ -315,7 +315,7 @@ fn keys_are_checked_before_bodies_are_read() {
 }
 
 #[test]
-fn wrong_keys_have_to_wait_and_right_ones_do_not() {
+fn wrong_keys_are_throttled_and_valid_ones_are_not() {
     let mut program = binary();
     program.env("POE_API_KEY", "sk-poe").env("PROXY_API_KEYS", format!("{SECRET},short"));
     let server = TestServer::start(program, &["--demo"]);
@@ -329,7 +329,7 @@ fn wrong_keys_have_to_wait_and_right_ones_do_not() {
     assert_eq!(statuses, [[401; 10].as_slice(), &[429; 2]].concat());
     let wait = ask("guess").header("Retry-After").and_then(|wait| wait.parse::<u64>().ok());
     assert!(wait.is_some_and(|wait| (1..=60).contains(&wait)), "{wait:?}");
-    assert_eq!(ask("short").status, 429, "whether a guess is right is not told either");
+    assert_eq!(ask("short").status, 429, "a correct guess is rejected too");
     assert_eq!(ask(SECRET).status, 200, "a key that was right before goes on");
 }
 
@@ -347,7 +347,7 @@ fn a_websocket_is_refused_so_that_clients_fall_back() {
 
 /// Streams and whole answers have one writer of heads.
 #[test]
-fn every_head_says_when_and_by_whom() {
+fn every_response_head_has_date_and_server() {
     let server = TestServer::demo(&[]);
     for body in [chat_body("demo-echo", "x"), streamed("demo-echo", "x")] {
         let answer = server.chat(&body);
@@ -360,7 +360,7 @@ fn every_head_says_when_and_by_whom() {
     }
 }
 
-/// A page of somebody else's, shown by a browser on this machine, must not spend the key.
+/// A foreign page in a browser on this machine must not use the key.
 #[test]
 fn no_web_page_spends_the_servers_key() {
     let mut program = binary();
@@ -388,7 +388,7 @@ fn no_web_page_spends_the_servers_key() {
     ] {
         assert_eq!(ask(&format!("Host: localhost\r\n{sign}\r\n")), 403, "{sign}");
     }
-    assert_eq!(send("HTTP/1.0\r\nHost: localhost\r\n"), 403, "as nginx speaks by default until March 2026");
+    assert_eq!(send("HTTP/1.0\r\nHost: localhost\r\n"), 403, "nginx's default until March 2026");
     let preflight = "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\
                      Access-Control-Request-Private-Network: true\r\n\r\n";
     assert_eq!(server.ask(preflight).status, 403);

@@ -1,6 +1,6 @@
-//! Going down: running answers finish, idle connections do not hold anybody up, the port is free again.
+//! Shutdown: running answers finish, idle connections cause no delay, the port is free again.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use rustix::process::Signal;
 
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Opens `count` streams, states the server to stop once all have begun, and reads them to their ends.
+/// Opens `count` streams, signals the server to stop once all have started, and reads them to their ends.
 fn stopped_under(server: &TestServer, count: usize, bot: &str) -> Vec<(Ending, Vec<Event>)> {
     let mut wires: Vec<Wire> = (0..count).map(|_| server.wire()).collect();
     let request = chat(&streamed(bot, "x"));
@@ -62,7 +62,7 @@ fn streams_that_take_longer_end_with_an_error() {
 }
 
 #[test]
-fn whole_answers_finish_or_are_refused_in_words() {
+fn non_streamed_answers_finish_or_get_an_error_message() {
     let poe = Poe::start();
     let mut server = TestServer::before(&poe, &["--shutdown-grace-seconds", "1"]);
     let (mut short, mut long) = (server.wire(), server.wire());
@@ -116,7 +116,7 @@ fn an_idle_server_ends_within_a_second() {
 }
 
 #[test]
-fn a_signal_at_the_very_start_is_heard() {
+fn a_signal_during_startup_is_handled() {
     for _ in 0..5 {
         TestServer::demo(&[]).signal_and_end(Signal::TERM);
     }
@@ -153,7 +153,7 @@ fn the_port_can_be_bound_again_at_once() {
 }
 
 #[test]
-fn a_slow_sender_does_not_hold_the_server_up() {
+fn a_slow_sender_does_not_delay_the_shutdown() {
     let mut server = TestServer::demo(&["--shutdown-grace-seconds", "1"]);
     let headers = ["Authorization: Bearer k", "Expect: 100-continue"];
     let request = post("/v1/chat/completions", &headers, &chat_body("demo-echo", "x").to_string());

@@ -1,6 +1,6 @@
-//! Waiting on Poe over HTTPS is as watchful as over HTTP, though other layers lie in between.
+//! Timeouts and cancellation work over HTTPS as over HTTP.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::tls::{TLS_FILES, tls_front};
 use common::{Poe, TestServer, binary, chat, chat_body, eventually, streamed, timed};
 
-/// A server that knows `poe` only behind TLS.
+/// A server that reaches `poe` over TLS only.
 fn server(poe: &Poe) -> TestServer {
     let mut program = binary();
     program.env("POE_BASE_URL", format!("https://localhost:{}", tls_front(poe.address())));
@@ -18,7 +18,7 @@ fn server(poe: &Poe) -> TestServer {
 }
 
 #[test]
-fn a_silent_poe_is_given_up_over_tls() {
+fn a_silent_poe_times_out_over_tls() {
     let poe = Poe::start();
     let server = server(&poe);
     assert_eq!(server.chat(&chat_body("demo-echo", "hello")).status, 200);
@@ -30,7 +30,7 @@ fn a_silent_poe_is_given_up_over_tls() {
 }
 
 #[test]
-fn a_client_that_leaves_is_noticed_over_tls() {
+fn a_client_disconnect_is_noticed_over_tls() {
     let poe = Poe::start();
     let mut program = binary();
     program.env("POE_BASE_URL", format!("https://localhost:{}", tls_front(poe.address())));

@@ -10,7 +10,7 @@ fn fixture() -> Vec<(usize, String)> {
     serde_json::from_str(FIXTURE).expect("a list of pairs")
 }
 
-/// The text in pieces of as many characters as `cuts` says, over and over.
+/// The text in pieces of the lengths in `cuts`, repeated.
 fn pieces(text: &str, cuts: &[usize]) -> Vec<String> {
     let mut characters = text.chars().peekable();
     let mut pieces = Vec::new();

@@ -1,4 +1,4 @@
-//! Transcripts: what a client asked, what Poe said, and what must become of both; `tests/transcripts/README.md` states how.
+//! Runs the transcripts; see `tests/transcripts/README.md`.
 
 #[path = "common/byte_splits.rs"]
 mod byte_splits;
@@ -19,7 +19,7 @@ use scripted_poe::{Asked, Cut, Poe, Script};
 use serde_json::{Value, json};
 use transcript::{Transcript, root};
 
-/// The line of an about.md that says why a stream cannot say what a whole answer says.
+/// The line of an about.md with the reason why a stream differs from the non-streamed answer.
 const DIFFERS: &str = "Differs in a stream:";
 
 #[path = "transcripts/list.rs"]
@@ -37,18 +37,18 @@ fn every_transcript_is_replayed() {
     assert_eq!(found, listed, "tests/transcripts/list.rs names every directory");
 }
 
-/// What one play brought.
+/// The result of one run.
 struct Outcome {
     reply: Reply,
     asked: Asked,
 }
 
-/// Plays a transcript whole and streamed: as it stands, a byte at a time, and with all text in single characters.
+/// Runs a transcript non-streamed and streamed: as it stands, a byte at a time, and with all text in single characters.
 fn replay(name: &str) {
     let transcript = Transcript::read(name);
     let poe = Poe::start(transcript.models());
     let config = transcript.config("transcripts", name);
-    // every play has a server of its own: what one has learnt would change the next
+    // every run has its own server: cached results would change the next run
     let open =
         || TestServer::open(&in_process::app(&poe.base_url, &config, &[("KEEP_ALIVE_SECONDS", "600")]));
     let play = |stream, script: &Script| transcript.play(&open(), &poe, stream, script);
@@ -111,7 +111,7 @@ impl Transcript {
         Outcome { reply: Reply { body: normal(&reply.body), ..reply }, asked }
     }
 
-    /// Holds both answers against what is written down, or writes it down.
+    /// Compares both answers with the expectations, or writes them.
     fn expect(&self, whole: &Outcome, streamed: &Outcome) {
         let mut files = queries(&whole.asked.queries);
         let few = &streamed.asked.queries;
@@ -169,7 +169,7 @@ impl Outcome {
         }
     }
 
-    /// The answer as it is written down.
+    /// The answer in the form of the expectation.
     fn shown(&self) -> String {
         if self.is_stream() {
             return by_choice(&self.reply.body);
@@ -187,7 +187,7 @@ impl Outcome {
     }
 }
 
-/// A stream with the chunks of each choice together: how choices interleave is left to chance.
+/// A stream with the chunks of each choice together: the order of interleaved choices varies.
 fn by_choice(body: &str) -> String {
     let mut frames: Vec<&str> = body.split_inclusive("\n\n").collect();
     frames.sort_by_key(|frame| {
@@ -198,7 +198,7 @@ fn by_choice(body: &str) -> String {
     frames.concat()
 }
 
-/// `body` without what is different every time: ids that were made here, and the time.
+/// `body` without generated ids and times.
 fn normal(body: &str) -> String {
     let mut known: Vec<String> = Vec::new();
     let (mut out, mut rest) = (String::new(), body);

@@ -1,4 +1,4 @@
-//! Every transcript sent as Anthropic's Messages states the same story as Chat Completions, and asks Poe the same.
+//! Every transcript sent as Anthropic's Messages has the same result and the same queries to Poe as in Chat Completions.
 
 #[path = "common/in_process.rs"]
 mod in_process;
@@ -20,7 +20,7 @@ use transcript::Transcript;
 #[path = "transcripts/list.rs"]
 mod transcripts;
 
-/// Fields that both dialects have under one name, or that no dialect knows.
+/// Fields that both dialects name alike, or that neither supports.
 const SHARED: &[&str] = &[
     "model",
     "temperature",
@@ -45,7 +45,7 @@ const SHARED: &[&str] = &[
     "verbosity",
     "stream_options",
 ];
-/// More than any answer has: Messages must say a limit, chats need not.
+/// More than any answer has: Messages requires a limit, Chat Completions does not.
 const NO_LIMIT: u64 = 1_000_000;
 
 #[test]
@@ -56,14 +56,14 @@ fn most_transcripts_can_be_asked_in_both_dialects() {
     assert!(rendered * 4 > all * 3, "only {rendered} of {all}");
 }
 
-/// Asks in both dialects, whole, streamed, and with Poe's answer a byte at a time; and once more for the thought,
-/// which Messages state only those who ask for it.
+/// Asks in both dialects, whole, streamed, and with Poe's answer a byte at a time; and once more with reasoning,
+/// which Messages sends only on request.
 fn replay(name: &str) {
     let transcript = Transcript::read(name);
     let Some(request) = as_messages(&transcript.request) else { return };
     let poe = Poe::start(transcript.models());
     let config = transcript.config("story_messages", name);
-    // every play has a server of its own: what one has learnt would change the next
+    // every run has its own server: cached results would change the next run
     let open =
         || TestServer::open(&in_process::app(&poe.base_url, &config, &[("KEEP_ALIVE_SECONDS", "600")]));
     let json = [("Content-Type", "application/json")];
@@ -112,12 +112,12 @@ fn same(transcript: &Transcript, rendered: &(Reply, Asked), again: &(Reply, Aske
         assert_eq!(
             limitless(&again.1.queries),
             limitless(&rendered.1.queries),
-            "Poe is asked the same: {about}"
+            "Poe receives the same queries: {about}"
         );
     }
 }
 
-/// A story in words that both dialects have: Anthropic's inputs are objects, and white space alone is no text.
+/// The result in terms of both dialects: Anthropic's inputs are objects, and white space alone is not text.
 fn normal(mut summary: Summary) -> Summary {
     for (_, arguments) in &mut summary.calls {
         *arguments = match serde_json::from_str(arguments) {
@@ -136,7 +136,7 @@ fn normal(mut summary: Summary) -> Summary {
     summary
 }
 
-/// Queries without the limit that Messages have to say.
+/// Queries without the limit that Messages requires.
 fn limitless(queries: &[Value]) -> Vec<Value> {
     let mut queries = queries.to_vec();
     let turns = queries.iter_mut().flat_map(|query| query["body"]["query"].as_array_mut().expect("turns"));
@@ -159,7 +159,7 @@ fn streamed(request: &Value, stream: bool) -> String {
     request.to_string()
 }
 
-/// The same request in Messages, if it has words for it.
+/// The same request in Messages, if it can be expressed.
 fn as_messages(chat: &Value) -> Option<Value> {
     let mut request = Map::new();
     for (name, value) in chat.as_object()? {
@@ -228,8 +228,8 @@ fn stops(stop: &Value) -> Option<Value> {
     }
 }
 
-/// The instructions before the conversation, and the conversation. None if it is not sent turn by turn: Messages join
-/// what one speaker says in a row.
+/// The instructions before the conversation, and the conversation. None if it is not sent turn by turn: Messages joins
+/// consecutive turns of one role.
 fn turns(messages: &[Value]) -> Option<(Option<Value>, Value)> {
     let (mut system, mut turns) = (None, Vec::new());
     let mut before = "";
@@ -270,7 +270,7 @@ fn is_text(content: &Value) -> bool {
     content.as_array().into_iter().flatten().all(|block| block["type"] == "text")
 }
 
-/// What an assistant said: thought, text, calls.
+/// Content of an assistant turn: reasoning, text, calls.
 fn said(message: &Value) -> Option<Value> {
     let mut blocks = Vec::new();
     if let Some(thought) = message["reasoning_content"].as_str().or(message["reasoning"].as_str()) {

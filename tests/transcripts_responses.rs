@@ -1,4 +1,4 @@
-//! Every transcript sent as Responses states the same story as Chat Completions, and asks Poe the same.
+//! Every transcript sent as Responses has the same result and the same queries to Poe as in Chat Completions.
 
 #[path = "common/in_process.rs"]
 mod in_process;
@@ -19,7 +19,7 @@ use transcript::Transcript;
 #[path = "transcripts/list.rs"]
 mod transcripts;
 
-/// Fields that both dialects have under one name, or that no dialect knows.
+/// Fields that both dialects name alike, or that neither supports.
 const SHARED: [&str; 22] = [
     "model",
     "temperature",
@@ -59,7 +59,7 @@ fn replay(name: &str) {
     let Some(request) = as_responses(&transcript.request) else { return };
     let poe = Poe::start(transcript.models());
     let config = transcript.config("story", name);
-    // every play has a server of its own: what one has learnt would change the next
+    // every run has its own server: cached results would change the next run
     let open =
         || TestServer::open(&in_process::app(&poe.base_url, &config, &[("KEEP_ALIVE_SECONDS", "600")]));
     let play = |script: &Script, ask: &dyn Fn(&TestServer) -> Reply| {
@@ -88,7 +88,7 @@ fn same(about: &str, rendered: &(Reply, Asked), again: &(Reply, Asked)) {
         (rendered.0.status, &rendered.0.retry_after),
         "{about}"
     );
-    assert_eq!(again.1.queries, rendered.1.queries, "Poe is asked the same: {about}");
+    assert_eq!(again.1.queries, rendered.1.queries, "Poe receives the same queries: {about}");
     assert_eq!(again.1.uploads, rendered.1.uploads, "{about}");
 }
 
@@ -101,7 +101,7 @@ fn streamed(request: &Value, stream: bool) -> String {
     request.to_string()
 }
 
-/// The same request in Responses, if it has words for it.
+/// The same request in Responses, if it can be expressed.
 fn as_responses(chat: &Value) -> Option<Value> {
     let mut request = Map::new();
     for (name, value) in chat.as_object()? {

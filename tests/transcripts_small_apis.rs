@@ -1,4 +1,4 @@
-//! Every transcript that Ollama's API and legacy Completions can ask states the same story there as in Chat Completions.
+//! Every transcript that Ollama's API and legacy Completions can express has the same result as in Chat Completions.
 
 #[expect(dead_code, reason = "shared by tests of other dialects, which use all of it")]
 #[path = "common/in_process.rs"]
@@ -44,7 +44,7 @@ fn replay(name: &str) {
     }
     let poe = Poe::start(transcript.models());
     let config = transcript.config("story_small", name);
-    // every play has a server of its own: what one has learnt would change the next
+    // every run has its own server: cached results would change the next run
     let open =
         || TestServer::open(&in_process::app(&poe.base_url, &config, &[("KEEP_ALIVE_SECONDS", "600")]));
     let play = |path: &str, request: &Value, stream: bool, script: &Script| -> Reply {
@@ -83,7 +83,7 @@ fn replay(name: &str) {
     }
 }
 
-/// A story in words that all have: arguments are objects, and an end is an end or a limit.
+/// The result in terms of all dialects: arguments are objects, and the finish reason is `stop` or `length`.
 fn plain(mut summary: Summary) -> Summary {
     for (_, arguments) in &mut summary.calls {
         if let Ok(object @ Value::Object(_)) = serde_json::from_str(arguments) {
@@ -96,7 +96,7 @@ fn plain(mut summary: Summary) -> Summary {
     summary
 }
 
-/// What Ollama's answer says, one object or lines of them.
+/// Folds Ollama's answer, one object or lines of them.
 fn ollama_story(body: &str) -> Summary {
     let mut summary = Summary::default();
     for line in body.lines() {
@@ -126,7 +126,7 @@ fn ollama_story(body: &str) -> Summary {
     summary
 }
 
-/// What a body of Completions says, whole or streamed.
+/// Folds a body of Completions, non-streamed or streamed.
 fn completion_story(body: &str) -> Summary {
     let mut summary = Summary::default();
     let whole = serde_json::from_str::<Value>(body).ok();
@@ -174,7 +174,7 @@ fn as_completion(chat: &Value) -> Option<Value> {
     Some(request.into())
 }
 
-/// The same request to Ollama, if it has words for it.
+/// The same request to Ollama, if it can be expressed.
 fn as_ollama(chat: &Value) -> Option<Value> {
     let (mut request, mut options) = (Map::new(), Map::new());
     for (name, value) in chat.as_object()? {

@@ -1,6 +1,6 @@
-//! HTTP on the wire: what clients may send, in every form, and what is refused before it can do harm.
+//! HTTP on the wire: valid requests in every form, and rejected malformed requests.
 
-#[expect(dead_code, reason = "shared by all house tests; none uses everything")]
+#[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn a_request_may_come_byte_by_byte() {
 }
 
 #[test]
-fn the_old_protocol_is_spoken_too() {
+fn http_1_0_is_supported() {
     let server = TestServer::demo(&[]);
     let mut wire = server.wire();
     let answer = wire.ask("GET /health HTTP/1.0\r\n\r\n");
@@ -170,7 +170,7 @@ fn web_pages_may_call_from_anywhere() {
 }
 
 #[test]
-fn unknown_paths_and_methods_are_told_apart() {
+fn unknown_paths_and_methods_have_different_statuses() {
     let server = TestServer::demo(&[]);
     let mut wire = server.wire();
     let answer = wire.ask(&post("/v1/nowhere", &[], "{}"));
@@ -189,7 +189,7 @@ fn unknown_paths_and_methods_are_told_apart() {
     }
 }
 
-/// Requests that could be read in two ways, or in none; each is followed by what a smuggler would hide.
+/// Ambiguous or malformed requests; each is followed by a smuggled request.
 const MALFORMED: &[&str] = &[
     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 0\r\n\r\n",
     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
@@ -292,7 +292,7 @@ fn heads_have_a_limit() {
 }
 
 #[test]
-fn a_body_that_is_announced_too_large_is_refused_unread() {
+fn a_declared_too_large_body_is_rejected_unread() {
     let server = TestServer::demo(&["--max-request-size", "1000"]);
     let ask = |length: &str, more: &str| {
         let mut wire = server.wire();
@@ -314,7 +314,7 @@ fn a_body_that_is_announced_too_large_is_refused_unread() {
     wire.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer k\r\nTransfer-Encoding: chunked\r\n\r\n");
     wire.send(format!("200\r\n{}\r\n200\r\n", "x".repeat(0x200)));
     assert_eq!(wire.answer().status, 413, "known from the second chunk's size");
-    // the client sends on although it was refused: it still gets to read why
+    // the client keeps sending after the error: it can still read the error
     let mut wire = server.wire();
     wire.send(post("/v1/chat/completions", &["Authorization: Bearer k"], &"x".repeat(1 << 20)));
     assert_eq!(wire.answer().status, 413);
@@ -322,7 +322,7 @@ fn a_body_that_is_announced_too_large_is_refused_unread() {
 }
 
 #[test]
-fn a_body_nobody_reads_does_not_become_the_next_request() {
+fn an_unread_body_does_not_become_the_next_request() {
     let server = TestServer::demo(&[]);
     let mut wire = server.wire();
     let answer = wire.ask(&post("/nowhere", &[], HEALTH));

@@ -1,4 +1,4 @@
-//! The reader of Poe's events: no member of any type ends an answer or loses text.
+//! The reader of Poe's events: a member of any type neither ends an answer nor loses text.
 
 use std::collections::VecDeque;
 
@@ -28,7 +28,7 @@ pub fn events(input: &[u8]) {
         let Some((letter, data)) = line.split_first() else { continue };
         let Some((_, name)) = NAMES.iter().find(|(known, _)| known == letter) else { continue };
         let value = serde_json::from_slice::<Value>(data).ok();
-        // only what is no JSON, what says that it is an error, and an end that is a failure break an answer off
+        // only invalid JSON, an error and a finish reason that is a failure interrupt an answer
         may_fail |= value.is_none() || has_error(data) || *letter == b'e';
         match (letter, &value) {
             (b't', Some(Value::Object(members))) if members.len() == 1 && members.contains_key("text") => {
@@ -62,12 +62,12 @@ pub fn events(input: &[u8]) {
     if let Some(plain) = plain {
         assert_eq!(said, plain, "text as it was sent");
     }
-    // a byte that is no UTF-8 becomes a character of three
+    // an invalid UTF-8 byte becomes a character of three bytes
     assert!(said.len() <= 3 * input.len(), "{} bytes said of {}", said.len(), input.len());
 }
 
 fn has_error(data: &[u8]) -> bool {
-    // escapes may hide the word
+    // the word may be escaped
     let text = String::from_utf8_lossy(data).to_ascii_lowercase();
     text.contains("error") || text.contains("finish") || text.contains("reason") || text.contains("\\u")
 }

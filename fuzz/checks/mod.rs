@@ -1,4 +1,4 @@
-//! What must hold for any bytes: run by the fuzzer, and by `cargo test` on the committed seeds and near them.
+//! Checks that must hold for any bytes; run by the fuzzer, and by `cargo test` on the committed seeds and mutations of them.
 
 mod events;
 mod repair;

@@ -1,4 +1,4 @@
-//! The repair of almost-JSON: what comes out is JSON, and what was JSON keeps its meaning.
+//! The repair of almost-JSON: the output is JSON, and valid JSON keeps its value.
 
 use poe2openai::pipeline::{Words, repaired};
 use serde_json::Value;

@@ -1,8 +1,8 @@
-//! An answer cut where the fuzzer likes.
+//! Splits an answer at positions chosen by the fuzzer.
 
 use poe2openai::pipeline::{Event, Finish, Reply, Stage, Stages};
 
-/// The fuzzer's input: each byte of the first line is the length of a piece, the rest is what is cut.
+/// The fuzzer's input: each byte of the first line is the length of a piece, the rest is the text.
 pub fn split(data: &[u8]) -> (Vec<usize>, &[u8]) {
     let head = data.iter().position(|&byte| byte == b'\n').unwrap_or(0);
     let cuts = data[..head].iter().map(|&byte| usize::from(byte % 32).max(1)).collect();
@@ -28,12 +28,12 @@ impl Answer {
         vec![self.text.clone()]
     }
 
-    /// The text letter by letter.
+    /// The text in single characters.
     pub fn letters(&self) -> Vec<String> {
         self.text.chars().map(String::from).collect()
     }
 
-    /// The text in pieces of the lengths that the fuzzer chose, in letters, over and over.
+    /// The text in pieces of the fuzzer's lengths, repeated.
     pub fn pieces(&self) -> Vec<String> {
         let mut letters = self.text.chars().peekable();
         let mut cuts = self.cuts.iter().cycle();

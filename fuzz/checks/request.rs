@@ -1,4 +1,4 @@
-//! A request in any dialect: any bytes are refused in so many words or become a query for Poe, whichever way the tools go.
+//! A request in any dialect: any bytes are rejected with an error or become a query for Poe, in every tool mode.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
@@ -33,7 +33,7 @@ pub fn chat_request(body: &[u8]) {
 /// Checks one input as a request of Anthropic's Messages, to be answered and to be counted.
 pub fn messages_request(body: &[u8]) {
     request(body, messages::decode);
-    // Anthropic's dialect looks at the turns itself, to speak of them in its own words
+    // Anthropic's dialect validates the turns itself, for error messages in its own terms
     let stamp = Stamp { now: 0, make_id: &str::to_owned };
     if let Ok(question) = messages::decode(body, &stamp) {
         question.chats.iter().for_each(|chat| check_tool_turns(&chat.messages).expect("turns in order"));
@@ -85,7 +85,7 @@ pub fn speech_request(body: &[u8]) {
     }
 }
 
-/// Checks one input as a request for a response, and what is kept of it as the beginning of the next.
+/// Checks one input as a request for a response, and its stored part as the start of the next.
 pub fn responses_request(body: &[u8]) {
     request(body, |body, stamp| {
         responses::decode(body, stamp, ResponseStore { find: &earlier, keep: Box::new(drop), clock: || 0 })
@@ -123,7 +123,7 @@ pub fn responses_request(body: &[u8]) {
     }
 }
 
-/// What was kept of an earlier response.
+/// The stored part of an earlier response.
 fn earlier(sought: Sought<'_>) -> Option<Items> {
     let question = json!({"id": "msg_1", "type": "message", "role": "user", "content": "one"});
     let call =
@@ -144,7 +144,7 @@ fn request(body: &[u8], decode: fn(&[u8], &Stamp<'_>) -> Result<DecodedRequest>)
     }
 }
 
-/// An answer can be sent to every question, whole and as a stream.
+/// Every request can be answered, non-streamed and as a stream.
 fn rendered(mut question: DecodedRequest) {
     let choices: usize = question.chats.iter().map(|chat| chat.choices).sum();
     let reply = Reply { text: "a".into(), ..Reply::default() };
@@ -159,7 +159,7 @@ fn rendered(mut question: DecodedRequest) {
     assert!(out.ends_with(b"\n"));
 }
 
-/// What must hold for the asks of one request.
+/// Checks for the chat requests of one request.
 fn asked(chats: &[ChatRequest], body: &[u8]) {
     assert!(chats.iter().map(|chat| chat.choices).sum::<usize>() <= 8);
     for chat in chats {
@@ -171,7 +171,7 @@ fn asked(chats: &[ChatRequest], body: &[u8]) {
     }
 }
 
-/// What happens to a request on its way down.
+/// Runs a request through the request stages.
 fn prepare(mut chat: ChatRequest, entry: Option<&Entry>, body: &[u8]) {
     fit_parameters(&mut chat, entry);
     assert!(chat.reasoning.is_none() && chat.hints.is_empty());
@@ -205,7 +205,7 @@ fn prepare(mut chat: ChatRequest, entry: Option<&Entry>, body: &[u8]) {
     encoded(&chat, body);
 }
 
-/// Values to be judged by whatever schema the client gives.
+/// Validates values by the client's schema.
 const VALUES: [&str; 4] = ["{}", r#"{"a":{"a":[1,"x",null]},"b":-0.5}"#, "[[],1e300]", "\"a\""];
 
 fn refusal(error: &Error, body: &[u8]) {
@@ -219,7 +219,7 @@ fn refusal(error: &Error, body: &[u8]) {
     }
 }
 
-/// What is not at Poe is uploaded: stands for `attach`.
+/// Replaces `attach`: files that are not at Poe get an upload.
 fn upload(part: &mut Part) {
     let Part::File(source) = part else { return };
     let (url, content_type, name) = match source {

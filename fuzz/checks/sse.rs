@@ -1,4 +1,4 @@
-//! Poe's stream: cuts never matter, the events are those of the standard, and nothing grows beyond what was sent.
+//! Poe's stream: splits do not change the result, events follow the standard, and output is not longer than the input.
 
 use std::collections::VecDeque;
 
@@ -9,13 +9,13 @@ use poe2openai::poe::{Decode, Progress, SseDecoder};
 
 use super::replay::split;
 
-/// What a stream says, in the end.
+/// Result of a stream.
 #[derive(Debug, PartialEq)]
 struct Rendered {
     /// Names and data.
     frames: Vec<(Vec<u8>, Vec<u8>)>,
     events: Vec<Event>,
-    /// Whether `done` came, or what broke the answer off.
+    /// Whether `done` was received, or the error that interrupted the answer.
     end: Result<bool, String>,
 }
 
@@ -27,7 +27,7 @@ pub fn sse(data: &[u8]) {
     assert_eq!(decode(pieces(&cuts, stream)), whole);
     assert_eq!(decode(stream.chunks(1)), whole);
     let said: usize = whole.events.iter().map(size).sum();
-    // a byte that is no UTF-8 becomes a character of three
+    // an invalid UTF-8 byte becomes a character of three bytes
     assert!(said <= 3 * stream.len(), "{said} bytes said in a stream of {}", stream.len());
     fold(&whole);
 }
@@ -109,7 +109,7 @@ fn size(event: &Event) -> usize {
     }
 }
 
-/// The events on their way up: as they are, as a whole answer, and as the two kinds of streams.
+/// Runs the events through the response stages: unchanged, as a non-streamed answer, and as both kinds of streams.
 fn fold(rendered: &Rendered) {
     let events = || {
         let broken =

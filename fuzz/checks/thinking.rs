@@ -1,4 +1,4 @@
-//! The thinking splitter: cuts never matter, and what is no thought is untouched.
+//! The thinking splitter: splits do not change the result, and text without reasoning is unchanged.
 
 use poe2openai::pipeline::stages::Thinking;
 

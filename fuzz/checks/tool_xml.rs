@@ -1,4 +1,4 @@
-//! The extractor of calls: cuts never matter, arguments are JSON objects, and text without a call is untouched.
+//! The extractor of calls: splits do not change the result, arguments are JSON objects, and text without a call is unchanged.
 
 use poe2openai::pipeline::{FinishReason, Tool, ToolXml};
 

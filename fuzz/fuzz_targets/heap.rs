@@ -1,4 +1,4 @@
-//! Counts what lies on the heap.
+//! Counts heap allocations.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -22,7 +22,7 @@ unsafe impl GlobalAlloc for Counted {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        grow(size); // both may be there for a moment
+        grow(size); // both exist at the same time
         NOW.fetch_sub(layout.size(), Relaxed);
         unsafe { System.realloc(memory, layout, size) }
     }

@@ -1,4 +1,4 @@
-// The house that the stories play in: the real server with its demo Poe, a Poe with a long list, and Chromium.
+// Test harness for the stories: the real server with its demo Poe, a Poe with a long list, and Chromium.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -22,7 +22,7 @@ const PATIENCE = 10_000;
 const closing = [];
 const counts = { passed: 0, failed: 0 };
 
-/** Runs a story and prints a line for it. ONLY=word runs those whose names have the word. */
+/** Runs a story and prints its result. ONLY=text runs the stories whose names contain the text. */
 export async function check(name, body) {
   if (!name.includes(process.env.ONLY ?? "")) return;
   try {
@@ -41,7 +41,7 @@ export async function done() {
   process.exit(counts.failed ? 1 : 0);
 }
 
-/** A server: the program with these flags and variables and this models.yaml. */
+/** Starts the program with these flags, variables and models.yaml. */
 export async function serve({ flags = ["--demo"], variables = { ADMIN_PASSWORD: "secret" }, yaml } = {}) {
   const directory = mkdtempSync(join(tmpdir(), "poe2openai-"));
   const file = join(directory, "models.yaml");
@@ -56,13 +56,13 @@ export async function serve({ flags = ["--demo"], variables = { ADMIN_PASSWORD: 
     rmSync(directory, { recursive: true, force: true });
   });
   const url = await new Promise((resolve, reject) => {
-    let told = "";
+    let output = "";
     child.stdout.on("data", (data) => {
-      told += data;
-      const found = /listens on (http:\/\/\S+)/.exec(told);
+      output += data;
+      const found = /listens on (http:\/\/\S+)/.exec(output);
       if (found) resolve(found[1]);
     });
-    child.on("exit", () => reject(new Error(`the server ended: ${told}`)));
+    child.on("exit", () => reject(new Error(`the server exited: ${output}`)));
   });
   const authorization = `Basic ${Buffer.from(`admin:${variables.ADMIN_PASSWORD ?? "123456"}`).toString("base64")}`;
   const get = async (path) => (await fetch(url + path, { headers: { authorization } })).json();
@@ -74,19 +74,19 @@ export async function serve({ flags = ["--demo"], variables = { ADMIN_PASSWORD: 
   return { url, file, get, post, password: variables.ADMIN_PASSWORD ?? "123456" };
 }
 
-/** Where the server's demo Poe listens: told by its settings. */
+/** Address of the server's demo Poe, from the settings. */
 export async function demoOf(server) {
   const { rows } = await server.get("/api/admin/settings");
   return rows.find((row) => row.name === "POE_BASE_URL").value;
 }
 
-/** What reached the demo's bots, oldest first. */
+/** Queries that the demo's bots received, oldest first. */
 export async function queriesOf(server) {
-  const told = await (await fetch(`${await demoOf(server)}/demo/queries`)).json();
-  return told.queries ?? told;
+  const body = await (await fetch(`${await demoOf(server)}/demo/queries`)).json();
+  return body.queries ?? body;
 }
 
-/** A Poe that only lists: `count` models of ten owners, each with what `odd` adds. */
+/** A Poe that serves only the list: `count` models of ten owners, each extended by `odd`. */
 export async function listing(count, odd = {}) {
   const data = Array.from({ length: count }, (_, at) => ({
     id: `model-${String(at).padStart(3, "0")}`,
@@ -114,7 +114,7 @@ export async function listing(count, odd = {}) {
   return `http://127.0.0.1:${poe.address().port}`;
 }
 
-/** A web page of somebody else's, on another port. */
+/** A foreign web page on another port. */
 export async function foreign(html) {
   const site = http.createServer((request, response) => {
     response.writeHead(200, { "content-type": "text/html" });
@@ -127,7 +127,7 @@ export async function foreign(html) {
 
 let browser = null;
 
-/** A browser window on a server. `faults` holds what the console complained of, `strangers` requests to other hosts. */
+/** Opens a browser page on a server. `faults` holds errors and warnings of the console, `strangers` requests to other hosts. */
 export async function open(server, options = {}) {
   if (!browser) {
     browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
@@ -149,7 +149,7 @@ export async function open(server, options = {}) {
     if (["error", "warning"].includes(message.type())) faults.push(message.text());
   });
   page.on("pageerror", (error) => faults.push(String(error.stack)));
-  // everything that would leave this server is noted and stopped
+  // requests to other hosts are recorded and blocked
   await context.route("**/*", (route) => {
     const { origin } = new URL(route.request().url());
     if (origin === server.url) return route.continue();
@@ -164,7 +164,7 @@ export async function open(server, options = {}) {
   return { page, context, go, clean, faults, strangers, close: () => context.close() };
 }
 
-/** Waits until `read` gives what is wanted. */
+/** Waits until `read` returns a truthy value. */
 export async function until(what, read) {
   const end = Date.now() + PATIENCE;
   for (;;) {

@@ -1,8 +1,8 @@
-// The tab of models: find, rename, switch, save, undo, and what may go wrong on the way.
+// Stories of the Models tab: search, rename, enable, save, undo, and errors.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
-import { assert, listing, open, queriesOf, serve, until } from "./house.mjs";
+import { assert, listing, open, queriesOf, serve, until } from "./harness.mjs";
 
 const NASTY = '<img src=x onerror="document.title=1">';
 const YAML = `# mine
@@ -10,7 +10,7 @@ enable: true
 models:
   demo-claude:
     mapping: claude
-    note: a key of somebody else's
+    note: a key of another program
 custom_models:
   - id: '${NASTY}'
     owned_by: '<b>me</b>'
@@ -25,7 +25,7 @@ async function opened(page, bot) {
   await page.locator("#panel").waitFor();
 }
 
-/** A window on a server of its own. */
+/** A page on a server of its own. */
 async function start(yaml = YAML) {
   const server = await serve({ yaml });
   const view = await open(server);
@@ -78,13 +78,13 @@ export const stories = [
     const { server, page, clean } = await start();
     await opened(page, "demo-gpt");
     await page.locator("#mapping").fill("mine");
-    await page.getByLabel("Further names").fill("second, third");
+    await page.getByLabel("Aliases").fill("second, third");
     await page.getByLabel("reasoning_effort").selectOption({ label: "high" });
-    await page.getByLabel("web_search").selectOption({ label: "on" });
+    await page.getByLabel("web_search").selectOption({ label: "On" });
     await row(page, "demo-story").getByRole("switch").click();
     assert.match(await page.locator("#unsaved").textContent(), /4/);
     assert.equal(await page.locator("#list .row.changed").count(), 2);
-    assert.ok((await listed(server)).includes("demo-gpt"), "nothing is in force before it is saved");
+    assert.ok((await listed(server)).includes("demo-gpt"), "a change has no effect before it is saved");
     await saved(page);
     assert.equal(await page.locator("#list .row.changed").count(), 0);
 
@@ -96,9 +96,9 @@ export const stories = [
     assert.equal(query.bot, "demo-gpt");
     assert.deepEqual(query.body.query.at(-1).parameters, { reasoning_effort: "high", web_search: true });
     assert.equal((await server.post("/v1/chat/completions", { model: "demo-story", messages: [{ role: "user", content: "x" }] })).status, 404);
-    // what the page does not know stays, and so does the previous file
+    // unknown keys are kept, and the previous file is kept as a copy
     const { models } = await server.get("/api/admin/config");
-    assert.equal(models["demo-claude"].note, "a key of somebody else's");
+    assert.equal(models["demo-claude"].note, "a key of another program");
     assert.equal(readFileSync(`${server.file}.bak`, "utf8"), YAML);
 
     await page.reload();
@@ -108,12 +108,12 @@ export const stories = [
     clean();
   }],
 
-  ["the form is made of the model's own schema, and numbers out of range are not saved", async () => {
+  ["the form follows the model's parameter schema, and numbers out of range are not saved", async () => {
     const { server, page, clean } = await start();
     await opened(page, "demo-claude");
     const budget = page.getByLabel("thinking_budget");
     assert.deepEqual(await page.getByLabel("output_effort").locator("option").allTextContents(),
-      ["not set (Poe: none)", "none", "low", "medium", "high", "max"]);
+      ["Not set (Poe: none)", "none", "low", "medium", "high", "max"]);
     const before = await server.get("/api/admin/config");
     for (const wrong of ["99999999", "12x", "-1"]) {
       await budget.fill(wrong);
@@ -121,17 +121,17 @@ export const stories = [
       await page.locator("#save").click();
       await page.locator(".toast.bad", { hasText: /thinking_budget.*0 – 63,999/ }).last().waitFor();
       assert.deepEqual(await server.get("/api/admin/config"), before, wrong);
-      assert.equal(await budget.inputValue(), wrong, "what was typed stays to be mended");
+      assert.equal(await budget.inputValue(), wrong, "the invalid value stays in the field");
     }
     await budget.fill("1234");
     assert.equal(await budget.getAttribute("aria-invalid"), "false");
     assert.match(await page.locator("#unsaved").textContent(), /1/);
     await budget.fill("");
-    assert.equal(await page.locator(".savebar").isVisible(), false, "an emptied field is not sent");
+    assert.equal(await page.locator(".savebar").isVisible(), false, "a cleared field is not sent");
     clean();
   }],
 
-  ["the panel shows what the file says, also a default of another type than declared, which hinders no other change", async () => {
+  ["the panel shows the file's values; a default of the wrong type does not block other changes", async () => {
     const yaml = `enable: true
 models:
   model-000:
@@ -146,13 +146,13 @@ models:
     await opened(page, "model-000");
     const panel = page.locator("#panel");
     assert.equal(await panel.getByLabel("Description").inputValue(), "my own");
-    assert.equal(await panel.getByLabel("Way to Poe").inputValue(), "native");
+    assert.equal(await panel.getByLabel("Poe endpoint").inputValue(), "native");
     assert.equal(await panel.getByRole("switch", { name: "Names with reasoning suffixes" }).getAttribute("aria-checked"), "false");
     assert.equal(await panel.getByLabel("effort").locator("option:checked").textContent(), "high");
     const budget = panel.getByLabel("budget");
     assert.deepEqual([await budget.inputValue(), await budget.getAttribute("aria-invalid")], ["hello", "true"]);
     await panel.getByLabel("effort").selectOption({ label: "low" });
-    // what is typed counts at once, without leaving the field
+    // a value takes effect while typing, before the field loses focus
     await panel.getByLabel("extra", { exact: true }).fill("6");
     await page.keyboard.press("Control+s");
     await page.locator(".savebar").waitFor({ state: "hidden" });
@@ -161,12 +161,12 @@ models:
     clean();
   }],
 
-  ["the first change of all is one change, and none is left when it is undone", async () => {
+  ["the first change in an empty file counts as one, and undo leaves none", async () => {
     const { server, page, clean } = await start("");
     await opened(page, "demo-echo");
     await page.locator("#mapping").fill("parrot");
     assert.match(await page.locator("#unsaved").textContent(), /: 1$/);
-    assert.equal(await page.getByRole("switch", { name: "models.yaml counts" }).getAttribute("aria-checked"), "true");
+    assert.equal(await page.getByRole("switch", { name: "Apply models.yaml" }).getAttribute("aria-checked"), "true");
     await page.locator("#undo-one").click();
     assert.equal(await page.locator(".savebar").isVisible(), false);
     await page.locator("#mapping").fill("parrot");
@@ -175,7 +175,7 @@ models:
     clean();
   }],
 
-  ["changes are marked, undone one by one or all, and not lost by leaving", async () => {
+  ["changes are marked, can be undone one by one or all, and survive a change of tab", async () => {
     const { page, clean } = await start();
     await opened(page, "demo-echo");
     await page.locator("#mapping").fill("parrot");
@@ -185,7 +185,7 @@ models:
     await page.locator("#undo-one").click();
     assert.deepEqual(await names(page), ["demo-tools"]);
     await page.locator('[data-key="changed"]').click();
-    // leaving the tab and coming back keeps them; leaving the page asks
+    // a change of tab keeps them; closing the page shows a prompt
     await page.locator('#tabs a[href="#settings"]').click();
     await page.locator("table#settings").waitFor();
     await page.locator('#tabs a[href="#models"]').click();
@@ -202,7 +202,7 @@ models:
     clean();
   }],
 
-  ["a name that is markup stays text", async () => {
+  ["a name with markup is shown as text", async () => {
     const { server, page, faults, strangers } = await start();
     assert.ok((await names(page)).includes(NASTY));
     await row(page, NASTY).locator(".open").click();
@@ -223,12 +223,12 @@ models:
     assert.equal(await page.title(), "poe2openai");
     assert.ok((await listed(server)).includes(NASTY));
     assert.deepEqual(await page.locator("main b", { hasText: /^me$/ }).count(), 0);
-    // Poe does not know the bot: Chromium itself logs that 404
+    // the bot does not exist on Poe; Chromium logs the 404
     assert.ok(faults.length === 1 && faults[0].includes("404"), String(faults));
     assert.deepEqual(strangers, []);
   }],
 
-  ["custom models come and go", async () => {
+  ["custom models are added and removed", async () => {
     const { server, page, clean } = await start();
     await page.locator("#add-custom").click();
     await page.locator("#custom-id").fill("My-Private-Bot");
@@ -244,7 +244,7 @@ models:
     clean();
   }],
 
-  ["many at once: what is shown, or what is selected", async () => {
+  ["bulk changes: all shown models, or the selected ones", async () => {
     const { server, page, clean } = await start();
     await page.locator("#search").fill("demo-error");
     const errors = await names(page);
@@ -261,7 +261,7 @@ models:
     clean();
   }],
 
-  ["a file that somebody else saved meanwhile is not overwritten; the changes go on top of it", async () => {
+  ["a file changed on the server is not overwritten; the changes are re-applied to it", async () => {
     const { server, page, faults, strangers } = await start();
     await opened(page, "demo-echo");
     await page.locator("#mapping").fill("parrot");
@@ -269,34 +269,34 @@ models:
     config.models["demo-fast"] = { enable: false };
     assert.equal((await server.post("/api/admin/config", config)).status, 200);
     await page.locator("#save").click();
-    await page.locator("dialog").getByRole("button", { name: "Load, keep mine" }).click();
+    await page.locator("dialog").getByRole("button", { name: "Reload and re-apply my changes" }).click();
     await until("the other's change", async () => (await row(page, "demo-fast").getByRole("switch").getAttribute("aria-checked")) === "false");
     assert.match(await page.locator("#unsaved").textContent(), /1/);
     await saved(page);
     const { models } = await server.get("/api/admin/config");
     assert.deepEqual([models["demo-echo"].mapping, models["demo-fast"].enable], ["parrot", false]);
-    // Chromium itself logs the 409
+    // Chromium logs the 409
     assert.ok(faults.length === 1 && faults[0].includes("409"), String(faults));
     assert.deepEqual(strangers, []);
   }],
 
-  ["what the server refuses is told with its field, and stays to be mended", async () => {
+  ["a rejected save shows the field, and the edited value stays in the form", async () => {
     const { page, faults } = await start();
     await opened(page, "demo-echo");
     await page.locator("#mapping").fill("claude");
     await page.locator("#save").click();
-    const told = await page.locator(".toast.bad").textContent();
-    assert.match(told, /mapping/);
-    assert.match(told, /claude/);
+    const message = await page.locator(".toast.bad").textContent();
+    assert.match(message, /mapping/);
+    assert.match(message, /claude/);
     assert.match(await page.locator("#unsaved").textContent(), /1/);
     await page.locator("#mapping").fill("parrot");
     await saved(page);
     await page.locator(".toast", { hasText: "Saved" }).waitFor();
-    assert.equal(await page.locator(".toast.bad").count(), 0, "what went well since takes the fault away");
+    assert.equal(await page.locator(".toast.bad").count(), 0, "a successful save removes the error");
     assert.ok(faults.length === 1 && faults[0].includes("400"), String(faults));
   }],
 
-  ["models.yaml goes out and comes in", async () => {
+  ["models.yaml can be downloaded and uploaded", async () => {
     const { server, page, faults } = await start();
     await page.locator("#file").click();
     assert.equal(await page.locator("#yaml").inputValue(), YAML);
@@ -321,7 +321,7 @@ models:
     assert.ok(faults.every((fault_) => fault_.includes("400")) && faults.length === 1, String(faults));
   }],
 
-  ["names may be numbers, and Poe's list may be odd: all is listed, opens and is saved", async () => {
+  ["names may be numbers, and Poe's list may have unexpected types: all models are listed, open and can be saved", async () => {
     const odd = { description: { on: { click: 1 } }, parameters: [null, 7, {}, { name: "effort", description: { class: "x" }, schema: { enum: ["low"] } }],
       architecture: { output_modalities: {} }, pricing: "free" };
     const yaml = "enable: true\nmodels:\n  model-000:\n    mapping: 4.1\n    aliases: [12, x]\n    description: 3\n  model-001:\ncustom_models:\n  - id: 5\n    owned_by: 6\n";
@@ -346,7 +346,7 @@ models:
     clean();
   }],
 
-  ["a list that cannot be shown leaves a way to models.yaml", async () => {
+  ["models.yaml can be edited when the list fails to load", async () => {
     const server = await serve({ yaml: YAML });
     const { page, go } = await open(server);
     let broken = true;
@@ -362,7 +362,7 @@ models:
     assert.ok((await listed(server)).includes("parrot"));
   }],
 
-  ["saving twice at once saves once; what is typed meanwhile stays to be saved", async () => {
+  ["two concurrent saves send one request; text typed meanwhile stays unsaved", async () => {
     const { server, page, clean } = await start();
     await opened(page, "demo-echo");
     let posts = 0;
@@ -386,14 +386,14 @@ models:
     assert.equal(posts, 1);
     assert.equal((await server.get("/api/admin/config")).models["demo-echo"].mapping, "parrot");
     assert.equal(await page.locator("#mapping").inputValue(), "parrot-two");
-    assert.equal(await page.evaluate(() => document.activeElement.id), "mapping", "typing goes on where it was");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "mapping", "the focus stays in the field");
     assert.match(await page.locator("#unsaved").textContent(), /: 1$/);
     await saved(page);
     assert.equal((await server.get("/api/admin/config")).models["demo-echo"].mapping, "parrot-two");
     clean();
   }],
 
-  ["saved, but not loaded anew: the next save is no conflict", async () => {
+  ["a failed reload after a save causes no conflict at the next save", async () => {
     const { server, page } = await start();
     await opened(page, "demo-echo");
     let broken = true;
@@ -408,7 +408,7 @@ models:
     assert.equal(await page.locator("dialog").count(), 0);
   }],
 
-  ["a fault opens the model that it is about, not one whose name begins like it", async () => {
+  ["an error opens its model, not one with the same name prefix", async () => {
     const { page } = await start("enable: true\nmodels:\n  demo:\n    mapping: short\n  Demo-Echo:\n    mapping: long\n  demo-echo.1:\n    mapping: longer\n");
     await opened(page, "demo-echo.1");
     await page.locator("#mapping").fill("short");
@@ -419,7 +419,7 @@ models:
     assert.equal(await page.locator("#list .row.opened").getAttribute("data-bot"), "demo-echo.1");
   }],
 
-  ["models.yaml as text, saved by somebody else meanwhile: theirs, or replaced anyway", async () => {
+  ["models.yaml as text, changed on the server: reload, or replace anyway", async () => {
     const { server, page } = await start();
     const others = async (mapping) => {
       const { version } = await server.get("/api/admin/config");
@@ -435,7 +435,7 @@ models:
     const anyway = page.getByRole("button", { name: "Replace anyway" });
     await anyway.waitFor();
     assert.equal(await page.locator("#yaml").inputValue(), mine);
-    await page.getByRole("button", { name: "Load, drop mine" }).click();
+    await page.getByRole("button", { name: "Reload and discard my changes" }).click();
     await until("their text", async () => (await page.locator("#yaml").inputValue()) === theirs);
     await page.locator("#yaml").fill(mine);
     await others("swifter");
@@ -445,32 +445,32 @@ models:
     await until("the list", async () => (await names(page)).includes("parrot"));
   }],
 
-  ["what the server warns of is shown after a save, and stays", async () => {
+  ["warnings of the server are shown after a save, and stay", async () => {
     const { page } = await start();
     await row(page, "demo-echo").getByRole("switch").click();
     await saved(page);
     assert.match(await page.locator(".toast.warn").textContent(), /note/);
     assert.match(await page.locator("#banners").textContent(), /note/);
-    // in a narrow window it does not lie on the button that saves
+    // in a narrow window the notice does not cover the Save button
     await page.setViewportSize({ width: 800, height: 800 });
     await row(page, "demo-echo").getByRole("switch").click();
     await saved(page);
     await page.locator('#tabs a[href="#settings"]').click();
     await page.locator(".tile", { hasText: "note" }).waitFor();
-    assert.equal(await page.locator("#banners").textContent(), "", "told once");
+    assert.equal(await page.locator("#banners").textContent(), "", "the warning is shown once");
   }],
 
-  ["a list from the last time says how old it is in days", async () => {
+  ["a cached list shows its age in days", async () => {
     const server = await serve();
     const { page, go, clean } = await open(server);
     const models = await server.get("/api/admin/models");
     await page.route("**/api/admin/models", (route) => route.fulfill({ json: { ...models, source: "cache", age_seconds: 259_383 } }));
     await go();
-    await page.locator(".tab .notice", { hasText: "is 3 d 0 h old" }).waitFor();
+    await page.locator(".tab .notice", { hasText: "loaded 3 d 0 h ago" }).waitFor();
     clean();
   }],
 
-  ["the keyboard alone is enough", async () => {
+  ["the page works with the keyboard alone", async () => {
     const { server, page, clean } = await start();
     const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.getAttribute("aria-label") || document.activeElement.textContent);
     await page.keyboard.press("Tab");
@@ -492,7 +492,7 @@ models:
     await page.keyboard.type("typed");
     await page.keyboard.press("Escape");
     assert.equal(await page.locator("#panel").count(), 0);
-    assert.equal(await page.evaluate(() => document.activeElement.closest(".row").dataset.bot), first, "Esc leads back to the row");
+    assert.equal(await page.evaluate(() => document.activeElement.closest(".row").dataset.bot), first, "Esc moves the focus back to the row");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Space"); // the switch
     await page.keyboard.press("Control+s");
@@ -502,7 +502,7 @@ models:
     clean();
   }],
 
-  ["four hundred models: every row there, few elements for each, one form at a time", async () => {
+  ["four hundred models: all rows exist, with few elements each and one form at a time", async () => {
     const server = await serve({ flags: ["--poe-base-url", await listing(400)] });
     const { page, go, clean } = await open(server);
     await go();
@@ -515,11 +515,11 @@ models:
     assert.equal(await page.locator("#panel").count(), 1);
     const widgets = await page.locator("#panel :is(input, select, textarea)").count();
     assert.ok(widgets < 20, `${widgets} widgets`);
-    // a keystroke touches the rows that change and no others
+    // a keystroke replaces only the rows that change
     const kept = await page.evaluateHandle(() => [...document.querySelectorAll("#list .row[data-bot]")]);
     await page.locator("#mapping").fill("model-250-renamed");
     const remade = await page.evaluate((before) => before.filter((one) => !one.isConnected).length, kept);
-    assert.ok(remade <= 1, `${remade} rows were made anew`);
+    assert.ok(remade <= 1, `${remade} rows were replaced`);
     await page.locator("#undo-all").click();
     await page.locator("#search").fill("model-399");
     assert.deepEqual(await names(page), ["model-399"]);
@@ -529,13 +529,13 @@ models:
     clean();
   }],
 
-  ["without Poe the page says so and goes on", async () => {
+  ["without Poe the page shows a notice and keeps working", async () => {
     const server = await serve({ flags: ["--poe-base-url", "http://127.0.0.1:9"], yaml: "enable: true\ncustom_models:\n  - id: lonely\n" });
     const { page, go } = await open(server);
     await go();
     await page.locator("#list .row[data-bot]").first().waitFor();
     assert.deepEqual(await names(page), ["lonely"]);
-    assert.match(await page.locator(".tab .notice").first().textContent(), /Poe could not be asked/);
+    assert.match(await page.locator(".tab .notice").first().textContent(), /Cannot reach Poe/);
   }],
 
   ["a broken models.yaml is shown with its line", async () => {
@@ -546,7 +546,7 @@ models:
     clean();
   }],
 
-  ["the words of the three languages: every key used is there, none is empty, none is left over", async () => {
+  ["texts in three languages: every used key exists, none is empty, none is unused", async () => {
     const { page, server, clean } = await start();
     const faults = await page.evaluate(async () => {
       const { WORDS } = await import("/admin/i18n.js");

@@ -1,9 +1,9 @@
-// The pictures of the README, made by the same hands as the stories.
+// Screenshots for the README and docs/.
 
 import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-import { assert, open, serve } from "./house.mjs";
+import { assert, open, serve } from "./harness.mjs";
 
 const YAML = `enable: true
 models:

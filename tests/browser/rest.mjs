@@ -1,12 +1,12 @@
-// Try it, activity, account, settings, and how the page looks and sounds.
+// Stories of the other tabs, languages, themes, small screens and accessibility.
 
-import { assert, axe, demoOf, foreign, listing, open, queriesOf, serve, until } from "./house.mjs";
+import { assert, axe, demoOf, foreign, listing, open, queriesOf, serve, until } from "./harness.mjs";
 
 const TABS = ["models", "try", "activity", "account", "settings"];
 // one red pixel
 const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==", "base64");
 
-/** A window on a server of its own, at a tab. */
+/** A page on a server of its own, at a tab. */
 async function start(hash, options = {}) {
   const server = await serve(options.server);
   const view = await open(server, options);
@@ -23,7 +23,7 @@ const answer = (page) => page.locator(".turn.assistant").last();
 const ended = (page) => page.locator("#send").waitFor();
 
 export const stories = [
-  ["try: an answer streams, with its reasoning folded, tokens and times", async () => {
+  ["try: an answer streams, with collapsed reasoning, tokens and times", async () => {
     const { page, clean } = await start("try/demo-think");
     await say(page, "Why is the sky blue?");
     await ended(page);
@@ -33,23 +33,23 @@ export const stories = [
     await thought.locator("summary").click();
     assert.ok((await thought.locator("p").textContent()).length > 10);
     const figures = await answer(page).locator(".figures").textContent();
-    assert.match(figures, /demo-think.*first token .*total .*\d+ → \d+ tokens.*thought/);
+    assert.match(figures, /demo-think.*first token .*total .*\d+ → \d+ tokens.*for reasoning/);
     clean();
   }],
 
-  ["try: pieces show while they come, and stop stops the bot too", async () => {
+  ["try: chunks are shown as they arrive, and Stop also stops the bot", async () => {
     const { server, page, clean } = await start("try/demo-story");
     await say(page, "a story");
     const length = () => answer(page).locator(".said").textContent().then((text) => text.length);
-    const first = await until("a first piece", async () => (await page.locator(".turn.assistant").count()) && length());
-    await until("more of it", async () => (await length()) > first);
+    const first = await until("a first chunk", async () => (await page.locator(".turn.assistant").count()) && length());
+    await until("more chunks", async () => (await length()) > first);
     assert.ok(await page.locator("#stop").isVisible(), "still running while it grows");
     await page.locator("#stop").click();
     await ended(page);
     const stopped = await length();
     assert.match(await answer(page).locator(".notice").textContent(), /Stopped/);
     const streams = async () => (await fetch(`${await demoOf(server)}/demo/stats`)).text();
-    await until("the bot's end", async () => {
+    await until("the end of the bot's stream", async () => {
       const stats = JSON.parse(await streams());
       const open_ = stats.streams?.["demo-story"]?.open ?? stats.bots?.["demo-story"]?.open ?? stats.open;
       return open_ === 0;
@@ -75,7 +75,7 @@ export const stories = [
     clean();
   }],
 
-  ["try: a picture loads when it is asked for, not before", async () => {
+  ["try: a picture loads on a click, not before", async () => {
     const { page, clean, strangers } = await start("try/demo-painter");
     await say(page, "a cat");
     await ended(page);
@@ -86,16 +86,16 @@ export const stories = [
     clean();
   }],
 
-  ["try: what goes wrong is told in Poe's words", async () => {
+  ["try: an error shows Poe's message", async () => {
     const { page } = await start("try/demo-error-http-402");
     await say(page, "x");
     await ended(page);
     assert.match(await answer(page).locator(".notice.bad").textContent(), /points/i);
   }],
 
-  ["try: the same for other programs", async () => {
+  ["try: the request as code and settings for other programs", async () => {
     const { server, page, clean } = await start("try/demo-gpt");
-    await page.getByLabel("web_search").selectOption({ label: "on" });
+    await page.getByLabel("web_search").selectOption({ label: "On" });
     await say(page, "it's \"quoted\" $HOME");
     await ended(page);
     await page.locator("#elsewhere").click();
@@ -119,7 +119,7 @@ export const stories = [
     clean();
   }],
 
-  ["activity: what runs can be stopped, what ended is told, nothing of its text", async () => {
+  ["activity: running requests can be stopped, finished ones are listed, without their texts", async () => {
     const { server, page, clean } = await start("activity");
     await server.post("/v1/chat/completions", { model: "demo-echo", messages: [{ role: "user", content: "very private words" }] });
     const line = page.locator("#done-rows tr", { hasText: "demo-echo" });
@@ -128,8 +128,8 @@ export const stories = [
     const running = server.post("/v1/chat/completions", { model: "demo-story", messages: [{ role: "user", content: "a story" }] }).catch(() => "cut");
     await page.locator("#running-rows tr", { hasText: "demo-story" }).getByRole("button", { name: "Stop" }).click();
     await page.locator("#running-rows tr").waitFor({ state: "detached" });
-    const told = await running;
-    assert.ok(told === "cut" || told.status !== 200, JSON.stringify(told));
+    const outcome = await running;
+    assert.ok(outcome === "cut" || outcome.status !== 200, JSON.stringify(outcome));
     await page.locator("#done-rows tr", { hasText: "demo-story" }).waitFor();
     assert.ok(!(await page.content()).includes("very private words"));
     assert.match(await page.locator("#totals").textContent(), /demo-echo/);
@@ -138,14 +138,14 @@ export const stories = [
     clean();
   }],
 
-  ["activity: texts are kept only after a warning, and forgotten again", async () => {
+  ["activity: prompts and answers are recorded only after a confirmation, and deleted when turned off", async () => {
     const { server, page, clean } = await start("activity");
     const ask = (content) => server.post("/v1/chat/completions", { model: "demo-echo", messages: [{ role: "user", content }] });
     await page.locator("#inspection").click();
     await page.locator("dialog").getByRole("button", { name: "Cancel" }).click();
     assert.equal((await server.get("/api/admin/activity")).inspection, false);
     await page.locator("#inspection").click();
-    await page.locator("dialog").getByRole("button", { name: "Switch on" }).click();
+    await page.locator("dialog").getByRole("button", { name: "Turn on" }).click();
     await until("the switch", async () => (await server.get("/api/admin/activity")).inspection);
     await ask("words to look at");
     await page.getByRole("button", { name: "Details" }).first().click();
@@ -157,7 +157,7 @@ export const stories = [
     clean();
   }],
 
-  ["account: points left and a chart, for the server's key or one typed in", async () => {
+  ["account: points left and a chart, for the server's key or an entered key", async () => {
     const { server, page, context, clean } = await start("try/demo-echo");
     await say(page, "spend some");
     await ended(page);
@@ -166,31 +166,31 @@ export const stories = [
     assert.match(await page.locator("#balance").textContent(), /^\d{3},\d{3}$/);
     assert.ok((await page.locator("svg.chart rect.mark").count()) >= 7);
     await page.locator("#key").fill("a-typed-key");
-    const [request] = await Promise.all([page.waitForRequest((one) => one.url().endsWith("/api/admin/account")), page.getByRole("button", { name: "Look" }).click()]);
+    const [request] = await Promise.all([page.waitForRequest((one) => one.url().endsWith("/api/admin/account")), page.getByRole("button", { name: "Show usage" }).click()]);
     assert.equal(request.headers()["x-poe-key"], "a-typed-key");
     assert.deepEqual(await page.evaluate(() => [sessionStorage.getItem("poe-key"), JSON.stringify(localStorage).includes("a-typed-key")]), ["a-typed-key", false]);
-    await page.getByRole("button", { name: "Forget" }).click();
+    await page.getByRole("button", { name: "Clear key" }).click();
     assert.equal(await page.evaluate(() => sessionStorage.getItem("poe-key")), null);
     assert.equal((await context.cookies()).length, 0);
     assert.ok(server.url);
     clean();
   }],
 
-  ["account: a key that Poe refuses is told, without a second password prompt", async () => {
+  ["account: a key that Poe rejects shows an error, without a second password prompt", async () => {
     const { page, faults } = await start("account");
     await page.locator("#balance").waitFor();
     await page.locator("#key").fill("wrong-key");
-    await page.getByRole("button", { name: "Look" }).click();
+    await page.getByRole("button", { name: "Show usage" }).click();
     await page.locator("#account .notice.bad").waitFor();
     assert.ok(faults.length === 1 && faults[0].includes("401"), String(faults));
   }],
 
-  ["without a key of its own: every tab opens without a fault, and the account says what it needs", async () => {
+  ["without a key on the server: every tab opens without an error, and the account asks for a key", async () => {
     const { page, go, clean } = await start("models", { server: { flags: ["--poe-base-url", "http://127.0.0.1:1"] }, context: { locale: "zh-TW" } });
     for (const tab of TABS) {
       await go(tab);
       await page.locator(`.tab.${tab} h1`).waitFor({ state: "attached" });
-      if (tab === "account") assert.match(await page.locator("#account").textContent(), /輸入 Poe 金鑰/);
+      if (tab === "account") assert.match(await page.locator("#account").textContent(), /輸入您的 Poe API 金鑰/);
     }
     assert.match(await page.locator(".tiles").textContent(), /就緒/);
     const line = page.locator("table#settings tr", { has: page.locator('code:text-is("POE_API_KEY")') });
@@ -198,30 +198,30 @@ export const stories = [
     clean();
   }],
 
-  ["a fault is told in the page's language, with Poe's words behind it", async () => {
+  ["an error is shown in the page's language, followed by Poe's message", async () => {
     const { page } = await start("try/demo-error-http-402", { context: { locale: "zh-CN" } });
     await say(page, "x");
     await ended(page);
     assert.match(await answer(page).locator(".notice.bad").textContent(), /^积分不足：.*points/i);
   }],
 
-  ["settings: every one with its source, secrets masked", async () => {
+  ["settings: all are shown with their source, secrets masked", async () => {
     const { server, page, clean } = await start("settings");
     const line = (name) => page.locator("table#settings tr", { has: page.locator(`code:text-is("${name}")`) }).textContent();
-    assert.match(await line("HOST"), /127\.0\.0\.1.*flag/);
-    assert.match(await line("ADMIN_PASSWORD"), /environment/);
-    assert.match(await line("KEEP_ALIVE_MS").catch(() => line("LOG_LEVEL")), /default/);
+    assert.match(await line("HOST"), /127\.0\.0\.1.*Flag/);
+    assert.match(await line("ADMIN_PASSWORD"), /Environment/);
+    assert.match(await line("KEEP_ALIVE_MS").catch(() => line("LOG_LEVEL")), /Default/);
     assert.ok(!(await page.content()).includes(server.password));
     clean();
   }],
 
-  ["the built-in password is warned of", async () => {
+  ["the built-in password causes a warning", async () => {
     const { page, clean } = await start("models", { server: { variables: {} } });
     await until("the warning", async () => /ADMIN_PASSWORD/.test(await page.locator("#banners").textContent()));
     clean();
   }],
 
-  ["three languages: by the browser's wish, and by the switch, with nothing lost", async () => {
+  ["three languages: from the browser's locale and by the selector, without losing changes", async () => {
     const words = { "zh-TW": ["模型", "試用", "活動", "帳戶", "設定"], "zh-CN": ["模型", "试用", "活动", "账户", "设置"], "en-US": ["Models", "Try it", "Activity", "Account", "Settings"] };
     for (const [locale, tabs] of Object.entries(words)) {
       const { page, clean, close } = await start("models", { context: { locale } });
@@ -241,7 +241,7 @@ export const stories = [
     clean();
   }],
 
-  ["a page on another port changes nothing, though the browser knows the password", async () => {
+  ["a page on another port cannot change anything, although the browser has the password", async () => {
     const { server, page, context } = await start("models");
     const url = `${server.url}/api/admin/config`;
     const before = await server.get("/api/admin/config");
@@ -250,17 +250,17 @@ export const stories = [
     await context.route(`${site}/**`, (route) => route.continue());
     await page.goto(site);
     const outcomes = await page.evaluate(async ([url, body]) => {
-      const ways = [
+      const variants = [
         { mode: "no-cors", headers: { "content-type": "text/plain" } },
         { mode: "cors", headers: { "content-type": "text/plain" } },
         { mode: "cors", headers: { "content-type": "application/json" } },
       ];
-      const told = [];
-      for (const way of ways) {
-        told.push(await fetch(url, { method: "POST", credentials: "include", body, ...way }).then((answer) => answer.type, () => "refused"));
+      const results = [];
+      for (const variant of variants) {
+        results.push(await fetch(url, { method: "POST", credentials: "include", body, ...variant }).then((answer) => answer.type, () => "refused"));
       }
-      told.push(await fetch(url, { credentials: "include" }).then(() => "read", () => "refused"));
-      return told;
+      results.push(await fetch(url, { credentials: "include" }).then(() => "read", () => "refused"));
+      return results;
     }, [url, change]);
     assert.deepEqual(outcomes, ["opaque", "refused", "refused", "refused"]);
     const sent = page.waitForResponse(url);
@@ -269,7 +269,7 @@ export const stories = [
     assert.deepEqual(await server.get("/api/admin/config"), before);
   }],
 
-  ["two themes: by the system, and by the switch", async () => {
+  ["two themes: from the system and by the selector", async () => {
     const paper = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const { server, page, clean } = await start("models");
     const light = await paper(page);
@@ -285,13 +285,13 @@ export const stories = [
     clean();
   }],
 
-  ["a phone of 360 pixels: nothing sticks out, and a model can be changed", async () => {
+  ["a phone of 360 pixels: nothing overflows, and a model can be changed", async () => {
     const { page, go, clean } = await start("models", { context: { viewport: { width: 360, height: 740 }, hasTouch: true } });
     for (const tab of TABS) {
       await go(tab);
       await page.locator(`.tab.${tab} h1`).waitFor({ state: "attached" });
       const sticks = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.ok(sticks <= 0, `${tab} sticks out by ${sticks}`);
+      assert.ok(sticks <= 0, `${tab} overflows by ${sticks}`);
     }
     await go("models");
     await page.locator('.row[data-bot="demo-echo"] .open').tap();
@@ -303,7 +303,7 @@ export const stories = [
     clean();
   }],
 
-  ["a phone of 390 pixels: settings and requests are pairs of a name and a value, what is long is wrapped, days can be read", async () => {
+  ["a phone of 390 pixels: settings and requests are pairs of a name and a value, long values wrap, days are readable", async () => {
     const { server, page, go, clean } = await start("settings", { context: { viewport: { width: 390, height: 844 } } });
     await server.post("/api/admin/inspection", { on: true });
     const content = "a question without an end, ".repeat(30);
@@ -334,7 +334,7 @@ export const stories = [
     clean();
   }],
 
-  ["from phone to desktop: neither the name of the program nor a time is broken, and no tab is cut", async () => {
+  ["from phone to desktop: the program's name and times stay on one line, and no tab is cut off", async () => {
     const { server, page, go, clean } = await start("activity");
     await server.post("/v1/chat/completions", { model: "demo-echo", messages: [{ role: "user", content: "x" }] });
     for (const width of [721, 768, 861, 900, 1280]) {
@@ -355,10 +355,10 @@ export const stories = [
     clean();
   }],
 
-  ["screen readers: no fault that axe knows, in either theme", async () => {
+  ["accessibility: axe finds no violation in either theme", async () => {
     const server = await serve({ flags: ["--poe-base-url", await listing(30)] });
     for (const colorScheme of ["light", "dark"]) {
-      // axe itself is put in past the page's own rules about scripts
+      // bypassCSP: the page's content security policy blocks the injected axe script
       const { page, go, close } = await open(server, { context: { colorScheme, bypassCSP: true } });
       for (const tab of TABS) {
         await go(tab);

@@ -1,10 +1,10 @@
-// Every story of the admin page, told by a real Chromium against the real server and its demo Poe.
+// Runs all stories of the admin page in Chromium against the real server and its demo Poe.
 //
 //     node run.mjs SERVER NODE_MODULES [CHROMIUM]
 //
-// With UPDATE=1 the pictures in docs/ are made anew.
+// UPDATE=1 also writes the screenshots in docs/.
 
-import { check, done } from "./house.mjs";
+import { check, done } from "./harness.mjs";
 import { stories as models } from "./models.mjs";
 import { stories as rest } from "./rest.mjs";
 import { pictures } from "./pictures.mjs";

@@ -78,7 +78,7 @@ async def output_type():
 
 @check
 async def handoff():
-    """Handing over to another agent is a call of a function without arguments."""
+    """A handoff to another agent is a call of a function without arguments."""
     async with client() as one:
         expert = Agent(name="expert", model=OpenAIResponsesModel("demo-echo", one))
         result = await Runner.run(agent("demo-tools", one, handoffs=[expert]), "ask the expert")

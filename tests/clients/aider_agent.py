@@ -1,4 +1,4 @@
-"""aider writes a file: an agent that edits by marks in the text, streaming and not. It runs in an environment of its own."""
+"""aider writes a file: an agent that edits by markers in the text, streamed and non-streamed. It runs in a separate environment."""
 
 import os
 import subprocess

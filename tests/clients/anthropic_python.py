@@ -210,7 +210,7 @@ def weather(city: str, days: int) -> str:
 
 @checks(native="demo-tools", xml="demo-xml-tools")
 def tool_runner(bot):
-    """It tries to have the server keep the conversation, and sends it whole when it hears that it does not."""
+    """Requests a stored thread and falls back to sending the whole conversation."""
     CALLED.clear()
     runner = client.beta.messages.tool_runner(
         model=bot, max_tokens=500, tools=[weather], messages=[{"role": "user", "content": 'city="New York" days=3'}]

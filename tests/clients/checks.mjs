@@ -1,4 +1,4 @@
-// What the JavaScript checks share: `check(name, async () => …)` runs in order, `done()` ends the script.
+// Shared code of the JavaScript checks: `check(name, async () => …)` runs in order, `done()` ends the script.
 
 import assert from "node:assert/strict";
 
@@ -40,7 +40,7 @@ export async function raises(kind, fields, block) {
   return error;
 }
 
-// demo-story takes 5 s: its pieces have to come one by one, not at the end.
+// demo-story takes 5 s: chunks must arrive one by one, not at the end.
 export function arrivals() {
   const times = [];
   return {

@@ -1,4 +1,4 @@
-"""What the Python checks share: `@check` collects functions, `run()` calls them and prints a line for each."""
+"""Shared code of the Python checks: `@check` collects functions, `run()` calls them and prints a line for each."""
 
 import asyncio
 import contextlib
@@ -89,7 +89,7 @@ def raises(kind, **attributes):
 
 
 class Arrivals:
-    """When the pieces of a stream came."""
+    """Arrival times of the chunks of a stream."""
 
     def __init__(self):
         self.times = []
@@ -98,7 +98,7 @@ class Arrivals:
         self.times.append(time.monotonic())
 
     def token_by_token(self):
-        """demo-story takes 5 s: its pieces have to come one by one, not at the end."""
+        """demo-story takes 5 s: chunks must arrive one by one, not at the end."""
         assert len(self.times) > 100, f"only {len(self.times)} pieces"
         span = self.times[-1] - self.times[0]
         assert span > 2.5, f"all pieces within {span:.2f} s"
@@ -107,7 +107,7 @@ class Arrivals:
 
 
 def post(path, body, key="demo"):
-    """A plain request, for what a client library hides."""
+    """A plain request, for details that a client library hides."""
     data = json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(URL + path, data, headers)

@@ -1,4 +1,4 @@
-"""Claude Code: it writes a file and reads it back, with native tools and with XML, and knows when its prompt is too long."""
+"""Claude Code: it writes a file and reads it back, with native tools and with XML, and detects a prompt that is too long."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def claude(bot, task, *more):
         "HOME": str(home),
         "TMPDIR": str(home),
         "PWD": str(place),
-        # it may run as root, which it asks for
+        # allows it to run as root
         "IS_SANDBOX": "1",
         "ANTHROPIC_BASE_URL": URL.removesuffix("/v1"),
         "ANTHROPIC_AUTH_TOKEN": "demo",

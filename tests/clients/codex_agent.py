@@ -1,4 +1,4 @@
-"""Codex, which speaks Responses alone: it writes a file and reads it back, with native tools and with XML."""
+"""Codex, which supports Responses only: it writes a file and reads it back, with native tools and with XML."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ enabled = false
 
 
 def start(bot, task, url=URL):
-    """One run: how it ended and what it printed, the file for its last words, and the directory that it worked in."""
+    """One run: exit status and output, the file of its last message, and its working directory."""
     place = Path(tempfile.mkdtemp(dir=os.getcwd()))
     home, work = place / "home", place / "work"
     home.mkdir()
@@ -56,7 +56,7 @@ def start(bot, task, url=URL):
 
 
 def codex(bot, task, url=URL):
-    """The last words of a run that goes well, and the directory that it worked in."""
+    """The last message of a successful run, and its working directory."""
     done, last, work = start(bot, task, url)
     same(done.returncode, 0)
     for complaint in ("stream disconnected", "Reconnecting", "unsupported call"):
@@ -93,7 +93,7 @@ def patch():
 
 
 def asked(bot):
-    """How often this server was asked for `bot`."""
+    """Number of requests for `bot` at this server."""
     with urllib.request.urlopen(URL.removesuffix("/v1") + "/metrics", timeout=20) as page:
         lines = page.read().decode().splitlines()
     counts = (line for line in lines if line.startswith("poe2openai_requests_total{") and f'model="{bot}"' in line)
@@ -102,7 +102,7 @@ def asked(bot):
 
 @check
 def too_long():
-    """Codex knows a conversation that is too long from other failures: it says so, and does not try again and again."""
+    """Codex distinguishes a too long conversation from other errors: it reports it and does not retry."""
     bot = "demo-error-user_message_too_long"
     before = asked(bot)
     done, _, _ = start(bot, TASK)

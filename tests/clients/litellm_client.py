@@ -55,7 +55,7 @@ def errors():
 
 @check
 def error_too_long():
-    """It tells a full context by words in the message."""
+    """Detects a full context by phrases in the message."""
     with raises(litellm.ContextWindowExceededError):
         ask("demo-error-user_message_too_long")
 

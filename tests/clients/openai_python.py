@@ -146,7 +146,7 @@ def error_words():
 
 @checks(in_vain=("demo-error-final", 1), perhaps_not=("demo-error-internal", 2))
 def trying_again(row):
-    """Both are 502: only what Poe calls hopeless is not sent again."""
+    """Both are 502: only an error that Poe marks as permanent is not retried."""
     bot, times = row
     sent = []
     with openai.DefaultHttpxClient(event_hooks={"request": [sent.append]}) as carrier:
@@ -201,7 +201,7 @@ def parse():
 
 @check
 def parse_on_the_second_try():
-    """The bot fits only after a complaint, and then makes its values up."""
+    """The bot matches the schema only after an error message, with invented values."""
     messages = [{"role": "user", "content": 'name=Ada age=36'}]
     answer = client.chat.completions.parse(model="demo-json-late", messages=messages, response_format=Person)
     assert isinstance(answer.choices[0].message.parsed, Person)

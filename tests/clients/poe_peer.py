@@ -1,4 +1,4 @@
-"""A real Poe peer: server bots made with fastapi_poe stand in Poe's place, and the proxy answers from them.
+"""A real Poe peer: server bots made with fastapi_poe replace Poe, and the proxy answers from them.
 
 The library checks the access key and the whole query (pydantic), so what passes here is the protocol as Poe's own code has it.
 """
@@ -278,7 +278,7 @@ def tool_with_the_least():
 
 @check
 def settings():
-    """What Poe itself asks of a bot; the proxy does not, but its answer shows that the peer is whole."""
+    """A request that Poe sends to a bot and the proxy does not; the answer shows that the peer works."""
     import httpx
 
     body = {"version": "1.2", "type": "settings"}

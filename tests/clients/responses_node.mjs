@@ -87,7 +87,7 @@ await check("previous-response", async () => {
   await raises(OpenAI.BadRequestError, fields, () => ask("demo-echo", { previous_response_id: first.id }));
 });
 
-// The AI SDK and others send what is kept only by its id.
+// The AI SDK and others send stored items by id only.
 await check("item-reference", async () => {
   const first = await ask("demo-echo", { input: "remember me" });
   const input = [{ type: "item_reference", id: first.output[0].id }, { role: "user", content: "two" }];

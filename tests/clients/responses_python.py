@@ -36,7 +36,7 @@ def create():
     assert answer.id.startswith("resp_") and abs(answer.created_at - time.time()) < 60
     same(answer.usage.total_tokens, answer.usage.input_tokens + answer.usage.output_tokens)
     same(answer.usage.output_tokens_details.reasoning_tokens, 0)
-    # the library's own types, taken at their word
+    # the library's own types, validated strictly
     Response.model_validate(answer.to_dict(), strict=False)
 
 

@@ -136,7 +136,7 @@ def main():
             "NODE_MODULES": str(modules),
             "HOME": str(scratch / "home"),
             "OPENAI_API_KEY": "demo",
-            # what a client might want of the world ends at a closed port
+            # requests of a client to other hosts end at a closed port
             "HTTP_PROXY": "http://127.0.0.1:9",
             "HTTPS_PROXY": "http://127.0.0.1:9",
             "NO_PROXY": "127.0.0.1,localhost",

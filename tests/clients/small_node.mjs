@@ -1,4 +1,4 @@
-// openai-node beside chats: legacy completions, pictures, speech, and what is not served.
+// openai-node beside chats: legacy completions, pictures, speech, and unsupported endpoints.
 
 import OpenAI, { toFile } from "openai";
 

@@ -1,4 +1,4 @@
-"""openai-python beside chats: legacy completions, pictures, speech, and what is not served."""
+"""openai-python beside chats: legacy completions, pictures, speech, and unsupported endpoints."""
 
 import base64
 

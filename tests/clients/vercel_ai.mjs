@@ -52,7 +52,7 @@ await check("mid-stream-error", async () => {
     },
   });
   for await (const _ of result.fullStream);
-  assert.ok(failed, "no error was told");
+  assert.ok(failed, "no error was reported");
 });
 
 await check("reasoning", async () => {

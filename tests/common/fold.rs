@@ -1,4 +1,4 @@
-//! Answers folded to what they say, so that whole and streamed ones can be held against each other.
+//! Folds answers to their content, so that non-streamed and streamed ones can be compared.
 
 #[path = "published.rs"]
 mod published;
@@ -10,7 +10,7 @@ const WHOLE: &str = include_str!("../schemas/chat.completion.json");
 const CHUNK: &str = include_str!("../schemas/chat.completion.chunk.json");
 const ERROR: &str = include_str!("../schemas/error.json");
 
-/// What a whole answer says.
+/// Content of a non-streamed answer.
 pub fn whole(status: u16, body: &str) -> Value {
     let body: Value = serde_json::from_str(body).expect("an answer is JSON");
     if status != 200 {
@@ -44,7 +44,7 @@ pub fn chunks(body: &str) -> (Vec<Value>, bool) {
     (said.iter().map(|json| serde_json::from_str(json).expect("a chunk is JSON")).collect(), done)
 }
 
-/// What a stream says, once it has ended.
+/// Content of a finished stream.
 pub fn stream(body: &str) -> Value {
     let (chunks, done) = chunks(body);
     let mut choices: Vec<Choice> = Vec::new();

@@ -24,7 +24,7 @@ pub fn app(poe: &str, config: &Path, more: &[(&str, &str)]) -> Arc<App> {
     let all = || more.iter().chain(&fixed);
     let value = |name: &str| all().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
     match settings::parse(std::iter::empty(), &value) {
-        Ok(Command::Serve(settings)) => Arc::new(App::open(settings).expect("a house")),
+        Ok(Command::Serve(settings)) => Arc::new(App::open(settings).expect("the shared state")),
         other => panic!("bad settings: {other:?}"),
     }
 }

@@ -1,10 +1,10 @@
-//! What an answer of Anthropic's Messages says, held to what its clients insist on.
+//! Folds and validates answers of Anthropic's Messages by the rules of its clients.
 
 use serde_json::{Value, json};
 
 use crate::summary::{Summary, data};
 
-/// What a body of Messages says, whole or streamed.
+/// Content of a body of Messages, non-streamed or streamed.
 pub fn summary(body: &str) -> Summary {
     match serde_json::from_str::<Value>(body) {
         Ok(whole) => whole_answer(&whole),
@@ -24,7 +24,7 @@ fn whole_answer(body: &Value) -> Summary {
             "thinking" => {
                 assert!(
                     !is_over[0] && !text("signature").is_empty(),
-                    "thought comes first and is signed: {body}"
+                    "reasoning comes first and is signed: {body}"
                 );
                 summary.thinking += &text("thinking");
             }
@@ -44,7 +44,7 @@ fn whole_answer(body: &Value) -> Summary {
     summary
 }
 
-/// The reason of a message, in Chat's words.
+/// The stop reason of a message as a finish reason of Chat Completions.
 fn begun(message: &Value) -> String {
     assert_eq!((&message["type"], &message["role"]), (&json!("message"), &json!("assistant")), "{message}");
     assert!(message["id"].as_str().is_some_and(|id| id.starts_with("msg_")), "{message}");
@@ -104,7 +104,7 @@ fn streamed_answer(body: &str) -> Summary {
                     summary.calls.push((block["name"].as_str().expect("a name").to_owned(), String::new()));
                 }
                 let is_late = !summary.text.is_empty() || !summary.calls.is_empty();
-                assert!(kind != "thinking" || blocks == 1 || is_late, "thought comes first: {body}");
+                assert!(kind != "thinking" || blocks == 1 || is_late, "reasoning comes first: {body}");
                 signed = kind != "thinking";
                 open = Some((blocks - 1, kind));
             }

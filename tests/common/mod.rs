@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Longer than anything that works takes, even on a busy machine.
+/// Timeout that a working test never reaches, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks `look` until it finds something; fails after `limit`.
+/// Calls `look` until it returns a value; fails after `limit`.
 pub fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -28,7 +28,7 @@ pub fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Opti
     }
 }
 
-/// A question to `bot`.
+/// A chat request to `bot`.
 pub fn chat_body(bot: &str, words: &str) -> Value {
     json!({"model": bot, "messages": [{"role": "user", "content": words}]})
 }

@@ -40,7 +40,7 @@ pub fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
     command.args(args).envs(env.iter().copied()).output().expect("the program starts")
 }
 
-/// A Poe that the test can look into.
+/// A Poe that the test can inspect.
 pub struct Poe {
     pub at: Demo,
     stop: Stop,
@@ -153,8 +153,8 @@ impl TestServer {
                 program.args(usual);
             }
         }
-        // what a server keeps for its next start is nobody else's
-        let directory = fresh_path("house");
+        // the state of a server must not be shared
+        let directory = fresh_path("config");
         if !args.contains(&"--config-dir") {
             fs::create_dir_all(&directory).expect("a directory");
             program.arg("--config-dir").arg(&directory);

@@ -8,7 +8,7 @@ use std::thread;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// A name that only the proxies know: it is 127.0.0.1.
+/// A host name that only the proxies resolve, to 127.0.0.1.
 pub const HIDDEN_NAME: &str = "poe.hidden.test";
 
 /// A running proxy, until the test ends.
@@ -55,7 +55,7 @@ impl Proxy {
                 thread::spawn(move || {
                     serving.seen().connections += 1;
                     serving.seen().open += 1;
-                    // what ends in an error was hung up
+                    // an error means that the connection was closed
                     let _ = serving.serve(socket);
                     serving.seen().open -= 1;
                 });

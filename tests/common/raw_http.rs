@@ -1,4 +1,4 @@
-//! An HTTP client that hides nothing: how an answer is framed, how it ends, and when each piece came.
+//! HTTP client that exposes framing, end and arrival times of an answer.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{ErrorKind, Read, Write};
@@ -168,13 +168,13 @@ impl Wire {
         poll(&mut fds, Some(&Timespec::default())).is_ok() && fds[0].revents().contains(PollFlags::RDHUP)
     }
 
-    /// Hangs up.
+    /// Closes the connection.
     pub fn leave(self) {
-        // dropping it does the rest
+        // dropping it closes the socket
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// Reads what comes next; false at the end.
+    /// Reads more bytes; false at the end.
     fn more(&mut self) -> bool {
         let mut bytes = [0; 16 << 10];
         match self.socket.read(&mut bytes) {

@@ -1,4 +1,4 @@
-//! Responses, whole and streamed: held against the published schemas and the order of events, and folded to what they say.
+//! Validates Responses, non-streamed and streamed, by the published schemas and the order of events, and folds them.
 
 #[expect(dead_code, reason = "only named schemas are used here")]
 #[path = "published.rs"]
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::summary::{Summary, data};
 
-/// Panics unless `value` is what the published schema `name` says.
+/// Panics unless `value` matches the published schema `name`.
 pub fn check(value: &Value, name: &str) {
     check_named(value, name, || {
         let mut schema: Value =
@@ -32,7 +32,7 @@ fn schema_of(event: &str) -> String {
     }
 }
 
-/// What a whole response or a stream of events says.
+/// Content of a non-streamed response or a stream of events.
 pub fn summary(body: &str) -> Summary {
     match serde_json::from_str::<Value>(body) {
         Ok(error)
@@ -49,7 +49,7 @@ pub fn summary(body: &str) -> Summary {
     }
 }
 
-/// What a finished response says.
+/// Content of a finished response.
 pub fn rendered(response: &Value) -> Summary {
     let mut summary = Summary::default();
     for item in response["output"].as_array().expect("output") {
@@ -90,7 +90,7 @@ fn text(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
 
-/// What a stream says by its deltas, after all of it has been held against the rules of streams.
+/// Content of a stream from its deltas, after validation of all its events.
 pub fn stream(body: &str) -> Summary {
     for frame in body.split_terminator("\n\n") {
         let (event, data) = frame.split_once('\n').expect("an event has two lines");
@@ -107,7 +107,7 @@ pub fn stream(body: &str) -> Summary {
     stream.end(body)
 }
 
-/// What is known of a stream so far.
+/// State of a stream that is being read.
 #[derive(Default)]
 struct Stream {
     names: Vec<String>,
@@ -154,7 +154,11 @@ impl Stream {
             "response.completed" | "response.incomplete" => {
                 assert!(self.open.is_none(), "all items are done");
                 self.snapshot(event, name.trim_start_matches("response."));
-                assert_eq!(event["response"]["output"], json!(self.done), "the output is what was told");
+                assert_eq!(
+                    event["response"]["output"],
+                    json!(self.done),
+                    "the output equals the streamed items"
+                );
                 self.last = event.clone();
             }
             "response.failed" => {
@@ -188,7 +192,7 @@ impl Stream {
         } else if let Some(said) =
             ["text", "arguments", "input"].iter().find_map(|field| event[field].as_str())
         {
-            assert_eq!(said, item.said, "what is done is what was told");
+            assert_eq!(said, item.said, "a finished item equals its deltas");
             item.is_said = true;
         } else if name.ends_with("part.done") {
             assert_eq!(event["part"]["text"], item.said.as_str());
@@ -228,7 +232,7 @@ impl Stream {
             }
             other => panic!("an item of type {other}"),
         };
-        assert_eq!(said.as_str(), Some(item.said.as_str()), "an item is what was told of it");
+        assert_eq!(said.as_str(), Some(item.said.as_str()), "an item equals its deltas");
         let events: Vec<&str> = item.events.iter().map(|name| name.trim_start_matches("response.")).collect();
         let without_delta = |name: &&str| !name.ends_with(".delta") || !item.said.is_empty();
         let expected: Vec<&str> = order.iter().copied().filter(without_delta).collect();

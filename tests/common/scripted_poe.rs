@@ -1,4 +1,4 @@
-//! A Poe that says what it is instructed to, byte for byte, and remembers what it was asked.
+//! A scripted Poe that sends given bytes and records its queries.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -35,20 +35,20 @@ impl Answer {
     }
 }
 
-/// What is said and how.
+/// The answers and how they are written.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     /// The first query gets the first answer, and so on; the last is for all that follow.
     pub answers: Vec<Answer>,
     /// How answers are written.
     pub cut: Cut,
-    /// What every upload gets instead of a place.
+    /// Answer to every upload instead of a URL.
     pub upload: Option<Answer>,
     /// No upload is answered before so many are there.
     pub together: usize,
 }
 
-/// What reached Poe.
+/// Queries and uploads that Poe received.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
     /// `{"bot", "body"}` of every query.
@@ -92,19 +92,19 @@ impl Poe {
                     return;
                 }
                 let (served, stream) = (Arc::clone(&served), stream.expect("a connection"));
-                // a client that hangs up is no fault of Poe's
+                // a client disconnect is not an error of Poe
                 thread::spawn(move || served.answer(stream));
             }
         });
         Poe { base_url, shared }
     }
 
-    /// Forgets everything and plays `script` from now on.
+    /// Clears the records and uses `script` from now on.
     pub fn play(&self, script: Script) {
         *self.shared.lock() = (script, Asked::default());
     }
 
-    /// What was asked since the script began.
+    /// Records since the script was set.
     pub fn asked(&self) -> Asked {
         self.shared.lock().1.clone()
     }

@@ -1,4 +1,4 @@
-//! What an answer says, whatever the dialect: two answers that state the same story are equal.
+//! Content of an answer in any dialect; answers with the same content are equal.
 
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ pub fn data(body: &str) -> (Vec<Value>, bool) {
     (lines.filter(|data| *data != "[DONE]").map(json).collect(), is_done)
 }
 
-/// What a body of Chat Completions says, whole or streamed, of its first choice.
+/// Content of the first choice of a body of Chat Completions, non-streamed or streamed.
 pub fn chat(body: &str) -> Summary {
     let mut summary = Summary::default();
     let whole = serde_json::from_str::<Value>(body).ok();

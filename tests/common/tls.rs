@@ -22,7 +22,7 @@ pub fn tls_front(behind: &str) -> u16 {
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             let (config, behind) = (Arc::clone(&config), behind.clone());
-            // a connection that ends in an error is one that was hung up
+            // an error means that the connection was closed
             thread::spawn(move || carry(socket, &behind, config));
         }
     });

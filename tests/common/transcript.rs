@@ -1,4 +1,4 @@
-//! A directory of `tests/transcripts`, read.
+//! Reads a directory of `tests/transcripts`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ pub fn root() -> PathBuf {
 pub struct Transcript {
     /// Where it is.
     pub dir: PathBuf,
-    /// What it is for.
+    /// Its purpose.
     pub about: String,
-    /// What a client asks.
+    /// The client's request.
     pub request: Value,
-    /// What Poe says.
+    /// Poe's answers.
     pub script: Script,
 }
 
@@ -29,7 +29,7 @@ impl Transcript {
     pub fn read(name: &str) -> Transcript {
         let dir = root().join(name);
         let read = |file: &str| fs::read_to_string(dir.join(file));
-        let about = read("about.md").expect("an about.md says what it is for");
+        let about = read("about.md").expect("every transcript has an about.md");
         let request = read("chat.request.json").expect("a chat.request.json");
         let request = serde_json::from_str(&request).expect("a request is JSON");
         let mut answers: Vec<Answer> = (1..).map_while(|turn| answer(&dir, &format!("poe.{turn}"))).collect();
