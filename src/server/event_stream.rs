@@ -1,4 +1,4 @@
-//! A stream of server-sent events: one event, one chunk; chunks that are ready together leave in one write.
+//! A stream of server-sent events: each event is one chunk, and chunks that are ready together are sent in one write.
 
 use std::cell::Cell;
 use std::io::{self, Write};

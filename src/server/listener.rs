@@ -1,4 +1,4 @@
-//! Accepts connections, slots them, turns away what is too many, and drains on the way out.
+//! Accepts connections, assigns slots, rejects connections above the limits, and drains them at shutdown.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};

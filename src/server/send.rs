@@ -67,7 +67,7 @@ fn wait_for_room(slot: &ConnectionSlot) -> io::Result<()> {
     }
     match slot.add_lag(start.elapsed()) < slot.slots().send_timeout() {
         true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little")),
+        false => Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly")),
     }
 }
 
