@@ -1,4 +1,4 @@
-//! Endpoints of the admin page. The route table lets only the operator through to them.
+//! Endpoints of the admin page. The route table admits only the operator to them.
 
 pub mod account;
 pub mod activity;

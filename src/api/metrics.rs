@@ -1,4 +1,4 @@
-//! `GET /metrics`: everything that is counted, for Prometheus.
+//! `GET /metrics`: all counters, in the text format of Prometheus.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -83,7 +83,7 @@ fn uploads(app: &App, page: &mut Page) {
     let rows = [
         ("hits", "Files that were at Poe already.", &cache.hits),
         ("misses", "Files that had to be uploaded.", &cache.misses),
-        ("joined", "Uploads that were somebody else's too.", &cache.joined),
+        ("joined", "Uploads shared by several requests.", &cache.joined),
         ("evictions", "Entries dropped for room or age.", &cache.evictions),
         ("dead", "Entries dropped because Poe had lost the file.", &cache.dead),
     ];

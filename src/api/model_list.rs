@@ -1,4 +1,4 @@
-//! The lists of models.
+//! Endpoints that list models.
 
 use std::collections::HashSet;
 use std::io;

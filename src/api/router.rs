@@ -1,4 +1,4 @@
-//! From a request to its handler: record, checks that hold for every route, CORS, 404 and 405.
+//! Router: creates the request's record, runs the checks common to all routes, answers CORS, 404 and 405, calls the handler.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What goes on right now, for the admin page.
+//! Running requests, recent requests and sums by model, for the admin page.
 
 use std::io;
 

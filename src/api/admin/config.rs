@@ -1,4 +1,4 @@
-//! models.yaml for the admin page: shown, saved, and how it is.
+//! models.yaml for the admin page: its text, its status, and saving it.
 
 use std::io;
 
