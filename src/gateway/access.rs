@@ -1,4 +1,4 @@
-//! Who may ask for what: keys of clients, the operator's password, and what web pages of other origins may send.
+//! Authentication: client keys, the operator's password, and the rules for web pages of other origins.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -136,8 +136,8 @@ fn needs_preflight(head: &Head) -> bool {
     }
 }
 
-/// Whether a request speaks of this machine alone. A browser states which page asks (`Origin`) and by which name it
-/// found the server (`Host`), which a page of somebody else's cannot forge.
+/// Whether a request names only this machine. A browser states which page sends it (`Origin`) and by which name it
+/// found the server (`Host`), which a foreign page cannot forge.
 fn is_local(head: &Head) -> bool {
     let (Ok(host), Ok(origin)) = (head.sole("host"), head.sole("origin")) else { return false };
     let host = host.map_or(Some(true), |host| Authority::parse(host).map(|host| host.is_loopback()));

@@ -1,4 +1,4 @@
-//! One request on its way through the program: shared state, connection and record in one value.
+//! Request context: shared state, connection and record of one request.
 //!
 //! An [`Exchange`] has no body. A handler gets the body only through [`Admitted`] or [`Authenticated`], and these are
 //! made here alone, after the request's keys or password have been checked.

@@ -1,7 +1,7 @@
-//! The short life of a request that goes through one of Poe's native endpoints, as it came, and of its answer.
+//! Handling of a request that is passed through to one of Poe's native endpoints.
 //!
-//! The request has been decoded, so it is sound and its model is known; what is sent is the client's own body all the
-//! same. Where the route is `auto` and the endpoint does not know what it is asked, the bot protocol is asked instead.
+//! The request has been decoded, so it is valid and its model is known; what is sent is nevertheless the client's own
+//! body. Where the route is `auto` and the endpoint does not support the request, the bot protocol is used instead.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -246,7 +246,7 @@ impl Native {
         let tokens = || chats.first().map_or(0, |chat| prompt_tokens(chat, tokens::count));
         let error = app.explain(refusal.error.clone(), &self.model, &self.name, tokens);
         let answer = request.error_answer(&error);
-        // some kinds have words by which clients know what to do: whoever does not say them is not repeated
+        // clients recognize some kinds by their wording: a message without it is replaced
         let is_told = match (refusal.error.kind, self.endpoint) {
             (Kind::ModelNotFound | Kind::InsufficientQuota | Kind::RateLimited, _) => false,
             (Kind::ContextTooLong, NativeEndpoint::Messages) => {

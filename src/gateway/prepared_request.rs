@@ -1,6 +1,6 @@
-//! What one request needs from Poe, made ready: whose bot, its parameters, its files, the way of its tools.
+//! A request prepared for Poe: the bot, its parameters, its files, and how its tools are sent.
 //!
-//! A [`PreparedRequest`] can be placed more than once: for several choices side by side, and again when the first answer was
+//! A [`PreparedRequest`] can be sent more than once: for several choices in parallel, and again when the first answer was
 //! not what the client insists on.
 
 use std::net::IpAddr;
@@ -64,7 +64,7 @@ pub struct PreparedRequest<'a> {
     files: Option<(Vec<Message>, ReusedUploads)>,
 }
 
-/// A question as it was sent, and its tokens once somebody wants to know them.
+/// A request as it was sent, and its tokens, counted on first use.
 struct Sent {
     chat: Arc<ChatRequest>,
     tokens: OnceLock<u64>,
@@ -398,7 +398,7 @@ fn arrange(chat: &mut ChatRequest) {
     format::instruct(chat);
 }
 
-/// The tokens of `chat` as its bot would get it, files included. Nobody is asked.
+/// The tokens of `chat` as its bot would get it, files included. Poe is not called.
 pub fn count_tokens(app: &App, mut chat: ChatRequest, cancel: &CancelCheck) -> Result<u64> {
     let model = app.model(&chat.model, cancel)?;
     check_tool_turns(&chat.messages)?;

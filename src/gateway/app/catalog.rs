@@ -1,4 +1,4 @@
-//! Poe's list of models: fetched now and then, kept on the disk, and served on while Poe is away.
+//! Poe's list of models: fetched at intervals, stored on disk, and still used while Poe is unreachable.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::poe::{self, CancelCheck, Entries, Entry};
 const RETRY: Duration = Duration::from_secs(30);
 /// How long after the start requests wait for the very first list.
 const FIRST: Duration = Duration::from_secs(3);
-/// How long somebody who wants to see the list waits for it, when there is none yet.
+/// How long a request for the list waits for it, when there is none yet.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A list that is still the same is not written again before it is so old: disks like to sleep.
 const SAME_FOR: Duration = Duration::from_secs(86_400);
@@ -84,7 +84,7 @@ pub(super) fn names(entries: &[Entry]) -> HashSet<String> {
 }
 
 impl App {
-    /// Poe's models, for somebody who wants to see them. Only while there is no list at all it is waited for.
+    /// Poe's models, for a request that shows them. It waits only while there is no list at all.
     pub fn catalog(&self, cancel: &CancelCheck) -> Result<Arc<Catalog>> {
         let (end, inner) = (Instant::now() + PATIENCE, Rc::clone(cancel));
         let cancel: CancelCheck = Rc::new(move || {
@@ -114,7 +114,7 @@ impl App {
         loop {
             let fetch = || self.fetch_catalog(&nobody);
             let outcome = match self.catalog.peek() {
-                // somebody who asks for the list may be fetching it already
+                // a request for the list may be fetching it already
                 None => Some(self.catalog.get(&*nobody, fetch)),
                 Some(kept) => {
                     let is_due = !interval.is_zero() || kept.source == ListSource::Elsewhere;
