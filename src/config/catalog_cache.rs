@@ -1,4 +1,4 @@
-//! Poe's list of models on the disk, so that a start without network has one.
+//! Copy of Poe's list of models on disk, so that a start without network has one.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,7 +1,7 @@
-//! models.yaml while the server runs: read again when it changes, saved without a moment in which it is missing, and the
-//! last good one in force while it is broken.
+//! Store of the configuration in force: reloads models.yaml when it changes, saves it atomically, and keeps the last good
+//! version in force while the file is broken.
 //!
-//! Beside the file lie `models.yaml.bak`, what it was before the last save; `models.yaml.good`, the last that was good,
+//! Beside the file are `models.yaml.bak`, the version before the last save; `models.yaml.good`, the last good version,
 //! for a start that finds a broken one; and `models.yaml.broken`, the last broken one that a save replaced.
 
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ use super::directory::{Dir, Staged, is_mounted_alone};
 use super::models::{FILE_NAME, Fault, ModelsFile, Shadow, as_text, edit, read_bytes, without_bom};
 use crate::error::{Error, Kind, Result};
 
-/// How often somebody looks whether the file has changed; what two looks find alike counts.
+/// Interval at which the file is checked for changes; a change is applied when two checks find the same file.
 const TICK: Duration = Duration::from_millis(400);
 /// A file that has just changed may change again without a new time on it.
 const RACY: Duration = Duration::from_secs(3);
@@ -30,15 +30,15 @@ const ABSENT: &str = "absent";
 pub struct ConfigStore {
     dir: Arc<Dir>,
     current: RwLock<Arc<Current>>,
-    /// Held by whoever reads the file anew or writes it.
+    /// Held while the file is reloaded or written.
     seen: Mutex<Seen>,
     call: (Mutex<bool>, Condvar),
 }
 
-/// What is in force, and how the file is.
+/// The configuration in force and the status of the file.
 #[derive(Debug)]
 pub struct Current {
-    /// Which bots are served, and how.
+    /// The configuration in force.
     pub models: Arc<ModelsFile>,
     /// How the file is.
     pub status: Status,
@@ -47,11 +47,11 @@ pub struct Current {
 /// How the file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Whether it counts.
+    /// Whether the file is in force.
     pub state: State,
     /// What is wrong with it, in one line that begins with its name.
     pub error: Option<String>,
-    /// Where, by line and field alone: what everybody may see.
+    /// The place of the fault by line and field alone, which may be public.
     pub location: Option<String>,
     /// What seems not to be meant, a line each.
     pub warnings: Vec<String>,
@@ -103,7 +103,7 @@ pub struct Saved {
 #[derive(Debug, Default)]
 struct Seen {
     stamp: Option<Stamp>,
-    /// The version at the last look, while it does not count yet: perhaps somebody is just writing it.
+    /// The version at the last check, until it is applied: the file may still be being written.
     candidate: Option<String>,
 }
 
@@ -222,7 +222,7 @@ impl ConfigStore {
         Ok((shown, found.version))
     }
 
-    /// Waits a moment, or until somebody calls, and reads the file again if it has changed. Whether it had.
+    /// Waits for one interval, or until [`ConfigStore::reload`] is called, and reloads the file if it has changed. Returns whether it had.
     pub fn wait_and_reload(&self) -> bool {
         let (called, is_called) = &self.call;
         let waited = is_called.wait_timeout_while(lock(called), TICK, |called| !*called);
@@ -232,15 +232,15 @@ impl ConfigStore {
         !Arc::ptr_eq(&before, &self.current())
     }
 
-    /// Has the file read anew at once, by whoever watches.
+    /// Makes the watching thread reload the file at once.
     pub fn reload(&self) {
         let (called, is_called) = &self.call;
         *lock(called) = true;
         is_called.notify_all();
     }
 
-    /// Reads the file again if it has changed. What has changed counts when it is still the same at the next look, for
-    /// half a file may make sense too; unless somebody `called`.
+    /// Reloads the file if it has changed. A change is applied when it is still the same at the next check, because
+    /// half a file may be valid too; with `called` it is applied at once.
     fn reload_if_changed(&self, called: bool) {
         let mut seen = lock(&self.seen);
         let stamp = self.stamp();
@@ -598,7 +598,7 @@ mod tests {
             config.current().status.error.as_deref(),
             Some("models.yaml: cannot be read: it is a directory")
         );
-        assert_eq!(config.current().status.location, config.current().status.error, "everybody may know");
+        assert_eq!(config.current().status.location, config.current().status.error, "no secret in it");
         let error = config.save(Posted::Yaml("enable: true"), &[], &|_| false).unwrap_err();
         assert!(error.message.ends_with("cannot be read and is not overwritten"), "{error}");
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);

@@ -1,4 +1,4 @@
-//! What a models.yaml may say, and what is said about a wrong one.
+//! Tests of models.yaml: what it may contain, and the messages about faults.
 
 use super::*;
 
@@ -229,7 +229,7 @@ fn unknown_keys_warn_and_the_rest_counts() {
     assert!(matches!(file.bot_for("y"), Lookup::Bot { name: "a", .. }));
 }
 
-/// The parser's time grows with the square of such a depth; nobody's file has it.
+/// The parser's time grows with the square of such a depth; no real file has it.
 #[test]
 fn what_is_nested_without_end_is_refused_before_it_is_parsed() {
     let deep = format!("enable: true\nx: {}", "[".repeat(120 << 10));
