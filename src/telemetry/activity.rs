@@ -1,4 +1,4 @@
-//! What requests did: those that run, the last that ended, sums by model. In memory only, and bounded.
+//! Running requests, the last ended requests, and sums by model. In memory only, and bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -19,7 +19,7 @@ const MAX_MODELS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 /// The most that are reported at once.
 const MAX_REPORTED: usize = MAX_ENDED;
 
-/// The status of a request whose client left: nobody's fault here.
+/// The status of a request whose client disconnected; neither side of the proxy failed.
 const CLIENT_GONE: u16 = 499;
 
 /// One request, as the admin page shows it.
