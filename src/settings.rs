@@ -1,4 +1,4 @@
-//! Every flag and environment variable, read once into `Settings`; a bad value is refused by name.
+//! Every flag and environment variable, read once into `Settings`; an invalid value is an error that names it.
 //!
 //! One table (`settings!` below) makes the fields, the parser, `--help`, `check`'s output and the README's table.
 
@@ -160,7 +160,7 @@ pub enum Source {
     Environment,
     /// The file that `NAME_FILE` or `--name-file` names.
     File,
-    /// Nobody gave one.
+    /// The value is not set; the default applies.
     Default,
 }
 
@@ -361,7 +361,7 @@ impl Settings {
         [("Poe", &self.poe_base_url), ("uploads", &self.poe_file_upload_url)].map(row).into()
     }
 
-    /// A Poe key is money: whoever may use it must have shown a key of the proxy, or sit at this machine.
+    /// A Poe key costs money: a client that uses it must have presented a key of the proxy, or run on this machine.
     fn guard_keys(&self, given: &BTreeMap<&'static str, Given>) -> Result<(), Refusal> {
         let written = |name: &'static str| given.get(name).map_or(name, |given| given.written.as_str());
         if self.poe_api_key.is_some() && self.proxy_api_keys.is_empty() && !self.host.is_loopback() {
@@ -375,7 +375,7 @@ impl Settings {
         }
         if !self.proxy_api_keys.is_empty() && self.poe_api_key.is_none() && !self.demo {
             return Err(Refusal::new(format!(
-                "{} without POE_API_KEY: expected a Poe key too, for the proxy's own keys mean nothing to Poe",
+                "{} without POE_API_KEY: expected a Poe key too, because Poe does not accept the proxy's own keys",
                 written("PROXY_API_KEYS"),
             )));
         }
@@ -383,7 +383,7 @@ impl Settings {
     }
 }
 
-/// What a server has when nobody sets anything.
+/// The settings of a server for which none is set.
 impl Default for Settings {
     fn default() -> Settings {
         Settings::build(&BTreeMap::new())
