@@ -1,4 +1,4 @@
-//! The process's budget of memory for what clients and bots send. Who holds such bytes reserves them first.
+//! Memory budget of the process for what clients and bots send. Code reserves such bytes before it holds them.
 //!
 //! One static budget, because memory belongs to the process: a reservation can be made wherever bytes arrive, without a
 //! handle that a new endpoint could forget. Reserved are the bytes of request bodies while they arrive, what they take

@@ -1,4 +1,4 @@
-//! poe2openai: any Poe bot for any program that speaks OpenAI's API.
+//! The program: reads the settings, runs the command, starts the server, handles signals.
 
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
