@@ -1,4 +1,4 @@
-//! Writes to clients. A client that takes too little is dropped, and can be evicted while it blocks a write.
+//! Writes to clients. A client that reads too slowly is dropped, and can be evicted while it blocks a write.
 
 use std::io;
 use std::time::{Duration, Instant};
