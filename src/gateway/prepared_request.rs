@@ -316,7 +316,7 @@ impl<'a> PreparedRequest<'a> {
         sent.map_or(0, |sent| sent.tokens())
     }
 
-    /// One whole answer. One that is not what the client insists on has a second try, sent what was wrong.
+    /// One complete answer. One that does not meet the client's requirements is retried once, with a message about the fault.
     pub fn reply(&self, cancel: &CancelCheck) -> Result<Reply> {
         let mut reply = Reply::fold(&mut self.place(ResponseMode::Whole, cancel)?)?;
         if let Some(correction) = self.correction(&reply) {

@@ -109,13 +109,13 @@ impl App {
 
     /// Keeps the list of models fresh, for ever.
     pub fn refresh_catalog(&self) {
-        let nobody: CancelCheck = Rc::new(|| Ok(()));
+        let never_cancelled: CancelCheck = Rc::new(|| Ok(()));
         let interval = self.settings.models_refresh;
         loop {
-            let fetch = || self.fetch_catalog(&nobody);
+            let fetch = || self.fetch_catalog(&never_cancelled);
             let outcome = match self.catalog.peek() {
                 // a request for the list may be fetching it already
-                None => Some(self.catalog.get(&*nobody, fetch)),
+                None => Some(self.catalog.get(&*never_cancelled, fetch)),
                 Some(kept) => {
                     let is_due = !interval.is_zero() || kept.source == ListSource::Elsewhere;
                     is_due.then(|| self.catalog.refresh(fetch))
