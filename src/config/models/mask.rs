@@ -172,10 +172,10 @@ pub fn unmasked(text: &str, before: &str, known: &[&str]) -> Result<String, Faul
     if is_left { Err(lost(&restored, restored.find(MASK).unwrap_or(0))) } else { Ok(restored) }
 }
 
-/// How a mask is sent from others: whether it is a whole value, and the way to it.
+/// Identity of a mask: whether it is a whole value, and the path to it.
 type Way = (bool, String);
 
-/// The way to each of `spans`. Others on that way count as masks, whatever they hold.
+/// The path to each of `spans`. Others on that path count as masks, whatever they hold.
 fn ways(text: &str, spans: &[Span]) -> Vec<Way> {
     let (mut shown, mut end) = (String::new(), 0);
     let mut ways = Vec::new();
