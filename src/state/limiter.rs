@@ -439,10 +439,10 @@ mod tests {
     #[test]
     fn endless_settings_do_not_overflow() {
         let limiter = Limiter::new(Duration::MAX, u32::MAX, Duration::MAX);
-        let nobody = || Ok(());
-        assert!(limiter.wait("a", None, &nobody).is_ok());
-        assert!(limiter.wait("a", None, &nobody).is_ok());
-        assert!(Limiter::new(Duration::ZERO, 1, Duration::ZERO).wait("a", None, &nobody).is_ok());
+        let never_cancelled = || Ok(());
+        assert!(limiter.wait("a", None, &never_cancelled).is_ok());
+        assert!(limiter.wait("a", None, &never_cancelled).is_ok());
+        assert!(Limiter::new(Duration::ZERO, 1, Duration::ZERO).wait("a", None, &never_cancelled).is_ok());
     }
 
     #[test]
