@@ -1,4 +1,4 @@
-//! Asks a bot that chats to complete a text instead: to go on where it ends, or to fill a gap in it.
+//! Prompts that make a chat bot complete a text or fill a gap in it.
 
 use super::{ChatRequest, Format, Message, Part, Role};
 

@@ -1,4 +1,4 @@
-//! The MIME type of a file that came without one.
+//! Detects the MIME type of a file that was sent without one.
 
 /// Folders in which Poe keeps files by kind, with the usual type of the kind.
 const FOLDERS: &[(&str, &str)] =

@@ -1,4 +1,4 @@
-//! Answers in JSON from bots that know no such mode: asks for it, takes it out of what came, and judges it.
+//! JSON answers from bots without a JSON mode: instructs the bot, extracts the JSON from its answer, and validates it.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use crate::pipeline::{ChatRequest, Event, Format, Message, Part, Role, Stage};
 /// The line that opens the instruction.
 const HEADING: &str = "# Answer format";
 
-/// Tells the bot in the system turn what form its answer must have. Plain text needs no telling.
+/// Adds an instruction about the answer's format to the system turn; none for plain text.
 pub fn instruct(chat: &mut ChatRequest) {
     let instruction = match &chat.format {
         Format::Text | Format::Bare => return,

@@ -1,4 +1,4 @@
-//! Makes the calls of a bot with native tools well-formed, whatever pieces it sends them in.
+//! Stage that makes native tool calls well-formed, in whatever pieces the bot sends them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
