@@ -1,4 +1,4 @@
-//! Calls to Poe: one question, with one retry, and the list of models.
+//! Client of Poe's API: bot queries with one retry, and the list of models.
 
 use std::io::Read;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What Poe's events mean.
+//! Decodes Poe's events.
 //!
 //! Events as Poe documents them are read strictly, which is fast. What the strict reader gives back is read once more
 //! by meaning ([`Loose`]): no member that is missing, doubled or of another type ends an answer or loses text.

@@ -1,4 +1,4 @@
-//! Why an answer ended, in the words of every maker of models.
+//! Maps the finish reasons of all model providers to ours.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! OpenAI's words for pictures and sound, in those of the model that paints or speaks.
+//! Converts OpenAI's parameters for pictures and sound to those that the model declares.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Poe's native endpoints: a request in a dialect that Poe speaks itself goes through as it is, and so does its answer.
+//! Poe's native endpoints: a request in a dialect that Poe supports is passed through, and so is its answer.
 
 mod answer;
 mod json;
@@ -304,12 +304,12 @@ impl Passing {
         self.answer.fault.as_deref()
     }
 
-    /// All that a stream sent, where its last event states it once more.
+    /// The complete response, where a stream's last event repeats it.
     pub fn rendered(&self) -> Option<&[u8]> {
         self.answer.rendered.as_deref()
     }
 
-    /// What the endpoint itself said as a sign of life, to be said again.
+    /// The endpoint's own keep-alive event, to be repeated.
     pub fn keep_alive_frame(&self) -> Option<&[u8]> {
         self.answer.keep_alive_frame.as_deref()
     }
@@ -436,7 +436,7 @@ impl Passing {
     /// Reads the end of the body, within bounds.
     fn read_rest(&mut self) {
         let deadline = Instant::now() + REST_TIME;
-        let nobody: CancelCheck = std::rc::Rc::new(|| Ok(()));
+        let never_cancelled: CancelCheck = std::rc::Rc::new(|| Ok(()));
         let mut bytes = [0; 1024];
         let mut rest = 0;
         while rest < REST_BYTES {
@@ -444,7 +444,7 @@ impl Passing {
             if left.is_zero() {
                 return;
             }
-            match cancellable(&nobody, left, || self.body.read(&mut bytes)) {
+            match cancellable(&never_cancelled, left, || self.body.read(&mut bytes)) {
                 (Ok(count), None) if count > 0 => rest += count as u64,
                 _ => return,
             }

@@ -1,8 +1,8 @@
-//! A client's request as one of Poe's endpoints takes it: the same bytes but for the bot's name, what the endpoint refuses, and
-//! settings in the words of the endpoint.
+//! Adapts a client's request to one of Poe's endpoints: the same bytes except for the bot's name, fields that the endpoint
+//! refuses, and settings by the names of the endpoint.
 //!
-//! Poe's prompt cache knows a question by its bytes, so nothing is written anew that can stay: a request that needs no
-//! change is sent as it came, and the same request twice is the same twice.
+//! Poe's prompt cache compares bytes, so everything that can stay is left as it is: a request that needs no
+//! change is sent as it came, and equal requests stay equal.
 
 use std::borrow::Cow;
 
@@ -129,7 +129,7 @@ pub struct MissingFeature {
     pub field: &'static str,
     /// What the endpoint does with it.
     pub why: &'static str,
-    /// Nobody but this server can answer such a request.
+    /// Whether only this server can answer such a request.
     pub is_ours: bool,
 }
 
@@ -263,7 +263,7 @@ impl Changes {
     }
 }
 
-/// The wish of an effort, and what models.yaml sends, by the model's own names.
+/// The effort and the parameters of models.yaml, by the model's own names.
 fn own_words(native_request: &NativeRequest<'_>, mut reasoning_fields: ChatRequest) -> Map<String, Value> {
     if let Some(effort) = native_request.effort {
         reasoning_fields.reasoning.get_or_insert_with(Reasoning::default).effort = Some(effort.to_owned());

@@ -1,4 +1,4 @@
-//! What is said to a proxy before, or around, what is said to Poe: CONNECT, SOCKS, and requests in absolute form.
+//! Protocols of proxies: CONNECT, SOCKS, and requests in absolute form.
 
 use std::fmt;
 use std::io::{self, Read, Write};
