@@ -1,4 +1,4 @@
-//! Lists of models, in OpenAI's shape with all that Poe states besides, and in Anthropic's.
+//! Lists of models: in OpenAI's format, extended by Poe's fields, and in Anthropic's.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Tools that take plain text (OpenAI's `custom`) offered to bots that know only functions: one string called `input`.
+//! OpenAI's `custom` tools, which take plain text, offered to bots as functions with one string parameter, `input`.
 
 use serde_json::{Value, json};
 

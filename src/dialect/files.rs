@@ -1,4 +1,4 @@
-//! Files as clients send them: links, data URLs and base64, with their true type.
+//! Decodes files that clients send as links, data URLs or base64, and detects their type.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! OpenAI's speech: a text that an audio bot reads out. The answer is the sound itself.
+//! OpenAI's speech API: a text that an audio bot reads out. The answer is the audio file.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! A `chat.completions` request as a `ChatRequest`. Unknown fields are ignored, or hints to the model where it declares them.
+//! Decodes a `chat.completions` request. Unknown fields are ignored, or passed on where the model declares them.
 
 use std::collections::BTreeMap;
 

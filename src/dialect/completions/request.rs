@@ -1,4 +1,4 @@
-//! A `completions` request as one `ChatRequest` for each prompt.
+//! Decodes a `completions` request into one `ChatRequest` for each prompt.
 
 use std::collections::BTreeMap;
 

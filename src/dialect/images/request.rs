@@ -1,4 +1,4 @@
-//! A request for pictures as a `ChatRequest`: from JSON, or from a form that brings pictures along.
+//! Decodes a request for pictures into a `ChatRequest`, from JSON or from a form with pictures.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The turns of a Messages request: blocks of text, files, calls and results.
+//! Decodes the turns of a Messages request: blocks of text, files, calls and results.
 
 use std::collections::HashSet;
 use std::fmt;

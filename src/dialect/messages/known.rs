@@ -1,5 +1,5 @@
-//! Tools that clients run and name by their type alone, because Anthropic's models know them by heart. Other bots have to
-//! be sent.
+//! Definitions of tools that clients run and name by type alone, because Anthropic's models are trained on them. Other
+//! bots need the definition.
 
 use serde_json::{Value, json};
 

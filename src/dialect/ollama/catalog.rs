@@ -1,4 +1,4 @@
-//! What Ollama states of its models, sent of Poe's.
+//! Descriptions of Poe's models in Ollama's format.
 
 use serde_json::{Map, Value, json};
 

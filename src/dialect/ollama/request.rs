@@ -1,4 +1,4 @@
-//! A request of Ollama's as a `ChatRequest`. What only a model on this machine could follow is left out.
+//! Decodes a request of Ollama's API. Options that only a local model could follow are dropped.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Items of a conversation as turns: messages, calls and what came of them; thoughts and what is unknown is passed over.
+//! Decodes the items of a conversation as turns: messages, calls and their results. Reasoning and unknown items are skipped.
 
 use std::collections::HashSet;
 

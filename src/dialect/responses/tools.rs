@@ -1,4 +1,4 @@
-//! The tools of a request: what the bot is offered as functions, and what the client calls them.
+//! Tools of a request: the functions offered to the bot, and the names by which the client knows them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -83,7 +83,7 @@ pub struct Tools {
     ignored: Vec<String>,
     /// Where in `offered` a function lies, until a choice takes some away.
     places: HashMap<String, usize>,
-    /// The last number that was put behind a name to state it from others.
+    /// The last number that was appended to a name to make it unique.
     numbers: HashMap<String, usize>,
 }
 
