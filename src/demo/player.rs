@@ -1,4 +1,4 @@
-//! Plays a script's steps on a connection, and stops as soon as nobody listens.
+//! Plays a script's steps on a connection, and stops when the client disconnects.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What comes through a native endpoint, made a query for the bot behind it.
+//! Converts a request to a native endpoint into a bot query.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! A bot's steps in the words of an endpoint: as a stream's frames, or folded into one answer.
+//! Encodes a bot's steps in the format of an endpoint: as frames of a stream, or folded into one answer.
 
 use serde_json::{Value, json};
 
