@@ -257,7 +257,7 @@ impl Wire {
         self.slot.socket()
     }
 
-    /// Waits for the next request's head. `None` when the client has left, or was asked to.
+    /// Waits for the next request's head. `None` when the client disconnected, or was asked to.
     fn next_head(&mut self, mut phase: Phase) -> Result<Option<Head>> {
         if self.inbox.is_empty() {
             self.inbox = Vec::new(); // an idle connection keeps no buffer

@@ -62,7 +62,7 @@ impl EventStream {
         self.sent.get() != Sent::Nothing
     }
 
-    /// Sends whole frames. An error means that the client has left.
+    /// Sends whole frames. An error means that the client disconnected.
     pub fn send(&mut self, payload: &[u8]) -> io::Result<()> {
         self.push(payload)?;
         self.flush()
