@@ -28,7 +28,7 @@ pub fn try_model(mut request: Admitted<'_, '_>) -> io::Result<()> {
 
 /// Every other path below `/api/admin`.
 pub fn unknown(mut request: Admitted<'_, '_>) -> io::Result<()> {
-    let message = format!("there is nothing at {}", request.head().path);
+    let message = format!("no endpoint at {}", request.head().path);
     request.refuse(&Error::new(Kind::NotFound, message))
 }
 

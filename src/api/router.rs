@@ -112,7 +112,7 @@ fn unknown(mut exchange: Exchange<'_, '_>) -> io::Result<()> {
         let answer = preflight(head, "GET, HEAD, POST, OPTIONS".to_owned());
         return exchange.send(answer);
     }
-    let error = Error::new(Kind::NotFound, format!("there is nothing at {} {}", head.method, head.path));
+    let error = Error::new(Kind::NotFound, format!("no endpoint at {} {}", head.method, head.path));
     exchange.refuse(&error)
 }
 
