@@ -104,7 +104,7 @@ impl App {
         let catalog = Catalog::kept(&dir, &settings);
         if catalog.as_ref().is_some_and(|kept| kept.source == ListSource::Elsewhere) {
             log::warn!(
-                "{} holds the list of another POE_BASE_URL, served until this one gives its own",
+                "{} holds the list of another POE_BASE_URL; it is used until this one is fetched",
                 dir.at(catalog_cache::FILE_NAME).display()
             );
         }

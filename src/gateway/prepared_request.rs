@@ -220,7 +220,7 @@ impl<'a> PreparedRequest<'a> {
             (Kind::Unsupported, _)
                 if tried.tool_mode == ToolMode::Native && self.model.config.tools == Tools::Auto =>
             {
-                log::debug!("{} refuses tools, they go into the prompt: {error}", self.model.bot);
+                log::debug!("{} rejects tools; they are sent in the prompt: {error}", self.model.bot);
                 self.app.remember_no_tools(&self.model.bot);
                 state.tool_mode = ToolMode::Prompt;
             }
@@ -238,7 +238,7 @@ impl<'a> PreparedRequest<'a> {
                 if self.model.entry.is_none() && tried.chat.bot == self.model.bot =>
             {
                 let Some(bot) = poe::plain_name(&self.model.bot) else { return Ok(false) };
-                log::debug!("there is no bot `{}`, `{bot}` is tried: {error}", self.model.bot);
+                log::debug!("there is no bot `{}`; trying `{bot}`: {error}", self.model.bot);
                 Arc::make_mut(&mut state.chat).bot = bot.to_owned();
             }
             _ => return Ok(false),
@@ -265,9 +265,8 @@ impl<'a> PreparedRequest<'a> {
         };
         wait_turn(self.app, self.key, self.address, cancel)?;
         cancel()?;
-        let query = poe::encode_query(&chat).map_err(|error| {
-            Error::new(Kind::Internal, format!("the query could not be written: {error}"))
-        })?;
+        let query = poe::encode_query(&chat)
+            .map_err(|error| Error::new(Kind::Internal, format!("cannot encode the query: {error}")))?;
         let bot_stream = self.app.poe.chat(&chat.bot, self.key, &query, cancel);
         note_key(self.app, self.key, bot_stream.as_ref().err());
         let bot_stream = bot_stream?;
@@ -332,7 +331,7 @@ impl<'a> PreparedRequest<'a> {
             return Some(Correction::Call);
         }
         let fault = json_fault(&self.format, reply)?;
-        log::debug!("the answer of {} is asked for again: {fault}", self.model.bot);
+        log::debug!("retrying {} because its answer is invalid: {fault}", self.model.bot);
         Some(Correction::Json { answer: reply.text.clone(), fault })
     }
 

@@ -255,7 +255,7 @@ fn several_choices(
             Fault::Answer(error) => error,
             Fault::Client(error) => {
                 left = Err(Fault::Client(error));
-                Error::new(Kind::ClientGone, "the client has left")
+                Error::new(Kind::ClientGone, "the client disconnected")
             }
         })
     });
@@ -321,6 +321,6 @@ fn cancel_on_stream_disconnect(
     Rc::new(move || {
         client()?;
         let sign = writer.borrow_mut().keep_alive();
-        sign.map_err(|_| Error::new(Kind::ClientGone, "the client has left"))
+        sign.map_err(|_| Error::new(Kind::ClientGone, "the client disconnected"))
     })
 }

@@ -100,7 +100,7 @@ impl App {
             (Some(key), []) => Ok(key.expose().to_owned()),
             (Some(key), known) => match shown {
                 Some(shown) if is_one_of(shown, known) => Ok(key.expose().to_owned()),
-                Some(_) => Err(Error::new(Kind::Unauthorized, "this API key is not known here")),
+                Some(_) => Err(Error::new(Kind::Unauthorized, "this API key is not in PROXY_API_KEYS")),
                 None => Err(no_key()),
             },
             (None, _) => shown.map(str::to_owned).ok_or_else(no_key),

@@ -91,7 +91,9 @@ impl App {
             inner()?;
             match Instant::now() < end {
                 true => Ok(()),
-                false => Err(Error::new(Kind::UpstreamTimeout, "Poe's list of models did not come in time")),
+                false => {
+                    Err(Error::new(Kind::UpstreamTimeout, "Poe's list of models did not arrive in time"))
+                }
             }
         });
         self.catalog.get(&*cancel, || self.fetch_catalog(&cancel))
