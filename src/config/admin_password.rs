@@ -98,7 +98,7 @@ pub fn forget(dir: &Dir) {
     match fs::remove_file(&path) {
         Ok(()) => log::info!("{} was removed: ADMIN_PASSWORD replaces it", path.display()),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => log::debug!("{} cannot be removed: {error}", path.display()),
+        Err(error) => log::debug!("cannot remove {}: {error}", path.display()),
     }
 }
 

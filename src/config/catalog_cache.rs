@@ -43,7 +43,7 @@ pub fn read(dir: &Dir, base_url: &str) -> Option<CachedCatalog> {
         None
     };
     if !about.is_file() || about.len() > MAX_BYTES {
-        return ignored("it is no file, or too large".to_owned());
+        return ignored("not a regular file, or too large".to_owned());
     }
     let body = match std::fs::read(&path) {
         Ok(body) => body,

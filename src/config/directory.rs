@@ -70,7 +70,7 @@ impl Dir {
         let kept = self.lock().and_then(|_lock| Staged::new(&self.at(name), bytes, like)?.put());
         if let Err(error) = kept {
             match self.is_warned.swap(true, Ordering::Relaxed) {
-                false => log::warn!("nothing is kept for the next start: {error}"),
+                false => log::warn!("state will not survive a restart: {error}"),
                 true => log::debug!("{error}"),
             }
         }

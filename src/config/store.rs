@@ -160,14 +160,16 @@ impl ConfigStore {
         if found.read.is_err() {
             match self.last_good() {
                 Some((name, good)) => {
-                    log::warn!("{name} is in force in place of {FILE_NAME}: {}", good.models.summary());
+                    log::warn!("{name} is used in place of {FILE_NAME}: {}", good.models.summary());
                     self.put(Current {
                         models: Arc::new(good.models),
                         status: self.current().status.clone(),
                     });
                 }
                 None => {
-                    log::warn!("no good {FILE_NAME} was ever kept: every bot is served under its own name")
+                    log::warn!(
+                        "there is no earlier valid {FILE_NAME}: every bot is served under its own name"
+                    )
                 }
             }
         }
@@ -283,14 +285,14 @@ impl ConfigStore {
             }
             Ok(None) => {
                 if before.status.state != State::None {
-                    log::warn!("{name} is gone: every bot is served under its own name");
+                    log::warn!("{name} was removed: every bot is served under its own name");
                 }
                 let status = status(State::None, None, Vec::new());
                 self.put(Current { models: Arc::default(), status });
             }
             Err(fault) => {
                 let error = format!("{FILE_NAME}: {fault}");
-                log::error!("{name} is not applied, what was in force stays: {fault}");
+                log::error!("{name} is not applied, the previous configuration stays in force: {fault}");
                 // a file that cannot be read has no line, and nothing of it is sent
                 let location = if found.bytes.is_some() { fault.location() } else { fault.to_string() };
                 let location = Some(format!("{FILE_NAME}: {location}").trim_end_matches(": ").to_owned());
@@ -317,7 +319,10 @@ impl ConfigStore {
         let dir_lock = self.dir.lock().map_err(unsaved)?;
         let found = self.look();
         if !expected.is_empty() && !expected.contains(&found.version) {
-            let message = format!("{FILE_NAME} is at version {} by now: load it again", found.version);
+            let message = format!(
+                "{FILE_NAME} has changed on the server (version {}): reload it and re-apply your change",
+                found.version
+            );
             return Err(Error::new(Kind::Conflict, message).about("version"));
         }
         let text = self.text_of(posted, &found)?;
@@ -327,10 +332,10 @@ impl ConfigStore {
         if found.bytes.as_deref() != Some(text.as_bytes()) {
             let copy = self.write(posted, &text, &found).map_err(unsaved)?;
             if let (Err(_), Some(_)) = (&found.read, &found.bytes) {
-                rendered
-                    .push(format!("{FILE_NAME} was broken; as it was, it is kept as {}", beside("broken")));
+                rendered.push(format!("{FILE_NAME} was invalid; a copy is stored as {}", beside("broken")));
             }
-            rendered.extend(copy.map(|name| format!("the comments are gone; the file with them is {name}")));
+            rendered
+                .extend(copy.map(|name| format!("comments were removed; the file with comments is {name}")));
         }
         drop(dir_lock);
         seen.stamp = self.stamp();
@@ -377,7 +382,7 @@ impl ConfigStore {
         match models.shadows(is_bot).find(|new| !known.contains(&(new.bot, new.name))) {
             None => Ok(()),
             Some(Shadow { bot, field, name }) => {
-                let message = format!("{name} is the name of a bot of Poe's already");
+                let message = format!("{name} is already the name of a bot on Poe");
                 Err(refused(posted, models.fault(bot, &field, message)))
             }
         }
@@ -392,7 +397,7 @@ impl ConfigStore {
             return Err(format!("{} cannot be read and is not overwritten", path.display()));
         }
         if is_mounted_alone(&path) {
-            let advice = "it is mounted by itself; mount the directory it lies in";
+            let advice = "the file itself is a mount; mount its directory instead";
             return Err(format!("{} cannot be written: {advice}", path.display()));
         }
         let new = Staged::new(&path, text.as_bytes(), like.as_ref())?;
@@ -416,7 +421,7 @@ impl ConfigStore {
         let path = self.path();
         match fs::symlink_metadata(&path) {
             Ok(about) if about.is_symlink() => fs::canonicalize(&path)
-                .map_err(|error| format!("{} is a link to nowhere: {error}", path.display())),
+                .map_err(|error| format!("{} is a dangling symbolic link: {error}", path.display())),
             _ => Ok(path),
         }
     }

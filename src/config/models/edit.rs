@@ -218,7 +218,7 @@ fn write(tree: &Yaml) -> Result<String, Fault> {
     let text = serde_yaml::to_string(tree).map_err(|error| unwritten(error.to_string()))?;
     match super::tree::tree(&text) {
         Ok(read) if read == *tree => Ok(text),
-        _ => Err(unwritten("it cannot be written as YAML without a loss".to_owned())),
+        _ => Err(unwritten("it cannot be written as YAML without loss of data".to_owned())),
     }
 }
 
@@ -398,7 +398,7 @@ mod tests {
                     prop_assert_eq!(&json["models"][&bot]["mapping"], &json!(name), "{}", text);
                     prop_assert_eq!(&json["models"][&bot]["description"], &json!(about), "{}", text);
                 }
-                Err(fault) => prop_assert!(fault.message.contains("without a loss"), "{}", fault),
+                Err(fault) => prop_assert!(fault.message.contains("without loss of data"), "{}", fault),
             }
         }
     }
