@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn who_would_wait_too_long_is_told_when_to_come_again_and_takes_no_slot() {
+    fn a_wait_that_is_too_long_is_rejected_with_retry_after_and_takes_no_slot() {
         let clock = Clock::new(100, 1, 150);
         assert!(clock.join(0, 1, 1).is_ok() && clock.join(0, 1, 1).is_ok());
         for _ in 0..2 {

@@ -68,7 +68,7 @@ pub struct Counters {
     pub hits: AtomicU64,
     /// Files that had to be uploaded.
     pub misses: AtomicU64,
-    /// Entries dropped for room or age.
+    /// Entries evicted for size or age.
     pub evictions: AtomicU64,
     /// Uploads shared with another request.
     pub joined: AtomicU64,
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_tell_owners_kinds_and_whole_contents_apart() {
+    fn keys_distinguish_owners_kinds_and_whole_contents() {
         let keys = [
             FileKey::new("a", "b", b"c"),
             FileKey::new("ab", "", b"c"),
