@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_run_and_end_and_are_told_once() {
+    fn requests_run_and_end_and_are_recorded_once() {
         let activity = Activity::default();
         let ((slow, _), (fast, _)) = (begun(&activity, "slow"), begun(&activity, "fast"));
         fast.change(|notes| notes.bot = Some("b".into()));
