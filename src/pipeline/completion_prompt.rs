@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_is_found_however_it_is_told() {
+    fn a_gap_is_found_in_every_notation() {
         let gap =
             |before: &str, after: Option<&str>| Gap { before: before.into(), after: after.map(Into::into) };
         for (prompt, suffix, found) in [

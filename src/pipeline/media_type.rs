@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_told_by_name_and_path() {
+    fn a_type_is_detected_by_name_and_path() {
         let base = "https://pfst.cf2.poecdn.net/base";
         let rows = [
             ("image/webp", "a.png", "/video/1", "image/webp"),

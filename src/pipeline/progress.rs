@@ -269,7 +269,7 @@ mod tests {
     ];
 
     #[test]
-    fn rows_are_told_from_answers() {
+    fn progress_rows_are_distinguished_from_answers() {
         for row in ROWS {
             assert!(is_progress(row), "{row}");
         }

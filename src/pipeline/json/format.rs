@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bot_is_told_the_format() {
+    fn the_prompt_states_the_format() {
         let mut rendered = chat(schema(), &[(Role::User, "hi")]);
         instruct(&mut rendered);
         assert_eq!((rendered.messages.len(), rendered.messages[0].role), (2, Role::System));
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_json_is_told() {
+    fn only_the_json_is_emitted() {
         for answer in [
             "{\"a\": \"\\\"}\\\\\", \"b\": [{}]}",
             "```json\n{\"a\": \"```\"}\n```",

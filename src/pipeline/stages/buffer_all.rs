@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_told_once_and_at_the_end() {
+    fn everything_is_emitted_once_and_at_the_end() {
         let out: Vec<_> =
             answer().into_iter().map(Ok).through(BufferAll::default()).map(Result::unwrap).collect();
         let call =

@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn thought_that_is_told_again_is_sent_once() {
+    fn repeated_thought_is_sent_once() {
         let reply = settled(&[thinking("one"), text("a"), Retract, thinking("one two"), text("ab"), end()]);
         assert_eq!(seen(&reply), ("one two", "ab"));
     }

@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_tells_whether_calls_were_made() {
+    fn the_reason_states_whether_calls_were_made() {
         use FinishReason::*;
         let call = vec![delta(0, "a", "f", "{}")];
         for (events, reason, expected) in [

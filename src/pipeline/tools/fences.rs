@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_is_told_from_text() {
+    fn code_is_distinguished_from_text() {
         for (desc, text, code) in [
             ("text", "a", false),
             ("a fence", "a\n```xml\n", true),

@@ -360,7 +360,7 @@ mod tests {
 
     /// Thirty thousand calls of one id are distinguished as quickly as three.
     #[test]
-    fn ids_used_again_and_again_are_told_apart() {
+    fn repeated_ids_are_made_unique() {
         const TIMES: usize = 30_000;
         let calls = vec![("t", "f", "{}"); TIMES];
         let mut messages = vec![turn(Role::User, "x"), calling(&calls)];
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn the_choice_is_told() {
+    fn the_choice_is_in_the_prompt() {
         let text = |choice, parallel| section(&[tool("f", None, None)], &choice, parallel);
         for (desc, text, rendered, untold) in [
             ("auto", text(ToolChoice::Auto, None), "several <invoke>", "must call"),
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_try_is_told_firmly() {
+    fn the_second_try_repeats_the_instruction() {
         for (choice, rendered) in [
             (ToolChoice::Auto, None),
             (ToolChoice::None, None),
