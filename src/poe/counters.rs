@@ -20,7 +20,7 @@ impl Counters {
         self.retries.load(Ordering::Relaxed)
     }
 
-    /// Files brought to Poe.
+    /// Files that requests needed at Poe.
     pub fn uploads(&self) -> u64 {
         self.uploads.load(Ordering::Relaxed)
     }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_told_in_the_models_own_words() {
+    fn a_size_uses_the_models_own_parameters() {
         let shapes = |name: &str| json!([{"name": name, "schema": {"enum": ["16:9", "4:3", "1:1", "2:3", "9:16", "auto"]}}]);
         let stars =
             json!([{"name": "size", "schema": {"enum": ["512*512", "1024*1024", "1024*1536", "1536*1024"]}}]);

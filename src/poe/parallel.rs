@@ -61,7 +61,7 @@ pub fn fan_in<T: Send>(
                 Builder::new().name("aside".into()).stack_size(STACK_BYTES).spawn_scoped(scope, work);
             thread
                 .map(drop)
-                .map_err(|error| Error::new(Kind::Overloaded, format!("no thread to work with: {error}")))
+                .map_err(|error| Error::new(Kind::Overloaded, format!("cannot start a thread: {error}")))
         };
         let spawned = (0..count).try_for_each(spawn);
         drop(sender);

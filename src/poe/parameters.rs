@@ -38,7 +38,7 @@ pub fn fit(chat: &mut ChatRequest, entry: Option<&Entry>) {
     for (name, value) in hints {
         if let Some(found) = entry.and_then(|entry| media_params::fit(&name, &value, entry)) {
             if found.is_empty() {
-                log::debug!("{name} was left out: the model has no word for {value}");
+                log::debug!("{name} dropped: the model has no equivalent of {value}");
             }
             fitted.extend(found);
             continue;
@@ -46,9 +46,9 @@ pub fn fit(chat: &mut ChatRequest, entry: Option<&Entry>) {
         match entry.and_then(|entry| declared(entry, &name)) {
             Some(parameter) => match fitting(&value, &parameter.schema) {
                 Some(value) => drop(fitted.insert(parameter.name.clone(), value)),
-                None => log::debug!("{name} was left out: {value} is not what the model takes"),
+                None => log::debug!("{name} dropped: the model does not accept {value}"),
             },
-            None => log::debug!("{name} was left out: the model declares no such parameter"),
+            None => log::debug!("{name} dropped: the model declares no such parameter"),
         }
     }
     // what the client gave by the model's own names counts most
@@ -141,7 +141,7 @@ fn think(reasoning_setting: &Reasoning, entry: &Entry, fitted: &mut Map<String, 
             fitted.insert(parameter.name.clone(), value);
         }
         None => {
-            log::debug!("the reasoning effort was left out: {} declares no such parameter", entry.id)
+            log::debug!("reasoning effort dropped: {} declares no such parameter", entry.id)
         }
     }
     // some models accept no other reasoning parameter unless reasoning is switched on
@@ -196,12 +196,12 @@ fn nearest(rank: usize, schema: &Value) -> Option<Value> {
 }
 
 fn tokens(reasoning_setting: &Reasoning, rank: usize, schema: &Value) -> Value {
-    let wished = match (rank, reasoning_setting.effort.is_none(), reasoning_setting.budget) {
+    let budget = match (rank, reasoning_setting.effort.is_none(), reasoning_setting.budget) {
         (0, _, _) => 0,
         (_, true, Some(budget)) => budget,
         (rank, ..) => BUDGETS[rank],
     };
-    clamped(wished as f64, schema)
+    clamped(budget as f64, schema)
 }
 
 #[cfg(test)]
