@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn openais_shape_carries_what_poe_tells() {
+    fn openais_format_contains_poes_fields() {
         let entry = entry();
         let model =
             Model { id: "x", created: 7, owned_by: "OpenAI", entry: Some(&entry), ..Model::default() };

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_told_before_the_arguments_are_complete() {
+    fn text_is_emitted_before_the_arguments_are_complete() {
         let mut unwrapping = Unwrapping::default();
         assert_eq!(unwrapping.push("{\"input\":\"one\\"), "one");
         assert_eq!(unwrapping.push("ntwo"), "\ntwo");

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_tell_the_type() {
+    fn the_first_bytes_determine_the_type() {
         let typed = |content: &[u8], said: &str| match data("p", &STANDARD.encode(content), said.into(), None)
         {
             Ok(FileSource::Data { content_type, .. }) => content_type,

@@ -162,7 +162,7 @@ impl Raw {
             (Some(0), Purpose::Answer) => {
                 return Err(Error::invalid(
                     "max_tokens",
-                    "max_tokens: must be greater than or equal to 1: there is no cache to warm up here",
+                    "max_tokens: must be greater than or equal to 1: cache warm-up is not supported",
                 ));
             }
             _ => {}

@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_interleave_are_told_one_after_the_other() {
+    fn interleaved_calls_are_emitted_one_after_the_other() {
         let events = [
             text("I look."),
             call(0, Some("a"), "{\"x\""),
@@ -580,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn thought_that_nobody_asked_for_is_not_told() {
+    fn thought_that_was_not_requested_is_not_sent() {
         let mut blind = Encoder::new(Meta { id: "m".into(), model: "m".into(), shows_thought: false });
         let folded = fold(&rendered(&mut blind, &[Event::Thinking("hm".into()), text("hi")]));
         assert_eq!(folded.blocks, ["text"]);

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_tells_what_it_can() {
+    fn a_model_states_its_capabilities() {
         let model = Model {
             name: "m".into(),
             owned_by: "Poe".into(),

@@ -360,7 +360,7 @@ impl Encoder {
     fn call(&mut self, delta: &ToolDelta, out: &mut Vec<u8>) {
         if !matches!(&self.open, Open::Call(call) if call.index == delta.index) {
             if delta.name.is_none() {
-                return log::debug!("more of a call came after its end: {:?}", delta.arguments);
+                return log::debug!("ignored a part of a call after its end: {:?}", delta.arguments);
             }
             self.close("completed", out);
             self.open_call(delta, out);
