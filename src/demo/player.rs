@@ -30,7 +30,7 @@ pub enum Ending {
     Broken,
 }
 
-/// Takes the steps one by one. Fails when the client has left.
+/// Takes the steps one by one. Fails when the client disconnected.
 pub fn play(steps: impl Iterator<Item = Step>, wire: &mut impl Wire) -> io::Result<Ending> {
     for step in steps {
         match &step {

@@ -358,7 +358,7 @@ pub mod tests {
     }
 
     #[test]
-    fn bots_that_look_like_models_think_when_told_to() {
+    fn bots_that_look_like_models_reason_when_instructed() {
         let chat_request = |parameters: Value| {
             with(json!({"query": [{"role": "user", "content": "hi", "parameters": parameters}]}))
         };

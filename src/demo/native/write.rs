@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn each_door_ends_in_its_own_way() {
+    fn each_endpoint_ends_in_its_own_way() {
         for (endpoint, end) in [
             (NativeEndpoint::Chat, "data: [DONE]\n\n"),
             (NativeEndpoint::Responses, "}\n\n"),
