@@ -1,4 +1,4 @@
-//! The process's budget of memory for what clients and bots send. Who holds such bytes reserves them first.
+//! Memory budget of the process for what clients and bots send. Code reserves such bytes before it holds them.
 //!
 //! One static budget, because memory belongs to the process: a reservation can be made wherever bytes arrive, without a
 //! handle that a new endpoint could forget. Reserved are the bytes of request bodies while they arrive, what they take
@@ -187,7 +187,8 @@ impl Drop for Reservation {
 }
 
 fn exhausted() -> Error {
-    let message = "the server's memory for requests and answers is used up at the moment (MEMORY_BUDGET_MB)";
+    let message =
+        "the server's memory for requests and answers is in use (MEMORY_BUDGET_MB); try again later";
     Error::new(Kind::Overloaded, message).retry_after(RETRY_AFTER)
 }
 
@@ -204,7 +205,7 @@ pub fn limit_process(bytes: u64) {
     let thread = thread::Builder::new().name("memory".into()).stack_size(64 << 10).spawn(return_memory);
     match thread {
         Ok(thread) => drop(RETURNING.set(thread.thread().clone())),
-        Err(error) => log::warn!("freed memory returns to the system later than it could: {error}"),
+        Err(error) => log::warn!("freed memory may return to the system late: {error}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Dates and times of UTC as text.
+//! Formats dates and times of UTC.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

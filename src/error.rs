@@ -1,4 +1,4 @@
-//! The one error a request can end with: what kind, in whose words, about which field.
+//! The error type of requests: kind, message, the field concerned, and what Poe reported.
 
 use std::fmt;
 use std::time::Duration;
@@ -89,7 +89,7 @@ impl Kind {
     }
 }
 
-/// Why a request failed. Each dialect renders it in its own JSON, whole or inside a stream; nobody else does.
+/// Why a request failed. Only the dialects render it as JSON, whole or inside a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error {
     /// What went wrong.
@@ -136,7 +136,7 @@ impl Error {
         Error { param: Some(param.into()), ..Error::new(Kind::InvalidRequest, message) }
     }
 
-    /// Whoever asked does not wait for the answer any more, so this says nothing about Poe.
+    /// Whether the caller no longer waits for the answer, so that the error says nothing about Poe.
     pub fn is_withdrawn(&self) -> bool {
         matches!(self.kind, Kind::ClientGone | Kind::Stopped)
     }

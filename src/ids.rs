@@ -1,4 +1,4 @@
-//! Ids that nobody can guess and that never come twice.
+//! Unguessable, unique ids.
 
 use ring::rand::{SecureRandom, SystemRandom};
 

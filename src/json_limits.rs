@@ -1,4 +1,4 @@
-//! Limits of JSON from others, counted on its bytes before anything is parsed: requests and large events of Poe.
+//! Limits of untrusted JSON (requests and large events of Poe), counted on its bytes before anything is parsed.
 //!
 //! Parsed JSON takes far more memory than its text: `{"text":""}` is 11 bytes and becomes several hundred. So what makes
 //! it costly is counted first, in one pass without recursion, for every endpoint alike. Whether it is valid JSON is the

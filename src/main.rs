@@ -1,4 +1,4 @@
-//! poe2openai: any Poe bot for any program that speaks OpenAI's API.
+//! The program: reads the settings, runs the command, starts the server, handles signals.
 
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -61,7 +61,7 @@ fn serve(mut settings: Settings) -> Result<(), String> {
         let address = settings.host.with_port(settings.port);
         match error.kind() {
             io::ErrorKind::AddrInUse => format!(
-                "cannot listen on {address}: {error}; another program uses this port: stop it, or choose another \
+                "cannot listen on {address}: {error}; another program uses this port; stop it, or choose another \
                  port with --port or PORT"
             ),
             _ => format!("cannot listen on {address}: {error}"),
@@ -70,7 +70,7 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     // before anybody is sent that the server runs: from here on a signal ends it in good order
     let stop = Stop::new().map_err(|error| error.to_string())?;
     let opened = Arc::new(OnceLock::new());
-    handle_signals(&stop, &opened).map_err(|error| format!("signals cannot be received: {error}"))?;
+    handle_signals(&stop, &opened).map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let port = server.local_addr().map_err(|error| error.to_string())?.port();
     if settings.demo {
         open_demo(&mut settings)?;
@@ -98,7 +98,7 @@ fn check(settings: &Settings) -> Result<(), String> {
 
 /// Starts the embedded Poe and puts it in Poe's place.
 fn open_demo(settings: &mut Settings) -> Result<(), String> {
-    let no_demo = |error| format!("the embedded Poe cannot be started: {error}");
+    let no_demo = |error| format!("cannot start the embedded Poe: {error}");
     let demo = demo::start(Stop::new().map_err(no_demo)?).map_err(no_demo)?;
     settings.poe_base_url = demo.base_url;
     settings.poe_file_upload_url = demo.upload_url;
@@ -114,7 +114,7 @@ fn startup_message(settings: &Settings, port: u16) {
     if !settings.demo || settings.log_format == LogFormat::Json {
         return;
     }
-    println!("\nThe embedded Poe answers: no account, no network. Its bots:");
+    println!("\nAnswers come from the embedded Poe: no account, no network. Its bots:");
     for (bot, about) in demo::SHOWN {
         println!("  {bot:<20} {about}");
     }
@@ -176,7 +176,7 @@ fn announce_password(app: &App, port: u16) {
         Some(Announcement::Made(made)) => {
             let validity = match &made.unkept {
                 Some(reason) => format!("valid until the server stops: {reason}"),
-                None => format!("its hash is kept in {}, and it is not shown again", file.display()),
+                None => format!("its hash is stored in {}, and it is not shown again", file.display()),
             };
             let user = &settings.admin_username;
             let words = format!(

@@ -1,4 +1,4 @@
-//! Which proxy a connection to Poe takes: the proxy variables of the environment, read as curl and the SDKs read them.
+//! Proxy for connections to Poe, from the proxy variables of the environment, read as curl and the SDKs read them.
 
 mod except;
 

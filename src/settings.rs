@@ -1,4 +1,4 @@
-//! Every flag and environment variable, read once into `Settings`; a bad value is refused by name.
+//! Every flag and environment variable, read once into `Settings`; an invalid value is an error that names it.
 //!
 //! One table (`settings!` below) makes the fields, the parser, `--help`, `check`'s output and the README's table.
 
@@ -75,28 +75,28 @@ macro_rules! settings {
 settings! {
     "HOST" host: Host as HostName = "0.0.0.0", "address or host name to listen on; IPv6 with or without brackets";
     "PORT" port: u16 as Port = "8080", "port to listen on; 0 picks a free one and prints it";
-    "CONFIG_DIR" config_dir: PathBuf as Directory = "./", "directory that holds models.yaml and what is kept for the next start";
+    "CONFIG_DIR" config_dir: PathBuf as Directory = "./", "directory of models.yaml and of the state that survives a restart";
     "LOG_LEVEL" log_level: LevelFilter as Level = "info", "how much is logged: error, warn, info, debug or trace";
     "LOG_FORMAT" log_format: LogFormat as Format = "text", "text, or json: one JSON object for each line";
     "METRICS" metrics: bool as Switch = "true", "answer /metrics, which shows names of models and counts, but no text and no key";
     "DEMO" demo: bool as Switch = "false", "answer from a small Poe inside this program: no account, no network";
     "POE_API_KEY" poe_api_key: Option<Secret> as ApiKey = "", "Poe key used for every client; needs PROXY_API_KEYS unless only this machine can connect";
-    "PROXY_API_KEYS" proxy_api_keys: Vec<Secret> as ApiKeys = "", "keys that clients show instead of a Poe key, separated by commas";
+    "PROXY_API_KEYS" proxy_api_keys: Vec<Secret> as ApiKeys = "", "keys that clients send instead of a Poe key, separated by commas";
     "ADMIN_USERNAME" admin_username: String as Text = "admin", "user name for the admin page";
-    "ADMIN_PASSWORD" admin_password: Secret as Password = "123456", "password for the admin page; unset, the built-in one works where HOST is a loopback address, and elsewhere one is made and printed at the first start; an empty one closes the page";
-    "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "where Poe's API is";
-    "POE_FILE_UPLOAD_URL" poe_file_upload_url: String as Url = "https://www.quora.com/poe_api/file_upload_3RD_PARTY_POST", "where files are uploaded to";
+    "ADMIN_PASSWORD" admin_password: Secret as Password = "123456", "password for the admin page; unset, the built-in one works where HOST is a loopback address, and elsewhere one is generated and printed at the first start; an empty one closes the page";
+    "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "base URL of Poe's API";
+    "POE_FILE_UPLOAD_URL" poe_file_upload_url: String as Url = "https://www.quora.com/poe_api/file_upload_3RD_PARTY_POST", "URL to which files are uploaded";
     "POE_ROUTE" poe_route: Route as RouteName = "bot", "how bots are called: bot (the bot protocol), native (Poe's endpoint for the client's dialect) or auto (native where there is one)";
     "POE_PROXY" poe_proxy: Option<proxy::Own> as ProxyUrl = "", "proxy for everything that goes to Poe, in place of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY: http, https, socks5, socks5h, socks4a or socks4 URL; none uses no proxy";
     "MODELS_REFRESH_SECONDS" models_refresh: Duration as Seconds<0> = "600", "interval at which Poe's list of models is fetched again, in seconds; 0 fetches it only when there is none";
     "SSL_CERT_FILE" ssl_cert_file: Option<PathBuf> as File = "", "PEM file of trusted root certificates, in place of the built-in ones; system is this machine's own file";
     "SSL_CERT_DIR" ssl_cert_dir: Option<PathBuf> as File = "", "directory of PEM files with trusted root certificates, beside SSL_CERT_FILE and in place of the built-in ones";
-    "RATE_LIMIT_MS" rate_limit: Duration as Millis<0> = "100", "one request to Poe per so many milliseconds, for the whole server; 0 is off";
+    "RATE_LIMIT_MS" rate_limit: Duration as Millis<0> = "100", "least interval between requests to Poe, in milliseconds, for the whole server; 0 is off";
     "RATE_LIMIT_BURST" rate_limit_burst: u32 as Count<1, 1_000_000> = "1", "requests that may start at once after a pause";
     "RATE_LIMIT_MAX_WAIT_MS" rate_limit_max_wait: Duration as Millis<0> = "10000", "a request that would have to wait longer for its turn gets 429, in milliseconds";
     "URL_CACHE_TTL_SECONDS" url_cache_ttl: Duration as Seconds<0> = "259200", "how long the URL of an uploaded file is remembered, in seconds";
     "URL_CACHE_SIZE_MB" url_cache_size: u64 as Mebibytes = "100", "memory for remembered URLs, in MiB; 0 remembers none";
-    "RESPONSES_TTL_SECONDS" responses_ttl: Duration as Seconds<0> = "86400", "how long a response can be asked for and gone on from after its last use, in seconds";
+    "RESPONSES_TTL_SECONDS" responses_ttl: Duration as Seconds<0> = "86400", "how long a response can be retrieved or continued after its last use, in seconds";
     "RESPONSES_MAX_MB" responses_max: u64 as Mebibytes = "16", "memory for such responses, in MiB; 0 keeps none";
     "MAX_REQUEST_SIZE" max_request_size: u64 as Size = "1073741824", "largest request body, in bytes; above it: 413";
     "MEMORY_BUDGET_MB" memory_budget: u64 as Mebibytes = "0", "memory for requests and for answers that are held whole, in MiB; when it is used up: 503. 0 takes three quarters of the container's limit, or half of the machine's memory";
@@ -109,7 +109,7 @@ settings! {
     "KEEP_ALIVE_SECONDS" keep_alive: Duration as Seconds<1> = "15", "interval of keep-alive comments while a stream is silent, in seconds";
     "UPSTREAM_CONNECT_TIMEOUT_SECONDS" upstream_connect_timeout: Duration as Seconds<1> = "10", "time to connect to Poe, in seconds";
     "UPSTREAM_FIRST_BYTE_TIMEOUT_SECONDS" upstream_first_byte_timeout: Duration as Seconds<1> = "100", "time for Poe to begin its answer, in seconds";
-    "UPSTREAM_IDLE_TIMEOUT_SECONDS" upstream_idle_timeout: Duration as Seconds<1> = "100", "time that Poe may be silent in the middle of an answer, in seconds; pings count as life";
+    "UPSTREAM_IDLE_TIMEOUT_SECONDS" upstream_idle_timeout: Duration as Seconds<1> = "100", "time that Poe may be silent in the middle of an answer, in seconds; pings count as activity";
     "SHUTDOWN_GRACE_SECONDS" shutdown_grace: Duration as Seconds<0> = "20", "time for running answers to finish after SIGTERM or SIGINT, in seconds";
 }
 
@@ -160,7 +160,7 @@ pub enum Source {
     Environment,
     /// The file that `NAME_FILE` or `--name-file` names.
     File,
-    /// Nobody gave one.
+    /// The value is not set; the default applies.
     Default,
 }
 
@@ -361,7 +361,7 @@ impl Settings {
         [("Poe", &self.poe_base_url), ("uploads", &self.poe_file_upload_url)].map(row).into()
     }
 
-    /// A Poe key is money: whoever may use it must have shown a key of the proxy, or sit at this machine.
+    /// A Poe key costs money: a client that uses it must have presented a key of the proxy, or run on this machine.
     fn guard_keys(&self, given: &BTreeMap<&'static str, Given>) -> Result<(), Refusal> {
         let written = |name: &'static str| given.get(name).map_or(name, |given| given.written.as_str());
         if self.poe_api_key.is_some() && self.proxy_api_keys.is_empty() && !self.host.is_loopback() {
@@ -375,7 +375,7 @@ impl Settings {
         }
         if !self.proxy_api_keys.is_empty() && self.poe_api_key.is_none() && !self.demo {
             return Err(Refusal::new(format!(
-                "{} without POE_API_KEY: expected a Poe key too, for the proxy's own keys mean nothing to Poe",
+                "{} without POE_API_KEY: expected a Poe key too, because Poe does not accept the proxy's own keys",
                 written("PROXY_API_KEYS"),
             )));
         }
@@ -383,7 +383,7 @@ impl Settings {
     }
 }
 
-/// What a server has when nobody sets anything.
+/// The settings of a server for which none is set.
 impl Default for Settings {
     fn default() -> Settings {
         Settings::build(&BTreeMap::new())

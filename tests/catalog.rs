@@ -257,7 +257,7 @@ fn an_unwritable_cache_causes_one_warning() {
     let poe = Poe::start();
     let server = place.start(&poe.at.base_url, &["--models-refresh-seconds", "1"]);
     from(&server, "poe");
-    server.wait_for_line("nothing is kept");
+    server.wait_for_line("will not survive a restart");
     assert_eq!(content(&server.chat(&chat_body("demo-echo", "served all the same"))), "served all the same");
 }
 

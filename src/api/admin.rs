@@ -1,4 +1,4 @@
-//! Endpoints of the admin page. The route table lets only the operator through to them.
+//! Endpoints of the admin page. The route table admits only the operator to them.
 
 pub mod account;
 pub mod activity;
@@ -28,7 +28,7 @@ pub fn try_model(mut request: Admitted<'_, '_>) -> io::Result<()> {
 
 /// Every other path below `/api/admin`.
 pub fn unknown(mut request: Admitted<'_, '_>) -> io::Result<()> {
-    let message = format!("there is nothing at {}", request.head().path);
+    let message = format!("no endpoint at {}", request.head().path);
     request.refuse(&Error::new(Kind::NotFound, message))
 }
 

@@ -1,4 +1,4 @@
-//! Pictures and sound: a bot's whole answer is asked for, and what it made is taken out of it.
+//! Endpoints for images and speech: they request a bot's whole answer and extract the files it made.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! `GET /metrics`: everything that is counted, for Prometheus.
+//! `GET /metrics`: all counters, in the text format of Prometheus.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -33,7 +33,7 @@ fn about(app: &App, page: &mut Page) {
     page.family("poe2openai_build_info", "gauge", "Always 1; the version is the label.");
     page.sample("poe2openai_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let uptime = app.uptime().as_secs_f64();
-    page.single("poe2openai_uptime_seconds", "gauge", "Time since the start.", uptime);
+    page.single("poe2openai_uptime_seconds", "gauge", "Time since the server started.", uptime);
     if let Some(bytes) = status::resident_bytes() {
         page.single("process_resident_memory_bytes", "gauge", "Resident memory.", bytes);
     }
@@ -44,21 +44,21 @@ fn server(exchange: &Exchange<'_, '_>, page: &mut Page) {
     let limiter = app.limiter.counts();
     let running = app.activity.running();
     page.single("poe2openai_running", "gauge", "Requests that are being answered.", running);
-    let help = "Requests among them that wait for their turn under RATE_LIMIT_MS.";
+    let help = "Requests that are waiting for their turn under RATE_LIMIT_MS.";
     page.single("poe2openai_queued", "gauge", help, limiter.waiting);
     let connections = exchange.connections();
     page.single("poe2openai_connections", "gauge", "Open connections of clients.", connections.occupied());
-    let help = "Connections turned away because MAX_CONNECTIONS were busy.";
+    let help = "Connections rejected because MAX_CONNECTIONS were busy.";
     page.single("poe2openai_connections_refused_total", "counter", help, connections.refused());
     let help = "Requests that waited for their turn under RATE_LIMIT_MS.";
     page.single("poe2openai_limiter_waits_total", "counter", help, limiter.waited);
-    let help = "Requests refused because their turn was too far away.";
+    let help = "Requests rejected because they would have waited too long for their turn.";
     page.single("poe2openai_limiter_refused_total", "counter", help, limiter.refused);
 }
 
 fn upstream(app: &App, page: &mut Page) {
     let counters = app.poe.counters();
-    let help = "Second tries of calls to Poe.";
+    let help = "Retries of calls to Poe.";
     page.single("poe2openai_upstream_retries_total", "counter", help, counters.retries());
     page.family(
         "poe2openai_upstream_errors_total",
@@ -78,14 +78,14 @@ fn upstream(app: &App, page: &mut Page) {
 
 fn uploads(app: &App, page: &mut Page) {
     let uploaded = app.poe.counters().uploads();
-    page.single("poe2openai_uploads_total", "counter", "Files brought to Poe.", uploaded);
+    page.single("poe2openai_uploads_total", "counter", "Files that requests needed at Poe.", uploaded);
     let cache = app.files.counters();
     let rows = [
         ("hits", "Files that were at Poe already.", &cache.hits),
         ("misses", "Files that had to be uploaded.", &cache.misses),
-        ("joined", "Uploads that were somebody else's too.", &cache.joined),
-        ("evictions", "Entries dropped for room or age.", &cache.evictions),
-        ("dead", "Entries dropped because Poe had lost the file.", &cache.dead),
+        ("joined", "Uploads shared by several requests.", &cache.joined),
+        ("evictions", "Entries evicted for size or age.", &cache.evictions),
+        ("dead", "Entries dropped because Poe no longer had the file.", &cache.dead),
     ];
     for (name, help, counter) in rows {
         let name = format!("poe2openai_upload_cache_{name}_total");

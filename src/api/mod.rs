@@ -1,4 +1,4 @@
-//! What each URL does: routes, authentication, CORS, one file for each family of endpoints.
+//! The HTTP API: routes, authentication, CORS, and one file for each family of endpoints.
 
 mod admin;
 mod chat;

@@ -1,4 +1,4 @@
-//! The lists of models.
+//! Endpoints that list models.
 
 use std::collections::HashSet;
 use std::io;
@@ -77,7 +77,8 @@ impl Listing {
             Err(error) if error.kind == Kind::ClientGone => Err(error),
             // the file's own models are there without Poe
             Err(error) if file.custom_models().next().is_none() => {
-                let message = format!("Poe's list of models cannot be had, and none was kept: {error}");
+                let message =
+                    format!("Poe's list of models is unavailable, and no earlier copy is stored: {error}");
                 Err(Error::new(Kind::Overloaded, message).retry_after(app.retry_catalog()))
             }
             catalog => Ok(Listing { file, catalog }),

@@ -1,4 +1,4 @@
-//! Ollama's endpoints: chats, and what it says of models.
+//! Ollama's endpoints: chats, and descriptions of models.
 
 use std::io;
 use std::time::Instant;

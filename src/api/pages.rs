@@ -39,7 +39,7 @@ pub fn file(mut request: Admitted<'_, '_>) -> io::Result<()> {
     let found = FILES.iter().find(|(known, _, _)| *known == name);
     let answer = found
         .map(|(_, content_type, content)| Answer::bytes(200, content_type, content.to_vec()))
-        .ok_or_else(|| Error::new(Kind::NotFound, format!("there is nothing at /admin/{name}")));
+        .ok_or_else(|| Error::new(Kind::NotFound, format!("no endpoint at /admin/{name}")));
     request.reply(answer)
 }
 

@@ -1,4 +1,4 @@
-//! Responses by id: asked for, gone on from, listed, forgotten.
+//! Stored responses by id: retrieve, continue, list input items, delete.
 
 use std::borrow::Cow;
 use std::io;

@@ -1,4 +1,4 @@
-//! One row of the route table, and how a path finds its rows.
+//! One row of the route table, and the lookup of a path's rows.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! From a request to its handler: record, checks that hold for every route, CORS, 404 and 405.
+//! Router: creates the request's record, runs the checks common to all routes, answers CORS, 404 and 405, calls the handler.
 
 use std::io;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ fn unknown(mut exchange: Exchange<'_, '_>) -> io::Result<()> {
         let answer = preflight(head, "GET, HEAD, POST, OPTIONS".to_owned());
         return exchange.send(answer);
     }
-    let error = Error::new(Kind::NotFound, format!("there is nothing at {} {}", head.method, head.path));
+    let error = Error::new(Kind::NotFound, format!("no endpoint at {} {}", head.method, head.path));
     exchange.refuse(&error)
 }
 

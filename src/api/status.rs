@@ -1,4 +1,4 @@
-//! Endpoints about the server itself: that it runs, and whether it should be given work.
+//! Endpoints about the server itself: liveness and readiness.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Routes that programs know from elsewhere and that are not served here: each says why, and what to do instead.
+//! Routes of the supported APIs that are not implemented: each error states why, and what to do instead.
 
 use super::route::{ANY, Access, Route, Visibility};
 use crate::dialect::Dialect;
@@ -28,15 +28,16 @@ const fn ollama(pattern: &'static str, kind: Kind, message: &'static str) -> Rou
     unserved(pattern, Dialect::Ollama, kind, message)
 }
 
-const EMBEDDINGS: &str = "Poe has no bots that make embeddings, so none can be had here: point the program's embeddings \
-    at another server, for example a local one such as Ollama, llama.cpp or text-embeddings-inference";
+const EMBEDDINGS: &str = "Poe has no bots that make embeddings, so there is no embeddings endpoint: \
+    point the program's embeddings at another server, for example a local one such as Ollama, llama.cpp \
+    or text-embeddings-inference";
 const HEARING: &str = "transcriptions and translations of sound are not served here: send the sound as a file of a \
-    chat (input_audio) to a bot that hears, or run Whisper locally";
+    chat (input_audio) to a bot that takes audio, or run Whisper locally";
 const FILES: &str =
     "files are not kept here: send a file inside the message that is about it, as a data URL or a link";
 const ASSISTANTS: &str = "assistants and threads are not served here: send the whole conversation to \
     /v1/chat/completions with every request";
-const CHATS_ONLY: &str = "Poe has no such thing, and nothing here stands in for it";
+const CHATS_ONLY: &str = "Poe has no such feature, and this server does not emulate it";
 const MODELS: &str = "the models here are Poe's bots: they are neither pulled, pushed, made nor deleted. \
     GET /api/tags lists them";
 
@@ -83,7 +84,8 @@ pub const TABLE: &[Route] = &[
     ),
     openai(
         "/v1/videos/*",
-        "videos are not served at this path: ask a bot that makes videos at /v1/chat/completions, its answer links them",
+        "videos are not served at this path: send the request to a bot that makes videos at \
+         /v1/chat/completions; its answer links them",
     ),
     openai("/v1/containers/*", CHATS_ONLY),
     openai("/v1/evals/*", CHATS_ONLY),

@@ -1,4 +1,4 @@
-//! A password that the server makes for its admin page, kept as a salted hash in `CONFIG_DIR`.
+//! Generated password of the admin page, stored as a salted hash in `CONFIG_DIR`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,7 +16,7 @@ const FORMAT: u32 = 1;
 /// More than the file ever has.
 const MAX_BYTES: u64 = 4096;
 const SALT_BYTES: usize = 16;
-/// 32 characters that nobody confuses, so that each stands for five random bits.
+/// 32 characters that are not easily confused, so that each stands for five random bits.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// 100 random bits.
 const LENGTH: usize = 20;
@@ -98,7 +98,7 @@ pub fn forget(dir: &Dir) {
     match fs::remove_file(&path) {
         Ok(()) => log::info!("{} was removed: ADMIN_PASSWORD replaces it", path.display()),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => log::debug!("{} cannot be removed: {error}", path.display()),
+        Err(error) => log::debug!("cannot remove {}: {error}", path.display()),
     }
 }
 

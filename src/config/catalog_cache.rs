@@ -1,4 +1,4 @@
-//! Poe's list of models on the disk, so that a start without network has one.
+//! Copy of Poe's list of models on disk, so that a start without network has one.
 
 use std::time::{Duration, SystemTime};
 
@@ -43,7 +43,7 @@ pub fn read(dir: &Dir, base_url: &str) -> Option<CachedCatalog> {
         None
     };
     if !about.is_file() || about.len() > MAX_BYTES {
-        return ignored("it is no file, or too large".to_owned());
+        return ignored("not a regular file, or too large".to_owned());
     }
     let body = match std::fs::read(&path) {
         Ok(body) => body,

@@ -1,4 +1,4 @@
-//! The configuration directory: a file in it is replaced whole or not at all, whatever happens meanwhile.
+//! The configuration directory, with atomic replacement of its files.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -44,7 +44,7 @@ impl Dir {
         access(&self.path, Access::WRITE_OK | Access::EXEC_OK).is_ok()
     }
 
-    /// Waits until no other program writes there. Where the file system knows no locks, nobody waits.
+    /// Waits until no other program writes there. A file system without locks means no wait.
     ///
     /// # Errors
     /// A sentence, when the directory is not there or another program writes for too long.
@@ -70,7 +70,7 @@ impl Dir {
         let kept = self.lock().and_then(|_lock| Staged::new(&self.at(name), bytes, like)?.put());
         if let Err(error) = kept {
             match self.is_warned.swap(true, Ordering::Relaxed) {
-                false => log::warn!("nothing is kept for the next start: {error}"),
+                false => log::warn!("state will not survive a restart: {error}"),
                 true => log::debug!("{error}"),
             }
         }

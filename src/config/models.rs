@@ -1,4 +1,4 @@
-//! models.yaml: which bots are served under which names, and how.
+//! models.yaml: names, parameters and tool modes of the bots that are served.
 //!
 //! A wrong type ends the reading with line and field; an unknown key only warns, for files carry foreign keys.
 
@@ -298,7 +298,7 @@ impl ModelsFile {
         self.content.api_token.as_ref().map(|token| token.0.as_str()).filter(|token| !token.is_empty())
     }
 
-    /// Every value of a key that names a secret, at whatever depth: nobody may see them anywhere.
+    /// Every value of a key that names a secret, at whatever depth; none of them may be shown anywhere.
     pub fn secrets(&self) -> Vec<&str> {
         self.secrets.iter().map(|token| token.0.as_str()).collect()
     }
@@ -528,7 +528,7 @@ pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         about => about.map_err(failed)?,
     };
-    // opening a pipe would wait for somebody to write
+    // opening a pipe would block until another program writes
     if !about.is_file() {
         return Err(format!(
             "cannot be read: {}",
@@ -563,7 +563,7 @@ pub fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// A warning for each key that nobody reads, at whatever depth.
+/// A warning for each unknown key, at whatever depth.
 fn unknown_keys(text: &str, tree: &Yaml) -> Vec<String> {
     let mut found = unknown_keys_of(tree, KEYS, Vec::new());
     if let Some(models) = tree.get("models").and_then(Yaml::as_mapping) {

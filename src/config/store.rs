@@ -1,7 +1,7 @@
-//! models.yaml while the server runs: read again when it changes, saved without a moment in which it is missing, and the
-//! last good one in force while it is broken.
+//! Store of the configuration in force: reloads models.yaml when it changes, saves it atomically, and keeps the last good
+//! version in force while the file is broken.
 //!
-//! Beside the file lie `models.yaml.bak`, what it was before the last save; `models.yaml.good`, the last that was good,
+//! Beside the file are `models.yaml.bak`, the version before the last save; `models.yaml.good`, the last good version,
 //! for a start that finds a broken one; and `models.yaml.broken`, the last broken one that a save replaced.
 
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ use super::directory::{Dir, Staged, is_mounted_alone};
 use super::models::{FILE_NAME, Fault, ModelsFile, Shadow, as_text, edit, read_bytes, without_bom};
 use crate::error::{Error, Kind, Result};
 
-/// How often somebody looks whether the file has changed; what two looks find alike counts.
+/// Interval at which the file is checked for changes; a change is applied when two checks find the same file.
 const TICK: Duration = Duration::from_millis(400);
 /// A file that has just changed may change again without a new time on it.
 const RACY: Duration = Duration::from_secs(3);
@@ -30,15 +30,15 @@ const ABSENT: &str = "absent";
 pub struct ConfigStore {
     dir: Arc<Dir>,
     current: RwLock<Arc<Current>>,
-    /// Held by whoever reads the file anew or writes it.
+    /// Held while the file is reloaded or written.
     seen: Mutex<Seen>,
     call: (Mutex<bool>, Condvar),
 }
 
-/// What is in force, and how the file is.
+/// The configuration in force and the status of the file.
 #[derive(Debug)]
 pub struct Current {
-    /// Which bots are served, and how.
+    /// The configuration in force.
     pub models: Arc<ModelsFile>,
     /// How the file is.
     pub status: Status,
@@ -47,11 +47,11 @@ pub struct Current {
 /// How the file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Whether it counts.
+    /// Whether the file is in force.
     pub state: State,
     /// What is wrong with it, in one line that begins with its name.
     pub error: Option<String>,
-    /// Where, by line and field alone: what everybody may see.
+    /// The place of the fault by line and field alone, which may be public.
     pub location: Option<String>,
     /// What seems not to be meant, a line each.
     pub warnings: Vec<String>,
@@ -103,7 +103,7 @@ pub struct Saved {
 #[derive(Debug, Default)]
 struct Seen {
     stamp: Option<Stamp>,
-    /// The version at the last look, while it does not count yet: perhaps somebody is just writing it.
+    /// The version at the last check, until it is applied: the file may still be being written.
     candidate: Option<String>,
 }
 
@@ -160,14 +160,16 @@ impl ConfigStore {
         if found.read.is_err() {
             match self.last_good() {
                 Some((name, good)) => {
-                    log::warn!("{name} is in force in place of {FILE_NAME}: {}", good.models.summary());
+                    log::warn!("{name} is used in place of {FILE_NAME}: {}", good.models.summary());
                     self.put(Current {
                         models: Arc::new(good.models),
                         status: self.current().status.clone(),
                     });
                 }
                 None => {
-                    log::warn!("no good {FILE_NAME} was ever kept: every bot is served under its own name")
+                    log::warn!(
+                        "there is no earlier valid {FILE_NAME}: every bot is served under its own name"
+                    )
                 }
             }
         }
@@ -222,7 +224,7 @@ impl ConfigStore {
         Ok((shown, found.version))
     }
 
-    /// Waits a moment, or until somebody calls, and reads the file again if it has changed. Whether it had.
+    /// Waits for one interval, or until [`ConfigStore::reload`] is called, and reloads the file if it has changed. Returns whether it had.
     pub fn wait_and_reload(&self) -> bool {
         let (called, is_called) = &self.call;
         let waited = is_called.wait_timeout_while(lock(called), TICK, |called| !*called);
@@ -232,15 +234,15 @@ impl ConfigStore {
         !Arc::ptr_eq(&before, &self.current())
     }
 
-    /// Has the file read anew at once, by whoever watches.
+    /// Makes the watching thread reload the file at once.
     pub fn reload(&self) {
         let (called, is_called) = &self.call;
         *lock(called) = true;
         is_called.notify_all();
     }
 
-    /// Reads the file again if it has changed. What has changed counts when it is still the same at the next look, for
-    /// half a file may make sense too; unless somebody `called`.
+    /// Reloads the file if it has changed. A change is applied when it is still the same at the next check, because
+    /// half a file may be valid too; with `called` it is applied at once.
     fn reload_if_changed(&self, called: bool) {
         let mut seen = lock(&self.seen);
         let stamp = self.stamp();
@@ -283,14 +285,14 @@ impl ConfigStore {
             }
             Ok(None) => {
                 if before.status.state != State::None {
-                    log::warn!("{name} is gone: every bot is served under its own name");
+                    log::warn!("{name} was removed: every bot is served under its own name");
                 }
                 let status = status(State::None, None, Vec::new());
                 self.put(Current { models: Arc::default(), status });
             }
             Err(fault) => {
                 let error = format!("{FILE_NAME}: {fault}");
-                log::error!("{name} is not applied, what was in force stays: {fault}");
+                log::error!("{name} is not applied, the previous configuration stays in force: {fault}");
                 // a file that cannot be read has no line, and nothing of it is sent
                 let location = if found.bytes.is_some() { fault.location() } else { fault.to_string() };
                 let location = Some(format!("{FILE_NAME}: {location}").trim_end_matches(": ").to_owned());
@@ -317,7 +319,10 @@ impl ConfigStore {
         let dir_lock = self.dir.lock().map_err(unsaved)?;
         let found = self.look();
         if !expected.is_empty() && !expected.contains(&found.version) {
-            let message = format!("{FILE_NAME} is at version {} by now: load it again", found.version);
+            let message = format!(
+                "{FILE_NAME} has changed on the server (version {}): reload it and re-apply your change",
+                found.version
+            );
             return Err(Error::new(Kind::Conflict, message).about("version"));
         }
         let text = self.text_of(posted, &found)?;
@@ -327,10 +332,10 @@ impl ConfigStore {
         if found.bytes.as_deref() != Some(text.as_bytes()) {
             let copy = self.write(posted, &text, &found).map_err(unsaved)?;
             if let (Err(_), Some(_)) = (&found.read, &found.bytes) {
-                rendered
-                    .push(format!("{FILE_NAME} was broken; as it was, it is kept as {}", beside("broken")));
+                rendered.push(format!("{FILE_NAME} was invalid; a copy is stored as {}", beside("broken")));
             }
-            rendered.extend(copy.map(|name| format!("the comments are gone; the file with them is {name}")));
+            rendered
+                .extend(copy.map(|name| format!("comments were removed; the file with comments is {name}")));
         }
         drop(dir_lock);
         seen.stamp = self.stamp();
@@ -377,7 +382,7 @@ impl ConfigStore {
         match models.shadows(is_bot).find(|new| !known.contains(&(new.bot, new.name))) {
             None => Ok(()),
             Some(Shadow { bot, field, name }) => {
-                let message = format!("{name} is the name of a bot of Poe's already");
+                let message = format!("{name} is already the name of a bot on Poe");
                 Err(refused(posted, models.fault(bot, &field, message)))
             }
         }
@@ -392,7 +397,7 @@ impl ConfigStore {
             return Err(format!("{} cannot be read and is not overwritten", path.display()));
         }
         if is_mounted_alone(&path) {
-            let advice = "it is mounted by itself; mount the directory it lies in";
+            let advice = "the file itself is a mount; mount its directory instead";
             return Err(format!("{} cannot be written: {advice}", path.display()));
         }
         let new = Staged::new(&path, text.as_bytes(), like.as_ref())?;
@@ -416,7 +421,7 @@ impl ConfigStore {
         let path = self.path();
         match fs::symlink_metadata(&path) {
             Ok(about) if about.is_symlink() => fs::canonicalize(&path)
-                .map_err(|error| format!("{} is a link to nowhere: {error}", path.display())),
+                .map_err(|error| format!("{} is a dangling symbolic link: {error}", path.display())),
             _ => Ok(path),
         }
     }
@@ -598,7 +603,7 @@ mod tests {
             config.current().status.error.as_deref(),
             Some("models.yaml: cannot be read: it is a directory")
         );
-        assert_eq!(config.current().status.location, config.current().status.error, "everybody may know");
+        assert_eq!(config.current().status.location, config.current().status.error, "no secret in it");
         let error = config.save(Posted::Yaml("enable: true"), &[], &|_| false).unwrap_err();
         assert!(error.message.ends_with("cannot be read and is not overwritten"), "{error}");
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);

@@ -1,4 +1,4 @@
-//! Reads what an upload sends: `multipart/form-data`, or a form in one line.
+//! Parses the body of an upload: `multipart/form-data`, or a URL-encoded form.
 
 /// One field of a form.
 #[derive(Debug, PartialEq)]

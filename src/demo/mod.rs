@@ -1,4 +1,4 @@
-//! An embedded Poe that speaks the real bot protocol on loopback: for a first try without an account, and for the tests.
+//! An embedded Poe that implements the real bot protocol on loopback: for a first try without an account, and for the tests.
 //!
 //! Reading order for the protocol: `query` is what a client sends, `script` the events that a bot answers with, `bots` what
 //! bots do with them, well-behaved or not; `catalog` is the model list, `uploads` the way of files into Poe, `endpoints` what
@@ -50,7 +50,7 @@ pub struct Demo {
 /// Bots worth a newcomer's while: name and what it does.
 pub const SHOWN: &[(&str, &str)] = &[
     ("demo-echo", "repeats what you say"),
-    ("demo-story", "tells a short story, word by word"),
+    ("demo-story", "writes a short story, word by word"),
     ("demo-think", "thinks aloud before it answers"),
     ("demo-painter", "paints a cat"),
     ("demo-voice", "hums"),
@@ -66,7 +66,7 @@ pub const SHOWN: &[(&str, &str)] = &[
 const CONNECTIONS: usize = 4096;
 
 /// Starts a demo on a free port of the loopback address, in a thread of its own, until `stop` says otherwise.
-/// Who asks it should stop first: a demo that has stopped answers nobody.
+/// Its clients should stop first, because a stopped demo does not answer.
 pub fn start(stop: Stop) -> io::Result<Demo> {
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), limits)?;

@@ -1,4 +1,4 @@
-//! Plays a script's steps on a connection, and stops as soon as nobody listens.
+//! Plays a script's steps on a connection, and stops when the client disconnects.
 
 use std::io;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub enum Ending {
     Broken,
 }
 
-/// Takes the steps one by one. Fails when the client has left.
+/// Takes the steps one by one. Fails when the client disconnected.
 pub fn play(steps: impl Iterator<Item = Step>, wire: &mut impl Wire) -> io::Result<Ending> {
     for step in steps {
         match &step {

@@ -1,4 +1,4 @@
-//! What Poe is asked: the shape of a query, checked as strictly as Poe's own library checks it, and read.
+//! Parses a bot query, as strictly as Poe's own library checks it.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Makes a value that fits a JSON Schema, from the user's words where they name one, else by type.
+//! Generates a value that fits a JSON Schema, from the user's message where it contains one, else by type.
 
 use serde_json::{Map, Number, Value, json};
 
@@ -108,10 +108,10 @@ fn typed(rendered: &str, kind: &str) -> Value {
     }
 }
 
-fn bounded(schema: &Value, wish: f64) -> Value {
+fn bounded(schema: &Value, preferred: f64) -> Value {
     let least = schema["minimum"].as_f64().or(schema["exclusiveMinimum"].as_f64().map(|bound| bound + 1.0));
     let most = schema["maximum"].as_f64().or(schema["exclusiveMaximum"].as_f64().map(|bound| bound - 1.0));
-    let number = wish.max(least.unwrap_or(wish)).min(most.unwrap_or(f64::MAX));
+    let number = preferred.max(least.unwrap_or(preferred)).min(most.unwrap_or(f64::MAX));
     Number::from_f64(number).map_or(Value::Null, Value::Number)
 }
 

@@ -1,4 +1,4 @@
-//! What a bot does with one query, as plain data: refuse, or take steps one after the other.
+//! Script of a bot's answer to one query, as plain data: a refusal, or a sequence of steps.
 
 use std::time::Duration;
 

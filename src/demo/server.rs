@@ -1,4 +1,4 @@
-//! The routes of the demo Poe. The only file here that knows HTTP; what bots do is decided elsewhere.
+//! Routes of the demo Poe, and the only file of the demo that handles HTTP.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,7 +40,7 @@ struct Request {
     content_type: String,
 }
 
-/// Headers that a recorded query does not show: whoever looks at it shall not see keys.
+/// Headers that a recorded query does not show: they contain keys.
 const KEYS: [&str; 2] = ["authorization", "x-api-key"];
 
 impl Request {

@@ -1,4 +1,4 @@
-//! What the demo remembers: queries for tests to look at, tries, open streams, points spent.
+//! State of the demo: recorded queries for tests, tries, open streams, points spent.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

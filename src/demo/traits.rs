@@ -1,4 +1,4 @@
-//! How the model list describes bots: what they take, give and declare.
+//! Descriptions of bots in the model list: what they take, give and declare.
 
 use super::native::NativeEndpoint;
 
@@ -10,7 +10,7 @@ pub struct Traits {
     /// Tokens that fit, and tokens that one answer may have. Most entries of the real list have none.
     pub(super) context: Option<(u32, u32)>,
     pub(super) parameters: &'static [Parameter],
-    /// Doors beside the bots' own. Most entries of the real list have none.
+    /// Native endpoints of the bot. Most entries of the real list have none.
     pub(super) endpoints: &'static [NativeEndpoint],
 }
 

@@ -1,4 +1,4 @@
-//! Uploads, kept in memory: who sends a file gets the URL under which queries may attach it.
+//! Uploads in memory: each gets the URL under which queries may attach the file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

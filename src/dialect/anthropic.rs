@@ -1,4 +1,4 @@
-//! What Anthropic's dialects have in common: the shape of errors.
+//! Error format of Anthropic's API.
 
 use std::borrow::Cow;
 

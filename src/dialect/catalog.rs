@@ -1,4 +1,4 @@
-//! Lists of models, in OpenAI's shape with all that Poe states besides, and in Anthropic's.
+//! Lists of models: in OpenAI's format, extended by Poe's fields, and in Anthropic's.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn openais_shape_carries_what_poe_tells() {
+    fn openais_format_contains_poes_fields() {
         let entry = entry();
         let model =
             Model { id: "x", created: 7, owned_by: "OpenAI", entry: Some(&entry), ..Model::default() };

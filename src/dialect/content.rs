@@ -1,4 +1,4 @@
-//! What a turn holds, as clients of every dialect write it: a string, a list of parts, or nothing.
+//! Content of a message in every dialect: a string, a list of parts, or null.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! The tokens of a request that is not asked.
+//! Decodes and answers requests that only count tokens.
 
 use std::io::Read;
 

@@ -1,4 +1,4 @@
-//! Tools that take plain text (OpenAI's `custom`) offered to bots that know only functions: one string called `input`.
+//! OpenAI's `custom` tools, which take plain text, offered to bots as functions with one string parameter, `input`.
 
 use serde_json::{Value, json};
 
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_told_before_the_arguments_are_complete() {
+    fn text_is_emitted_before_the_arguments_are_complete() {
         let mut unwrapping = Unwrapping::default();
         assert_eq!(unwrapping.push("{\"input\":\"one\\"), "one");
         assert_eq!(unwrapping.push("ntwo"), "\ntwo");

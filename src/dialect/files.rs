@@ -1,4 +1,4 @@
-//! Files as clients send them: links, data URLs and base64, with their true type.
+//! Decodes files that clients send as links, data URLs or base64, and detects their type.
 
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_tell_the_type() {
+    fn the_first_bytes_determine_the_type() {
         let typed = |content: &[u8], said: &str| match data("p", &STANDARD.encode(content), said.into(), None)
         {
             Ok(FileSource::Data { content_type, .. }) => content_type,

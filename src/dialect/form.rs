@@ -1,4 +1,4 @@
-//! Reads `multipart/form-data` (RFC 7578) from a body that is wholly there.
+//! Parses `multipart/form-data` (RFC 7578) from a complete body in memory.
 //!
 //! Written here because the maintained readers are asynchronous, and because a body in memory needs nothing but its
 //! boundaries: no part is copied.

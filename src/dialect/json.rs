@@ -1,4 +1,4 @@
-//! Bodies as JSON, with errors that name the field.
+//! Parses request bodies as JSON, with errors that name the field.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -54,7 +54,7 @@ fn malformed(error: serde_path_to_error::Error<serde_json::Error>) -> Error {
     }
 }
 
-/// What serde says without the value that it found: that may be long, and nobody else's to read.
+/// Serde's message without the value that it found, which may be long and private.
 pub fn without_value(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let Some((found, expected)) = message.rsplit_once(", expected ") else { return message };

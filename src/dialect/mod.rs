@@ -1,6 +1,6 @@
-//! The dialects: bytes into a [`ChatRequest`], events into frames. Pure; siblings are alike.
+//! The dialects (client APIs): each decodes bytes into a [`ChatRequest`] and encodes events as frames. Pure.
 //!
-//! A dialect's `decode` makes a [`DecodedRequest`] of a body. The question brings the [`Encoder`] that encodes its answer.
+//! A dialect's `decode` turns a body into a [`DecodedRequest`], which contains the [`Encoder`] of the answer.
 
 pub mod anthropic;
 pub mod catalog;
@@ -87,7 +87,7 @@ pub trait Encoder {
     /// The answer as one piece, one reply for each choice: all choices of the first ask, then those of the next.
     fn whole(&mut self, replies: &[Reply]) -> Vec<u8>;
 
-    /// Why nothing can be sent of these replies, if so.
+    /// The error to send in place of these replies, if they cannot be encoded.
     fn fault(&self, _replies: &[Reply]) -> Option<Error> {
         None
     }

@@ -1,4 +1,4 @@
-//! What OpenAI's dialects have in common: the shape of errors.
+//! Error format of OpenAI's APIs.
 
 use std::borrow::Cow;
 

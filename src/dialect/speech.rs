@@ -1,4 +1,4 @@
-//! OpenAI's speech: a text that an audio bot reads out. The answer is the sound itself.
+//! OpenAI's speech API: a text that an audio bot reads out. The answer is the audio file.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -39,7 +39,7 @@ pub fn decode(body: &[u8]) -> Result<ChatRequest> {
     if request.stream_format.as_deref() == Some("sse") {
         return Err(Error::invalid(
             "stream_format",
-            "sound comes as a file here: stream_format must be audio",
+            "speech is sent as a whole file: stream_format must be audio",
         ));
     }
     let mut hints = request.rest;
@@ -67,7 +67,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_wishes_are_hints_for_the_model() {
+    fn the_settings_are_hints_for_the_model() {
         let body = json!({"model": "m", "input": "hello", "voice": {"id": "Sarah"}, "response_format": "mp3",
             "speed": 1.5, "instructions": "cheerful"});
         let chat = decode(body.to_string().as_bytes()).unwrap();

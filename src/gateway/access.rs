@@ -1,4 +1,4 @@
-//! Who may ask for what: keys of clients, the operator's password, and what web pages of other origins may send.
+//! Authentication: client keys, the operator's password, and the rules for web pages of other origins.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ fn check_guessing(app: &App, shown: &str, is_right: bool, address: IpAddr) -> Re
             Ok(()) // refused by its own error
         }
         Verdict::Wait(wait) => {
-            let message = "too many wrong API keys from this address: wait a minute";
+            let message = "too many wrong API keys from this address: try again in a minute";
             Err(Error::new(Kind::RateLimited, message).retry_after(wait))
         }
     }
@@ -91,15 +91,15 @@ fn shown_key(head: &Head) -> Result<Option<String>> {
 /// What holds for every request to a path that is not the operator's, before its key is looked at.
 pub fn check_sender(app: &App, head: &Head, address: Option<IpAddr>) -> Result<()> {
     if app.is_keyless() && !is_this_machine(address, head) {
-        let message = "this server spends its own Poe key, so only programs on its machine may ask it: no web pages \
-                       from elsewhere, and no proxy in between; set PROXY_API_KEYS to let others in";
+        let message = "this server spends its own Poe key, so only programs on its machine may use it: no web \
+            pages of other origins, and no reverse proxy; set PROXY_API_KEYS to admit other clients";
         return Err(Error::new(Kind::Forbidden, message));
     }
     match is_blind_request(head) {
         false => Ok(()),
         true => {
             let message = "a web page of another origin must send this by CORS with Content-Type: application/json, \
-                           so that the browser asks before it sends";
+                           so that the browser sends a preflight request first";
             Err(Error::new(Kind::Forbidden, message))
         }
     }
@@ -136,8 +136,8 @@ fn needs_preflight(head: &Head) -> bool {
     }
 }
 
-/// Whether a request speaks of this machine alone. A browser states which page asks (`Origin`) and by which name it
-/// found the server (`Host`), which a page of somebody else's cannot forge.
+/// Whether a request names only this machine. A browser states which page sends it (`Origin`) and by which name it
+/// found the server (`Host`), which a foreign page cannot forge.
 fn is_local(head: &Head) -> bool {
     let (Ok(host), Ok(origin)) = (head.sole("host"), head.sole("origin")) else { return false };
     let host = host.map_or(Some(true), |host| Authority::parse(host).map(|host| host.is_loopback()));
@@ -167,7 +167,7 @@ pub fn operator(app: &App, head: &Head, address: Option<IpAddr>) -> Result<()> {
         }
         Lock::ThisMachine if !is_this_machine(address, head) => {
             let message = "with the built-in password the admin page opens on this machine only, at \
-                           http://localhost and without a proxy in between; set ADMIN_PASSWORD to open it elsewhere";
+                http://localhost and without a reverse proxy; set ADMIN_PASSWORD to open it elsewhere";
             return Err(Error::new(Kind::Forbidden, message));
         }
         Lock::ThisMachine | Lock::Password => {}
@@ -201,7 +201,7 @@ fn check_password(app: &App, head: &Head, address: Option<IpAddr>) -> Result<()>
             Err(Error::new(Kind::Unauthorized, "user name or password is wrong"))
         }
         Verdict::Wait(wait) => {
-            let message = "too many wrong passwords from this address: wait a minute";
+            let message = "too many wrong passwords from this address: try again in a minute";
             Err(Error::new(Kind::RateLimited, message).retry_after(wait))
         }
     }
@@ -242,7 +242,9 @@ impl Sender {
 fn check_same_origin(head: &Head) -> Result<()> {
     match Sender::of(head) {
         Sender::Own => Ok(()),
-        Sender::OtherPage => Err(Error::new(Kind::Forbidden, "only the admin page itself may ask for this")),
+        Sender::OtherPage => {
+            Err(Error::new(Kind::Forbidden, "only the admin page itself may send this request"))
+        }
     }
 }
 

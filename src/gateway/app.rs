@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State shared by all requests.
 
 mod access;
 mod catalog;
@@ -87,7 +87,7 @@ pub struct Model {
 }
 
 impl App {
-    /// Opens the server. An error is a sentence for whoever starts it.
+    /// Builds the shared state; the error is a message for the operator.
     pub fn open(settings: Settings) -> Result<App, String> {
         let root_certificates = roots::certificates(&settings)?;
         let poe = Poe::new(poe::Settings {
@@ -104,7 +104,7 @@ impl App {
         let catalog = Catalog::kept(&dir, &settings);
         if catalog.as_ref().is_some_and(|kept| kept.source == ListSource::Elsewhere) {
             log::warn!(
-                "{} holds the list of another POE_BASE_URL, served until this one gives its own",
+                "{} holds the list of another POE_BASE_URL; it is used until this one is fetched",
                 dir.at(catalog_cache::FILE_NAME).display()
             );
         }
@@ -165,7 +165,7 @@ impl App {
         Ok(Saved { warnings, ..saved })
     }
 
-    /// The bot that a client means by `name`. A name that nobody knows may still be a private bot's: Poe decides.
+    /// The bot that a client means by `name`. An unlisted name may still be a private bot's: Poe decides.
     pub fn model(&self, name: &str, cancel: &CancelCheck) -> Result<Model> {
         if name.len() > poe::LONGEST_NAME {
             return Err(no_model(name));
@@ -236,7 +236,7 @@ impl App {
         own.or(self.settings.demo.then_some("demo"))
     }
 
-    /// The keys and passwords of this server and of `models`, which nobody may see anywhere.
+    /// The keys and passwords of this server and of `models`, which may not be shown anywhere.
     pub fn secrets<'a>(&'a self, models: &'a ModelsFile) -> Vec<&'a str> {
         let settings = &self.settings;
         let keys = settings.poe_api_key.iter().chain(&settings.proxy_api_keys);

@@ -1,4 +1,4 @@
-//! Gives every file in a conversation a place at Poe: from the cache first, else by upload.
+//! Replaces every file in a conversation by its URL at Poe: from the cache, else by upload.
 
 use crate::error::{Error, Result};
 use crate::pipeline::stages::at_poe;

@@ -1,4 +1,4 @@
-//! One request on its way through the program: shared state, connection and record in one value.
+//! Request context: shared state, connection and record of one request.
 //!
 //! An [`Exchange`] has no body. A handler gets the body only through [`Admitted`] or [`Authenticated`], and these are
 //! made here alone, after the request's keys or password have been checked.
@@ -87,13 +87,13 @@ impl<'a, 'c> Exchange<'a, 'c> {
         self.call.for_operator();
     }
 
-    /// Ends a wait when the client has left, the operator stops the request, or the server ends.
+    /// Ends a wait when the client disconnected, the operator stops the request, or the server ends.
     pub fn cancel_check(&self) -> CancelCheck {
         let (client, stop, abort) =
             (self.call.client(), self.call.stop().clone(), Arc::clone(self.call.abort()));
         Rc::new(move || {
             if client.is_gone() {
-                return Err(Error::new(Kind::ClientGone, "the client has left"));
+                return Err(Error::new(Kind::ClientGone, "the client disconnected"));
             }
             if abort.is_requested() {
                 return Err(stopped());
@@ -239,7 +239,7 @@ impl<'a, 'c> Admitted<'a, 'c> {
     pub fn limited_body(&mut self, limit: u64) -> Result<Vec<u8>> {
         let encoding = self.head().header("content-encoding").filter(|name| *name != "identity");
         if let Some(encoding) = encoding {
-            let message = format!("a body with Content-Encoding {encoding} is not read here: send it plain");
+            let message = format!("Content-Encoding {encoding} is not supported: send the body uncompressed");
             return Err(Error::new(Kind::UnsupportedEncoding, message));
         }
         let most = self.app.settings.max_request_size;

@@ -1,4 +1,4 @@
-//! One request's life: `relay` is where reading starts. A request is prepared, sent to Poe, and its answer goes through the stages.
+//! Handling of one request: it is prepared, sent to Poe, and its answer goes through the stages. Start reading at `relay`.
 
 mod access;
 pub mod app;

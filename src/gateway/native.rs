@@ -1,7 +1,7 @@
-//! The short life of a request that goes through one of Poe's native endpoints, as it came, and of its answer.
+//! Handling of a request that is passed through to one of Poe's native endpoints.
 //!
-//! The request has been decoded, so it is sound and its model is known; what is sent is the client's own body all the
-//! same. Where the route is `auto` and the endpoint does not know what it is asked, the bot protocol is asked instead.
+//! The request has been decoded, so it is valid and its model is known; what is sent is nevertheless the client's own
+//! body. Where the route is `auto` and the endpoint does not support the request, the bot protocol is used instead.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -101,7 +101,7 @@ impl Native {
         }
         let body = native::unmarked(endpoint, &body, &MARKS);
         if route == Route::Auto && matches!(body, Cow::Owned(_)) {
-            log::debug!("{} uses the bot protocol, which sent the thoughts in this request", model.bot);
+            log::debug!("{} uses the bot protocol, which created the reasoning in this request", model.bot);
             return Ok(None);
         }
         let mut hints = app.endpoints.fields(&model.bot, endpoint.path(), Instant::now());
@@ -141,7 +141,7 @@ impl Native {
         writer: &RefCell<StreamWriter>,
         cancel: &CancelCheck,
     ) -> Result<Outcome> {
-        let gone = |_| Error::new(Kind::ClientGone, "the client has left");
+        let gone = |_| Error::new(Kind::ClientGone, "the client disconnected");
         writer.borrow_mut().set_keep_alive_frame(keep_alive_frame(self.endpoint));
         let mut passing = match self.endpoint_request(request, true, cancel)? {
             Opened::Passing(passing) => passing,
@@ -237,7 +237,7 @@ impl Native {
             && let Some(unknown) = refusal.unknown(self.endpoint, &native::names(&self.body))
         {
             let (bot, path) = (&self.model.bot, self.endpoint.path());
-            log::debug!("{bot} is asked by the bot protocol, for {path} refused it: {}", refusal.error);
+            log::debug!("{bot} uses the bot protocol, because {path} refused the request: {}", refusal.error);
             request.record.route = None;
             self.remember(app, &unknown);
             return Outcome::Bot;
@@ -246,8 +246,8 @@ impl Native {
         let tokens = || chats.first().map_or(0, |chat| prompt_tokens(chat, tokens::count));
         let error = app.explain(refusal.error.clone(), &self.model, &self.name, tokens);
         let answer = request.error_answer(&error);
-        // some kinds have words by which clients know what to do: whoever does not say them is not repeated
-        let is_told = match (refusal.error.kind, self.endpoint) {
+        // clients recognize some kinds by their wording: a message without it is replaced
+        let has_required_wording = match (refusal.error.kind, self.endpoint) {
             (Kind::ModelNotFound | Kind::InsufficientQuota | Kind::RateLimited, _) => false,
             (Kind::ContextTooLong, NativeEndpoint::Messages) => {
                 refusal.error.message.contains("prompt is too long")
@@ -255,7 +255,7 @@ impl Native {
             (Kind::ContextTooLong, _) => refusal.error.message.contains("maximum context length"),
             _ => true,
         };
-        let answer = match is_told && refusal.is_in_shape(self.endpoint) {
+        let answer = match has_required_wording && refusal.is_in_shape(self.endpoint) {
             true => answer.with(refusal.status, refusal.body),
             false => answer,
         };
@@ -307,7 +307,7 @@ fn no_native_endpoint(model: &Model, endpoint: NativeEndpoint) -> Error {
     });
     let instead = match others.as_slice() {
         [] => String::new(),
-        paths => format!("ask it at {}, or ", paths.join(" or ")),
+        paths => format!("use {}, or ", paths.join(" or ")),
     };
     let message = format!(
         "the route of `{bot}` is native, but Poe's list declares no {} for it: {instead}set its route to auto or bot \
@@ -319,7 +319,7 @@ fn no_native_endpoint(model: &Model, endpoint: NativeEndpoint) -> Error {
 
 fn lacking(endpoint: NativeEndpoint, MissingFeature { field, why, .. }: &MissingFeature) -> Error {
     let message = format!(
-        "{field}: the route of this model is native, and Poe's {} cannot do this: {why}; set the route to auto or bot \
+        "{field}: the route of this model is native, and Poe's {} does not support this: {why}; set the route to auto or bot \
          (POE_ROUTE, or `route` in models.yaml)",
         endpoint.path()
     );

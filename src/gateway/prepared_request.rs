@@ -1,6 +1,6 @@
-//! What one request needs from Poe, made ready: whose bot, its parameters, its files, the way of its tools.
+//! A request prepared for Poe: the bot, its parameters, its files, and how its tools are sent.
 //!
-//! A [`PreparedRequest`] can be placed more than once: for several choices side by side, and again when the first answer was
+//! A [`PreparedRequest`] can be sent more than once: for several choices in parallel, and again when the first answer was
 //! not what the client insists on.
 
 use std::net::IpAddr;
@@ -64,7 +64,7 @@ pub struct PreparedRequest<'a> {
     files: Option<(Vec<Message>, ReusedUploads)>,
 }
 
-/// A question as it was sent, and its tokens once somebody wants to know them.
+/// A request as it was sent, and its tokens, counted on first use.
 struct Sent {
     chat: Arc<ChatRequest>,
     tokens: OnceLock<u64>,
@@ -220,7 +220,7 @@ impl<'a> PreparedRequest<'a> {
             (Kind::Unsupported, _)
                 if tried.tool_mode == ToolMode::Native && self.model.config.tools == Tools::Auto =>
             {
-                log::debug!("{} refuses tools, they go into the prompt: {error}", self.model.bot);
+                log::debug!("{} rejects tools; they are sent in the prompt: {error}", self.model.bot);
                 self.app.remember_no_tools(&self.model.bot);
                 state.tool_mode = ToolMode::Prompt;
             }
@@ -238,7 +238,7 @@ impl<'a> PreparedRequest<'a> {
                 if self.model.entry.is_none() && tried.chat.bot == self.model.bot =>
             {
                 let Some(bot) = poe::plain_name(&self.model.bot) else { return Ok(false) };
-                log::debug!("there is no bot `{}`, `{bot}` is tried: {error}", self.model.bot);
+                log::debug!("there is no bot `{}`; trying `{bot}`: {error}", self.model.bot);
                 Arc::make_mut(&mut state.chat).bot = bot.to_owned();
             }
             _ => return Ok(false),
@@ -265,9 +265,8 @@ impl<'a> PreparedRequest<'a> {
         };
         wait_turn(self.app, self.key, self.address, cancel)?;
         cancel()?;
-        let query = poe::encode_query(&chat).map_err(|error| {
-            Error::new(Kind::Internal, format!("the query could not be written: {error}"))
-        })?;
+        let query = poe::encode_query(&chat)
+            .map_err(|error| Error::new(Kind::Internal, format!("cannot encode the query: {error}")))?;
         let bot_stream = self.app.poe.chat(&chat.bot, self.key, &query, cancel);
         note_key(self.app, self.key, bot_stream.as_ref().err());
         let bot_stream = bot_stream?;
@@ -316,7 +315,7 @@ impl<'a> PreparedRequest<'a> {
         sent.map_or(0, |sent| sent.tokens())
     }
 
-    /// One whole answer. One that is not what the client insists on has a second try, sent what was wrong.
+    /// One complete answer. One that does not meet the client's requirements is retried once, with a message about the fault.
     pub fn reply(&self, cancel: &CancelCheck) -> Result<Reply> {
         let mut reply = Reply::fold(&mut self.place(ResponseMode::Whole, cancel)?)?;
         if let Some(correction) = self.correction(&reply) {
@@ -332,7 +331,7 @@ impl<'a> PreparedRequest<'a> {
             return Some(Correction::Call);
         }
         let fault = json_fault(&self.format, reply)?;
-        log::debug!("the answer of {} is asked for again: {fault}", self.model.bot);
+        log::debug!("retrying {} because its answer is invalid: {fault}", self.model.bot);
         Some(Correction::Json { answer: reply.text.clone(), fault })
     }
 
@@ -398,7 +397,7 @@ fn arrange(chat: &mut ChatRequest) {
     format::instruct(chat);
 }
 
-/// The tokens of `chat` as its bot would get it, files included. Nobody is asked.
+/// The tokens of `chat` as its bot would get it, files included. Poe is not called.
 pub fn count_tokens(app: &App, mut chat: ChatRequest, cancel: &CancelCheck) -> Result<u64> {
     let model = app.model(&chat.model, cancel)?;
     check_tool_turns(&chat.messages)?;

@@ -1,4 +1,4 @@
-//! What is written down of one request: a line in the log, a row of the admin page, a count; never a key.
+//! Record of one request: its log line, its row on the admin page and its metrics; never a key.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,11 +43,11 @@ pub struct Record {
     pub status: u16,
     /// What it took, once counted.
     pub usage: Option<TokenUsage>,
-    /// How much of the question came out of Poe's cache, if Poe sent.
+    /// How much of the question came out of Poe's cache, if Poe reported it.
     pub cached: u64,
     /// Why it failed, if it did.
     pub fault: Option<String>,
-    /// Nobody needs to read that this went well: it comes every few seconds.
+    /// Whether success is not logged at info, because such requests arrive every few seconds.
     pub is_routine: bool,
     first_byte: Option<Duration>,
     /// Where the client connects from.

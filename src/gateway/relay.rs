@@ -1,7 +1,7 @@
-//! One request's life, in reading order: start reading here.
+//! Handling of one request from body to answer, in reading order: start reading here.
 //!
-//! The body is decoded into a `ChatRequest`; a `PreparedRequest` makes it ready and asks Poe, and what comes back rises through the
-//! order's stages and is folded into one answer or streamed. Until the first byte has left, a fault is an answer with its true status;
+//! The body is decoded into a `ChatRequest`; a `PreparedRequest` prepares and sends it to Poe, and the events of the answer pass through the
+//! request's stages and are folded into one answer or streamed. Until the first byte has left, a fault is an answer with its true status;
 //! after it, an error event inside the stream.
 
 use std::cell::RefCell;
@@ -255,7 +255,7 @@ fn several_choices(
             Fault::Answer(error) => error,
             Fault::Client(error) => {
                 left = Err(Fault::Client(error));
-                Error::new(Kind::ClientGone, "the client has left")
+                Error::new(Kind::ClientGone, "the client disconnected")
             }
         })
     });
@@ -321,6 +321,6 @@ fn cancel_on_stream_disconnect(
     Rc::new(move || {
         client()?;
         let sign = writer.borrow_mut().keep_alive();
-        sign.map_err(|_| Error::new(Kind::ClientGone, "the client has left"))
+        sign.map_err(|_| Error::new(Kind::ClientGone, "the client disconnected"))
     })
 }

@@ -1,4 +1,4 @@
-//! Where a stream leaves: events in, frames out, and a sign of life when nothing else comes.
+//! Writer of a stream to the client: encodes events as frames, and sends keep-alives while the stream is silent.
 
 use std::cell::RefCell;
 use std::io;
@@ -20,9 +20,9 @@ pub struct StreamWriter {
     frame: Vec<u8>,
     interval: Duration,
     last: Instant,
-    /// What is said as a sign of life in place of the encoder's.
+    /// Keep-alive frame that is sent in place of the encoder's.
     keep_alive_frame: Vec<u8>,
-    /// Events have left that somebody else has sent.
+    /// Whether events of a passed-through stream have been sent.
     has_passed: bool,
 }
 
@@ -99,7 +99,7 @@ impl StreamWriter {
         self.keep_alive_frame = keep_alive_frame;
     }
 
-    /// Sends whole events that somebody else has sent.
+    /// Sends complete events of a passed-through stream.
     pub fn pass(&mut self, events: &[u8]) -> io::Result<()> {
         self.has_passed = true;
         self.encoder.passed(events);

@@ -1,4 +1,4 @@
-//! Poe's native endpoints: other ways to a bot than the bot protocol, each in a dialect of its own.
+//! Poe's native endpoints: alternatives to the bot protocol, one for each dialect.
 
 /// One of Poe's endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Arguments of one native call, collected from pieces that may repeat or replace each other.
+//! Arguments of one native call, assembled from pieces that may repeat or replace each other.
 
 /// What was collected so far, and how much of it was passed on.
 ///

@@ -1,4 +1,4 @@
-//! Asks a bot that chats to complete a text instead: to go on where it ends, or to fill a gap in it.
+//! Prompts that make a chat bot complete a text or fill a gap in it.
 
 use super::{ChatRequest, Format, Message, Part, Role};
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_is_found_however_it_is_told() {
+    fn a_gap_is_found_in_every_notation() {
         let gap =
             |before: &str, after: Option<&str>| Gap { before: before.into(), after: after.map(Into::into) };
         for (prompt, suffix, found) in [

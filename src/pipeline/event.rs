@@ -1,4 +1,4 @@
-//! What is answered, piece by piece, in terms that belong to no dialect.
+//! Events of an answer, independent of any dialect.
 
 use super::Attachment;
 

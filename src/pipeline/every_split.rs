@@ -1,4 +1,4 @@
-//! For tests: the same events cut at every place where a network could cut them.
+//! For tests: the same events split at every position where a network could split them.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! Finds what a bot made in its reply: pictures or sound, sent as files or sent as links.
+//! Finds the media in a bot's reply: pictures or sound, sent as files or as links.
 
 use std::collections::HashSet;
 

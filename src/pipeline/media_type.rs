@@ -1,4 +1,4 @@
-//! The MIME type of a file that came without one.
+//! Detects the MIME type of a file that was sent without one.
 
 /// Folders in which Poe keeps files by kind, with the usual type of the kind.
 const FOLDERS: &[(&str, &str)] =
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_told_by_name_and_path() {
+    fn a_type_is_detected_by_name_and_path() {
         let base = "https://pfst.cf2.poecdn.net/base";
         let rows = [
             ("image/webp", "a.png", "/video/1", "image/webp"),

@@ -1,4 +1,4 @@
-//! Remembers which URLs a text names, as hashes: a stream is not kept.
+//! Set of the URLs that a text names, as hashes, because the text of a stream is not kept.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

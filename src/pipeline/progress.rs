@@ -1,4 +1,4 @@
-//! Recognizes rows of progress: what a bot shows while it works, such as "Generating image (3s)" or "███░░░ 50%".
+//! Recognizes progress lines, which a bot shows while it works, such as "Generating image (3s)" or "███░░░ 50%".
 
 /// The longest text that is looked at, in bytes; its most lines; the longest of them, in characters.
 const LONGEST: usize = 640;
@@ -269,7 +269,7 @@ mod tests {
     ];
 
     #[test]
-    fn rows_are_told_from_answers() {
+    fn progress_rows_are_distinguished_from_answers() {
         for row in ROWS {
             assert!(is_progress(row), "{row}");
         }

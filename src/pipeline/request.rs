@@ -1,4 +1,4 @@
-//! What a client asks, in terms that belong to no dialect.
+//! A chat request, independent of any dialect.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The glue: a stage changes events on their way up, `Through` puts it behind whatever yields them.
+//! The trait of stages, which change the events of an answer, and `Through`, which applies a stage to a source of events.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! What the tests of stages share: an answer replayed with cuts everywhere must fold to the same reply.
+//! Helpers for the tests of stages: an answer split anywhere must fold to the same reply.
 
 use super::{Event, Finish, FinishReason, Reply, Stage, Stages};
 

@@ -1,4 +1,4 @@
-//! What a key has left and what it spent: Poe's usage API.
+//! Client of Poe's usage API: the points a key has left and has spent.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;

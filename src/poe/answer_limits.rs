@@ -8,7 +8,7 @@ const MOST_BYTES: usize = 64 << 20;
 /// The most calls, and the most files, of one answer.
 const MOST_CALLS: usize = 1_000;
 const MOST_FILES: usize = 1_000;
-/// The most suggested replies; nobody shows more.
+/// The most suggested replies of one answer; clients show no more.
 const MOST_SUGGESTIONS: usize = 100;
 /// The most responses beside the first, by their `index`.
 const MOST_OTHERS: usize = 64;

@@ -1,4 +1,4 @@
-//! One answer as it comes from Poe.
+//! Iterator over the events of one answer from Poe.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -185,7 +185,7 @@ impl BotStream {
     /// Reads the end of the body, within bounds.
     fn read_rest(&mut self) {
         let deadline = Instant::now() + REST_TIME;
-        let nobody: CancelCheck = Rc::new(|| Ok(()));
+        let never_cancelled: CancelCheck = Rc::new(|| Ok(()));
         let mut bytes = [0; 1024];
         let mut rest = 0;
         while rest < REST_BYTES {
@@ -193,7 +193,7 @@ impl BotStream {
             if left.is_zero() {
                 return;
             }
-            match cancellable(&nobody, left, || self.body.read(&mut bytes)) {
+            match cancellable(&never_cancelled, left, || self.body.read(&mut bytes)) {
                 (Ok(count), None) if count > 0 => rest += count as u64,
                 _ => return,
             }
@@ -240,9 +240,9 @@ mod tests {
     /// The answer that `wire` is, of at most `most_bytes`.
     fn answer(wire: &str, most_bytes: usize) -> (Result<Reply>, BotStream) {
         let body = ureq::Body::builder().data(wire.to_owned()).into_reader();
-        let nobody: CancelCheck = Rc::new(|| Ok(()));
+        let never_cancelled: CancelCheck = Rc::new(|| Ok(()));
         let mut bot_stream =
-            BotStream::new(body, "key".into(), nobody, Duration::from_secs(9), Arc::default());
+            BotStream::new(body, "key".into(), never_cancelled, Duration::from_secs(9), Arc::default());
         bot_stream.limits = AnswerLimits::of(most_bytes);
         (Reply::fold(&mut bot_stream), bot_stream)
     }

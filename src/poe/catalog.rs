@@ -1,4 +1,4 @@
-//! Poe's list of models, read leniently: what an entry leaves out is absent, not wrong.
+//! Lenient parser of Poe's list of models: a field that an entry omits is absent, not an error.
 
 use std::sync::Arc;
 

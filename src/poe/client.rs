@@ -1,4 +1,4 @@
-//! Calls to Poe: one question, with one retry, and the list of models.
+//! Client of Poe's API: bot queries with one retry, and the list of models.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -172,7 +172,7 @@ pub fn with_retry<T>(
         if !error.transient || tries == TRIES || wait > MAX_BACK_OFF {
             return Err(error);
         }
-        log::debug!("trying again in {} ms, for: {error}", wait.as_millis());
+        log::debug!("retry in {} ms after: {error}", wait.as_millis());
         tries += 1;
         pause(wait, cancel)?;
         counters.add_retry();

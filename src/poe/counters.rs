@@ -1,4 +1,4 @@
-//! How the calls to Poe went.
+//! Counters of the calls to Poe.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ impl Counters {
         self.retries.load(Ordering::Relaxed)
     }
 
-    /// Files brought to Poe.
+    /// Files that requests needed at Poe.
     pub fn uploads(&self) -> u64 {
         self.uploads.load(Ordering::Relaxed)
     }
@@ -39,7 +39,7 @@ impl Counters {
         self.uploads.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A call that nobody waited for any more is no failure of Poe's.
+    /// A cancelled call is no failure of Poe's.
     pub(super) fn add_error(&self, error: &Error) {
         if !error.is_withdrawn() {
             let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);

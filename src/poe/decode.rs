@@ -1,4 +1,4 @@
-//! What Poe's events mean.
+//! Decodes Poe's events.
 //!
 //! Events as Poe documents them are read strictly, which is fast. What the strict reader gives back is read once more
 //! by meaning ([`Loose`]): no member that is missing, doubled or of another type ends an answer or loses text.
@@ -887,7 +887,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_told_in_any_word_and_a_failure_is_no_end() {
+    fn any_finish_reason_is_an_end_and_a_failure_is_none() {
         let chunk = |delta: &str, word: &str| {
             format!(r#"{{"choices":[{{"delta":{delta},"finish_reason":{word}}}]}}"#)
         };

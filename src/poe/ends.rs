@@ -1,4 +1,4 @@
-//! Why an answer ended, in the words of every maker of models.
+//! Maps the finish reasons of all model providers to ours.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -158,7 +158,7 @@ pub fn end(word: &str) -> Option<End> {
     Some(known(&plain).unwrap_or_else(|| {
         if is_new(&plain) {
             let shown: String = word.chars().take(LONGEST_UNKNOWN).collect();
-            log::warn!("finish_reason {shown:?} is unknown and passed on as `stop`");
+            log::warn!("finish_reason {shown:?} is unknown and sent as `stop`");
         }
         Reason(Stop)
     }))
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_nobody_knows_is_an_end_and_is_new_once() {
+    fn an_unknown_reason_is_an_end_and_is_new_once() {
         assert_eq!(end("because_i_said_so"), Some(Reason(Stop)));
         assert!(!is_new("because_i_said_so"));
         assert!(is_new("another_word_for_this_test") && !is_new("another_word_for_this_test"));

@@ -1,4 +1,4 @@
-//! What an error means that comes as a status, a type, a sentence, or the page of a proxy: one table for all.
+//! Classifies errors by status, type, message, or the page of a proxy.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const MOST_SHOWN: usize = 200;
 /// What an operator can do about an answer that is not Poe's.
 const CHECK: &str = "check POE_BASE_URL and the proxies on the way";
 
-/// Types and codes of errors that say what happened, whoever made them: the bot protocol, Poe's other endpoints, makers
+/// Types and codes of errors that identify the cause, from all sources: the bot protocol, Poe's other endpoints, makers
 /// of models.
 const TYPES: &[(&str, Kind)] = &[
     ("user_message_too_long", Kind::ContextTooLong),
@@ -287,7 +287,7 @@ fn seconds(value: &str) -> Option<Duration> {
     value.trim().parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
-/// What can be read out of an error body, whoever wrote it.
+/// The contents of an error body of any known shape.
 #[derive(Default)]
 struct Said {
     message: Option<String>,

@@ -1,4 +1,4 @@
-//! Fetches what bots made, from where Poe keeps it and from nowhere else.
+//! Fetches files that bots made, only from Poe's hosts.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -91,7 +91,7 @@ fn lies_at_poe(url: &str, base_url: &str) -> bool {
     });
     let host = uri.host().unwrap_or_default().to_ascii_lowercase();
     let is_cdn = host == "poecdn.net" || host.ends_with(".poecdn.net");
-    // a port or a user name of its own means that somebody else has made the link
+    // a port or a user name of its own means that the link is not Poe's
     let is_plain = uri.authority().is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(&host));
     is_base || is_cdn && is_plain && uri.scheme_str() == Some("https")
 }

@@ -1,4 +1,4 @@
-//! OpenAI's words for pictures and sound, in those of the model that paints or speaks.
+//! Converts OpenAI's parameters for pictures and sound to those that the model declares.
 
 use serde_json::Value;
 
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_told_in_the_models_own_words() {
+    fn a_size_uses_the_models_own_parameters() {
         let shapes = |name: &str| json!([{"name": name, "schema": {"enum": ["16:9", "4:3", "1:1", "2:3", "9:16", "auto"]}}]);
         let stars =
             json!([{"name": "size", "schema": {"enum": ["512*512", "1024*1024", "1024*1536", "1536*1024"]}}]);

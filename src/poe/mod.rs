@@ -1,5 +1,5 @@
-//! The client of Poe: a [`ChatRequest`](crate::pipeline::ChatRequest) becomes a query, Poe's stream becomes [`Event`](crate::pipeline::Event)s.
-//! The only layer that knows ureq.
+//! Client for Poe's API: a [`ChatRequest`](crate::pipeline::ChatRequest) becomes a query, Poe's stream becomes [`Event`](crate::pipeline::Event)s.
+//! The only layer that uses ureq.
 
 mod account;
 mod answer_limits;

@@ -1,4 +1,4 @@
-//! Which bot a client means by the name it writes.
+//! Resolves the model name that a client sends to a bot.
 
 use std::collections::HashMap;
 use std::ops::Deref;

@@ -1,4 +1,4 @@
-//! Poe's native endpoints: a request in a dialect that Poe speaks itself goes through as it is, and so does its answer.
+//! Poe's native endpoints: a request in a dialect that Poe supports is passed through, and so is its answer.
 
 mod answer;
 mod json;
@@ -175,14 +175,14 @@ impl Refusal {
         let Ok(body) = serde_json::from_slice::<Value>(&self.body) else { return false };
         let error = &body["error"];
         let text_or_null = |name: &str| error[name].is_string() || error[name].is_null();
-        let is_told = error["message"].is_string() && error["type"].is_string();
+        let has_message_and_type = error["message"].is_string() && error["type"].is_string();
         match endpoint {
             NativeEndpoint::Messages => {
                 let kind = error["type"].as_str().unwrap_or_default();
-                is_told && body["type"] == "error" && ANTHROPICS_TYPES.contains(&kind)
+                has_message_and_type && body["type"] == "error" && ANTHROPICS_TYPES.contains(&kind)
             }
             NativeEndpoint::Chat | NativeEndpoint::Responses => {
-                is_told && text_or_null("code") && text_or_null("param")
+                has_message_and_type && text_or_null("code") && text_or_null("param")
             }
         }
     }
@@ -304,12 +304,12 @@ impl Passing {
         self.answer.fault.as_deref()
     }
 
-    /// All that a stream sent, where its last event states it once more.
+    /// The complete response, where a stream's last event repeats it.
     pub fn rendered(&self) -> Option<&[u8]> {
         self.answer.rendered.as_deref()
     }
 
-    /// What the endpoint itself said as a sign of life, to be said again.
+    /// The endpoint's own keep-alive event, to be repeated.
     pub fn keep_alive_frame(&self) -> Option<&[u8]> {
         self.answer.keep_alive_frame.as_deref()
     }
@@ -436,7 +436,7 @@ impl Passing {
     /// Reads the end of the body, within bounds.
     fn read_rest(&mut self) {
         let deadline = Instant::now() + REST_TIME;
-        let nobody: CancelCheck = std::rc::Rc::new(|| Ok(()));
+        let never_cancelled: CancelCheck = std::rc::Rc::new(|| Ok(()));
         let mut bytes = [0; 1024];
         let mut rest = 0;
         while rest < REST_BYTES {
@@ -444,7 +444,7 @@ impl Passing {
             if left.is_zero() {
                 return;
             }
-            match cancellable(&nobody, left, || self.body.read(&mut bytes)) {
+            match cancellable(&never_cancelled, left, || self.body.read(&mut bytes)) {
                 (Ok(count), None) if count > 0 => rest += count as u64,
                 _ => return,
             }
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_door_does_not_know_is_understood() {
+    fn refusals_of_unknown_fields_are_recognized() {
         let fields = ["model", "messages", "tools", "reasoning_effort", "seed"].map(String::from);
         let unknown = |endpoint, status, body: &str| refusal(status, body).unknown(endpoint, &fields);
         let field = |name: &str| Some(Unknown::Field(name.into()));
@@ -557,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn only_errors_in_the_doors_own_shape_pass() {
+    fn only_errors_in_the_endpoints_own_shape_pass() {
         let fits = |endpoint, body: &str| refusal(400, body).is_in_shape(endpoint);
         let openai = r#"{"error":{"message":"m","type":"t","param":"model","code":"c"}}"#;
         let poes = r#"{"error":{"code":401,"type":"authentication_error","message":"m","metadata":{}}}"#;

@@ -1,4 +1,4 @@
-//! Bodies that are not Poe's: pages and lines of proxies that answer in its place.
+//! Describes bodies that are not Poe's: pages of proxies that answer in its place.
 
 use crate::error::Kind;
 

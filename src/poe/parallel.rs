@@ -1,4 +1,4 @@
-//! Work on other threads while this one keeps watch.
+//! Runs work on other threads while the calling thread can still be cancelled.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::transport::{CancelCheck, TICK};
 use crate::error::{Error, Kind, Result};
 
 const STACK_BYTES: usize = 1 << 20;
-/// How far workers may be ahead of whoever takes what they send: what a slow client has not read stays at Poe.
+/// How far workers may be ahead of the receiver: what a slow client has not read stays at Poe.
 const QUEUE: usize = 16;
 
 /// Does `work` for each job, at most `at_once` side by side, and gives the results in the order of the jobs. When
@@ -31,7 +31,7 @@ pub fn run_parallel<J: Send, R: Send>(
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let worker = |cancel: &CancelCheck, results: &SyncSender<(usize, Result<R>)>| {
         while let Some((index, job)) = next() {
-            // nobody listens any more once the wait has been ended
+            // the receiver is gone once the wait has been ended
             let _ = results.send((index, work(job, cancel)));
         }
     };
@@ -61,7 +61,7 @@ pub fn fan_in<T: Send>(
                 Builder::new().name("aside".into()).stack_size(STACK_BYTES).spawn_scoped(scope, work);
             thread
                 .map(drop)
-                .map_err(|error| Error::new(Kind::Overloaded, format!("no thread to work with: {error}")))
+                .map_err(|error| Error::new(Kind::Overloaded, format!("cannot start a thread: {error}")))
         };
         let spawned = (0..count).try_for_each(spawn);
         drop(sender);
@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn jobs_run_side_by_side_and_results_keep_their_order() {
-        let nobody: CancelCheck = Rc::new(|| Ok(()));
+        let never_cancelled: CancelCheck = Rc::new(|| Ok(()));
         let barrier = Barrier::new(3); // opens only when three run at once
-        let results = run_parallel(vec![1, 2, 3], 3, &nobody, |job, _| {
+        let results = run_parallel(vec![1, 2, 3], 3, &never_cancelled, |job, _| {
             barrier.wait();
             if job == 2 { Err(Error::new(Kind::Upstream, "two")) } else { Ok(job * 10) }
         });

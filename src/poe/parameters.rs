@@ -1,4 +1,4 @@
-//! What a client settings, in the words that the model itself declares in Poe's list.
+//! Converts a client's settings to the parameters that the model declares in Poe's list.
 
 use serde_json::{Map, Value};
 
@@ -18,14 +18,14 @@ const BUDGETS: &[u64] = &[0, 1_024, 4_096, 12_288, 24_576, 49_152, u64::MAX];
 const SEARCH_NAMES: &[&str] = &["web_search", "enable_web_search"];
 
 impl Entry {
-    /// Whether the model can be sent how hard to think.
+    /// Whether the model has a parameter for the reasoning effort.
     pub fn thinks(&self) -> bool {
         [EFFORT_NAMES, BUDGET_NAMES, SWITCH_NAMES].concat().iter().any(|name| self.parameter(name).is_some())
     }
 }
 
-/// Adds to `chat.parameters` what else the client wished and the model declares. `entry` is the model's in Poe's list;
-/// of a model without one nothing is known, and only the wish to think is passed on, under its common names.
+/// Adds to `chat.parameters` what else the client requested and the model declares. `entry` is the model's in Poe's list;
+/// of a model without one nothing is known, and only the reasoning setting is passed on, under its common names.
 pub fn fit(chat: &mut ChatRequest, entry: Option<&Entry>) {
     let mut fitted = Map::new();
     if let Some(reasoning_setting) = chat.reasoning.take() {
@@ -38,7 +38,7 @@ pub fn fit(chat: &mut ChatRequest, entry: Option<&Entry>) {
     for (name, value) in hints {
         if let Some(found) = entry.and_then(|entry| media_params::fit(&name, &value, entry)) {
             if found.is_empty() {
-                log::debug!("{name} was left out: the model has no word for {value}");
+                log::debug!("{name} dropped: the model has no equivalent of {value}");
             }
             fitted.extend(found);
             continue;
@@ -46,9 +46,9 @@ pub fn fit(chat: &mut ChatRequest, entry: Option<&Entry>) {
         match entry.and_then(|entry| declared(entry, &name)) {
             Some(parameter) => match fitting(&value, &parameter.schema) {
                 Some(value) => drop(fitted.insert(parameter.name.clone(), value)),
-                None => log::debug!("{name} was left out: {value} is not what the model takes"),
+                None => log::debug!("{name} dropped: the model does not accept {value}"),
             },
-            None => log::debug!("{name} was left out: the model declares no such parameter"),
+            None => log::debug!("{name} dropped: the model declares no such parameter"),
         }
     }
     // what the client gave by the model's own names counts most
@@ -120,7 +120,7 @@ fn clamped(number: f64, schema: &Value) -> Value {
     }
 }
 
-/// The wish by the model's own parameter.
+/// Sets the reasoning by the model's own parameter.
 fn think(reasoning_setting: &Reasoning, entry: &Entry, fitted: &mut Map<String, Value>) {
     let find = |names: &[&str]| names.iter().find_map(|name| entry.parameter(name));
     let (effort, budget, switch) = (find(EFFORT_NAMES), find(BUDGET_NAMES), find(SWITCH_NAMES));
@@ -141,10 +141,10 @@ fn think(reasoning_setting: &Reasoning, entry: &Entry, fitted: &mut Map<String, 
             fitted.insert(parameter.name.clone(), value);
         }
         None => {
-            log::debug!("the reasoning effort was left out: {} declares no such parameter", entry.id)
+            log::debug!("reasoning effort dropped: {} declares no such parameter", entry.id)
         }
     }
-    // some models take no other wish before they are instructed to think at all
+    // some models accept no other reasoning parameter unless reasoning is switched on
     if let (Some(switch), true) = (switch, rank == 0 || effort.or(budget).is_some()) {
         fitted.insert(switch.name.clone(), Value::from(rank > 0));
     }
@@ -167,7 +167,7 @@ fn think_somehow(reasoning_setting: &Reasoning, fitted: &mut Map<String, Value>)
     }
 }
 
-/// The wish as a place in [`EFFORTS`].
+/// The reasoning setting as an index into [`EFFORTS`].
 fn rank(reasoning_setting: &Reasoning) -> usize {
     if reasoning_setting.enabled == Some(false) {
         return 0;
@@ -196,12 +196,12 @@ fn nearest(rank: usize, schema: &Value) -> Option<Value> {
 }
 
 fn tokens(reasoning_setting: &Reasoning, rank: usize, schema: &Value) -> Value {
-    let wished = match (rank, reasoning_setting.effort.is_none(), reasoning_setting.budget) {
+    let budget = match (rank, reasoning_setting.effort.is_none(), reasoning_setting.budget) {
         (0, _, _) => 0,
         (_, true, Some(budget)) => budget,
         (rank, ..) => BUDGETS[rank],
     };
-    clamped(wished as f64, schema)
+    clamped(budget as f64, schema)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the words of an error mean, when it has no type or one that says little.
+//! Patterns that classify an error by its message, when it has no type or an unspecific one.
 //!
 //! A pattern is a row of words that must stand in one sentence in this order. Between two of them one other word may
 //! stand; at `*` up to four, at `**` up to twelve. `a|b` is either word, `exceed~` any word that begins so.

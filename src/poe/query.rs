@@ -1,4 +1,4 @@
-//! A `ChatRequest` as the body of Poe's bot query, protocol 1.2. Fields that were not asked for are absent.
+//! A `ChatRequest` as the body of Poe's bot query, protocol 1.2. Fields that the client did not set are absent.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,4 @@
-//! Settings of the client of Poe.
+//! Settings of the client for Poe's API.
 
 use std::time::Duration;
 

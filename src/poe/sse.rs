@@ -1,4 +1,4 @@
-//! Server-sent events by the WHATWG standard, from bytes that may be cut anywhere.
+//! Parser of server-sent events (WHATWG), from bytes that may be split anywhere.
 
 use crate::error::{Error, Kind, Result};
 

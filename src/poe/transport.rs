@@ -1,6 +1,6 @@
-//! Waiting on Poe without being deaf meanwhile: connections that look up about once a second.
+//! Transport that polls about once a second, so that a blocked call can be cancelled.
 //!
-//! ureq blocks until something arrives. While it does, the client may leave, a stream may need a sign of life, or
+//! ureq blocks until data arrives. Meanwhile the client may disconnect, a stream may need a keep-alive, or
 //! the server may have to stop. [`Line`] therefore waits in short steps and calls the waiting thread's [`CancelCheck`]
 //! between them; an error from it ends the wait, the call and the connection to Poe.
 
@@ -49,7 +49,7 @@ struct Waiting {
 }
 
 thread_local! {
-    /// What this thread does while it waits: ureq gives its links no other way to hear from the caller.
+    /// What this thread does while it waits: ureq gives its connectors no other way to be cancelled.
     static WAITING: RefCell<Option<Waiting>> = const { RefCell::new(None) };
 }
 
@@ -99,7 +99,7 @@ impl fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
-/// Whether this thread's wait has been ended already: whoever asks again is not let wait anew.
+/// Whether this thread's wait has been ended already; a further call does not wait again.
 fn has_ended() -> bool {
     WAITING.with(|cell| cell.borrow().as_ref().is_some_and(|waiting| waiting.failed.is_some()))
 }

@@ -1,4 +1,4 @@
-//! Files on their way to Poe.
+//! Uploads files to Poe.
 
 use std::io::Read;
 
@@ -50,7 +50,7 @@ impl Poe {
                 let request = request
                     .header("Content-Type", format!("multipart/form-data; boundary={}", form.boundary))
                     .header("Content-Length", (form.head.len() + bytes.len() + form.tail.len()).to_string());
-                // the file is sent from where it lies, never copied
+                // the file is sent without a copy
                 let mut body = form.head.as_bytes().chain(bytes.as_slice()).chain(form.tail.as_bytes());
                 cancellable(cancel, patience, || request.send(SendBody::from_reader(&mut body)))
             }

@@ -1,4 +1,4 @@
-//! How the operator ends one request of somebody else's.
+//! Abort of one running request by the operator.
 
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::connection_slots::ConnectionSlot;
 
-/// How long a request that is to end has for telling its client.
+/// Time that an aborted request has to send its client the error.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Whether one request is to end, and how it is made to.
+/// Abort flag of one request, and the way to interrupt what it waits for.
 #[derive(Debug)]
 pub struct Abort {
     is_requested: AtomicBool,
@@ -24,7 +24,7 @@ impl Abort {
         Arc::new(Abort { is_requested: AtomicBool::new(false), slot: Arc::clone(slot) })
     }
 
-    /// Whether the request is to end: whoever waits for something should look.
+    /// Whether the request is to end; code that waits has to check it.
     pub fn is_requested(&self) -> bool {
         self.is_requested.load(Ordering::Relaxed)
     }

@@ -1,6 +1,6 @@
-//! Whole answers, and the one writer of heads for these and for streams.
+//! Complete responses, and the writer of response heads for these and for streams.
 //!
-//! tiny_http has the words for versions and statuses. Its own printing of heads knows neither `Connection` nor a 204
+//! tiny_http provides the types for versions and statuses. Its own printing of heads supports neither `Connection` nor a 204
 //! without a length, so that its bytes would have to be changed after it.
 
 use std::borrow::Cow;

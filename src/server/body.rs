@@ -1,4 +1,4 @@
-//! Reads a request's body: by length or by chunks, within a size, against a clock.
+//! Reads request bodies, by length or chunked, within limits of size and time.
 
 use std::io;
 use std::time::{Duration, Instant};

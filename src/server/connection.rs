@@ -1,4 +1,4 @@
-//! One connection's life: read a head, have it answered, keep alive or close.
+//! Loop of one connection: reads a request head, calls the handler, keeps the connection open or closes it.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -22,9 +22,9 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
 
-/// What is read from the socket at once. It lies on the stack, which each held stream keeps.
+/// What is read from the socket at once. The buffer is on the stack, which each open stream keeps.
 const READ_BYTES: usize = 4 << 10;
-/// A body that nobody asked for is still read up to this size, so that the connection lives on.
+/// A body that no handler has read is skipped up to this size, so that the connection can be reused.
 const MAX_SKIPPED: u64 = 64 << 10;
 /// How long a closing connection waits for its client to have read the answer, and how much of what the client still
 /// sends is read meanwhile: closing with bytes unread would make the kernel discard the answer.
@@ -190,7 +190,7 @@ impl Call<'_> {
         !self.body_is_over() || self.wire.stop.shutdown_phase() != ShutdownPhase::On
     }
 
-    /// Skips a small body that nobody read; false when the connection cannot carry another request after it.
+    /// Skips a small body that no handler has read; false when the connection cannot be reused after it.
     fn body_is_over(&mut self) -> bool {
         match (self.body, self.head.framing) {
             (Body::Read, _) | (Body::Unread, Framing::Length(0)) => true,
@@ -225,7 +225,7 @@ pub fn live(slot: Arc<ConnectionSlot>, limits: Limits, stop: Stop, handler: &dyn
             Ok(None) => return,
             Err(error) => {
                 let common = Common::of(id("req_"));
-                log::debug!("a request was refused unread: id={} {error}", common.id);
+                log::debug!("rejected malformed request: id={} {error}", common.id);
                 let answer = Dialect::default().error_answer(&error, None);
                 let refusal = Answer::json(error.kind.status(), answer).print(None, &common, true);
                 if refusal.is_ok_and(|bytes| send(&wire.slot, &bytes).is_ok()) {
@@ -257,7 +257,7 @@ impl Wire {
         self.slot.socket()
     }
 
-    /// Waits for the next request's head. `None` when the client has left, or was asked to.
+    /// Waits for the next request's head. `None` when the client disconnected, or was asked to.
     fn next_head(&mut self, mut phase: Phase) -> Result<Option<Head>> {
         if self.inbox.is_empty() {
             self.inbox = Vec::new(); // an idle connection keeps no buffer

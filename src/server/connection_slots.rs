@@ -70,7 +70,7 @@ pub enum Phase {
     Answering,
     /// Being answered, and the client does not take what is sent.
     Sending,
-    /// Told to leave.
+    /// Evicted: the connection has to close.
     Evicted,
 }
 
@@ -135,7 +135,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// Wakes whoever reads a request's body: nothing more of it comes.
+    /// Wakes the thread that reads a request's body: nothing more of it arrives.
     pub fn stop_receiving(&self) {
         if lock(&self.phase).0 == Phase::Receiving {
             let _ = self.socket.shutdown(Shutdown::Read);
@@ -219,7 +219,7 @@ impl ConnectionSlots {
 
     /// A place for `socket`, which connects from `address`. When none is free, connections that their clients have
     /// closed make room, or else the one that has idled longest, or one that is too slow; `Err` gives the socket back
-    /// when nobody can be asked to leave.
+    /// when no connection can be evicted.
     pub fn take(self: &Arc<Self>, socket: TcpStream, address: IpAddr) -> Result<Taken, (TcpStream, Full)> {
         let client = (self.limit_per_client > 0).then(|| network_of(address));
         let mut inner = lock(&self.inner);
@@ -279,7 +279,7 @@ impl ConnectionSlots {
         slowest.is_some_and(|slot| inner.evict(&slot, |now, _| now == Phase::Sending))
     }
 
-    /// Lets everybody leave who is not in the middle of a request; in the end, all that are not being answered.
+    /// Evicts all connections that are not in the middle of a request; in the last phase, all that are not being answered.
     pub fn evict_idle(&self, shutdown_phase: ShutdownPhase) {
         let mut inner = lock(&self.inner);
         let occupied: Vec<_> = inner.occupied.values().cloned().collect();
@@ -475,7 +475,7 @@ mod tests {
         assert!(slowest.is_evicted() && !slow.is_evicted() && !short.is_evicted());
         slow.reduce_lag(Duration::from_secs(8));
         assert!(slow.block() && fourth.block());
-        assert!(slots.take(servers.next().unwrap(), HOME).is_err(), "nobody is slow for long enough");
+        assert!(slots.take(servers.next().unwrap(), HOME).is_err(), "no client is slow for long enough");
     }
 
     #[test]

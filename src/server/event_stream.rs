@@ -1,4 +1,4 @@
-//! A stream of server-sent events: one event, one chunk; chunks that are ready together leave in one write.
+//! A stream of server-sent events: each event is one chunk, and chunks that are ready together are sent in one write.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -62,7 +62,7 @@ impl EventStream {
         self.sent.get() != Sent::Nothing
     }
 
-    /// Sends whole frames. An error means that the client has left.
+    /// Sends whole frames. An error means that the client disconnected.
     pub fn send(&mut self, payload: &[u8]) -> io::Result<()> {
         self.push(payload)?;
         self.flush()

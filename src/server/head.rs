@@ -1,4 +1,4 @@
-//! Reads a request's head: request line and headers by RFC 9110 and 9112, within a size and a count.
+//! Parses request heads: request line and headers by RFC 9110 and 9112, within limits of size and number.
 
 use crate::error::{Error, Kind, Result};
 
@@ -58,7 +58,7 @@ impl Head {
             (None, _) => Ok(None),
             (Some(value), None) => std::str::from_utf8(value).map(Some).map_err(unclear),
             (Some(_), Some(_)) => {
-                Err(Error::new(Kind::InvalidRequest, format!("the header {name} comes twice")))
+                Err(Error::new(Kind::InvalidRequest, format!("the header {name} occurs more than once")))
             }
         }
     }
@@ -125,7 +125,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head> {
             return Err(malformed(format!("more than {MAX_HEADERS} headers")));
         }
         Err(httparse::Error::Version) => {
-            return Err(Error::new(Kind::InvalidRequest, "only HTTP/1.0 and HTTP/1.1 are spoken here"));
+            return Err(Error::new(Kind::InvalidRequest, "only HTTP/1.0 and HTTP/1.1 are supported"));
         }
         Err(error) => return Err(malformed(error.to_string())),
     }
@@ -175,7 +175,7 @@ fn split_query(target: &str) -> (String, Option<String>) {
     }
 }
 
-/// One Host, and the same as the target's authority if that has one: RFC 9112 lets the target decide, and whoever reads
+/// One Host, and the same as the target's authority if that has one: RFC 9112 lets the target decide, and code that reads
 /// the header would see another host.
 fn check_host(head: &Head, authority: Option<&str>) -> Result<()> {
     let mut hosts = head.values("host");
@@ -209,7 +209,7 @@ fn framing(head: &Head) -> Result<Framing> {
             Ok(Framing::Chunked)
         }
         (None, Some(_)) => {
-            Err(Error::new(Kind::NotImplemented, "of all transfer encodings only chunked is understood"))
+            Err(Error::new(Kind::NotImplemented, "the only supported transfer encoding is chunked"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Accepts connections, slots them, turns away what is too many, and drains on the way out.
+//! Accepts connections, assigns slots, rejects connections above the limits, and drains them at shutdown.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -98,7 +98,7 @@ impl Server {
                         // out of descriptors, or the client was gone before it came in: none ends the server
                         if warned.is_none_or(|when: Instant| when.elapsed() >= WARN_INTERVAL) {
                             warned = Some(Instant::now());
-                            log::warn!("connections cannot be accepted: {error}");
+                            log::warn!("cannot accept connections: {error}");
                         }
                         rejected.clear();
                         slots.make_room();
@@ -129,7 +129,7 @@ impl Server {
         let (place, socket) = (Arc::clone(&slot), Arc::clone(slot.socket()));
         let life = move || connection::live(Arc::clone(&slot), limits, stop, &*handler);
         if let Err(error) = pool.run(Box::new(life)) {
-            log::warn!("no thread for a connection: {error}");
+            log::warn!("cannot start a thread for a connection: {error}");
             place.slots().count_refused();
             if let Ok(socket) = socket.try_clone() {
                 rejected.refuse(socket, Full::Server);

@@ -1,4 +1,4 @@
-//! Asks a running server whether it is alive, for images without a shell.
+//! Health probe of a running server, for images without a shell.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

@@ -1,4 +1,4 @@
-//! Writes to clients. A client that takes too little is dropped, and can be evicted while it blocks a write.
+//! Writes to clients. A client that reads too slowly is dropped, and can be evicted while it blocks a write.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ fn wait_for_room(slot: &ConnectionSlot) -> io::Result<()> {
     }
     match slot.add_lag(start.elapsed()) < slot.slots().send_timeout() {
         true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little")),
+        false => Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Threads for connections: made on demand, used again, gone after idling.
+//! Pool of threads for connections: started on demand, reused, ended after idling.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,7 +14,7 @@ const STACK_BYTES: usize = 1 << 20;
 /// How long a thread waits for its next connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A pool without a bound of its own: whoever calls [`Pool::run`] holds a slot, and slots are bounded.
+/// A pool without a bound of its own: a caller of [`Pool::run`] holds a slot, and slots are bounded.
 #[derive(Clone, Default)]
 pub struct Pool {
     shared: Arc<Shared>,

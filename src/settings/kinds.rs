@@ -1,4 +1,4 @@
-//! The sorts of values: how each is read from text, shown, and asked for when the text is invalid.
+//! Types of setting values: how each is parsed and displayed, and what an error about it says is expected.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub(super) trait Kind {
 /// A whole number between two bounds, both included; spaces around it are forgiven.
 fn number(text: &str, least: u64, most: u64) -> Option<u64> {
     let text = text.trim();
-    // `parse` would take a plus sign; nobody means one.
+    // `parse` would take a plus sign, which is never meant.
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && (least..=most).contains(number))
 }
@@ -151,7 +151,7 @@ impl Kind for Level {
         "error, warn, info, debug or trace".into()
     }
     fn read(text: &str) -> Option<LevelFilter> {
-        // The crate's own parser knows `off` too; a server that says nothing at all helps nobody.
+        // The crate's own parser accepts `off` too; a server without any log cannot be diagnosed.
         text.trim().parse().ok().filter(|level| *level != LevelFilter::Off)
     }
     fn show(value: &LevelFilter) -> String {

@@ -1,4 +1,4 @@
-//! The command line, split into command and flags with `lexopt`; what is unknown is refused with a hint.
+//! Parses the command line into command and flags with `lexopt`; anything unknown is an error with a hint.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

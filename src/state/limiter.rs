@@ -1,4 +1,4 @@
-//! One request per interval for the whole server: a token bucket with a fair queue before it.
+//! Rate limiter of the server: a token bucket with a fair queue before it.
 //!
 //! Slots are not given out in the order of arrival. Every key that Poe has accepted takes turns with the others, and all
 //! keys that Poe has not accepted yet share one turn, so that made-up keys delay only each other. A key that Poe has
@@ -28,7 +28,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// How many keys of each kind are remembered.
 const MAX_KEYS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
-/// A limiter. Its lock is held only to look at the queue; whoever waits does so outside.
+/// A limiter. Its lock is held only to read the queue, never while a request waits.
 #[derive(Debug)]
 pub struct Limiter {
     interval: Duration,
@@ -103,7 +103,7 @@ pub struct Counts {
 }
 
 impl Limiter {
-    /// One slot per `interval`, up to `burst` (at least 1) at once after a pause; nobody waits longer than
+    /// One slot per `interval`, up to `burst` (at least 1) at once after a pause; no request waits longer than
     /// `max_wait`. An interval of zero switches the limiter off.
     pub fn new(interval: Duration, burst: u32, max_wait: Duration) -> Limiter {
         Limiter {
@@ -143,7 +143,7 @@ impl Limiter {
         let _leaves = Leaves { limiter: self, ticket };
         let mut has_waited = false;
         loop {
-            // slots are given out by whoever looks: nobody waits for a thread that is busy elsewhere
+            // slots are assigned by any thread that checks the queue, so that none depends on a thread that is busy elsewhere
             let wait = match self.look(ticket, Instant::now())? {
                 Duration::ZERO => return Ok(()),
                 wait => wait,
@@ -323,7 +323,7 @@ impl State {
         }
     }
 
-    /// How many slots are given out before a request would have its own, if nobody else comes.
+    /// How many slots are given out before a request would have its own, if no other request arrives.
     fn ahead(&self, key: u64, address: Option<IpAddr>, since: Instant) -> usize {
         let (outer, inner) = (self.lane(key), self.inner_lane(key, address));
         let (mut before, mut inside, mut outside) = (0, HashMap::new(), HashMap::new());
@@ -347,7 +347,7 @@ impl State {
 }
 
 fn too_many(wait: Duration) -> Error {
-    let message = "too many requests at once for RATE_LIMIT_MS of this server";
+    let message = "this request would wait too long for its turn under RATE_LIMIT_MS; try again later";
     Error::new(Kind::RateLimited, message).retry_after(wait)
 }
 
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn who_would_wait_too_long_is_told_when_to_come_again_and_takes_no_slot() {
+    fn a_wait_that_is_too_long_is_rejected_with_retry_after_and_takes_no_slot() {
         let clock = Clock::new(100, 1, 150);
         assert!(clock.join(0, 1, 1).is_ok() && clock.join(0, 1, 1).is_ok());
         for _ in 0..2 {
@@ -439,10 +439,10 @@ mod tests {
     #[test]
     fn endless_settings_do_not_overflow() {
         let limiter = Limiter::new(Duration::MAX, u32::MAX, Duration::MAX);
-        let nobody = || Ok(());
-        assert!(limiter.wait("a", None, &nobody).is_ok());
-        assert!(limiter.wait("a", None, &nobody).is_ok());
-        assert!(Limiter::new(Duration::ZERO, 1, Duration::ZERO).wait("a", None, &nobody).is_ok());
+        let never_cancelled = || Ok(());
+        assert!(limiter.wait("a", None, &never_cancelled).is_ok());
+        assert!(limiter.wait("a", None, &never_cancelled).is_ok());
+        assert!(Limiter::new(Duration::ZERO, 1, Duration::ZERO).wait("a", None, &never_cancelled).is_ok());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Wrong passwords and wrong keys by address: after a number of them within a while, further tries wait.
+//! Throttle of failed logins: counts wrong passwords and keys by address, and rejects further tries above a limit.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -146,7 +146,7 @@ fn wait_after(oldest: Instant, now: Instant) -> Verdict {
     Verdict::Wait((oldest + WINDOW).saturating_duration_since(now))
 }
 
-/// The address by which one client is sent from another: of IPv6 the /64 network, of which everybody has a whole one.
+/// The address by which clients are distinguished: of IPv6 the /64 network, because each subscriber has a whole one.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -222,7 +222,7 @@ mod tests {
             assert_eq!(judge("typo", false, 1), Verdict::Wrong);
         }
         assert!(matches!(judge("typo", false, 2), Verdict::Wait(_)), "the same key again and again waits");
-        assert_eq!(judge("late", true, 2), Verdict::Right, "but nobody guesses here");
+        assert_eq!(judge("late", true, 2), Verdict::Right, "a right password is accepted");
         for number in 0..1000 {
             assert!(matches!(judge(&format!("guess {number}"), false, 3), Verdict::Wait(_)));
         }

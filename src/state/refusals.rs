@@ -1,4 +1,4 @@
-//! What Poe's native endpoints have refused, though the list declares it: the next request goes straight to the bot protocol.
+//! Fields that Poe's native endpoints refused although the list declares them: the next request uses the bot protocol at once.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 /// How many of them for one bot at one endpoint: names of fields are the clients' to invent.
 const MOST_FIELDS: usize = 64;
 
-/// The refusals, by bot, endpoint and field. Doors are repaired and lists corrected, so each is forgotten in time.
+/// The refusals, by bot, endpoint and field. Endpoints and lists get repaired, so each entry expires.
 #[derive(Debug)]
 pub struct EndpointRefusals(Mutex<LruCache<(String, String), Vec<Refused>>>);
 

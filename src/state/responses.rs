@@ -1,4 +1,4 @@
-//! Responses that clients may come back to: by id, and to go on from. Bounded in number, bytes and age, and in memory only.
+//! Store of responses that clients can retrieve or continue by id. Bounded in number, bytes and age, and in memory only.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -16,7 +16,7 @@ const MOST: usize = 10_000;
 pub struct Owner([u8; 32]);
 
 impl Owner {
-    /// Whoever shows `key`.
+    /// The clients that present `key`.
     pub fn of(key: &str) -> Owner {
         Owner(hash(&[key.as_bytes()]))
     }
@@ -102,7 +102,7 @@ impl ResponseCache {
     pub fn keep(&self, owner: Owner, id: &str, response: Response) {
         let size = response.size();
         if size > self.capacity || self.lifetime.is_zero() {
-            return log::debug!("a response of {size} bytes is not kept: it has no room");
+            return log::debug!("a response of {size} bytes is not stored: it is larger than the store");
         }
         let own = key(owner, id);
         let names: Vec<Key> = response.names.iter().map(|name| key(owner, name)).collect();
@@ -138,7 +138,7 @@ impl ResponseCache {
         let mut found = Vec::new();
         let mut next = Some(id.to_owned());
         while let Some(id) = next.take() {
-            // no more can be kept: whoever gives two responses one id does not lead round in circles
+            // no more can be stored; the bound also ends a circle made by two responses with one id
             let response = self.find(&mut state, key(owner, &id)).filter(|_| found.len() < MOST)?;
             next.clone_from(&response.previous);
             found.push(response);

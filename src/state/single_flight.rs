@@ -1,4 +1,4 @@
-//! A value that is fetched by one caller at a time, and kept however old it gets.
+//! Cached value that one caller at a time fetches, and that is kept at any age.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 /// How often a caller that waits for another's fetch looks whether it still must.
 const TICK: Duration = Duration::from_millis(500);
 
-/// A value that is refreshed from time to time by whoever has the time for it.
+/// A cached value with at most one fetch running.
 #[derive(Debug)]
 pub struct SingleFlight<T> {
     state: Mutex<State<T>>,
@@ -56,7 +56,7 @@ impl<T> SingleFlight<T> {
         loop {
             match (&state.kept, &state.fetch) {
                 (Some(value), _) => return Ok(Arc::clone(value)),
-                // nobody waits for the same failure twice
+                // no caller waits for the same failure twice
                 (None, Fetch::Failed(error)) if waited && !error.is_withdrawn() => {
                     return Err(error.clone());
                 }
@@ -68,7 +68,7 @@ impl<T> SingleFlight<T> {
                 (None, _) => break,
             }
         }
-        // marked under the same lock, so that nobody else begins one too
+        // marked under the same lock, so that no other caller begins one too
         state.fetch = Fetch::Running;
         drop(state);
         self.run(fetch)
@@ -115,7 +115,7 @@ impl<T> SingleFlight<T> {
     }
 }
 
-/// A fetch that panics is a fetch that failed: nobody waits for it.
+/// Marks a fetch that panics as failed, so that no caller waits for it.
 struct Unfinished<'a, T>(&'a SingleFlight<T>);
 
 impl<T> Drop for Unfinished<'_, T> {

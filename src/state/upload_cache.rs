@@ -1,4 +1,4 @@
-//! The upload cache: what has been brought to Poe once need not be brought again for a while.
+//! Cache of uploads: the URL at Poe of a file that was uploaded before.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,9 +68,9 @@ pub struct Counters {
     pub hits: AtomicU64,
     /// Files that had to be uploaded.
     pub misses: AtomicU64,
-    /// Entries dropped for room or age.
+    /// Entries evicted for size or age.
     pub evictions: AtomicU64,
-    /// Uploads that were somebody else's too.
+    /// Uploads shared with another request.
     pub joined: AtomicU64,
     /// Entries dropped because Poe did not have the file any more.
     pub dead: AtomicU64,
@@ -102,7 +102,7 @@ impl<V: Kept> UploadCache<V> {
     }
 
     /// The file of `key`, uploaded by `upload` unless it is there already or on its way. `watch` is called now and
-    /// then while waiting for somebody else's upload; its error ends the wait.
+    /// then while waiting for another request's upload; its error ends the wait.
     pub fn get(
         &self,
         key: FileKey,
@@ -126,7 +126,7 @@ impl<V: Kept> UploadCache<V> {
             }
             add_one(&self.counters.joined);
             match turn.wait(watch)? {
-                // whoever uploaded lost interest or was stopped: somebody else must do it
+                // the request that uploaded was cancelled: another one has to upload
                 Err(error) if error.is_withdrawn() => {}
                 outcome => return outcome.map(|value| Found { value, was_kept: false }),
             }
@@ -196,7 +196,7 @@ impl<V: Kept> Upload<V> {
     }
 }
 
-/// Tells everybody how an upload went, also when it panics.
+/// Passes the outcome of an upload to all waiting requests, also when it panics.
 struct Arrival<'a, V: Kept> {
     files: &'a UploadCache<V>,
     key: FileKey,
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_tell_owners_kinds_and_whole_contents_apart() {
+    fn keys_distinguish_owners_kinds_and_whole_contents() {
         let keys = [
             FileKey::new("a", "b", b"c"),
             FileKey::new("ab", "", b"c"),

@@ -1,4 +1,4 @@
-//! What requests did: those that run, the last that ended, sums by model. In memory only, and bounded.
+//! Running requests, the last ended requests, and sums by model. In memory only, and bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -19,7 +19,7 @@ const MAX_MODELS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 /// The most that are reported at once.
 const MAX_REPORTED: usize = MAX_ENDED;
 
-/// The status of a request whose client left: nobody's fault here.
+/// The status of a request whose client disconnected; neither side of the proxy failed.
 const CLIENT_GONE: u16 = 499;
 
 /// One request, as the admin page shows it.
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_run_and_end_and_are_told_once() {
+    fn requests_run_and_end_and_are_recorded_once() {
         let activity = Activity::default();
         let ((slow, _), (fast, _)) = (begun(&activity, "slow"), begun(&activity, "fast"));
         fast.change(|notes| notes.bot = Some("b".into()));

@@ -1,4 +1,4 @@
-//! What was said in a request and its answer, kept while the operator looks: cut short, without keys and files.
+//! Recorded prompts and answers, while the operator has switched recording on: truncated, without keys and files.
 
 use std::mem;
 

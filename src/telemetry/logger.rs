@@ -1,7 +1,7 @@
-//! Where log lines go: to standard output, one line each, as text or as JSON, and never in anybody's way.
+//! Logger: writes each record as one line of text or JSON to standard output, without blocking requests.
 //!
-//! Lines wait in a queue for a thread of their own. A standard output that nobody drains fills the queue and then
-//! loses lines, which is sent later; it does not stop requests.
+//! Lines wait in a queue for a thread of their own. A standard output that is not read fills the queue and then
+//! loses lines, whose number is logged later; it does not stop requests.
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,7 +47,7 @@ pub fn open(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError>
 pub fn keep_running(what: &str, pause: Duration, work: impl Fn()) {
     // what a panic leaves half done is behind locks that are taken all the same
     while catch_unwind(AssertUnwindSafe(&work)).is_err() {
-        log::error!("{what} failed and starts again in {} seconds", pause.as_secs());
+        log::error!("{what} failed; it restarts in {} seconds", pause.as_secs());
         thread::sleep(pause);
     }
 }
@@ -98,7 +98,7 @@ fn write(queue: &Receiver<Item>, format: LogFormat) {
             print(line(
                 &Record::builder()
                     .level(log::Level::Warn)
-                    .args(format_args!("{lost} log lines were lost: they are not read fast enough"))
+                    .args(format_args!("{lost} log lines were lost: standard output is not read fast enough"))
                     .build(),
                 format,
                 clock::now(),
@@ -113,7 +113,7 @@ fn print(mut line: String) {
     let _ = io::stdout().lock().write_all(line.as_bytes());
 }
 
-/// Prints what whoever starts the program waits for, however little is logged.
+/// Prints a message that the operator needs at the start, at any log level.
 pub fn announce(words: &str, format: LogFormat) {
     print(match format {
         LogFormat::Text => words.to_owned(),

@@ -1,4 +1,4 @@
-//! Counters of requests, and the text in which Prometheus reads counters (its exposition format, version 0.0.4).
+//! Counters of requests, and the writer of Prometheus's text exposition format (version 0.0.4).
 //!
 //! Labels come from a bounded set: a client that invents names of models does not make series of them.
 

@@ -1,4 +1,4 @@
-//! Counts a text that arrives in pieces.
+//! Counts the tokens of a text that arrives in pieces.
 
 use super::merge::{Prefixes, SHORT, short};
 use super::scan::Scan;

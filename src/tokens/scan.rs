@@ -1,5 +1,5 @@
-//! Splits text into the pieces that o200k_base merges by themselves, one character at a time, so that it can stop
-//! where the text stops and go on when more arrives.
+//! Splits text into the pieces that o200k_base merges separately, one character at a time, so that it can stop
+//! where the text stops and continue when more arrives.
 //!
 //! Does by hand what this pattern says (the alternatives are tried in order, `\s` includes line ends):
 //!

@@ -1,4 +1,4 @@
-//! The vocabulary and the character classes: read-only tables in the binary, used where they lie.
+//! The vocabulary and the character classes: read-only tables in the binary, used in place.
 
 use super::vocabulary::{BLOCK, Hash, MAX_TOKEN, Part, SLOTS, Vocabulary, ending, ending_bit};
 

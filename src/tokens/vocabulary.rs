@@ -1,4 +1,4 @@
-//! What the build script and the counter share about a byte pair vocabulary: the hash and the test of two neighbours.
+//! Code shared by the build script and the counter of byte pair tokens: the hash, and the test of two adjacent pieces.
 
 /// Length of the longest token, in bytes; the build script checks it.
 pub const MAX_TOKEN: usize = 128;

@@ -1,4 +1,4 @@
-//! What goes on right now, for the admin page.
+//! Running requests, recent requests and sums by model, for the admin page.
 
 use std::io;
 
@@ -41,7 +41,7 @@ fn requests_after(request: &Exchange<'_, '_>) -> Result<Answer> {
 }
 
 fn unwritable(error: serde_json::Error) -> Error {
-    Error::new(Kind::Internal, format!("the list of requests could not be written: {error}"))
+    Error::new(Kind::Internal, format!("cannot encode the list of requests: {error}"))
 }
 
 fn counters(request: &Exchange<'_, '_>) -> Value {
@@ -72,7 +72,7 @@ pub fn stop(mut request: Admitted<'_, '_>) -> io::Result<()> {
 pub fn inspection(mut request: Admitted<'_, '_>) -> io::Result<()> {
     let answer = read(&mut request).map(|Inspection { on }| {
         request.app().activity.inspect(on);
-        log::info!("the operator switched inspection {}", if on { "on" } else { "off" });
+        log::info!("the operator switched recording of prompts {}", if on { "on" } else { "off" });
         Answer::json(200, json!({"on": on}).to_string().into_bytes())
     });
     request.reply(answer)

@@ -1,4 +1,4 @@
-//! models.yaml for the admin page: shown, saved, and how it is.
+//! models.yaml for the admin page: its text, its status, and saving it.
 
 use std::io;
 
@@ -82,10 +82,8 @@ fn saved_yaml(request: &mut Admitted<'_, '_>) -> Result<Answer> {
 fn save(app: &App, posted: Posted<'_>, versions: &[String]) -> Result<Answer> {
     let Saved { version, mut warnings } = app.save_config(posted, versions)?;
     if versions.is_empty() {
-        warnings.push(
-            "saved over whatever was there: neither version nor If-Match named the version that was changed"
-                .into(),
-        );
+        warnings
+            .push("saved without conflict detection: the request has neither version nor If-Match".into());
     }
     let body = json!({"status": "success", "version": version, "warnings": warnings});
     Ok(answer_json(&body).header("ETag", format!("\"{version}\"")))
@@ -96,7 +94,7 @@ fn posted(request: &mut Admitted<'_, '_>) -> Result<Map<String, Value>> {
     match serde_json::from_slice(&body) {
         Ok(Value::Object(json)) => Ok(json),
         Ok(_) => Err(Error::new(Kind::InvalidRequest, "expected a JSON object")),
-        Err(error) => Err(Error::new(Kind::InvalidRequest, format!("the body is no JSON: {error}"))),
+        Err(error) => Err(Error::new(Kind::InvalidRequest, format!("the body is not valid JSON: {error}"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! models.yaml as JSON for the admin page, and back into YAML: what a program does not know survives it.
+//! Converts models.yaml to JSON for the admin page and back to YAML; unknown keys survive.
 //!
 //! Secrets are shown as [`MASK`]; a mask that comes back stands for the secret.
 
@@ -52,7 +52,7 @@ fn with_defaults(mut json: Map<String, Value>) -> Map<String, Value> {
 }
 
 /// The text of `before` with what `posted` says. Keys at the top that `posted` leaves out stay as they are, null takes
-/// them away; a model is as posted, and one that is not posted is gone; keys that nobody here knows stay in either.
+/// them away; a model is as posted, and one that is not posted is gone; unknown keys stay in either.
 pub fn merged(before: &str, posted: &Map<String, Value>) -> Result<String, Fault> {
     let tree = tree(before)?;
     let merge = Merge { secrets: tokens(&tree) };
@@ -190,7 +190,7 @@ impl Merge {
     }
 
     /// For each item of a list what it was before: the one that looks alike, for items move; else, while none came and
-    /// none went, the one at its place. Of those that look alike nobody knows which is meant.
+    /// none went, the one at its place. Among items that look alike it is undecidable which is meant.
     fn counterparts<'a>(&self, before: &'a [Yaml], posted: &[Value], hides: bool) -> Vec<Option<&'a Yaml>> {
         let shown: Vec<Value> = before.iter().map(|one| shown_at(one, &self.secrets, hides)).collect();
         // the first of those that look alike, if they are alike
@@ -218,7 +218,7 @@ fn write(tree: &Yaml) -> Result<String, Fault> {
     let text = serde_yaml::to_string(tree).map_err(|error| unwritten(error.to_string()))?;
     match super::tree::tree(&text) {
         Ok(read) if read == *tree => Ok(text),
-        _ => Err(unwritten("it cannot be written as YAML without a loss".to_owned())),
+        _ => Err(unwritten("it cannot be written as YAML without loss of data".to_owned())),
     }
 }
 
@@ -382,7 +382,7 @@ mod tests {
         for kept in ["password: geheim-1111", "token: geheim-2222", "api_key: geheim-3333", "mapping: y"] {
             assert!(after.contains(kept), "{kept}: {after}");
         }
-        // one moved and the other new: nobody knows whose the mask is
+        // one moved and the other new: it is undecidable whose the mask is
         changed["users"] = json!([{"name": "c", "secret": MASK}, shown["users"][0]]);
         assert_eq!(merged(before, &changed).unwrap_err().field, "users[0].secret");
     }
@@ -398,7 +398,7 @@ mod tests {
                     prop_assert_eq!(&json["models"][&bot]["mapping"], &json!(name), "{}", text);
                     prop_assert_eq!(&json["models"][&bot]["description"], &json!(about), "{}", text);
                 }
-                Err(fault) => prop_assert!(fault.message.contains("without a loss"), "{}", fault),
+                Err(fault) => prop_assert!(fault.message.contains("without loss of data"), "{}", fault),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a models.yaml, in words that state the place and repeat no value.
+//! Faults of models.yaml: messages that state the place and repeat no value.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Line and field alone, for everybody to see; empty if neither is known.
+    /// Line and field alone, which may be public; empty if neither is known.
     pub fn location(&self) -> String {
         let place = self.place.map(|Place { line, column }| format!("line {line}, column {column}"));
         let field = Some(self.field.clone()).filter(|field| !field.is_empty());

@@ -1,6 +1,6 @@
-//! The line of a field in a YAML text, for messages about fields that parse but mean nothing.
+//! Finds the line of a field in a YAML text, for messages about fields that parse but are invalid.
 //!
-//! The parser states places only in errors, so a probe walks down to the field and fails there on purpose.
+//! The parser states places only in errors, so a probe descends to the field and fails there on purpose.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -239,7 +239,7 @@ impl<'de> Visitor<'de> for Probe<'_> {
     }
 }
 
-/// Tells whether a key is the one looked for; fails at it if it is the `last` step, so that the key's place is sent.
+/// Compares a key with the wanted one; fails at it if it is the `last` step, so that the error states the key's place.
 struct Key<'a> {
     wanted: &'a Step,
     last: bool,

@@ -1,4 +1,4 @@
-//! The secrets of models.yaml in its text: what stands in their place when it is shown, and the way back.
+//! Masks the secrets in the text of models.yaml when it is shown, and restores them when it is saved.
 
 use std::ops::Range;
 
@@ -148,7 +148,7 @@ fn show(text: &str, spans: &[Span]) -> String {
 /// order.
 ///
 /// # Errors
-/// The place of a mask that stands for nothing there, or for nobody knows which of several.
+/// The place of a mask that stands for no secret there, or for one of several without a way to decide which.
 pub fn unmasked(text: &str, before: &str, known: &[&str]) -> Result<String, Fault> {
     let own = tree(before).map(|tree| tokens(&tree)).unwrap_or_default();
     let old = spans(before, &all(&own, known));
@@ -172,10 +172,10 @@ pub fn unmasked(text: &str, before: &str, known: &[&str]) -> Result<String, Faul
     if is_left { Err(lost(&restored, restored.find(MASK).unwrap_or(0))) } else { Ok(restored) }
 }
 
-/// How a mask is sent from others: whether it is a whole value, and the way to it.
+/// Identity of a mask: whether it is a whole value, and the path to it.
 type Way = (bool, String);
 
-/// The way to each of `spans`. Others on that way count as masks, whatever they hold.
+/// The path to each of `spans`. Others on that path count as masks, whatever they hold.
 fn ways(text: &str, spans: &[Span]) -> Vec<Way> {
     let (mut shown, mut end) = (String::new(), 0);
     let mut ways = Vec::new();
@@ -475,7 +475,7 @@ mod tests {
         // a key of another name: the one that is left
         let renamed = unmasked(&shown.replace("\na:", "\nc:"), text, &[]).unwrap();
         assert_eq!(renamed, text.replace("\na:", "\nc:"));
-        // a list that has lost an item: nobody knows which
+        // a list that has lost an item: it is undecidable which
         let list = "list:\n- api_token: geheim-a\n- api_token: geheim-b\n";
         let fault = unmasked("list:\n- api_token: \"********\"\n", list, &[]).unwrap_err();
         assert!(fault.to_string().starts_with("line 2, column 14: api_token: "), "{fault}");

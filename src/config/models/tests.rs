@@ -1,4 +1,4 @@
-//! What a models.yaml may say, and what is said about a wrong one.
+//! Tests of models.yaml: what it may contain, and the messages about faults.
 
 use super::*;
 
@@ -204,7 +204,7 @@ fn what_is_wrong_is_named_by_line_and_field() {
 }
 
 #[test]
-fn broken_yaml_is_refused_in_one_line_that_tells_where() {
+fn broken_yaml_is_rejected_in_one_line_with_its_place() {
     for text in
         ["models: {a: ", "a: b: c", "enable: true\n\tmodels: {}", "x: *nowhere", "enable: true\nenable: true"]
     {
@@ -229,7 +229,7 @@ fn unknown_keys_warn_and_the_rest_counts() {
     assert!(matches!(file.bot_for("y"), Lookup::Bot { name: "a", .. }));
 }
 
-/// The parser's time grows with the square of such a depth; nobody's file has it.
+/// The parser's time grows with the square of such a depth; no real file has it.
 #[test]
 fn what_is_nested_without_end_is_refused_before_it_is_parsed() {
     let deep = format!("enable: true\nx: {}", "[".repeat(120 << 10));
@@ -284,7 +284,7 @@ fn no_value_of_the_file_is_repeated_in_a_fault() {
 }
 
 #[test]
-fn of_many_unknown_keys_the_first_are_told() {
+fn of_many_unknown_keys_the_first_are_reported() {
     let text: String = (0..3000).map(|at| format!("key{at}: 1\n")).collect();
     let (_, warnings) = ModelsFile::parse(&text).unwrap();
     assert_eq!((warnings.len(), warnings[20].as_str()), (21, "2980 more unknown keys, ignored"));

@@ -1,4 +1,4 @@
-//! models.yaml as a tree of YAML, and the names of its keys.
+//! models.yaml as a YAML tree, and the names of its keys.
 
 use serde_yaml::Value as Yaml;
 

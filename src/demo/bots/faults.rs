@@ -1,4 +1,4 @@
-//! Every way to fail that is documented or was seen.
+//! Bots that fail, one for each failure that is documented or was observed.
 
 use super::Turn;
 use super::talk::echoed;

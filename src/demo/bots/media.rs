@@ -1,4 +1,4 @@
-//! Bots that send files, and one that minds the files it is sent.
+//! Bots that send files, and one that rejects files.
 
 use super::Turn;
 use super::talk::echoed;
@@ -77,8 +77,8 @@ pub fn voice_link(turn: &Turn) -> Script {
     say(&format!("{}/art/hello.wav", turn.base))
 }
 
-/// A picture that lies somewhere else, where nobody should fetch it.
-pub fn stranger(turn: &Turn) -> Script {
+/// A picture on a foreign host, from which it must not be fetched.
+pub fn foreign(turn: &Turn) -> Script {
     let elsewhere = turn.base.replace("127.0.0.1", "localhost");
     say(&format!("![cat]({elsewhere}/art/cat.png)"))
 }

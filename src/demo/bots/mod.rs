@@ -1,4 +1,4 @@
-//! The bots: a table of names and what each does, from the query alone.
+//! Table of the bots: names, descriptions and the function that makes each answer from the query.
 
 mod agent;
 mod faults;
@@ -96,11 +96,11 @@ pub fn find(name: &str) -> Option<&'static Bot> {
 /// Bots that answer.
 const WORKING: &[Bot] = &[
     plays("demo-echo", &TEXT, talk::echo, "Repeats what you say and lists your attachments."),
-    plays("demo-story", &TEXT, talk::story, "Tells a short story, word by word."),
+    plays("demo-story", &TEXT, talk::story, "Writes a short story, word by word."),
     plays("demo-coder", &TEXT, talk::coder, "Completes your code, in a Markdown fence."),
     plays("demo-fast", &TEXT, talk::fast, "Sends as many text events as you name, without a pause."),
     plays("demo-long", &TEXT, talk::long, "Gives a very long answer."),
-    plays("demo-stop", &TEXT, talk::count, "Counts from one to twenty and heeds no stop text."),
+    plays("demo-stop", &TEXT, talk::count, "Counts from one to twenty and ignores stop texts."),
     plays("demo-markup", &TEXT, talk::markup, "Writes plain text that is full of tags."),
     plays(
         "demo-parameters",
@@ -132,7 +132,7 @@ const WORKING: &[Bot] = &[
     plays(
         "demo-painter-elsewhere",
         &IMAGE,
-        media::stranger,
+        media::foreign,
         "Answers with a picture that does not lie at Poe.",
     ),
     plays("demo-voice", &AUDIO, media::voice, "Hums."),
@@ -187,15 +187,15 @@ const WORKING: &[Bot] = &[
         "demo-native",
         &ENDPOINTS,
         native::endpoint,
-        "Stands behind every door: repeats what you say, calls your functions.",
+        "Answers at every native endpoint: repeats what you say, calls your functions.",
     ),
-    plays("demo-native-story", &ENDPOINTS, talk::story, "Tells a short story behind every door."),
-    plays("demo-native-unknown", &ENDPOINTS, talk::echo, "Is listed with doors that do not know it."),
+    plays("demo-native-story", &ENDPOINTS, talk::story, "Writes a short story at every native endpoint."),
+    plays("demo-native-unknown", &ENDPOINTS, talk::echo, "Is listed with endpoints that do not know it."),
     plays(
         "demo-native-picky",
         &ENDPOINTS,
         talk::echo,
-        "Is listed with doors that take no temperature, no hints and no top_p of 0.",
+        "Is listed with endpoints that take no temperature, no hints and no top_p of 0.",
     ),
 ];
 
@@ -234,25 +234,30 @@ const FAILING: &[Bot] = &[
     plays("demo-stall", &TEXT, faults::stall, "Falls silent before the first event."),
     plays("demo-stall-headers", &TEXT, faults::stall_headers, "Does not even send a head."),
     plays("demo-stall-late", &TEXT, faults::stall_late, "Falls silent after some text."),
-    plays("demo-native-402", &ENDPOINTS, |_| faults::refusal(402), "Has no points left, at every door."),
-    plays("demo-native-429", &ENDPOINTS, |_| faults::refusal(429), "Answers 429 at every door."),
-    plays("demo-native-503", &ENDPOINTS, |_| faults::refusal(503), "Answers 503 at every door."),
-    plays("demo-native-flaky", &ENDPOINTS, faults::flaky_http, "Answers 503 at first, at every door."),
-    plays("demo-native-late", &ENDPOINTS, faults::late, "Fails after some text, at every door."),
-    plays("demo-native-truncated", &ENDPOINTS, faults::truncated, "Never says that it is done, at any door."),
-    plays("demo-native-broken", &ENDPOINTS, faults::broken, "Breaks off in mid text, at every door."),
+    plays("demo-native-402", &ENDPOINTS, |_| faults::refusal(402), "Has no points left, at every endpoint."),
+    plays("demo-native-429", &ENDPOINTS, |_| faults::refusal(429), "Answers 429 at every endpoint."),
+    plays("demo-native-503", &ENDPOINTS, |_| faults::refusal(503), "Answers 503 at every endpoint."),
+    plays("demo-native-flaky", &ENDPOINTS, faults::flaky_http, "Answers 503 at first, at every endpoint."),
+    plays("demo-native-late", &ENDPOINTS, faults::late, "Fails after some text, at every endpoint."),
+    plays(
+        "demo-native-truncated",
+        &ENDPOINTS,
+        faults::truncated,
+        "Never says that it is done, at any endpoint.",
+    ),
+    plays("demo-native-broken", &ENDPOINTS, faults::broken, "Breaks off in mid text, at every endpoint."),
     plays(
         "demo-native-stall",
         &ENDPOINTS,
         faults::stall,
-        "Falls silent before the first event, at every door.",
+        "Falls silent before the first event, at every endpoint.",
     ),
-    plays("demo-native-stall-headers", &ENDPOINTS, faults::stall_headers, "Sends no head, at any door."),
+    plays("demo-native-stall-headers", &ENDPOINTS, faults::stall_headers, "Sends no head, at any endpoint."),
     plays(
         "demo-native-stall-late",
         &ENDPOINTS,
         faults::stall_late,
-        "Falls silent after some text, at every door.",
+        "Falls silent after some text, at every endpoint.",
     ),
 ];
 
@@ -353,7 +358,7 @@ pub mod tests {
     }
 
     #[test]
-    fn bots_that_look_like_models_think_when_told_to() {
+    fn bots_that_look_like_models_reason_when_instructed() {
         let chat_request = |parameters: Value| {
             with(json!({"query": [{"role": "user", "content": "hi", "parameters": parameters}]}))
         };

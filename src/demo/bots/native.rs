@@ -1,4 +1,4 @@
-//! Tools in the protocol's own way: `json` events that hold chunks as OpenAI streams them.
+//! Bots with native tools: `json` events that hold chunks as OpenAI streams them.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub fn tools(turn: &Turn) -> Script {
     carry(toolbox::plan, turn)
 }
 
-/// With tools on offer it calls them, else it repeats what it hears.
+/// With tools in the request it calls them, else it repeats the message.
 pub fn endpoint(turn: &Turn) -> Script {
     match turn.query.tools.is_empty() {
         true => super::talk::echo(turn),

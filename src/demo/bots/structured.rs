@@ -1,4 +1,4 @@
-//! Bots that answer JSON, the way models do: in a fence, with prose around it, and not always right.
+//! Bots that answer JSON as models do: in a fence, with prose around it, and not always valid.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Bots that just talk, each showing one part of the protocol.
+//! Bots that answer with text, each showing one part of the protocol.
 
 use serde_json::{Value, json};
 

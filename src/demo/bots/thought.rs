@@ -1,4 +1,4 @@
-//! Bots that think aloud, report progress or change their mind.
+//! Bots that send reasoning, report progress or replace their text.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What bots with tools decide, before it is carried in `json` events or in XML.
+//! Tool calls that bots decide on, before they are encoded in `json` events or in XML.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! Tools for bots that know nothing of them: explained in the prompt, called in XML inside the text.
+//! Bots without native tools: the prompt explains the tools, and the bots call them in XML inside the text.
 
 use serde_json::Value;
 

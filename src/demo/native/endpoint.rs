@@ -1,4 +1,4 @@
-//! Poe's native endpoints: their paths, and how each refuses.
+//! Poe's native endpoints: their paths and error formats.
 
 use serde_json::json;
 

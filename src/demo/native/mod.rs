@@ -1,7 +1,7 @@
-//! Poe's native endpoints beside the bots' one: Chat Completions, Responses and Messages, for bots that declare them.
+//! The demo's native endpoints: Chat Completions, Responses and Messages, for bots that declare them.
 //!
-//! `read` makes a query of what comes through a native endpoint, strictly: a field that is neither of the endpoint's nor the model's is
-//! refused. `render` makes the endpoint's words of the bot's steps. What the bots do is the same at every endpoint, but for those
+//! `read` turns a request to a native endpoint into a query, strictly: a field that neither the endpoint nor the model declares
+//! is refused. `write` encodes the bot's steps in the endpoint's format. The bots do the same at every endpoint, except those
 //! whose entry in the list is wrong ([`quirk`]).
 
 mod endpoint;

@@ -1,4 +1,4 @@
-//! What comes through a native endpoint, made a query for the bot behind it.
+//! Converts a request to a native endpoint into a bot query.
 
 use serde_json::{Map, Value, json};
 
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_the_doors_nor_the_models_is_refused() {
+    fn fields_of_neither_endpoint_nor_model_are_refused() {
         let body = |more: &str| {
             let mut body =
                 json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});

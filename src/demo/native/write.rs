@@ -1,4 +1,4 @@
-//! A bot's steps in the words of an endpoint: as a stream's frames, or folded into one answer.
+//! Encodes a bot's steps in the format of an endpoint: as frames of a stream, or folded into one answer.
 
 use serde_json::{Value, json};
 
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn each_door_ends_in_its_own_way() {
+    fn each_endpoint_ends_in_its_own_way() {
         for (endpoint, end) in [
             (NativeEndpoint::Chat, "data: [DONE]\n\n"),
             (NativeEndpoint::Responses, "}\n\n"),

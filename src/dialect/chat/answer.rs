@@ -1,4 +1,4 @@
-//! Replies as one `chat.completion`.
+//! Encodes replies as one `chat.completion`.
 
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,6 @@
-//! Cursor's way: bodies of Responses posted to Chat Completions, answered as chats.
+//! Cursor's variant: Responses bodies posted to Chat Completions, answered as chat completions.
 //!
-//! Its tools may be `custom`, with plain text for arguments. It wants calls of those in the form of functions, with the text
+//! Its tools may be `custom`, with plain text for arguments. It expects calls of those in the form of functions, with the text
 //! itself where a function's JSON would stand, and sends them back like that.
 
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
     })
 }
 
-/// Tells calls of custom tools with their plain text, and everything else as chats do.
+/// Encodes calls of custom tools with their plain text, and everything else as the chat encoder does.
 struct Plain {
     chat: Encoder,
     names: Names,
@@ -53,7 +53,7 @@ impl Plain {
         ToolDelta { index: delta.index, id: delta.id.clone(), name: named.map(|named| named.name), arguments }
     }
 
-    /// Tells what is left of every text.
+    /// Emits the rest of every text.
     fn close(&mut self, choice: usize, out: &mut Vec<u8>) {
         for (index, unwrapping) in std::mem::take(&mut self.open) {
             let (_, arguments) = unwrapping.finish();

@@ -1,4 +1,4 @@
-//! A `chat.completions` request as a `ChatRequest`. Unknown fields are ignored, or hints to the model where it declares them.
+//! Decodes a `chat.completions` request. Unknown fields are ignored, or passed on where the model declares them.
 
 use std::collections::BTreeMap;
 
@@ -257,7 +257,7 @@ impl Request {
             let param = if has_functions { "function_call" } else { "tool_choice" };
             return Err(Error::invalid(
                 param,
-                format!("{param} names `{name:.64}`, which is none of the tools"),
+                format!("{param} names `{name:.64}`, which is not one of the tools"),
             ));
         }
         let includes_usage = self.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
@@ -549,7 +549,7 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
         }
         other => {
             let param = format!("{path}.type");
-            return Err(Error::invalid(&param, format!("{param} is `{other}`, which is not known here")));
+            return Err(Error::invalid(&param, format!("{param} is `{other}`, which is not supported")));
         }
     };
     Ok(Some(Part::File(file)))

@@ -1,4 +1,4 @@
-//! Events as `chat.completion.chunk`s.
+//! Encodes events as `chat.completion.chunk`s.
 
 use std::io::Write;
 
@@ -140,7 +140,7 @@ impl dialect::Encoder for Encoder {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    /// The end of a stream that failed. No `[DONE]` follows: nobody shall take it for complete.
+    /// The end of a stream that failed. No `[DONE]` follows, so that clients do not take it for complete.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
         frame(&error_value(error), out);
     }

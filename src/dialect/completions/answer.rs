@@ -1,4 +1,4 @@
-//! Replies as one `text_completion`.
+//! Encodes replies as one `text_completion`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! OpenAI's legacy Completions: a text goes on, or a gap in it is filled.
+//! OpenAI's legacy Completions API: continues a text or fills a gap in it.
 
 mod answer;
 mod request;

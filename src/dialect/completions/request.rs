@@ -1,4 +1,4 @@
-//! A `completions` request as one `ChatRequest` for each prompt.
+//! Decodes a `completions` request into one `ChatRequest` for each prompt.
 
 use std::collections::BTreeMap;
 
@@ -111,7 +111,7 @@ impl Request {
         match self.best_of {
             Some(best_of) if best_of > n as u64 => {
                 let message =
-                    format!("best_of is {best_of}: answers cannot be rated here, ask for them with n");
+                    format!("best_of is {best_of}: answers cannot be rated here; use n for several answers");
                 Err(Error::invalid("best_of", message))
             }
             _ => Ok(()),
@@ -141,14 +141,13 @@ impl Request {
 
 /// One text or several. An empty one is nothing to go on from, unless something stands behind the gap.
 fn prompts(prompt: Option<Value>, suffix: Option<&str>) -> Result<Vec<String>> {
-    let empty =
-        |param: &str| Error::invalid(param, format!("{param} is empty: there is nothing to go on from"));
+    let empty = |param: &str| Error::invalid(param, format!("{param} is empty: expected a text to continue"));
     let text = |param: &str, value: Value| match value {
         Value::String(text) if text.is_empty() && suffix.is_none_or(str::is_empty) => Err(empty(param)),
         Value::String(text) => Ok(text),
         Value::Number(_) | Value::Array(_) => Err(Error::invalid(
             param,
-            "prompt holds tokens: which vocabulary they are of is not known here, send the text instead",
+            "prompt contains token ids, whose vocabulary is unknown: send the text instead",
         )),
         _ => Err(Error::invalid(param, format!("{param} must be a string"))),
     };

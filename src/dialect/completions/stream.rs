@@ -1,4 +1,4 @@
-//! Events as `text_completion` chunks.
+//! Encodes events as `text_completion` chunks.
 
 use std::io::Write;
 
@@ -103,7 +103,7 @@ impl dialect::Encoder for Encoder {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    /// No `[DONE]` follows: nobody shall take it for complete.
+    /// No `[DONE]` follows, so that clients do not take it for complete.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
         frame(&error_value(error), out);
     }

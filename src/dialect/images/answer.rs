@@ -1,4 +1,4 @@
-//! Pictures as OpenAI's `ImagesResponse`.
+//! Encodes pictures as OpenAI's `ImagesResponse`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! OpenAI's Images: pictures from a bot that paints.
+//! OpenAI's Images API, answered by a bot that makes pictures.
 
 mod answer;
 mod request;

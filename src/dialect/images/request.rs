@@ -1,4 +1,4 @@
-//! A request for pictures as a `ChatRequest`: from JSON, or from a form that brings pictures along.
+//! Decodes a request for pictures into a `ChatRequest`, from JSON or from a form with pictures.
 
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ pub fn decode_edit(content_type: &str, body: &[u8]) -> Result<ImageRequest> {
         }
     }
     if pictures.is_empty() {
-        return Err(Error::invalid("image", "image is missing: there is nothing to edit"));
+        return Err(Error::invalid("image", "image is missing: expected a picture to edit"));
     }
     if pictures.len() > MOST_PICTURES {
         return Err(Error::invalid("image", format!("image: at most {MOST_PICTURES} pictures")));
@@ -166,7 +166,10 @@ impl Request {
         let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let model = given(self.model).map(|model| model.trim().to_owned());
         let model = model.ok_or_else(|| {
-            Error::invalid("model", "you must provide a model parameter: the name of a bot that paints")
+            Error::invalid(
+                "model",
+                "you must provide a model parameter: the name of a bot that makes pictures",
+            )
         })?;
         let prompt = given(self.prompt)
             .ok_or_else(|| Error::invalid("prompt", "you must provide a prompt parameter"))?;

@@ -1,4 +1,4 @@
-//! A reply as one `message`.
+//! Encodes a reply as one `message`.
 
 use serde_json::{Value, json};
 

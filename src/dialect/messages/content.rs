@@ -1,4 +1,4 @@
-//! The turns of a Messages request: blocks of text, files, calls and results.
+//! Decodes the turns of a Messages request: blocks of text, files, calls and results.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -318,10 +318,10 @@ fn part(path: &str, block: Block, parts: &mut Vec<Part>) -> Result<()> {
             }
         }
         kind if is_foreign(kind) => {
-            log::debug!("{path} was ignored: a block of type {kind} means nothing to Poe's bots");
+            log::debug!("{path} was ignored: Poe's bots do not support blocks of type {kind}");
         }
         kind => {
-            let fault = format!("{path}.type: '{kind:.64}' is not a type of block that is known here");
+            let fault = format!("{path}.type: '{kind:.64}' is not a supported type of block");
             return Err(Error::invalid(format!("{path}.type"), fault));
         }
     }
@@ -371,7 +371,8 @@ fn file(path: &str, block: Block, parts: &mut Vec<Part>) -> Result<()> {
             return Ok(());
         }
         other => {
-            let fault = format!("{path}.type: '{other:.64}' cannot be had here; files by id are not kept");
+            let fault =
+                format!("{path}.type: '{other:.64}' is not supported; files by id are not stored here");
             return Err(Error::invalid(format!("{path}.type"), fault));
         }
     };

@@ -1,5 +1,5 @@
-//! Tools that clients run and name by their type alone, because Anthropic's models know them by heart. Other bots have to
-//! be sent.
+//! Definitions of tools that clients run and name by type alone, because Anthropic's models are trained on them. Other
+//! bots need the definition.
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_clients_run_is_told_with_its_schema() {
+    fn tools_that_clients_run_get_their_schema() {
         let schema = |kind: &str| tool(kind, "x").map(|(tool, _)| tool.parameters.unwrap());
         assert!(schema("bash_20250124").unwrap()["properties"]["command"].is_object());
         let older = schema("text_editor_20250124").unwrap();

@@ -1,4 +1,4 @@
-//! Anthropic's Messages.
+//! Anthropic's Messages API.
 
 mod answer;
 mod content;
@@ -26,8 +26,8 @@ pub struct Meta {
     pub shows_thought: bool,
 }
 
-/// Stands where Anthropic puts the proof that a thought is its model's. Clients want one and send it back; nobody here
-/// looks at it.
+/// Placeholder for Anthropic's signature of a thinking block. Clients require one and send it back; it is not checked
+/// here.
 pub const SIGNATURE: &str = "cG9lMm9wZW5haTogbm90IGEgc2lnbmF0dXJl";
 
 /// Reads a request's body. Errors name the field, as a path such as `messages.0.content.1.type`.

@@ -1,4 +1,4 @@
-//! A Messages request as a `ChatRequest`. Unknown fields are ignored, or hints to the model where it declares them.
+//! Decodes a Messages request. Unknown fields are ignored, or passed on where the model declares them.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -162,7 +162,7 @@ impl Raw {
             (Some(0), Purpose::Answer) => {
                 return Err(Error::invalid(
                     "max_tokens",
-                    "max_tokens: must be greater than or equal to 1: there is no cache to warm up here",
+                    "max_tokens: must be greater than or equal to 1: cache warm-up is not supported",
                 ));
             }
             _ => {}
@@ -288,7 +288,7 @@ impl Raw {
     /// What may be one of the model's own parameters.
     fn hints(&mut self, searches: bool) -> Map<String, Value> {
         let mut hints = std::mem::take(&mut self.rest);
-        hints.remove("metadata"); // names the user to Anthropic, and is nobody else's business
+        hints.remove("metadata"); // identifies the user to Anthropic only
         if searches {
             hints.insert("web_search_options".into(), Map::new().into());
         }

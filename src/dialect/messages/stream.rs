@@ -1,4 +1,4 @@
-//! Events as Anthropic's stream of blocks.
+//! Encodes events as Anthropic's stream of content blocks.
 //!
 //! Events from below come in any order, calls even interleaved; blocks may not. Only one is open at a time, and what
 //! belongs to another waits until it is complete: a text or thought as soon as something else comes, a call when its
@@ -130,7 +130,7 @@ impl Encoder {
         self.pump(false, out);
     }
 
-    /// Tells what can be sent. With `all`, nothing more will come, and every block ends.
+    /// Emits what can be sent. With `all`, nothing more follows, and every block ends.
     fn pump(&mut self, all: bool, out: &mut Vec<u8>) {
         loop {
             let at = self.blocks.saturating_sub(1);
@@ -253,7 +253,7 @@ impl dialect::Encoder for Encoder {
         frame("message_stop", &json!({"type": "message_stop"}), out);
     }
 
-    /// The end of a stream that failed. No `message_stop` follows: nobody shall take it for complete.
+    /// The end of a stream that failed. No `message_stop` follows, so that clients do not take it for complete.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
         if self.phase == Phase::Open {
             self.pump(true, out);
@@ -282,7 +282,7 @@ impl Call {
         self.arguments.push_str(&piece.arguments);
     }
 
-    /// Tells what has come of the arguments, in block `at`. Whether they are complete.
+    /// Emits what has arrived of the arguments, in block `at`. Returns whether they are complete.
     fn render(&mut self, at: usize, out: &mut Vec<u8>) -> bool {
         if let Shape::Blank = self.shape {
             let begun = self.arguments.trim_start();
@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_interleave_are_told_one_after_the_other() {
+    fn interleaved_calls_are_emitted_one_after_the_other() {
         let events = [
             text("I look."),
             call(0, Some("a"), "{\"x\""),
@@ -580,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn thought_that_nobody_asked_for_is_not_told() {
+    fn thought_that_was_not_requested_is_not_sent() {
         let mut blind = Encoder::new(Meta { id: "m".into(), model: "m".into(), shows_thought: false });
         let folded = fold(&rendered(&mut blind, &[Event::Thinking("hm".into()), text("hi")]));
         assert_eq!(folded.blocks, ["text"]);

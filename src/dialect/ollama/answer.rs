@@ -1,4 +1,4 @@
-//! The objects that Ollama's answers consist of.
+//! Objects of Ollama's answers.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn call((index, call): (usize, &ToolCall)) -> Value {
 /// How long parts of the answer took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Took {
-    /// From the request to the first piece; zero where nobody has seen that.
+    /// From the request to the first piece; zero where it was not measured.
     pub first: Duration,
     /// From the request to the end.
     pub total: Duration,

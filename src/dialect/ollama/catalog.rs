@@ -1,4 +1,4 @@
-//! What Ollama states of its models, sent of Poe's.
+//! Descriptions of Poe's models in Ollama's format.
 
 use serde_json::{Map, Value, json};
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_tells_what_it_can() {
+    fn a_model_states_its_capabilities() {
         let model = Model {
             name: "m".into(),
             owned_by: "Poe".into(),

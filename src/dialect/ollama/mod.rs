@@ -1,4 +1,4 @@
-//! Ollama's API, for programs that know no other: chats and completions as lines of JSON, and what it states of models.
+//! Ollama's API, for programs that support no other: chats and completions as lines of JSON, and descriptions of models.
 
 mod answer;
 mod catalog;

@@ -1,4 +1,4 @@
-//! A request of Ollama's as a `ChatRequest`. What only a model on this machine could follow is left out.
+//! Decodes a request of Ollama's API. Options that only a local model could follow are dropped.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -294,7 +294,8 @@ fn messages(raw: Vec<RawMessage>) -> Result<Vec<Message>> {
             };
             let Some(place) = waiting.iter().position(is_meant) else {
                 let param = format!("messages[{at}]");
-                let message = format!("{param} is the result of a tool, and no call before it waits for one");
+                let message =
+                    format!("{param} is the result of a tool, but no call before it lacks a result");
                 return Err(Error::invalid(&param, message));
             };
             tool_call_id = Some(waiting.remove(place).0);
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_wishes() {
+    fn options_become_parameters() {
         let asked = chat(json!({"think": "high", "format": {"type": "object"}, "keep_alive": "5m", "options": {
             "temperature": 0.5, "top_k": 7, "num_predict": 9, "stop": ["x", ""], "seed": 3, "num_ctx": 4096}})).unwrap();
         assert!(asked.stream && asked.shows_thought);

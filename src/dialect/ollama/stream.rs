@@ -1,4 +1,4 @@
-//! Events as lines of JSON.
+//! Encodes events as lines of JSON.
 
 use std::io::Write;
 use std::time::Instant;

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn why_an_answer_ended_is_told_as_its_status() {
+    fn the_finish_reason_becomes_the_status() {
         let cases = [
             (FinishReason::Stop, "completed", Value::Null, json!(9)),
             (FinishReason::ToolCalls, "completed", Value::Null, json!(9)),

@@ -1,4 +1,4 @@
-//! Compaction: one item comes to stand for a long conversation. The bot sums it up, and the summary travels inside the item.
+//! Compaction: one item replaces a long conversation. The bot writes a summary, which is stored inside the item.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -52,7 +52,7 @@ pub enum Wanted {
     List(Vec<Value>),
 }
 
-/// Tells an answer as one item.
+/// Encodes an answer as one compaction item.
 pub struct Compacting {
     response: Encoder,
     wanted: Wanted,
@@ -67,7 +67,7 @@ impl Compacting {
     }
 }
 
-/// Why a summary cannot stand for the conversation: whoever goes on from an empty one has lost all.
+/// Why a summary cannot replace the conversation: a client that continues from an empty one has lost everything.
 fn fault(summary: &str, reason: FinishReason) -> Option<Error> {
     let why = match reason {
         FinishReason::ContentFilter => "Poe's content filter stopped the summary",

@@ -1,4 +1,4 @@
-//! Items of a conversation as turns: messages, calls and what came of them; thoughts and what is unknown is passed over.
+//! Decodes the items of a conversation as turns: messages, calls and their results. Reasoning and unknown items are skipped.
 
 use std::collections::HashSet;
 
@@ -102,7 +102,7 @@ impl<'a> Conversation<'a> {
             // bots do not take their thoughts back; tools are read with the others
             "reasoning" | "additional_tools" => Ok(()),
             other => {
-                log::debug!("{path} was passed over: an item of type {other:?} means nothing to bots");
+                log::debug!("{path} was ignored: bots do not support items of type {other:?}");
                 Ok(())
             }
         }
@@ -119,7 +119,7 @@ impl<'a> Conversation<'a> {
             }
         }
         let is_lost = self.add(PATH, &rest).is_err();
-        log::debug!("{} of a kept item was passed over: {error}", if is_lost { "all" } else { "a part" });
+        log::debug!("{} of a stored item was ignored: {error}", if is_lost { "all" } else { "a part" });
     }
 
     fn message(&mut self, path: &str, raw: RawMessage) -> Result<()> {
@@ -231,7 +231,7 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
         },
         "input_audio" => raw.input_audio.ok_or_else(|| missing("input_audio"))?.file(&at("input_audio"))?,
         other => {
-            let fault = format!("{} is `{other}`, which is not known here", at("type"));
+            let fault = format!("{} is `{other}`, which is not supported", at("type"));
             return Err(Error::invalid(at("type"), fault));
         }
     };

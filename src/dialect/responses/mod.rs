@@ -1,4 +1,4 @@
-//! OpenAI's Responses.
+//! OpenAI's Responses API.
 
 mod answer;
 mod compaction;
@@ -59,7 +59,7 @@ pub struct Kept {
     pub input: Vec<u8>,
     /// The response as the client got it: one JSON object.
     pub response: Vec<u8>,
-    /// Ids of items from which `id` cannot be sent, and what other ids were made of: it is to be found by these too.
+    /// Ids of items from which `id` cannot be derived; the response is found by these too.
     pub names: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! A `responses` request as a `ChatRequest`. Unknown fields are ignored, or hints to the model where it declares them.
+//! Decodes a `responses` request. Unknown fields are ignored, or passed on where the model declares them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -349,7 +349,7 @@ impl Raw {
             "text": {"format": format, "verbosity": verbosity.unwrap_or("medium")},
             "top_logprobs": 0,
             "top_p": self.top_p.unwrap_or(1.0),
-            "truncation": "disabled", // whatever is wished: nothing is left out here
+            "truncation": "disabled", // whatever was requested: input is never truncated here
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
             "metadata": self.metadata.clone().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Events as the events of a response.
+//! Encodes events as the events of a response.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Write;
@@ -38,7 +38,7 @@ pub struct Encoder {
     passed: Passed,
 }
 
-/// What must be known of a stream that others have sent to state that it broke off. It is read when that happens.
+/// Part of a passed-through stream that is needed to report that it broke off. It is parsed only then.
 #[derive(Default)]
 struct Passed {
     /// Events, one of which began the response.
@@ -193,7 +193,7 @@ impl Encoder {
         }
     }
 
-    /// Tells one event: its name, its fields, its number.
+    /// Writes one event: its name, its fields, its number.
     fn render(&mut self, name: &str, fields: Value, out: &mut Vec<u8>) {
         let mut event = json!({"type": name, "sequence_number": self.sequence});
         if let (Value::Object(event), Value::Object(fields)) = (&mut event, fields) {
@@ -216,7 +216,7 @@ impl Encoder {
         }
     }
 
-    /// Tells an item that is complete.
+    /// Writes the events of a complete item.
     pub(super) fn whole_item(&mut self, item: Value, out: &mut Vec<u8>) {
         self.begin(out);
         let index = self.output.len();
@@ -245,7 +245,7 @@ impl Encoder {
                 self.waiting.add(event.clone());
             }
             Event::Text(_) | Event::Thinking(_) | Event::ToolCall(_) => {
-                self.tell_next(event, out);
+                self.encode_now(event, out);
                 self.catch_up(out);
             }
             Event::Finish(finish) => self.finish = Some(finish.clone()),
@@ -264,8 +264,8 @@ impl Encoder {
         }
     }
 
-    /// Tells an event that need not wait.
-    fn tell_next(&mut self, event: &Event, out: &mut Vec<u8>) {
+    /// Encodes an event that need not wait.
+    fn encode_now(&mut self, event: &Event, out: &mut Vec<u8>) {
         let is_more = matches!((&self.open, event),
             (Open::Call(call), Event::ToolCall(delta)) if call.index == delta.index);
         if matches!(self.open, Open::Call(_)) && !is_more {
@@ -279,7 +279,7 @@ impl Encoder {
         }
     }
 
-    /// Tells what waited, as far as that need not wait any longer.
+    /// Encodes waiting events, as far as they need not wait any longer.
     fn catch_up(&mut self, out: &mut Vec<u8>) {
         while !self.waiting.events.is_empty() {
             let call = match &self.open {
@@ -291,7 +291,7 @@ impl Encoder {
                 _ => None,
             };
             let Some(event) = self.waiting.take(call) else { break };
-            self.tell_next(&event, out);
+            self.encode_now(&event, out);
         }
     }
 
@@ -360,7 +360,7 @@ impl Encoder {
     fn call(&mut self, delta: &ToolDelta, out: &mut Vec<u8>) {
         if !matches!(&self.open, Open::Call(call) if call.index == delta.index) {
             if delta.name.is_none() {
-                return log::debug!("more of a call came after its end: {:?}", delta.arguments);
+                return log::debug!("ignored a part of a call after its end: {:?}", delta.arguments);
             }
             self.close("completed", out);
             self.open_call(delta, out);
@@ -469,7 +469,7 @@ impl Encoder {
     }
 }
 
-/// Tells more of a thought or a text.
+/// Writes a delta of a thought or a text.
 fn delta(piece: &mut Piece, text: &str, sequence: &mut u64, out: &mut Vec<u8>) {
     piece.said.push_str(text);
     out.extend_from_slice(&piece.head);
@@ -521,7 +521,7 @@ impl dialect::Encoder for Encoder {
         self.render(name, json!({ "response": response }), out);
     }
 
-    /// The end of a stream that failed. A call that is open stays open: nobody shall take it for complete.
+    /// The end of a stream that failed. A call that is open stays open, so that clients do not take it for complete.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.begin(out);
         let Error { kind, message, param, .. } = openai::for_responses(error);

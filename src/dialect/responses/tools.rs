@@ -1,4 +1,4 @@
-//! The tools of a request: what the bot is offered as functions, and what the client calls them.
+//! Tools of a request: the functions offered to the bot, and the names by which the client knows them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -83,7 +83,7 @@ pub struct Tools {
     ignored: Vec<String>,
     /// Where in `offered` a function lies, until a choice takes some away.
     places: HashMap<String, usize>,
-    /// The last number that was put behind a name to state it from others.
+    /// The last number that was appended to a name to make it unique.
     numbers: HashMap<String, usize>,
 }
 
@@ -174,7 +174,7 @@ impl Tools {
                 Ok(None)
             }
             other => {
-                log::debug!("a tool of type {other:?} was ignored: Poe's bots cannot be given it");
+                log::debug!("a tool of type {other:?} was ignored: Poe's bots do not support it");
                 let name = raw.get("name").and_then(Value::as_str);
                 self.ignored.extend([Some(other), name].into_iter().flatten().map(str::to_owned));
                 Ok(None)
@@ -227,10 +227,13 @@ impl Tools {
                 match self.chosen(choice) {
                     Some(offered) => Ok(ToolChoice::Named(offered)),
                     None if self.ignored.iter().any(|ignored| ignored == name) => {
-                        log::debug!("tool_choice was ignored: {name:?} is no tool that bots can be given");
+                        log::debug!("tool_choice was ignored: Poe's bots do not support the tool {name:?}");
                         Ok(ToolChoice::Auto)
                     }
-                    None => Err(Error::invalid(NAME, format!("{NAME} is `{name}`, which no tool is called"))),
+                    None => Err(Error::invalid(
+                        NAME,
+                        format!("{NAME} is `{name}`, which is not one of the tools"),
+                    )),
                 }
             }
             Some("allowed_tools") => {
@@ -243,7 +246,7 @@ impl Tools {
                 by_word("tool_choice.mode", choice.get("mode").and_then(Value::as_str).unwrap_or("auto"))
             }
             Some(other) => {
-                log::debug!("tool_choice was ignored: {other:?} is no tool that bots can be given");
+                log::debug!("tool_choice was ignored: Poe's bots do not support the tool {other:?}");
                 Ok(ToolChoice::Auto)
             }
             None => Err(Error::invalid(
@@ -397,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_of_the_web_is_a_wish_to_the_model() {
+    fn a_web_search_tool_becomes_a_model_parameter() {
         for kind in ["web_search", "web_search_preview", "web_search_2025_08_26"] {
             assert!(tools(json!([{"type": kind}])).hints.contains_key("web_search_options"), "{kind}");
         }

@@ -1,4 +1,4 @@
-//! Keys and passwords: which are good here, and what they open.
+//! Keys and passwords of the server: which are accepted, and for what.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ const SHORTEST_KEY: usize = 16;
 pub struct Access {
     /// The password that the server has made for its admin page.
     made: Option<AdminPassword>,
-    /// What whoever starts the server must be sent of it.
+    /// The message about it for the operator at the start.
     pub announcement: Option<Announcement>,
     /// Wrong passwords for the admin page.
     pub login_throttle: LoginThrottle,
@@ -73,11 +73,11 @@ fn is_made(settings: &Settings) -> bool {
 /// Who may open the admin page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
-    /// Nobody: its password is empty.
+    /// Nothing: the page is closed, because its password is empty.
     Closed,
-    /// Users of this machine: the server listens on loopback, and everybody knows the built-in password.
+    /// Users of this machine: the server listens on loopback, and the built-in password is public.
     ThisMachine,
-    /// Whoever knows the password.
+    /// Clients that send the password.
     Password,
 }
 
@@ -93,14 +93,14 @@ impl App {
     }
 
     /// The key to ask Poe with, for a client that shows `shown`. With keys of the proxy's own, clients show one of
-    /// those and Poe's stays here; with Poe's key alone everybody who gets here (from this machine only) may use it.
+    /// those and Poe's stays here; with Poe's key alone every client that can connect (from this machine only) may use it.
     pub fn poe_key(&self, shown: Option<&str>) -> Result<String> {
         let settings = &self.settings;
         match (&settings.poe_api_key, settings.proxy_api_keys.as_slice()) {
             (Some(key), []) => Ok(key.expose().to_owned()),
             (Some(key), known) => match shown {
                 Some(shown) if is_one_of(shown, known) => Ok(key.expose().to_owned()),
-                Some(_) => Err(Error::new(Kind::Unauthorized, "this API key is not known here")),
+                Some(_) => Err(Error::new(Kind::Unauthorized, "this API key is not in PROXY_API_KEYS")),
                 None => Err(no_key()),
             },
             (None, _) => shown.map(str::to_owned).ok_or_else(no_key),
@@ -127,7 +127,7 @@ impl App {
         }
     }
 
-    /// Whether the admin page's password is the one that everybody knows.
+    /// Whether the admin page's password is the built-in one, which is public.
     pub fn has_default_password(&self) -> bool {
         self.access.made.is_none() && self.settings.admin_password == Settings::default().admin_password
     }

@@ -1,4 +1,4 @@
-//! Poe's list of models: fetched now and then, kept on the disk, and served on while Poe is away.
+//! Poe's list of models: fetched at intervals, stored on disk, and still used while Poe is unreachable.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::poe::{self, CancelCheck, Entries, Entry};
 const RETRY: Duration = Duration::from_secs(30);
 /// How long after the start requests wait for the very first list.
 const FIRST: Duration = Duration::from_secs(3);
-/// How long somebody who wants to see the list waits for it, when there is none yet.
+/// How long a request for the list waits for it, when there is none yet.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A list that is still the same is not written again before it is so old: disks like to sleep.
 const SAME_FOR: Duration = Duration::from_secs(86_400);
@@ -84,14 +84,16 @@ pub(super) fn names(entries: &[Entry]) -> HashSet<String> {
 }
 
 impl App {
-    /// Poe's models, for somebody who wants to see them. Only while there is no list at all it is waited for.
+    /// Poe's models, for a request that shows them. It waits only while there is no list at all.
     pub fn catalog(&self, cancel: &CancelCheck) -> Result<Arc<Catalog>> {
         let (end, inner) = (Instant::now() + PATIENCE, Rc::clone(cancel));
         let cancel: CancelCheck = Rc::new(move || {
             inner()?;
             match Instant::now() < end {
                 true => Ok(()),
-                false => Err(Error::new(Kind::UpstreamTimeout, "Poe's list of models did not come in time")),
+                false => {
+                    Err(Error::new(Kind::UpstreamTimeout, "Poe's list of models did not arrive in time"))
+                }
             }
         });
         self.catalog.get(&*cancel, || self.fetch_catalog(&cancel))
@@ -109,13 +111,13 @@ impl App {
 
     /// Keeps the list of models fresh, for ever.
     pub fn refresh_catalog(&self) {
-        let nobody: CancelCheck = Rc::new(|| Ok(()));
+        let never_cancelled: CancelCheck = Rc::new(|| Ok(()));
         let interval = self.settings.models_refresh;
         loop {
-            let fetch = || self.fetch_catalog(&nobody);
+            let fetch = || self.fetch_catalog(&never_cancelled);
             let outcome = match self.catalog.peek() {
-                // somebody who asks for the list may be fetching it already
-                None => Some(self.catalog.get(&*nobody, fetch)),
+                // a request for the list may be fetching it already
+                None => Some(self.catalog.get(&*never_cancelled, fetch)),
                 Some(kept) => {
                     let is_due = !interval.is_zero() || kept.source == ListSource::Elsewhere;
                     is_due.then(|| self.catalog.refresh(fetch))

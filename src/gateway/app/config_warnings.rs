@@ -1,4 +1,4 @@
-//! What models.yaml says and Poe's list says otherwise. These are warnings: Poe's bot may be younger than the file, and
+//! Warnings where models.yaml and Poe's list contradict each other. They are no errors: a bot may be newer than the list, and
 //! its schema may be wrong.
 
 use std::sync::Arc;

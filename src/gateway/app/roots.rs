@@ -30,12 +30,13 @@ pub(super) fn certificates(settings: &Settings) -> Result<Option<Vec<u8>>, Strin
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let path = match path.as_os_str() == "system" {
-        true => SYSTEM_FILES.iter().map(Path::new).find(|path| path.is_file()).ok_or(
-            "SSL_CERT_FILE=system: this machine keeps its root certificates in none of the usual files",
-        )?,
-        false => path,
-    };
+    let path =
+        match path.as_os_str() == "system" {
+            true => SYSTEM_FILES.iter().map(Path::new).find(|path| path.is_file()).ok_or(
+                "SSL_CERT_FILE=system: no root certificates found in the usual files of this machine",
+            )?,
+            false => path,
+        };
     fs::read(path).map_err(|e| format!("SSL_CERT_FILE: {}: {e}", path.display()))
 }
 

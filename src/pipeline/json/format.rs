@@ -1,4 +1,4 @@
-//! Answers in JSON from bots that know no such mode: asks for it, takes it out of what came, and judges it.
+//! JSON answers from bots without a JSON mode: instructs the bot, extracts the JSON from its answer, and validates it.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use crate::pipeline::{ChatRequest, Event, Format, Message, Part, Role, Stage};
 /// The line that opens the instruction.
 const HEADING: &str = "# Answer format";
 
-/// Tells the bot in the system turn what form its answer must have. Plain text needs no telling.
+/// Adds an instruction about the answer's format to the system turn; none for plain text.
 pub fn instruct(chat: &mut ChatRequest) {
     let instruction = match &chat.format {
         Format::Text | Format::Bare => return,
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bot_is_told_the_format() {
+    fn the_prompt_states_the_format() {
         let mut rendered = chat(schema(), &[(Role::User, "hi")]);
         instruct(&mut rendered);
         assert_eq!((rendered.messages.len(), rendered.messages[0].role), (2, Role::System));
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_json_is_told() {
+    fn only_the_json_is_emitted() {
         for answer in [
             "{\"a\": \"\\\"}\\\\\", \"b\": [{}]}",
             "```json\n{\"a\": \"```\"}\n```",

@@ -1,4 +1,4 @@
-//! Checks JSON against the part of JSON Schema that clients send with their requests.
+//! Validates JSON against the subset of JSON Schema that clients send with their requests.
 //!
 //! Judged: `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`, `minProperties`,
 //! `maxProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `uniqueItems`, `minimum`, `maximum`,

@@ -1,11 +1,11 @@
-//! Holds a whole answer back and states it once: for bots that keep replacing what they said.
+//! Stage that buffers a whole answer and emits it once, for bots that keep replacing their text.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crate::pipeline::{Event, Finish, FinishReason, Reply, Stage, ToolCall, ToolDelta};
 
-/// Folds the answer and states it at its end: thought, text, files, calls, suggestions. Where the server has no memory for
+/// Folds the answer and emits it at its end: thought, text, files, calls, suggestions. Where the server has no memory for
 /// more, the answer ends there, as too long.
 #[derive(Default)]
 pub struct BufferAll {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_told_once_and_at_the_end() {
+    fn everything_is_emitted_once_and_at_the_end() {
         let out: Vec<_> =
             answer().into_iter().map(Ok).through(BufferAll::default()).map(Result::unwrap).collect();
         let call =

@@ -1,4 +1,4 @@
-//! Turns files of the bot into Markdown where its text refers to them, and finds its pictures in earlier turns.
+//! Stage that turns files of the bot into Markdown where its text refers to them, and finds its pictures in earlier turns.
 //!
 //! A bot's text refers to a file by its short reference: `![alt][a1b2c3d4]` or `[a1b2c3d4]`. The file itself may
 //! come before that text or after it.
@@ -12,7 +12,7 @@
 //!   a bracket, and no reference stays dead.
 //! - A file that the text never refers to is appended at the end, unless the text names it by its URL.
 //!
-//! Whole answers have nobody waiting: [`FileRefs::whole`] resolves every reference in place.
+//! Complete answers need no such limit: [`FileRefs::whole`] resolves every reference in place.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::{ControlFlow, Range};

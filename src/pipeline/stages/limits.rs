@@ -1,11 +1,11 @@
-//! Ends an answer at a stop text or at its limit of tokens, when the bot did not do so itself.
+//! Stage that ends an answer at a stop text or at its limit of tokens, when the bot did not do so itself.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use crate::pipeline::{Event, Finish, FinishReason, Stage, ToolDelta};
 
-/// Counts the tokens of one text that comes in pieces; handed in, because the tables live in another room.
+/// Counts the tokens of one text that comes in pieces; passed in, because this layer does not import `tokens`.
 /// A clone starts where the original stands: a fresh counter is cloned for each kind of text.
 pub trait CountRunning: Clone {
     /// Takes in the longest start of `piece` with which the count of the text so far stays at or under `limit`,

@@ -1,4 +1,4 @@
-//! Decides what a stream can still say when the bot takes back what it said.
+//! Stage for bots that retract or replace text: decides what a stream can still send.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::{Bound, ControlFlow};
@@ -249,7 +249,7 @@ enum Line {
 }
 
 impl Rows {
-    /// Tells a row once. A row that continues the last one ("Searching.", "Searching..") continues its line.
+    /// Emits a progress row once. A row that continues the last one ("Searching.", "Searching..") continues its line.
     fn render(&mut self, row: &str, out: &mut VecDeque<Event>) {
         let row = row.trim();
         // of those that are not before it in order, the first one begins with it if any does
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn thought_that_is_told_again_is_sent_once() {
+    fn repeated_thought_is_sent_once() {
         let reply = settled(&[thinking("one"), text("a"), Retract, thinking("one two"), text("ab"), end()]);
         assert_eq!(seen(&reply), ("one two", "ab"));
     }

@@ -1,4 +1,4 @@
-//! Splits off the thought that a bot writes in front of its answer: `*Thinking...*` and quoted lines, or marks such as
+//! Stage that splits off the reasoning a bot writes in front of its answer: `*Thinking...*` and quoted lines, or marks such as
 //! `<think>` around it.
 
 use std::collections::VecDeque;

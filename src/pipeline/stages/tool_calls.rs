@@ -1,4 +1,4 @@
-//! Makes the calls of a bot with native tools well-formed, whatever pieces it sends them in.
+//! Stage that makes native tool calls well-formed, in whatever pieces the bot sends them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_tells_whether_calls_were_made() {
+    fn the_reason_states_whether_calls_were_made() {
         use FinishReason::*;
         let call = vec![delta(0, "a", "f", "{}")];
         for (events, reason, expected) in [

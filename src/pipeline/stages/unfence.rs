@@ -1,4 +1,4 @@
-//! Takes a Markdown fence off an answer that consists of nothing else: whoever completes code wants the code alone.
+//! Stage that removes a Markdown fence around the whole answer, because code completion needs the code alone.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

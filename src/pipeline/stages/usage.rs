@@ -1,11 +1,11 @@
-//! Counts the tokens of question and answer and writes them into the `Finish`.
+//! Stage that counts the tokens of prompt and answer and writes them into the `Finish`.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crate::pipeline::{ChatRequest, Event, Part, Stage, TokenUsage};
 
-/// Counts the tokens of a text; handed in, because the tables live in another room.
+/// Counts the tokens of a text; passed in, because this layer does not import `tokens`.
 pub type CountTokens = fn(&str) -> usize;
 
 /// The last counting stage: sees every character that the answer shows.
@@ -18,7 +18,7 @@ pub struct Usage<P> {
 }
 
 impl<P: FnMut() -> u64> Usage<P> {
-    /// Counts an answer; `prompt` counts its question, at the end, so that nobody waits for it before the answer.
+    /// Counts an answer; `prompt` counts its prompt, at the end, so that the answer is not delayed.
     pub fn new(count: CountTokens, prompt: P) -> Usage<P> {
         Usage { count, prompt, text: String::new(), thinking: String::new(), calls: String::new() }
     }

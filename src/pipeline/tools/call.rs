@@ -1,4 +1,4 @@
-//! Reads what may be calls written into the text, piece by piece, until they are or cannot become any.
+//! Parses possible tool calls in the text, piece by piece, until they are complete or turn out to be none.
 
 mod arguments;
 mod objects;

@@ -1,4 +1,4 @@
-//! The little XML that calls in the text are made of: characters escaped, and values read back.
+//! Escapes and unescapes the XML of calls in the text.
 
 /// Opens a section whose text is taken as it stands.
 pub const CDATA: &str = "<![CDATA[";

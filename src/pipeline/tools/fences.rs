@@ -1,4 +1,4 @@
-//! Follows Markdown to state where a text shows code or quotes something: a call that stands there is an example.
+//! Tracks Markdown to detect code and quotations: a call inside them is an example.
 
 /// Follows a text line by line. Cuts do not matter.
 #[derive(Debug, Default)]
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_is_told_from_text() {
+    fn code_is_distinguished_from_text() {
         for (desc, text, code) in [
             ("text", "a", false),
             ("a fence", "a\n```xml\n", true),

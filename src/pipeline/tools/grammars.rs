@@ -1,4 +1,4 @@
-//! Table of the ways in which bots write calls into their text.
+//! Table of the grammars in which bots write calls into their text.
 //!
 //! Marks are written here as the bots write them, with three simplifications: a namespace in front of a name
 //! (`minimax:tool_call`) is left out, so is `|DSML|`, and full-width bars and `▁` are `|` and `_`.

@@ -1,4 +1,4 @@
-//! Reads one mark of the markup that calls are written in, from text that may break off inside it.
+//! Parses one mark of the markup of calls, from text that may break off inside it.
 //!
 //! A mark is a tag (`<invoke name="f">`, `</invoke>`, `<function=f>`), a special token (`<|tool_call_end|>`, with ASCII
 //! or full-width bars) or a word in brackets (`[TOOL_CALLS]`).

@@ -1,4 +1,4 @@
-//! Calls that bots write into their text: found in any of the forms of [`grammars`], lifted out by [`ToolXml`].
+//! Tools in the prompt: explained to the bot, and its calls found in the text in any of the [`grammars`] and extracted by [`ToolXml`].
 
 mod escaping;
 mod prompt;

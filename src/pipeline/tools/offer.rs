@@ -1,4 +1,4 @@
-//! The tools on offer, found by name.
+//! The request's tools, indexed by name.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;

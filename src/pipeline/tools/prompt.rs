@@ -1,4 +1,4 @@
-//! Carries tools in the conversation itself, for bots without native ones: explained, called and answered in text.
+//! Tools in the prompt, for bots without native tools: definitions, calls and results as text.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write as _;
@@ -60,8 +60,8 @@ pub fn tools_into_prompt(chat: &mut ChatRequest) -> Vec<Tool> {
     tools
 }
 
-/// Tells the bot once more, and firmly, to make the call that `tool_choice` asks for; for the second try after an
-/// answer without it. Does nothing where no call is asked for.
+/// Repeats the instruction to make the call that `tool_choice` demands, for the second try after an answer without
+/// it. Does nothing where no call is demanded.
 pub fn insist_on_call(chat: &mut ChatRequest) {
     let wanted = match &chat.tool_choice {
         ToolChoice::Auto | ToolChoice::None => return,
@@ -123,7 +123,7 @@ struct Ids {
 }
 
 impl Ids {
-    /// `wanted`, or the first of `wanted_2`, `wanted_3` … that nobody has.
+    /// `wanted`, or the first of `wanted_2`, `wanted_3` … that is unused.
     fn unused(&mut self, wanted: &str) -> String {
         let mut id = wanted.to_owned();
         while !self.used.insert(id.clone()) {
@@ -360,7 +360,7 @@ mod tests {
 
     /// Thirty thousand calls of one id are distinguished as quickly as three.
     #[test]
-    fn ids_used_again_and_again_are_told_apart() {
+    fn repeated_ids_are_made_unique() {
         const TIMES: usize = 30_000;
         let calls = vec![("t", "f", "{}"); TIMES];
         let mut messages = vec![turn(Role::User, "x"), calling(&calls)];
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn the_choice_is_told() {
+    fn the_choice_is_in_the_prompt() {
         let text = |choice, parallel| section(&[tool("f", None, None)], &choice, parallel);
         for (desc, text, rendered, untold) in [
             ("auto", text(ToolChoice::Auto, None), "several <invoke>", "must call"),
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_try_is_told_firmly() {
+    fn the_second_try_repeats_the_instruction() {
         for (choice, rendered) in [
             (ToolChoice::Auto, None),
             (ToolChoice::None, None),

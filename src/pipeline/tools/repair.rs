@@ -1,4 +1,4 @@
-//! Reads one value of JSON, or of what is almost JSON, byte by byte, and writes it as JSON.
+//! Parses one JSON or almost-JSON value byte by byte, and writes it as JSON.
 //!
 //! Understood on top of JSON: raw line breaks and tabs in strings, escapes that JSON does not know, strings in single
 //! quotes or in Gemma's `<|"|>`, a trailing comma, names without quotes, Python's `True`, `False` and `None`, and the

@@ -1,4 +1,4 @@
-//! Stage that lifts the calls which bots write into their text.
+//! Stage that extracts the calls which bots write into their text.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -65,7 +65,7 @@ enum Shown {
     Text,
 }
 
-/// What was lifted, to state a repetition after a retraction.
+/// Calls that were extracted, to recognize a repetition after a retraction.
 #[derive(Default)]
 struct Lifted {
     calls: Vec<Found>,

@@ -1,4 +1,4 @@
-//! Gives the arguments of a call, which markup carries as text, the types that the tool's JSON Schema names.
+//! Converts the arguments of a call from the text in the markup to the types in the tool's JSON Schema.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};

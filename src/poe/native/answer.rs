@@ -1,5 +1,5 @@
-//! What comes back through a native endpoint: passed on byte by byte but for the model's name, and read in passing for what it took
-//! and how it ended.
+//! Answer of a native endpoint: passed through byte by byte except for the model's name, and read at the same time for its
+//! usage and how it ended.
 
 use super::json::{Fields, quoted, within};
 use crate::pipeline::{NativeEndpoint, TokenUsage};
@@ -30,9 +30,9 @@ pub struct Answer {
     pub cached: u64,
     /// The error that the endpoint sent in place of more.
     pub fault: Option<String>,
-    /// The whole answer, where the stream's last event states it once more and it is complete.
+    /// The complete response, where the stream's last event repeats it.
     pub rendered: Option<Vec<u8>>,
-    /// What may be repeated as a sign of life.
+    /// An event that may be repeated as a keep-alive.
     pub keep_alive_frame: Option<Vec<u8>>,
 }
 

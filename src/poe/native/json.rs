@@ -1,4 +1,4 @@
-//! A JSON object as text: its fields where they stand, so that one can be changed and every other byte stays.
+//! Positions of the fields in a JSON object's text, so that one can be changed and every other byte stays.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What only this server can read, in requests that are to go through a native endpoint: what it sent the client before, by the bot
-//! protocol, for itself to find again.
+//! Finds items in a request that only this server understands, because it created them in an answer over the bot protocol; such
+//! a request cannot use a native endpoint.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::json::{Edit, Field, Fields};
 use super::request::MissingFeature;
 use crate::pipeline::NativeEndpoint;
 
-/// How it is known.
+/// How such items are recognized.
 #[derive(Debug, Clone, Copy)]
 pub struct Marks {
     /// The signature of thoughts in Messages.
@@ -20,7 +20,7 @@ pub struct Marks {
     pub is_thought: fn(&str) -> bool,
 }
 
-/// What makes a request one that nobody else can answer.
+/// The item that only this server can answer, if the request has one.
 pub fn ours(endpoint: NativeEndpoint, body: &[u8], marks: &Marks) -> Option<MissingFeature> {
     if endpoint != NativeEndpoint::Responses {
         return None;

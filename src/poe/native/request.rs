@@ -1,8 +1,8 @@
-//! A client's request as one of Poe's endpoints takes it: the same bytes but for the bot's name, what the endpoint refuses, and
-//! settings in the words of the endpoint.
+//! Adapts a client's request to one of Poe's endpoints: the same bytes except for the bot's name, fields that the endpoint
+//! refuses, and settings by the names of the endpoint.
 //!
-//! Poe's prompt cache knows a question by its bytes, so nothing is written anew that can stay: a request that needs no
-//! change is sent as it came, and the same request twice is the same twice.
+//! Poe's prompt cache compares bytes, so everything that can stay is left as it is: a request that needs no
+//! change is sent as it came, and equal requests stay equal.
 
 use std::borrow::Cow;
 
@@ -129,7 +129,7 @@ pub struct MissingFeature {
     pub field: &'static str,
     /// What the endpoint does with it.
     pub why: &'static str,
-    /// Nobody but this server can answer such a request.
+    /// Whether only this server can answer such a request.
     pub is_ours: bool,
 }
 
@@ -145,12 +145,12 @@ pub fn missing_feature(
         NativeEndpoint::Chat if !matches!(chat.format, Format::Text) && given("response_format") => {
             ("response_format", "it is ignored")
         }
-        NativeEndpoint::Chat if given("functions") => ("functions", "tools are taken, not functions"),
-        NativeEndpoint::Chat if chat.choices > 1 => ("n", "there is one choice only"),
+        NativeEndpoint::Chat if given("functions") => ("functions", "it accepts tools, not functions"),
+        NativeEndpoint::Chat if chat.choices > 1 => ("n", "it supports one choice only"),
         NativeEndpoint::Chat if chat.sampling.logit_bias.is_some() => ("logit_bias", "it is ignored"),
-        NativeEndpoint::Chat if has_sound(chat) => ("messages", "sound and video are left out"),
+        NativeEndpoint::Chat if has_sound(chat) => ("messages", "it ignores sound and video"),
         NativeEndpoint::Responses if given("previous_response_id") => {
-            ("previous_response_id", "no responses are kept")
+            ("previous_response_id", "it stores no responses")
         }
         _ => return None,
     };
@@ -235,7 +235,7 @@ struct Changes {
 
 impl Changes {
     fn cut(&mut self, name: &str) {
-        log::debug!("{name} was left out: Poe's endpoint does not take it for this model");
+        log::debug!("{name} dropped: Poe's endpoint does not accept it for this model");
         self.set.push((name.to_owned(), Edit::Cut));
     }
 
@@ -263,7 +263,7 @@ impl Changes {
     }
 }
 
-/// The wish of an effort, and what models.yaml sends, by the model's own names.
+/// The effort and the parameters of models.yaml, by the model's own names.
 fn own_words(native_request: &NativeRequest<'_>, mut reasoning_fields: ChatRequest) -> Map<String, Value> {
     if let Some(effort) = native_request.effort {
         reasoning_fields.reasoning.get_or_insert_with(Reasoning::default).effort = Some(effort.to_owned());
@@ -339,17 +339,17 @@ fn instruct(fields: &Fields<'_>, changes: &mut Changes) {
 fn messages(fields: &Fields<'_>, native_request: &NativeRequest<'_>) -> Changes {
     let mut changes = Changes::default();
     let is_said = |name: &str| fields.get(name).is_some_and(|field| !field.is_null());
-    let mut wished = own_words(native_request, ChatRequest::default());
-    let by_name = !wished.is_empty();
+    let mut own = own_words(native_request, ChatRequest::default());
+    let by_name = !own.is_empty();
     for name in ["output_effort", "thinking_budget"] {
         // a client that says how hard to think counts more than models.yaml, and less than the name that it asks for
         let default = native_request.defaults.get(name).filter(|_| !by_name);
         if let Some(value) = default.filter(|_| !is_said("thinking") && !is_said("output_config")) {
-            wished.insert(name.into(), value.clone());
+            own.insert(name.into(), value.clone());
         }
     }
-    let budget = wished.get("thinking_budget").and_then(Value::as_u64);
-    match wished.get("output_effort").and_then(Value::as_str) {
+    let budget = own.get("thinking_budget").and_then(Value::as_u64);
+    match own.get("output_effort").and_then(Value::as_str) {
         Some("none") => changes.put(fields, "thinking", &json!({"type": "disabled"})),
         Some(effort) => {
             let mut config = object(fields, "output_config");
@@ -364,7 +364,7 @@ fn messages(fields: &Fields<'_>, native_request: &NativeRequest<'_>) -> Changes 
         Some(budget) if budget >= LEAST_BUDGET => {
             changes.put(fields, "thinking", &json!({"type": "enabled", "budget_tokens": budget}));
         }
-        Some(_) => log::debug!("thinking was left out: max_tokens leaves no room for it"),
+        Some(_) => log::debug!("thinking dropped: max_tokens is too small for it"),
         None => {}
     }
     changes
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_door_refuses_is_cut() {
+    fn fields_that_the_endpoint_refuses_are_cut() {
         let body = r#"{"seed":1,"model":"Bot","messages":[],"store":true,"web_search":true,"user":"me"}"#;
         assert_eq!(
             Case::default().sent(NativeEndpoint::Chat, body),
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_that_would_be_cut_are_said_in_the_models_words() {
+    fn reasoning_that_would_be_cut_uses_the_models_parameters() {
         let reasoning = Some(Reasoning { budget: Some(20_000), ..Reasoning::default() });
         let case = Case { chat: ChatRequest { reasoning, ..ChatRequest::default() }, ..Case::default() };
         let body = r#"{"model":"Bot","thinking":{"type":"enabled","budget_tokens":20000},"messages":[]}"#;
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn an_effort_behind_the_name_becomes_the_doors_field() {
+    fn an_effort_suffix_becomes_the_endpoints_field() {
         let case = Case { effort: Some("high"), ..Case::default() };
         let body = r#"{"model":"Bot-high","reasoning_effort":"low","messages":[]}"#;
         assert_eq!(
@@ -571,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_door_cannot_do_is_known() {
+    fn features_missing_at_an_endpoint_are_known() {
         let lacks = |endpoint, chat: ChatRequest, body: &str| {
             let (entry, defaults) = (entry(), Map::new());
             let native_request =

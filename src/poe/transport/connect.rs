@@ -1,5 +1,5 @@
-//! Makes connections to Poe, directly or through a proxy. ureq's own connectors wait without calling the watch, and read
-//! the environment otherwise than people expect.
+//! Makes connections to Poe, directly or through a proxy. ureq's own connectors cannot be cancelled, and read
+//! the proxy variables differently from curl and the SDKs.
 
 use std::io;
 use std::net::IpAddr;

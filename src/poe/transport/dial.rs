@@ -125,7 +125,7 @@ mod tests {
     fn an_address_that_refuses_or_is_silent_does_not_keep_the_next_away() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        // nobody listens on the first, and the second (TEST-NET-1, RFC 5737) is routed nowhere
+        // no server listens on the first, and the second (TEST-NET-1, RFC 5737) is routed nowhere
         let all = addresses(&["127.0.0.2", "192.0.2.1", "127.0.0.1"]);
         let socket = dial(&all, port, LIMIT).unwrap();
         let peer = socket.peer_addr().unwrap().as_socket().unwrap();

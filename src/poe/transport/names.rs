@@ -1,4 +1,4 @@
-//! Addresses of host names: kept for a short time, looked up on a thread of their own.
+//! Resolver of host names, with a short cache and its own threads.
 //!
 //! The system's resolver blocks, for many seconds if a name server is gone, and a blocked thread cannot be cancelled.
 //! So each name has at most one look-up, which all who need it wait for, and there are few at a time.
@@ -67,7 +67,7 @@ impl Name {
         self.found.as_ref().filter(|it| Instant::now() < it.fresh_until).map(|it| Arc::clone(&it.addresses))
     }
 
-    /// The resolver fails or hangs: not everybody has to find that out.
+    /// The resolver fails or hangs: not every request has to wait for that.
     fn keep_for_now(&mut self) {
         if let Some(found) = &mut self.found {
             found.fresh_until = Instant::now() + FAILING;
@@ -290,7 +290,7 @@ mod tests {
             Ok(vec![address(1)])
         };
         let names = Arc::new(Names::resolved_by(Box::new(resolve)));
-        // whoever leaves does not wait for the resolver
+        // a cancelled caller does not wait for the resolver
         let cancel: CancelCheck = Rc::new(|| Err(Error::new(Kind::ClientGone, "left")));
         for turn in 0..40 {
             let host = format!("host-{}", turn % 10);

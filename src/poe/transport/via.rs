@@ -1,4 +1,4 @@
-//! What is said to a proxy before, or around, what is said to Poe: CONNECT, SOCKS, and requests in absolute form.
+//! Protocols of proxies: CONNECT, SOCKS, and requests in absolute form.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -58,7 +58,9 @@ impl ProxyFault {
         match error.kind() {
             _ if is_late => ProxyFault::late(proxy),
             io::ErrorKind::TimedOut => ProxyFault::late(proxy),
-            io::ErrorKind::UnexpectedEof => ProxyFault::passing(proxy, "closed the connection unasked"),
+            io::ErrorKind::UnexpectedEof => {
+                ProxyFault::passing(proxy, "closed the connection before it answered")
+            }
             io::ErrorKind::InvalidData => {
                 ProxyFault::lasting(proxy, format_args!("offers no secure connection: {error}"))
             }
@@ -103,7 +105,7 @@ pub(super) fn connect(wire: &mut (impl Read + Write), proxy: &Proxy, target: &st
         wire.read_exact(&mut byte).map_err(broken)?;
         head.extend(byte);
         if head.len() == STATUS_END && !head.starts_with(b"HTTP/1.") || head.len() > MAX_HEAD {
-            return Err(ProxyFault::lasting(proxy, "does not speak HTTP"));
+            return Err(ProxyFault::lasting(proxy, "does not support HTTP"));
         }
     }
     let head = String::from_utf8_lossy(&head);
@@ -117,7 +119,7 @@ pub(super) fn connect(wire: &mut (impl Read + Write), proxy: &Proxy, target: &st
             let make = if *first == b'5' { ProxyFault::passing } else { ProxyFault::lasting };
             Err(make(proxy, what))
         }
-        [] => Err(ProxyFault::lasting(proxy, "does not speak HTTP")),
+        [] => Err(ProxyFault::lasting(proxy, "does not support HTTP")),
     }
 }
 
@@ -149,7 +151,7 @@ pub(super) fn socks(
                 [0, 90, ..] => Ok(()),
                 [0, 92 | 93, ..] => Err(ProxyFault::login(proxy)),
                 [0, 91, ..] => Err(ProxyFault::passing(proxy, "refused to connect to Poe")),
-                _ => Err(ProxyFault::lasting(proxy, "does not speak SOCKS4")),
+                _ => Err(ProxyFault::lasting(proxy, "does not support SOCKS4")),
             }
         }
         _ => {
@@ -201,7 +203,7 @@ fn greet(wire: &mut (impl Read + Write), proxy: &Proxy) -> Result<(), ProxyFault
             if answer[1] == 0 { Ok(()) } else { Err(ProxyFault::login(proxy)) }
         }
         ([5, _], _) => Err(ProxyFault::login(proxy)),
-        _ => Err(ProxyFault::lasting(proxy, "does not speak SOCKS5")),
+        _ => Err(ProxyFault::lasting(proxy, "does not support SOCKS5")),
     }
 }
 
@@ -218,7 +220,7 @@ fn socks5_request(proxy: &Proxy, target: Target<'_>, port: u16) -> Result<Vec<u8
         }
         Target::Name(name) => {
             let length = u8::try_from(name.len())
-                .map_err(|_| ProxyFault::lasting(proxy, "takes no name that long"))?;
+                .map_err(|_| ProxyFault::lasting(proxy, "does not accept a host name that long"))?;
             request.extend([3, length]);
             request.extend(name.as_bytes());
         }
@@ -232,7 +234,7 @@ fn read_socks5_answer(wire: &mut impl Read, proxy: &Proxy) -> Result<(), ProxyFa
     let mut answer = [0; 4];
     wire.read_exact(&mut answer).map_err(broken)?;
     let reason = match answer[1] {
-        _ if answer[0] != 5 => return Err(ProxyFault::lasting(proxy, "does not speak SOCKS5")),
+        _ if answer[0] != 5 => return Err(ProxyFault::lasting(proxy, "does not support SOCKS5")),
         0 => None,
         2 => return Err(ProxyFault::lasting(proxy, "does not allow connections to Poe")),
         3 => Some("network unreachable"),
@@ -254,7 +256,7 @@ fn read_socks5_answer(wire: &mut impl Read, proxy: &Proxy) -> Result<(), ProxyFa
             wire.read_exact(&mut length).map_err(broken)?;
             usize::from(length[0])
         }
-        _ => return Err(ProxyFault::lasting(proxy, "does not speak SOCKS5")),
+        _ => return Err(ProxyFault::lasting(proxy, "does not support SOCKS5")),
     };
     let mut unused = vec![0; rest + 2];
     wire.read_exact(&mut unused).map_err(broken)
@@ -417,15 +419,15 @@ mod tests {
             ("socks5://p", V4, &[5, 255], "requires a user name and password", false),
             ("socks5://p", V4, &[5, 2], "requires a user name and password", false),
             ("socks5://a:b@p", V4, &[5, 2, 1, 1], "rejected the user name or password", false),
-            ("socks5://p", V4, b"HTTP/1.1 400 Bad", "does not speak SOCKS5", false),
+            ("socks5://p", V4, b"HTTP/1.1 400 Bad", "does not support SOCKS5", false),
             ("socks5://p", V4, &[5, 0, 5, 2, 0, 1], "does not allow", false),
             ("socks5://p", V4, &[5, 0, 5, 4, 0, 1], "host unreachable", true),
             ("socks5://p", V4, &[5, 0, 5, 1, 0, 1], "general failure", true),
-            ("socks5://p", V4, &[5, 0, 5, 0, 0, 9], "does not speak SOCKS5", false),
+            ("socks5://p", V4, &[5, 0, 5, 0, 0, 9], "does not support SOCKS5", false),
             ("socks5://p", V4, &[5, 0, 5], "closed the connection", true),
             ("socks4://p", V4, &[0, 91, 0, 0, 0, 0, 0, 0], "refused to connect", true),
             ("socks4://p", V4, &[0, 93, 0, 0, 0, 0, 0, 0], "requires a user name", false),
-            ("socks4://p", V4, b"HTTP/1.1 400", "does not speak SOCKS4", false),
+            ("socks4://p", V4, b"HTTP/1.1 400", "does not support SOCKS4", false),
             ("socks4://p", V6, &[], "IPv6", false),
         ];
         for (url, target, says, words, is_transient) in cases {
@@ -456,9 +458,9 @@ mod tests {
             (b"HTTP/1.1 407 Login\r\n\r\n", "rejected the user name or password", false),
             (b"HTTP/1.1 403 Not for\x1b you\r\n\r\n", "answered CONNECT poe:443 with 403 Not for you", false),
             (b"HTTP/1.1 503\r\n\r\n", "answered CONNECT poe:443 with 503", true),
-            (b"SSH-2.0-OpenSSH_9\r\n", "does not speak HTTP", false),
+            (b"SSH-2.0-OpenSSH_9\r\n", "does not support HTTP", false),
             (b"HTTP/1.1 20", "closed the connection", true),
-            (&long, "does not speak HTTP", false),
+            (&long, "does not support HTTP", false),
         ];
         for (says, words, is_transient) in cases {
             let fault = connect(&mut Script::new(&[says]), &proxy("http://me:pw@p"), "poe:443").unwrap_err();

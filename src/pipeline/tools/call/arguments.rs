@@ -1,4 +1,4 @@
-//! Reads the arguments of a call: elements one by one, pairs of names and values, or JSON.
+//! Parses the arguments of a call: elements, pairs of names and values, or JSON.
 
 use std::collections::HashSet;
 
