@@ -1,4 +1,4 @@
-//! A whole answer: the events of a stream folded into one.
+//! A whole answer: the events of a stream folded into one value.
 
 use super::{Attachment, Event, Finish, ToolCall};
 use crate::budget::Reservation;

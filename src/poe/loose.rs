@@ -1,4 +1,4 @@
-//! JSON in which any member may be missing, doubled or of another type than documented, read by meaning.
+//! Lenient JSON reader for events with missing, repeated or mistyped members.
 //!
 //! Only for events that a strict reader has given back: values are sliced out of the text level by level, so that a
 //! string with half a surrogate pair, which is no Rust string, spoils nothing but itself.

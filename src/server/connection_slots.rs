@@ -1,4 +1,4 @@
-//! Registry of connections: their phases, the limits, and the order of eviction when the server is full or stops.
+//! Registry of open connections; evicts idle ones when the limit is reached.
 
 use std::collections::HashMap;
 use std::io;

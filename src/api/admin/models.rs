@@ -1,4 +1,4 @@
-//! Every model for the admin page: what Poe says of it, and what models.yaml does with it.
+//! Rows of the admin page's models table: Poe's entry and the settings of models.yaml for each model.
 
 use std::collections::{HashMap, HashSet};
 use std::io;

@@ -1,4 +1,4 @@
-//! The settings in force, for the admin page.
+//! Effective settings for the admin page.
 
 use std::io;
 

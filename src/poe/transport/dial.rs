@@ -1,4 +1,4 @@
-//! Connecting to the first address that answers, IPv6 and IPv4 in turn (happy eyeballs, RFC 8305).
+//! Connects to the first address that answers, IPv6 and IPv4 in turn (happy eyeballs, RFC 8305).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
