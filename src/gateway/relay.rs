@@ -1,7 +1,7 @@
 //! One request's life, in reading order: start reading here.
 //!
-//! The body is decoded into a `ChatRequest`; a `PreparedRequest` makes it ready and asks Poe, and what comes back rises through the
-//! order's stages and is folded into one answer or streamed. Until the first byte has left, a fault is an answer with its true status;
+//! The body is decoded into a `ChatRequest`; a `PreparedRequest` makes it ready and asks Poe, and what comes back passes the stages,
+//! which `PreparedRequest::stages` lists in their order, and is folded into one answer or streamed. Until the first byte has left, a fault is an answer with its true status;
 //! after it, an error event inside the stream.
 
 use std::cell::RefCell;
