@@ -90,6 +90,11 @@ const FENCES: &[Fence] = &[
     },
     Fence { names: &["tiny_http", "httparse"], inside: &["src/server/"], why: "HTTP belongs to the server" },
     Fence { names: &["ureq"], inside: &["src/poe/"], why: "only the client of Poe opens connections" },
+    Fence {
+        names: &["bot_for", "Lookup", "readings"],
+        inside: &["src/gateway/model_directory.rs", "src/config/models", "src/poe/"],
+        why: "which model a name means is decided in one place",
+    },
     Fence { names: &["serde_yaml"], inside: &["src/config/"], why: "only models.yaml is YAML" },
 ];
 

@@ -157,6 +157,28 @@ fn a_custom_model_is_reached_in_any_case_and_form() {
     assert_eq!(server.chat(&chat_body("x-high", "x")).status, 404, "it has no efforts");
 }
 
+/// What chat answers to is found by its name, and the other way round.
+#[test]
+fn every_name_that_chat_accepts_is_found() {
+    let place = Place::new(Some(
+        "enable: true\nmodels:\n  demo-gpt-high: {mapping: fast}\n  private: {mapping: p}\n  demo-echo: {aliases: [parrot]}\n  \
+         demo-story: {enable: false, aliases: [tale]}\ncustom_models: [{id: Mine}]\n",
+    ));
+    let poe = Poe::start();
+    let server = place.start(&poe.at.base_url, &[]);
+    assert!(ids(&from(&server, "poe")).iter().any(|id| id == "fast"), "a given name is listed");
+    for name in ["fast", "p", "parrot", "demo-echo", "mine", "tale", "demo-story"] {
+        for around in ["{}", "poe/{}", "openai/{}", "@{}", "{}:latest", "{}[1m]", "{}-high", "{}-20250101"] {
+            let asked = around.replace("{}", &name.to_uppercase());
+            let shown =
+                server.ask(&get(&format!("/v1/models/{}", asked.replace('[', "%5B").replace(']', "%5D"))));
+            let answered = server.chat(&chat_body(&asked, "x"));
+            let expected = if ["tale", "demo-story"].contains(&name) { 404 } else { 200 };
+            assert_eq!((shown.status, answered.status), (expected, expected), "{asked}");
+        }
+    }
+}
+
 #[test]
 fn anthropics_clients_get_anthropics_shape() {
     let server = TestServer::demo(&[]);

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use super::model_list::Listing;
+use super::model_list::{Listing, described, shown_name};
 use crate::dialect::catalog::Model as Listed;
 use crate::dialect::ollama::{self, Model, model_name};
 use crate::error::{Error, Kind, Result};
@@ -56,17 +56,17 @@ fn shown(request: &mut Admitted<'_, '_>) -> Result<Answer> {
     let name = ollama::decode_show(&request.body()?)?;
     let wanted = model_name(&name);
     let listing = Listing::new(request)?;
-    let Some(listed) = listing.find(wanted) else {
+    let Some(found) = listing.find(wanted) else {
         return Err(Error::new(Kind::ModelNotFound, format!("model '{name}' not found")).about("model"));
     };
-    let entry = request.app().model(listed.id, &request.cancel_check())?.entry;
+    let (listed, entry) = (described(&found, shown_name(&found, wanted)), found.entry.as_ref());
     let model = Model {
         name: listed.id.to_owned(),
         created: listed.created,
         owned_by: listed.owned_by.to_owned(),
-        context_length: entry.as_ref().and_then(|entry| entry.context_length),
-        sees: entry.as_ref().is_some_and(|entry| entry.reads("image")),
-        thinks: entry.as_ref().is_some_and(|entry| entry.thinks()),
+        context_length: entry.and_then(|entry| entry.context_length),
+        sees: entry.is_some_and(|entry| entry.reads("image")),
+        thinks: entry.is_some_and(|entry| entry.thinks()),
     };
     Ok(Answer::json(200, ollama::show(&model)))
 }

@@ -157,7 +157,7 @@ impl Default for ModelConfig {
 
 impl ModelConfig {
     /// The names given to the bot, each with the field that gives it.
-    fn given_names(&self) -> impl Iterator<Item = (String, &str)> {
+    pub fn given_names(&self) -> impl Iterator<Item = (String, &str)> {
         let mapping = self.mapping.iter().map(|name| ("mapping".to_owned(), name.as_str()));
         let aliases = self.aliases.iter().enumerate();
         mapping.chain(aliases.map(|(at, name)| (format!("aliases[{at}]"), name.as_str())))

@@ -2,7 +2,6 @@
 
 mod access;
 mod catalog;
-mod config_warnings;
 mod roots;
 
 use std::num::NonZeroUsize;
@@ -14,16 +13,16 @@ use lru::LruCache;
 use serde_json::value::RawValue;
 
 pub use access::{Access, Announcement, Lock};
-pub use catalog::{Catalog, ListSource};
-pub use config_warnings::report;
+pub use catalog::report;
 
 use crate::config::catalog_cache;
 use crate::config::directory::Dir;
-use crate::config::models::{Lookup, ModelConfig, ModelsFile, Route};
+use crate::config::models::{ModelsFile, Route};
 use crate::config::store::{ConfigStore, Posted, Saved};
 use crate::error::{Error, Excess, Kind, Result};
+use crate::gateway::model_directory::{Catalog, ListSource, Model, ModelDirectory, Resolved};
 use crate::pipeline::Attachment;
-use crate::poe::{self, CancelCheck, Entries, Entry, Named, Poe};
+use crate::poe::{self, CancelCheck, Poe};
 use crate::settings::{Secret, Settings};
 use crate::state::limiter::Limiter;
 use crate::state::refusals::EndpointRefusals;
@@ -66,24 +65,13 @@ pub struct App {
     catalog: SingleFlight<Catalog>,
     /// The list that lies on the disk, and when Poe gave it.
     written: Mutex<Option<(Vec<Arc<RawValue>>, SystemTime)>>,
-    computed_warnings: Mutex<Option<config_warnings::ComputedWarnings>>,
+    directory: Mutex<Arc<ModelDirectory>>,
+    /// The warnings about models.yaml that the log has.
+    logged_warnings: Mutex<Arc<[String]>>,
     opened: Instant,
     toolless: Mutex<LruCache<String, ()>>,
     /// Names of bots that no list has, as clients write them, and as Poe knows them.
     spellings: Mutex<LruCache<String, String>>,
-}
-
-/// A bot, and all that is known of it.
-#[derive(Debug, Clone, Default)]
-pub struct Model {
-    /// Its name at Poe.
-    pub bot: String,
-    /// Its entry in Poe's list.
-    pub entry: Option<Entry>,
-    /// What models.yaml says of it.
-    pub config: ModelConfig,
-    /// The effort that stood behind its name.
-    pub effort: Option<&'static str>,
 }
 
 impl App {
@@ -101,7 +89,7 @@ impl App {
             is_local: settings.demo,
         });
         let dir = Arc::new(Dir::new(&settings.config_dir));
-        let catalog = Catalog::kept(&dir, &settings);
+        let catalog = catalog::kept(&dir, &settings);
         if catalog.as_ref().is_some_and(|kept| kept.source == ListSource::Elsewhere) {
             log::warn!(
                 "{} holds the list of another POE_BASE_URL; it is used until this one is fetched",
@@ -131,9 +119,10 @@ impl App {
                 settings.rate_limit_burst,
                 settings.rate_limit_max_wait,
             ),
-            written: Mutex::new(own.map(|kept| (kept.raw().cloned().collect(), kept.fetched))),
+            written: Mutex::new(own.map(|kept| (catalog::raw(kept).cloned().collect(), kept.fetched))),
             catalog: catalog.map_or_else(SingleFlight::default, SingleFlight::holding),
-            computed_warnings: Mutex::default(),
+            directory: Mutex::default(),
+            logged_warnings: Mutex::default(),
             settings,
         })
     }
@@ -154,8 +143,9 @@ impl App {
 
     /// Saves models.yaml, see [`ConfigStore::save`]: a name of Poe's list may not be given to another bot.
     pub fn save_config(&self, posted: Posted<'_>, expected: &[String]) -> Result<Saved> {
-        let bots = self.peek_catalog().map(|catalog| catalog::names(&catalog.entries)).unwrap_or_default();
-        let saved = self.config.save(posted, expected, &|name| bots.contains(&name.to_lowercase()));
+        let directory = self.directory();
+        let is_bot = |name: &str| directory.entries().exact(name).is_some();
+        let saved = self.config.save(posted, expected, &is_bot);
         let saved = saved.inspect_err(|error| {
             if error.kind == Kind::Internal {
                 log::warn!("models.yaml was not saved: {error}");
@@ -170,17 +160,15 @@ impl App {
         if name.len() > poe::LONGEST_NAME {
             return Err(no_model(name));
         }
-        let (catalog, models) = (self.known_catalog(cancel)?, self.models());
-        let entries = catalog.as_ref().map_or(Entries::none(), |catalog| &catalog.entries);
-        for (reading, effort) in poe::readings(name) {
-            if let Some(model) = known_model(&models, entries, reading, effort) {
-                let is_served =
-                    model.config.enable && (model.effort.is_none() || model.config.reasoning != Some(false));
-                return if is_served { Ok(model) } else { Err(no_model(name)) };
+        self.await_catalog(cancel)?;
+        match self.directory().resolve(name) {
+            Resolved::Served(model) => Ok(model),
+            Resolved::Disabled => Err(no_model(name)),
+            Resolved::Unknown(_) => {
+                let bot = lock(&self.spellings).get(name).cloned();
+                Ok(Model::private(bot.unwrap_or_else(|| name.to_owned())))
             }
         }
-        let bot = lock(&self.spellings).get(name).cloned();
-        Ok(Model { bot: bot.unwrap_or_else(|| name.to_owned()), ..Model::default() })
     }
 
     /// By which of Poe's endpoints `model` is asked.
@@ -194,10 +182,9 @@ impl App {
         let said = error.message.trim_end_matches(['.', '!']);
         match error.kind {
             Kind::ModelNotFound => {
-                let catalog = self.peek_catalog();
-                let entries = catalog.as_ref().map_or(Entries::none(), |catalog| &catalog.entries);
+                let directory = self.directory();
                 // a listed name that Poe refuses all the same is no suggestion
-                let mut alike = entries.suggestions(name);
+                let mut alike = directory.nearest(name);
                 alike.retain(|other| !poe::same_name(other, name));
                 let message = match alike.is_empty() {
                     false => format!("{said}. Did you mean {}?", alike.join(", ")),
@@ -245,14 +232,10 @@ impl App {
 
     /// The name that Poe's list or models.yaml has for a model, if it is one that exists.
     pub fn listed_name(&self, name: &str) -> Option<String> {
-        let (catalog, models) = (self.peek_catalog(), self.models());
-        if let Some(custom) = models.custom_model(name) {
-            return Some(custom.id.clone());
-        }
-        match catalog.as_ref().and_then(|catalog| catalog.entries.listed(name)) {
-            Some(entry) => Some(entry.id.clone()),
-            None => models.config_of(name).map(|_| name.to_lowercase()),
-        }
+        let directory = self.directory();
+        let details = directory.own(name).or_else(|| directory.own(&poe::folded(name)))?;
+        let is_listed = details.own_entry().is_some() || details.custom.is_some();
+        Some(if is_listed { details.name.clone() } else { name.to_lowercase() })
     }
 
     /// Where models.yaml is wrong, if it is not the file's own words that are in force.
@@ -263,39 +246,6 @@ impl App {
     /// How long the server has been open.
     pub fn uptime(&self) -> Duration {
         self.opened.elapsed()
-    }
-}
-
-/// What models.yaml or Poe's list has under this name, an effort behind it aside.
-fn known_model(
-    models: &ModelsFile,
-    catalog: &Entries,
-    name: &str,
-    effort: Option<&'static str>,
-) -> Option<Model> {
-    let (name, config) = match models.bot_for(name) {
-        Lookup::Bot { name, config } => (name, config.clone()),
-        Lookup::Disabled => (name, ModelConfig { enable: false, ..ModelConfig::default() }),
-        Lookup::Unlisted if models.custom_model(name).is_some() => (name, ModelConfig::default()),
-        Lookup::Unlisted => (catalog.listed(name)?.id.as_str(), ModelConfig::default()),
-    };
-    let (name, found) = entry_of(models, catalog, name);
-    let bot = found.as_ref().map_or(name, |found| found.entry.id.as_str()).to_owned();
-    // the file may speak of the bot by the name that Poe lists
-    let config = models.config_of(&bot).cloned().unwrap_or(config);
-    let effort = effort.or(found.as_ref().and_then(|found| found.effort));
-    Some(Model { bot, entry: found.map(|found| found.entry.clone()), config, effort })
-}
-
-/// The bot's name and its entry in Poe's list. A custom model is called what it is called, whatever Poe lists that is
-/// nearly so.
-fn entry_of<'a>(models: &'a ModelsFile, catalog: &'a Entries, name: &'a str) -> (&'a str, Option<Named<'a>>) {
-    match models.custom_model(name) {
-        Some(custom) => {
-            let entry = catalog.exact(&custom.id);
-            (&custom.id, entry.map(|entry| Named { entry, effort: None }))
-        }
-        None => (name, catalog.find(name)),
     }
 }
 

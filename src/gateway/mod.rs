@@ -4,6 +4,7 @@ mod access;
 pub mod app;
 pub mod attachments;
 pub(crate) mod context;
+pub mod model_directory;
 mod native;
 pub(crate) mod prepared_request;
 pub(crate) mod record;

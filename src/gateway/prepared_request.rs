@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::config::models::Tools;
 use crate::dialect::count;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::app::{App, Model};
+use crate::gateway::app::App;
 use crate::gateway::attachments::{ReusedUploads, attach, to_user_turns};
+use crate::gateway::model_directory::Model;
 use crate::ids::id;
 use crate::pipeline::json::format;
 use crate::pipeline::stages::{

@@ -1,7 +1,7 @@
 //! Handling of one request from body to answer, in reading order: start reading here.
 //!
-//! The body is decoded into a `ChatRequest`; a `PreparedRequest` prepares and sends it to Poe, and the events of the answer pass through the
-//! request's stages and are folded into one answer or streamed. Until the first byte has left, a fault is an answer with its true status;
+//! The body is decoded into a `ChatRequest`; a `PreparedRequest` prepares and sends it to Poe, and the events of the answer pass the stages,
+//! which `PreparedRequest::stages` lists in their order, and are folded into one answer or streamed. Until the first byte has left, a fault is an answer with its true status;
 //! after it, an error event inside the stream.
 
 use std::cell::RefCell;

@@ -32,7 +32,7 @@ pub use client::{Poe, pause};
 pub use counters::Counters;
 pub use decode::{Decode, Progress};
 pub use fetch::Fetched;
-pub use names::{Entries, LONGEST_NAME, Named, plain_name, readings, same_name};
+pub use names::{Entries, LONGEST_NAME, folded, nearest, plain_name, readings, same_name};
 pub use parallel::{fan_in, run_parallel};
 pub use parameters::fit as fit_parameters;
 pub use query::encode as encode_query;

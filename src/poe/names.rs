@@ -66,19 +66,18 @@ impl Entries {
     pub fn find(&self, name: &str) -> Option<Named<'_>> {
         readings(name).find_map(|(name, effort)| self.listed(name).map(|entry| Named { entry, effort }))
     }
+}
 
-    /// The names most like one that does not exist, the likest first.
-    pub fn suggestions(&self, name: &str) -> Vec<&str> {
-        if name.len() > LONGEST_NAME {
-            return Vec::new();
-        }
-        let name = name.to_lowercase();
-        let likeness = |entry: &'_ Entry| strsim::jaro_winkler(&entry.id.to_lowercase(), &name);
-        let scored = self.all.iter().map(|entry| (likeness(entry), entry.id.as_str()));
-        let mut alike: Vec<_> = scored.filter(|(score, _)| *score >= LEAST_SIMILARITY).collect();
-        alike.sort_by(|one, other| other.0.total_cmp(&one.0));
-        alike.into_iter().take(SUGGESTIONS).map(|(_, id)| id).collect()
+/// Those of `names` that are most like `name`, the likest first.
+pub fn nearest<'a>(names: impl Iterator<Item = &'a str>, name: &str) -> Vec<&'a str> {
+    if name.len() > LONGEST_NAME {
+        return Vec::new();
     }
+    let name = name.to_lowercase();
+    let scored = names.map(|other| (strsim::jaro_winkler(&other.to_lowercase(), &name), other));
+    let mut alike: Vec<_> = scored.filter(|(score, _)| *score >= LEAST_SIMILARITY).collect();
+    alike.sort_by(|one, other| other.0.total_cmp(&one.0));
+    alike.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect()
 }
 
 /// A name that was understood.
@@ -148,7 +147,7 @@ pub fn same_name(one: &str, other: &str) -> bool {
 }
 
 /// `claude-3-7-sonnet-20250219` as `claude-sonnet-3.7`: dates and `latest` dropped, versions with a dot and last.
-fn folded(name: &str) -> String {
+pub fn folded(name: &str) -> String {
     let name = name.to_lowercase();
     let is_date = |word: &&str| word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_digit());
     let is_version =
@@ -233,7 +232,7 @@ mod tests {
         assert!(readings(&"a/".repeat(128)).count() <= 16);
         let long = "a/".repeat(127) + "abc";
         assert_eq!((long.len(), readings(&long).count()), (257, 0));
-        assert!(catalog().suggestions(&"claude-sonnet-4.5".repeat(20)).is_empty());
+        assert!(nearest(["claude-sonnet-4.5"].into_iter(), &"claude-sonnet-4.5".repeat(20)).is_empty());
     }
 
     #[test]
@@ -266,7 +265,9 @@ mod tests {
 
     #[test]
     fn the_nearest_names_are_suggested() {
-        assert_eq!(catalog().suggestions("claude-sonet-4.5")[0], "claude-sonnet-4.5");
-        assert!(catalog().suggestions("zzzzzz").is_empty());
+        let entries = catalog();
+        let nearest = |name| nearest(entries.iter().map(|entry| entry.id.as_str()), name);
+        assert_eq!(nearest("claude-sonet-4.5")[0], "claude-sonnet-4.5");
+        assert!(nearest("zzzzzz").is_empty());
     }
 }

@@ -1,17 +1,17 @@
 //! Rows of the admin page's models table: Poe's entry and the settings of models.yaml for each model.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::config::models::{Lookup, ModelsFile};
 use crate::error::Result;
 use crate::gateway::app::App;
 use crate::gateway::context::Admitted;
-use crate::poe::{Entries, Entry};
+use crate::gateway::model_directory::Details;
+use crate::poe::Entry;
 use crate::server::answer::Answer;
 
 #[derive(Serialize)]
@@ -73,23 +73,13 @@ pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
 
 /// All models: Poe's, the file's own, and those that only the file names.
 fn all(app: &App) -> Result<Answer> {
-    let catalog = app.peek_catalog();
-    let current = app.config.current();
+    let directory = app.directory();
     let (config, _) = app.config.to_json()?;
-    let entries = catalog.as_ref().map_or(Entries::none(), |catalog| &catalog.entries);
-    let file = File { models: &current.models, config: by_name(&config) };
-    let mut models: Vec<Shown<'_>> = entries.iter().map(|entry| file.of_poe(entry)).collect();
-    let mut known: HashSet<String> = entries.iter().map(|entry| entry.id.to_lowercase()).collect();
-    let own = current.models.models().iter().map(|(bot, _)| bot.as_str());
-    for bot in current.models.all_custom_models().iter().map(|custom| custom.id.as_str()).chain(own) {
-        if known.insert(bot.to_lowercase()) {
-            models.push(file.own(bot));
-        }
-    }
+    let config = by_name(&config);
     let list = List {
-        age_seconds: catalog.as_ref().map(|catalog| catalog.age().as_secs()),
-        source: catalog.as_ref().map_or("none", |catalog| catalog.source.name()),
-        models,
+        age_seconds: directory.catalog().map(|catalog| catalog.age().as_secs()),
+        source: directory.catalog().map_or("none", |catalog| catalog.source.name()),
+        models: directory.all().map(|details| shown(details, &config)).collect(),
     };
     // keys are text and values were read from JSON: nothing can fail
     Ok(Answer::json(200, serde_json::to_vec(&list).unwrap_or_default()))
@@ -100,48 +90,28 @@ fn by_name(config: &Map<String, Value>) -> HashMap<String, &Value> {
     models.into_iter().flatten().map(|(bot, entry)| (bot.to_lowercase(), entry)).collect()
 }
 
-struct File<'a> {
-    models: &'a ModelsFile,
-    config: HashMap<String, &'a Value>,
-}
-
-impl<'a> File<'a> {
-    fn of_poe(&self, entry: &'a Entry) -> Shown<'a> {
-        let about = About {
+fn shown<'a>(details: &'a Details, config: &HashMap<String, &'a Value>) -> Shown<'a> {
+    let (entry, custom) = (details.own_entry(), details.custom.as_ref());
+    let about = match entry {
+        Some(entry) => About {
             owned_by: Some(&entry.owned_by),
             created: Some(entry.created),
             ..entry.raw.as_deref().map(about).unwrap_or_default()
-        };
-        Shown {
-            name: self.models.listed_name(&entry.id),
-            tools: entry.has_tools(),
-            ..self.shown(&entry.id, about)
-        }
-    }
-
-    /// A model that Poe's list does not have. Listed is only what stands among the custom ones.
-    fn own(&self, bot: &'a str) -> Shown<'a> {
-        let custom = self.models.any_custom_model(bot);
-        let about = About {
+        },
+        None => About {
             owned_by: custom.and_then(|custom| custom.owned_by.as_deref()),
             created: custom.and_then(|custom| custom.created).and_then(|time| u64::try_from(time).ok()),
             ..About::default()
-        };
-        let name = self.models.listed_name(bot).filter(|_| self.models.custom_model(bot).is_some());
-        Shown { name, custom: custom.is_some(), ..self.shown(bot, about) }
-    }
-
-    fn shown(&self, bot: &'a str, about: About<'a>) -> Shown<'a> {
-        let config = self.models.config_of(bot);
-        Shown {
-            id: bot,
-            name: None,
-            enabled: config.map_or(self.models.bot_for(bot) != Lookup::Disabled, |config| config.enable),
-            custom: false,
-            tools: false,
-            about,
-            config: self.config.get(&bot.to_lowercase()).copied(),
-        }
+        },
+    };
+    Shown {
+        id: &details.name,
+        name: details.listed.as_deref(),
+        enabled: details.is_enabled,
+        custom: custom.is_some(),
+        tools: entry.is_some_and(Entry::has_tools),
+        about,
+        config: config.get(&details.name.to_lowercase()).copied(),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Poe's list of models: fetched at intervals, stored on disk, and still used while Poe is unreachable.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -11,8 +10,11 @@ use serde_json::value::RawValue;
 use super::App;
 use crate::config::catalog_cache;
 use crate::config::directory::Dir;
+use crate::config::models;
 use crate::error::{Error, Kind, Result};
-use crate::poe::{self, CancelCheck, Entries, Entry};
+use crate::gateway::model_directory::{Catalog, ListSource, ModelDirectory};
+use crate::poe::{self, CancelCheck};
+use crate::settings::Settings;
 
 /// How soon a failed fetch is tried again.
 const RETRY: Duration = Duration::from_secs(30);
@@ -23,64 +25,31 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A list that is still the same is not written again before it is so old: disks like to sleep.
 const SAME_FOR: Duration = Duration::from_secs(86_400);
 
-/// Poe's models at one moment.
-#[derive(Debug)]
-pub struct Catalog {
-    /// The models, in Poe's order.
-    pub entries: Entries,
-    /// When Poe gave them.
-    pub fetched: SystemTime,
-    /// Where they come from.
-    pub source: ListSource,
+/// The entries as Poe wrote them.
+pub(super) fn raw(catalog: &Catalog) -> impl Iterator<Item = &Arc<RawValue>> {
+    catalog.entries.iter().filter_map(|entry| entry.raw.as_ref())
 }
 
-/// Where a list comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListSource {
-    /// From Poe, since this start.
-    Poe,
-    /// From the disk.
-    Cache,
-    /// From the disk, where another Poe's list lay: better than none until this one answers.
-    Elsewhere,
+/// The list that an earlier start kept, of this Poe or of another. The embedded Poe's is always at hand, and not kept.
+pub(super) fn kept(dir: &Dir, settings: &Settings) -> Option<Catalog> {
+    if settings.demo {
+        return None;
+    }
+    let kept = catalog_cache::read(dir, &settings.poe_base_url)?;
+    let entries = poe::parse_catalog(&kept.body).ok().filter(|entries| !entries.is_empty())?;
+    let source = if kept.is_own { ListSource::Cache } else { ListSource::Elsewhere };
+    Some(Catalog { entries: entries.into(), fetched: kept.fetched, source })
 }
 
-impl ListSource {
-    /// Its name in headers and in the admin API.
-    pub fn name(self) -> &'static str {
-        match self {
-            ListSource::Poe => "poe",
-            ListSource::Cache | ListSource::Elsewhere => "cache",
-        }
-    }
-}
-
-impl Catalog {
-    /// How old it is.
-    pub fn age(&self) -> Duration {
-        self.fetched.elapsed().unwrap_or_default()
-    }
-
-    /// The entries as Poe wrote them.
-    pub(super) fn raw(&self) -> impl Iterator<Item = &Arc<RawValue>> {
-        self.entries.iter().filter_map(|entry| entry.raw.as_ref())
-    }
-
-    /// The list that an earlier start kept, of this Poe or of another. The embedded Poe's is always at hand, and not kept.
-    pub(super) fn kept(dir: &Dir, settings: &crate::settings::Settings) -> Option<Catalog> {
-        if settings.demo {
-            return None;
-        }
-        let kept = catalog_cache::read(dir, &settings.poe_base_url)?;
-        let entries = poe::parse_catalog(&kept.body).ok().filter(|entries| !entries.is_empty())?;
-        let source = if kept.is_own { ListSource::Cache } else { ListSource::Elsewhere };
-        Some(Catalog { entries: entries.into(), fetched: kept.fetched, source })
-    }
-}
-
-/// The bots' names in lower case.
-pub(super) fn names(entries: &[Entry]) -> HashSet<String> {
-    entries.iter().map(|entry| entry.id.to_lowercase()).collect()
+/// What `check` says of models.yaml, by the list that an earlier start kept.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn report(settings: &Settings) -> std::result::Result<String, String> {
+    let catalog = kept(&Dir::new(&settings.config_dir), settings).map(Arc::new);
+    models::report(&settings.config_dir, |file| {
+        ModelDirectory::new(Arc::new(file.clone()), catalog).warnings().to_vec()
+    })
 }
 
 impl App {
@@ -104,9 +73,35 @@ impl App {
         self.catalog.peek()
     }
 
-    /// What is known of Poe's models now. Only right after the start is there something to wait for.
-    pub(super) fn known_catalog(&self, cancel: &CancelCheck) -> Result<Option<Arc<Catalog>>> {
-        self.catalog.first(self.opened + FIRST, &**cancel)
+    /// Waits for Poe's first list, right after the start: only then is there something to wait for.
+    pub(super) fn await_catalog(&self, cancel: &CancelCheck) -> Result<()> {
+        self.catalog.first(self.opened + FIRST, &**cancel).map(drop)
+    }
+
+    /// Every model that is known now. It is built anew when Poe's list or models.yaml has changed.
+    pub fn directory(&self) -> Arc<ModelDirectory> {
+        let mut kept = super::lock(&self.directory);
+        // read under the lock, so that an older directory never replaces a newer one
+        let (file, catalog) = (self.models(), self.peek_catalog());
+        if !kept.is_of(&file, catalog.as_ref()) {
+            *kept = Arc::new(ModelDirectory::new(file, catalog));
+        }
+        Arc::clone(&kept)
+    }
+
+    /// What is doubtful in models.yaml by Poe's list, a line each. It is logged when it is first found.
+    pub fn computed_warnings(&self) -> Arc<[String]> {
+        let all = self.directory().warnings();
+        let mut logged = super::lock(&self.logged_warnings);
+        all.iter().filter(|one| !logged.contains(one)).for_each(|one| log::warn!("models.yaml: {one}"));
+        *logged = Arc::clone(&all);
+        all
+    }
+
+    /// Everything that is doubtful in models.yaml, a line each.
+    pub fn config_warnings(&self) -> Vec<String> {
+        let computed_warnings = self.computed_warnings();
+        self.config.current().status.warnings.iter().chain(computed_warnings.iter()).cloned().collect()
     }
 
     /// Keeps the list of models fresh, for ever.
@@ -159,14 +154,14 @@ impl App {
     }
 
     fn keep_catalog(&self, catalog: &Catalog) {
-        let raw = || catalog.raw().map(|raw| raw.get());
+        let texts = || raw(catalog).map(|raw| raw.get());
         let mut written = super::lock(&self.written);
         let is_same = written.as_ref().is_some_and(|(before, when)| {
-            *when + SAME_FOR > catalog.fetched && raw().eq(before.iter().map(|raw| raw.get()))
+            *when + SAME_FOR > catalog.fetched && texts().eq(before.iter().map(|raw| raw.get()))
         });
         if !is_same {
-            catalog_cache::write(&self.dir, &self.settings.poe_base_url, catalog.fetched, raw());
-            *written = Some((catalog.raw().cloned().collect(), catalog.fetched));
+            catalog_cache::write(&self.dir, &self.settings.poe_base_url, catalog.fetched, texts());
+            *written = Some((raw(catalog).cloned().collect(), catalog.fetched));
         }
     }
 }
