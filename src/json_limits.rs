@@ -53,6 +53,40 @@ pub fn check_event(name: &[u8], data: &[u8]) -> Result<()> {
     })
 }
 
+/// Replaces escapes of half a surrogate pair, such as `\ud83d` alone, by U+FFFD: strings that were cut in the middle of an
+/// emoji, which parsers of JSON refuse. Both escapes have the same length.
+pub fn replace_lone_surrogates(body: &mut [u8]) {
+    if !matches!(body.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'[')) {
+        return; // a form
+    }
+    let mut at = 0;
+    while let Some(length) = body[at..].iter().position(|byte| *byte == b'\\') {
+        at += length;
+        let is_pair = |first: Option<u16>, second: Option<u16>| {
+            matches!((first, second), (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)))
+        };
+        let first = code_unit(&body[at..]);
+        at = match first {
+            Some(0xD800..=0xDFFF) if is_pair(first, code_unit(&body[at + ESCAPE..])) => at + 2 * ESCAPE,
+            Some(0xD800..=0xDFFF) => {
+                body[at..at + ESCAPE].copy_from_slice(b"\\ufffd");
+                at + ESCAPE
+            }
+            // an escaped backslash begins no escape
+            _ => (at + 2).min(body.len()),
+        };
+    }
+}
+
+/// The length of `\u0000`.
+const ESCAPE: usize = 6;
+
+/// The code unit of the escape at the start of `text`, if it begins with one.
+fn code_unit(text: &[u8]) -> Option<u16> {
+    let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+    digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)? as u16))
+}
+
 struct Limits {
     bytes: usize,
     nodes: usize,
@@ -328,6 +362,33 @@ mod tests {
         assert!(event(list("1", 30_000)).is_ok());
         assert!(event(list("1", 60_000)).unwrap_err().contains("`json` that is too large"));
         assert!(event(format!("{}{}", "[".repeat(65), "]".repeat(65))).unwrap_err().contains("64 levels"));
+    }
+
+    #[test]
+    fn half_a_pair_of_surrogates_is_replaced_and_nothing_else() {
+        for (given, expected) in [
+            (r#"["\ud83d"]"#, "\u{fffd}"),
+            (r#"["a\uD83Db"]"#, "a\u{fffd}b"),
+            (r#"["\ude00\ud83d"]"#, "\u{fffd}\u{fffd}"),
+            (r#"["\ud83d\ud83d\ude00"]"#, "\u{fffd}\u{1f600}"),
+            (r#"["\ud83d\n\ude00"]"#, "\u{fffd}\n\u{fffd}"),
+            (r#"["\uD83D\uDE00\u00e4"]"#, "\u{1f600}\u{e4}"),
+            (r#"["\\ud83d"]"#, "\\ud83d"),
+            (r#"["\\\ud83d"]"#, "\\\u{fffd}"),
+            (r#"["\"\ud83d\""]"#, "\"\u{fffd}\""),
+        ] {
+            let mut body = given.as_bytes().to_vec();
+            replace_lone_surrogates(&mut body);
+            let read: Vec<String> = serde_json::from_slice(&body).unwrap();
+            assert_eq!(read, [expected], "{given}");
+        }
+        for text in
+            [r"{", r#"["\"#, r#"["\u"#, r#"["\ud83"#, r#"["\ud83d"#, r#"["\ud83d\u"#, r"--form \ud83d", ""]
+        {
+            let mut body = text.as_bytes().to_vec();
+            replace_lone_surrogates(&mut body);
+            assert_eq!(body.len(), text.len());
+        }
     }
 
     #[test]

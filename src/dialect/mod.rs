@@ -14,10 +14,16 @@ pub mod form;
 pub mod images;
 mod json;
 pub mod messages;
+mod numbers;
 pub mod ollama;
 pub mod openai;
 pub mod responses;
+#[cfg(test)]
+mod siblings;
 pub mod speech;
+mod thinking;
+mod tools;
+mod unknown;
 
 use crate::error::{Error, Kind};
 use crate::pipeline::{ChatRequest, Event, NativeEndpoint, Reply};

@@ -18,7 +18,9 @@ use crate::pipeline::stages::{
     BufferAll, CountRunning, FileRefs, Limits, Retractions, Thinking, ToolCalls, Unfence, Usage,
     pictures_into_user_turns, prompt_tokens,
 };
-use crate::pipeline::tools::{check_tool_turns, insist_on_call, tools_into_prompt, unique_call_ids};
+use crate::pipeline::tools::{
+    check_tool_turns, insist_on_call, name_results, results_behind_calls, tools_into_prompt, unique_call_ids,
+};
 use crate::pipeline::{
     ChatRequest, Event, Format, Message, Reasoning, Reply, Stages, Tool, ToolChoice, ToolXml,
 };
@@ -150,6 +152,7 @@ impl<'a> PreparedRequest<'a> {
         for (name, value) in &model.config.parameters {
             chat.parameters.entry(name).or_insert_with(|| value.clone());
         }
+        name_results(&mut chat.messages);
         check_tool_turns(&chat.messages)?;
         let (attached, reused_uploads) = attach(&chat, &app.poe, &app.files, key, cancel)?;
         let sent = std::mem::replace(&mut chat.messages, attached);
@@ -393,6 +396,7 @@ fn lacks_call(chat: &ChatRequest, reply: &Reply) -> bool {
 /// What is done to the conversation once all its files are at Poe.
 fn arrange(chat: &mut ChatRequest) {
     unique_call_ids(&mut chat.messages);
+    results_behind_calls(&mut chat.messages);
     to_user_turns(&mut chat.messages);
     pictures_into_user_turns(&mut chat.messages);
     format::instruct(chat);
@@ -401,6 +405,7 @@ fn arrange(chat: &mut ChatRequest) {
 /// The tokens of `chat` as its bot would get it, files included. Poe is not called.
 pub fn count_tokens(app: &App, mut chat: ChatRequest, cancel: &CancelCheck) -> Result<u64> {
     let model = app.model(&chat.model, cancel)?;
+    name_results(&mut chat.messages);
     check_tool_turns(&chat.messages)?;
     arrange(&mut chat);
     if tool_mode(app, &model, &chat) == ToolMode::Prompt {

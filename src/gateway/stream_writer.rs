@@ -162,7 +162,13 @@ mod tests {
         let sent = Rc::new(Cell::new(Sent::Nothing));
         let stream =
             EventStream::new(Arc::clone(&slot), sent, true, false, "text/event-stream", &Common::default());
-        let meta = Meta { id: "x".into(), created: 0, model: "m".into(), has_functions: false };
+        let meta = Meta {
+            id: "x".into(),
+            created: 0,
+            model: "m".into(),
+            has_functions: false,
+            plain_text: Default::default(),
+        };
         let encoder = Box::new(Chat::new(meta, 1, false));
         (StreamWriter::shared(stream, encoder, Duration::from_secs(600)), client, slot)
     }

@@ -75,6 +75,7 @@ impl Decoder {
     pub fn finish(mut self) -> Result<(Vec<u8>, Reservation)> {
         let decoded = json_limits::check_request(&self.body)?;
         self.memory.cover_request(self.body.len().saturating_add(decoded))?;
+        json_limits::replace_lone_surrogates(&mut self.body);
         Ok((self.body, self.memory))
     }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Meta, finish_reason, usage};
+use crate::dialect::custom;
 use crate::pipeline::{Reply, TokenUsage, ToolCall};
 
 /// The whole answer, one choice for each reply.
@@ -43,7 +44,10 @@ fn message(meta: &Meta, reply: &Reply) -> Map<String, Value> {
     if !reply.tool_calls.is_empty() {
         match meta.has_functions {
             true => message.insert("function_call".into(), function(&reply.tool_calls[0])),
-            false => message.insert("tool_calls".into(), reply.tool_calls.iter().map(call).collect()),
+            false => message.insert(
+                "tool_calls".into(),
+                reply.tool_calls.iter().map(|called| call(meta, called)).collect(),
+            ),
         };
     }
     let pictures = reply.files.iter().filter(|file| file.content_type.starts_with("image/"));
@@ -61,7 +65,11 @@ fn message(meta: &Meta, reply: &Reply) -> Map<String, Value> {
     message
 }
 
-fn call(call: &ToolCall) -> Value {
+fn call(meta: &Meta, call: &ToolCall) -> Value {
+    if meta.plain_text.contains(&call.name) {
+        let input = custom::unwrapped(&call.arguments);
+        return json!({"id": call.id, "type": "custom", "custom": {"name": call.name, "input": input}});
+    }
     json!({"id": call.id, "type": "function", "function": function(call)})
 }
 
@@ -87,7 +95,13 @@ mod tests {
 
     #[test]
     fn every_part_of_a_reply_has_its_field() {
-        let meta = Meta { id: "chatcmpl-1".into(), created: 7, model: "m".into(), has_functions: false };
+        let meta = Meta {
+            id: "chatcmpl-1".into(),
+            created: 7,
+            model: "m".into(),
+            has_functions: false,
+            plain_text: Default::default(),
+        };
         let reply = Reply {
             thinking: "hm".into(),
             tool_calls: vec![ToolCall { id: "c".into(), name: "f".into(), arguments: "{}".into() }],

@@ -20,6 +20,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
         created: stamp.now,
         model: request.chat.model.clone(),
         has_functions: false,
+        plain_text: Default::default(),
     };
     let chat = Encoder::new(meta, 1, request.includes_usage);
     let encoder = Plain { chat, names: request.names, open: BTreeMap::new() };

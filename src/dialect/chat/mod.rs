@@ -5,6 +5,8 @@ mod cursor;
 mod request;
 mod stream;
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 pub(in crate::dialect) use request::{MOST_STOP_BYTES, OneOrMany, choices};
@@ -27,6 +29,8 @@ pub struct Meta {
     pub model: String,
     /// The client asked in the old way, with `functions`, and is answered in kind.
     pub has_functions: bool,
+    /// The names of the tools that take plain text and are called in kind.
+    pub plain_text: HashSet<String>,
 }
 
 /// Reads a request's body. Errors name the field, as a path such as `messages[0].content`.
@@ -40,6 +44,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
         created: stamp.now,
         model: chat.chat.model.clone(),
         has_functions: chat.has_functions,
+        plain_text: chat.plain_text,
     };
     let encoder = Encoder::new(meta, chat.chat.choices, chat.includes_usage);
     let (chats, endpoint) = (vec![chat.chat], Some(NativeEndpoint::Chat));

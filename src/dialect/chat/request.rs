@@ -1,13 +1,13 @@
 //! Decodes a `chat.completions` request. Unknown fields are ignored, or passed on where the model declares them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::dialect::content::{Audio, Content, Url};
 use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
-use crate::dialect::json;
+use crate::dialect::{custom, json, numbers, thinking, tools, unknown};
 use crate::error::{Error, Result};
 use crate::pipeline::{
     ChatRequest, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall, ToolChoice,
@@ -24,6 +24,37 @@ pub struct Chat {
     pub includes_usage: bool,
     /// Asked in the old way, with `functions`.
     pub has_functions: bool,
+    /// The names of its tools that take plain text.
+    pub plain_text: HashSet<String>,
+}
+
+/// The tools of a request.
+#[derive(Default)]
+struct Offered {
+    tools: Vec<Tool>,
+    /// The names of those that take plain text.
+    plain_text: HashSet<String>,
+}
+
+impl Offered {
+    /// Takes away all tools but those in `choice`, an `allowed_tools`, and returns its mode.
+    fn allow(&mut self, choice: &Value) -> Result<Value> {
+        const TOOLS: &str = "tool_choice.allowed_tools.tools";
+        // Chat Completions has the list one level deeper than Responses
+        let inner = choice.get("allowed_tools").unwrap_or(choice);
+        let list = inner.get("tools").and_then(Value::as_array);
+        let list = list.ok_or_else(|| Error::invalid(TOOLS, format!("{TOOLS} is missing")))?;
+        let name = |tool: &Value| {
+            let nested = ["function", "custom"].iter().find_map(|kind| tool.get(kind)?.get("name")?.as_str());
+            nested.or_else(|| tool.get("name")?.as_str()).map(str::to_owned)
+        };
+        let allowed: HashSet<String> = list.iter().filter_map(name).collect();
+        self.tools.retain(|tool| allowed.contains(&tool.name));
+        if self.tools.is_empty() {
+            return Err(Error::invalid(TOOLS, format!("{TOOLS} names none of the tools")));
+        }
+        Ok(inner.get("mode").cloned().unwrap_or_default())
+    }
 }
 
 /// A body that was posted to Chat Completions.
@@ -50,30 +81,35 @@ struct Request {
     messages: Option<Vec<RawMessage>>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
+    #[serde(default, deserialize_with = "numbers::real")]
     temperature: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     top_p: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::limit")]
     max_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "numbers::limit")]
     max_completion_tokens: Option<u64>,
     stop: Option<OneOrMany>,
+    #[serde(default, deserialize_with = "numbers::count")]
     n: Option<u64>,
+    #[serde(default, deserialize_with = "numbers::signed")]
     seed: Option<i64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     presence_penalty: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     frequency_penalty: Option<f64>,
     logit_bias: Option<BTreeMap<String, f64>>,
     logprobs: Option<bool>,
     modalities: Option<Vec<String>>,
     audio: Option<Value>,
-    tools: Option<Vec<RawTool>>,
+    tools: Option<Vec<Value>>,
     tool_choice: Option<Value>,
     parallel_tool_calls: Option<bool>,
-    functions: Option<Vec<RawFunction>>,
+    functions: Option<Vec<Value>>,
     function_call: Option<Value>,
     response_format: Option<RawFormat>,
     reasoning_effort: Option<String>,
     reasoning: Option<RawReasoning>,
-    thinking: Option<RawThinking>,
-    enable_thinking: Option<bool>,
-    thinking_budget: Option<u64>,
     extra_body: Option<Map<String, Value>>,
     poe: Option<RawPoe>,
     #[serde(flatten)]
@@ -117,24 +153,6 @@ impl OneOrMany {
 }
 
 #[derive(Deserialize)]
-struct RawTool {
-    r#type: Option<String>,
-    function: Option<RawFunction>,
-    // the way of Responses, which some editors keep to here too
-    name: Option<String>,
-    description: Option<String>,
-    #[serde(alias = "input_schema")]
-    parameters: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct RawFunction {
-    name: String,
-    description: Option<String>,
-    parameters: Option<Value>,
-}
-
-#[derive(Deserialize)]
 struct RawFormat {
     r#type: String,
     json_schema: Option<RawSchema>,
@@ -149,14 +167,9 @@ struct RawSchema {
 #[derive(Deserialize)]
 struct RawReasoning {
     effort: Option<String>,
+    #[serde(default, deserialize_with = "numbers::limit")]
     max_tokens: Option<u64>,
     enabled: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct RawThinking {
-    r#type: Option<String>,
-    budget_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -178,7 +191,17 @@ struct RawMessage {
 #[derive(Deserialize)]
 struct RawCall {
     id: Option<String>,
-    function: RawFunctionCall,
+    #[serde(default)]
+    function: Option<RawFunctionCall>,
+    #[serde(default)]
+    custom: Option<RawCustomCall>,
+}
+
+#[derive(Deserialize)]
+struct RawCustomCall {
+    name: String,
+    #[serde(default)]
+    input: String,
 }
 
 #[derive(Deserialize)]
@@ -235,13 +258,15 @@ impl Request {
         for extra in [self.extra_body.take(), self.poe.take().and_then(|poe| poe.parameters)] {
             parameters.extend(extra.into_iter().flatten());
         }
-        parameters.remove("google"); // read as reasoning
+        let mut offered = self.tools()?;
+        let tool_choice = self.tool_choice(&mut offered)?;
+        let plain_text = offered.plain_text;
         let chat = ChatRequest {
             bot: model.clone(),
             model,
             messages,
-            tools: self.tools()?,
-            tool_choice: self.tool_choice()?,
+            tools: offered.tools,
+            tool_choice,
             // the old way has no place for a second call
             parallel_tool_calls: if has_functions { Some(false) } else { self.parallel_tool_calls },
             sampling: self.sampling()?,
@@ -261,7 +286,7 @@ impl Request {
             ));
         }
         let includes_usage = self.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
-        Ok(Chat { chat, stream: self.stream.unwrap_or(false), includes_usage, has_functions })
+        Ok(Chat { chat, stream: self.stream.unwrap_or(false), includes_usage, has_functions, plain_text })
     }
 
     fn refuse_what_cannot_be(&self) -> Result<()> {
@@ -271,10 +296,14 @@ impl Request {
                 "logprobs are not available: Poe's bots do not give them",
             ));
         }
-        let speaks = self.modalities.iter().flatten().any(|modality| modality != "text");
+        let speaks =
+            self.modalities.iter().flatten().any(|modality| !["text", "image"].contains(&modality.as_str()));
         if speaks || self.audio.as_ref().is_some_and(|audio| !audio.is_null()) {
             let param = if speaks { "modalities" } else { "audio" };
-            return Err(Error::invalid(param, "only text output is available; ask an audio bot for sound"));
+            return Err(Error::invalid(
+                param,
+                "only text and images are available; ask an audio bot for sound",
+            ));
         }
         Ok(())
     }
@@ -304,36 +333,46 @@ impl Request {
         })
     }
 
-    fn tools(&mut self) -> Result<Vec<Tool>> {
-        let mut tools = Vec::new();
-        for (position, tool) in self.tools.take().into_iter().flatten().enumerate() {
-            let RawTool { r#type, function, name, description, parameters } = tool;
-            let function = function.or(name.map(|name| RawFunction { name, description, parameters }));
-            match (r#type.as_deref().unwrap_or("function"), function) {
-                ("function", Some(function)) => tools.push(function),
-                ("function", None) => {
-                    let param = format!("tools[{position}].function");
-                    return Err(Error::invalid(&param, format!("{param} is missing")));
+    fn tools(&mut self) -> Result<Offered> {
+        let mut offered = Offered::default();
+        for (position, raw) in self.tools.take().into_iter().flatten().enumerate() {
+            let path = format!("tools[{position}]");
+            match raw.get("type").and_then(Value::as_str).unwrap_or("function") {
+                "function" => offered.tools.push(tools::function(&path, &raw)?),
+                // the way of Anthropic's clients, whose `custom` is a function
+                "custom" if raw.get("input_schema").is_some() => {
+                    offered.tools.push(tools::function(&path, &raw)?)
                 }
-                (kind, _) if kind.starts_with("web_search") => {
+                "custom" => {
+                    let tool = tools::plain_text(&path, &raw)?.0;
+                    offered.plain_text.insert(tool.name.clone());
+                    offered.tools.push(tool);
+                }
+                kind if kind.starts_with("web_search") => {
                     self.rest.entry("web_search_options").or_insert_with(|| Map::new().into());
                 }
-                (other, _) => {
+                other => {
                     log::debug!("a tool of type {other} was ignored: only functions can be offered")
                 }
             }
         }
-        tools.extend(self.functions.take().into_iter().flatten());
-        let tool = |RawFunction { name, description, parameters }| Tool { name, description, parameters };
-        Ok(tools.into_iter().map(tool).collect())
+        for (position, raw) in self.functions.take().into_iter().flatten().enumerate() {
+            offered.tools.push(tools::function(&format!("functions[{position}]"), &raw)?);
+        }
+        Ok(offered)
     }
 
-    fn tool_choice(&mut self) -> Result<ToolChoice> {
-        let (param, choice) = match self.tool_choice.take() {
+    /// `tool_choice`, which may take away tools.
+    fn tool_choice(&mut self, offered: &mut Offered) -> Result<ToolChoice> {
+        let (param, mut choice) = match self.tool_choice.take() {
             Some(choice) => ("tool_choice", choice),
             None => ("function_call", self.function_call.take().unwrap_or_default()),
         };
-        let name = choice.pointer("/function/name").or_else(|| choice.get("name")).and_then(Value::as_str);
+        if choice.get("type").is_some_and(|kind| kind == "allowed_tools") {
+            choice = offered.allow(&choice)?;
+        }
+        let name = choice.pointer("/custom/name").or_else(|| choice.pointer("/function/name"));
+        let name = name.or_else(|| choice.get("name")).and_then(Value::as_str);
         // in Anthropic's way all choices are objects
         let word = choice.as_str().or_else(|| choice.get("type").filter(|_| name.is_none())?.as_str());
         match (word, name) {
@@ -374,35 +413,15 @@ impl Request {
 
     /// Every client has its own way to say how hard to think.
     fn reasoning(&mut self) -> Option<Reasoning> {
-        let mut reasoning_setting = Reasoning::default();
-        if let Some(reasoning) = self.reasoning.take() {
-            reasoning_setting = Reasoning {
-                effort: reasoning.effort,
-                budget: reasoning.max_tokens,
-                enabled: reasoning.enabled,
-            };
-        }
-        if let Some(thinking) = self.thinking.take() {
-            reasoning_setting.budget = thinking.budget_tokens.or(reasoning_setting.budget);
-            reasoning_setting.enabled = match thinking.r#type.as_deref() {
-                Some("disabled") => Some(false),
-                Some(_) => Some(true),
-                None => reasoning_setting.enabled,
-            };
-        }
-        let google = self.extra_body.as_ref().and_then(|extra| extra.get("google"));
-        let google =
-            google.or_else(|| self.rest.get("google")).and_then(|google| google.get("thinking_config"));
-        if let Some(config) = google {
-            reasoning_setting.budget =
-                config.get("thinking_budget").and_then(Value::as_u64).or(reasoning_setting.budget);
-            let level = config.get("thinking_level").and_then(Value::as_str);
-            reasoning_setting.effort = level.map(str::to_owned).or(reasoning_setting.effort);
-        }
-        reasoning_setting.budget = self.thinking_budget.or(reasoning_setting.budget);
-        reasoning_setting.enabled = self.enable_thinking.or(reasoning_setting.enabled);
-        reasoning_setting.effort = self.reasoning_effort.take().or(reasoning_setting.effort);
-        (reasoning_setting != Reasoning::default()).then_some(reasoning_setting)
+        let own = self.reasoning.take();
+        let effort = self.reasoning_effort.take();
+        let own = own.map_or_else(Reasoning::default, |own| Reasoning {
+            effort: own.effort,
+            budget: own.max_tokens,
+            enabled: own.enabled,
+        });
+        let own = Reasoning { effort: effort.or(own.effort), ..own };
+        thinking::read(own, self.extra_body.as_mut(), &self.rest)
     }
 }
 
@@ -441,15 +460,18 @@ fn message(position: usize, raw: RawMessage, messages: &mut Vec<Message>) -> Res
         }
     };
     let before = messages.len();
-    let mut said = Said::default();
+    let has_calls = messages.iter().any(|message| !message.tool_calls.is_empty());
+    let mut said = Said { has_calls, ..Said::default() };
     said.read(&format!("messages[{position}].content"), raw.content)?;
-    let Said { parts, mut tool_calls, results } = said;
+    let Said { parts, mut tool_calls, results, .. } = said;
     messages.extend(results);
-    tool_calls.extend(raw.tool_calls.into_iter().flatten().map(call));
+    for (at, raw) in raw.tool_calls.into_iter().flatten().enumerate() {
+        tool_calls.push(call(&format!("messages[{position}].tool_calls[{at}]"), raw)?);
+    }
     let mut tool_call_id = raw.tool_call_id;
     if let Some(function) = raw.function_call {
         // the old way has no ids: the function's name stands for them
-        tool_calls.push(call(RawCall { id: Some(function.name.clone()), function }));
+        tool_calls.push(function_call(Some(function.name.clone()), function));
     }
     if role == Role::Tool && tool_call_id.is_none() {
         tool_call_id = raw.name.clone();
@@ -466,6 +488,8 @@ struct Said {
     parts: Vec<Part>,
     tool_calls: Vec<ToolCall>,
     results: Vec<Message>,
+    /// A call stands before it, which a result without an id can be that of.
+    has_calls: bool,
 }
 
 impl Said {
@@ -488,14 +512,17 @@ impl Said {
                 Some("tool_use") => {
                     let name = raw.name.ok_or_else(|| missing(&path, "name"))?;
                     let function = RawFunctionCall { name, arguments: raw.input.unwrap_or_default() };
-                    self.tool_calls.push(call(RawCall { id: raw.id, function }));
+                    self.tool_calls.push(function_call(raw.id, function));
                 }
                 Some("tool_result") => {
-                    let id = raw.tool_use_id.ok_or_else(|| missing(&path, "tool_use_id"))?;
+                    if raw.tool_use_id.is_none() && !self.has_calls {
+                        return Err(missing(&path, "tool_use_id"));
+                    }
+                    let id = raw.tool_use_id;
                     let mut result = Said::default();
                     result.read(&format!("{path}.content"), raw.content)?;
                     let (role, parts) = (Role::Tool, result.parts);
-                    self.results.push(Message { role, parts, tool_call_id: Some(id), ..Message::default() });
+                    self.results.push(Message { role, parts, tool_call_id: id, ..Message::default() });
                 }
                 _ => self.parts.extend(part(&path, raw)?),
             }
@@ -508,13 +535,23 @@ fn missing(path: &str, field: &str) -> Error {
     Error::invalid(format!("{path}.{field}"), format!("{path}.{field} is missing"))
 }
 
-fn call(raw: RawCall) -> ToolCall {
-    let arguments = match raw.function.arguments {
+fn call(path: &str, raw: RawCall) -> Result<ToolCall> {
+    match (raw.function, raw.custom) {
+        (Some(function), _) => Ok(function_call(raw.id, function)),
+        (None, Some(RawCustomCall { name, input })) => {
+            Ok(ToolCall { id: raw.id.unwrap_or_default(), name, arguments: custom::wrapped(&input) })
+        }
+        (None, None) => Err(missing(path, "function")),
+    }
+}
+
+fn function_call(id: Option<String>, function: RawFunctionCall) -> ToolCall {
+    let arguments = match function.arguments {
         Value::String(text) => text,
         Value::Null => String::new(),
         value => value.to_string(),
     };
-    ToolCall { id: raw.id.unwrap_or_default(), name: raw.function.name, arguments }
+    ToolCall { id: id.unwrap_or_default(), name: function.name, arguments }
 }
 
 /// A part that is not for the bot, such as its own thought sent back, is `None`.
@@ -548,6 +585,9 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
             source(&format!("{path}.source"), raw)?
         }
         other => {
+            if let Some(text) = &raw.text {
+                return Ok(Some(unknown::marked(other, text)));
+            }
             let param = format!("{path}.type");
             return Err(Error::invalid(&param, format!("{param} is `{other}`, which is not supported")));
         }
@@ -670,13 +710,13 @@ mod tests {
             ("n", json!(9), "n"),
             ("stop", json!(["1", "2", "3", "4", "5"]), "stop"),
             ("stop", json!(5), "stop"),
-            ("max_tokens", json!(-1), "max_tokens"),
+            ("max_tokens", json!(-2), "max_tokens"),
             ("max_completion_tokens", json!(0), "max_completion_tokens"),
             ("logprobs", json!(true), "logprobs"),
             ("modalities", json!(["text", "audio"]), "modalities"),
             ("audio", json!({"voice": "x"}), "audio"),
-            ("tools", json!([{"type": "function"}]), "tools[0].function"),
-            ("tools", json!([{"type": "function", "function": {}}]), "tools[0].function"),
+            ("tools", json!([{"type": "function"}]), "tools[0].name"),
+            ("tools", json!([{"type": "function", "function": {}}]), "tools[0].function.name"),
             ("tool_choice", json!("maybe"), "tool_choice"),
             ("response_format", json!({"type": "xml"}), "response_format.type"),
             ("response_format", json!({"type": "json_schema"}), "response_format.json_schema"),

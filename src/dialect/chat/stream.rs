@@ -1,11 +1,13 @@
 //! Encodes events as `chat.completion.chunk`s.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde_json::{Value, json};
 
 use super::{Meta, answer, finish_reason, usage};
 use crate::dialect;
+use crate::dialect::custom::Unwrapping;
 use crate::dialect::openai::error_value;
 use crate::error::Error;
 use crate::pipeline::{Event, Finish, Reply, TokenUsage, ToolDelta};
@@ -21,6 +23,8 @@ pub struct Encoder {
     /// What closes a chunk after its `finish_reason`.
     tail: &'static [u8],
     choices: Vec<Choice>,
+    /// Calls of tools that take plain text, by choice and index.
+    plain_text: BTreeMap<(usize, usize), Unwrapping>,
     spent: TokenUsage,
 }
 
@@ -49,6 +53,7 @@ impl Encoder {
             head: head.into_bytes(),
             tail,
             choices: vec![Choice::Silent; choices],
+            plain_text: BTreeMap::new(),
             spent: TokenUsage::default(),
         }
     }
@@ -62,7 +67,22 @@ impl Encoder {
         out.extend_from_slice(self.tail);
     }
 
-    fn call(&self, call: &ToolDelta) -> Vec<u8> {
+    fn call(&mut self, choice: usize, call: &ToolDelta) -> Vec<u8> {
+        if call.name.as_ref().is_some_and(|name| self.meta.plain_text.contains(name)) {
+            self.plain_text.insert((choice, call.index), Unwrapping::default());
+        }
+        if let Some(unwrapping) = self.plain_text.get_mut(&(choice, call.index)) {
+            let mut custom = json!({"input": unwrapping.push(&call.arguments)});
+            if let Some(name) = &call.name {
+                custom["name"] = name.as_str().into();
+            }
+            let mut delta = json!({"index": call.index, "custom": custom});
+            if let Some(id) = &call.id {
+                delta["id"] = id.as_str().into();
+                delta["type"] = "custom".into();
+            }
+            return format!("\"tool_calls\":[{delta}]").into_bytes();
+        }
         let mut function = json!({"arguments": call.arguments});
         if let Some(name) = &call.name {
             function["name"] = name.as_str().into();
@@ -78,11 +98,30 @@ impl Encoder {
         format!("\"tool_calls\":[{delta}]").into_bytes()
     }
 
+    /// The end of what calls of plain text hold, where it was not certain before.
+    fn finish_plain_text(&mut self, choice: usize, out: &mut Vec<u8>) {
+        let is_other = |key: &(usize, usize)| key.0 != choice;
+        let others = self.plain_text.keys().copied().filter(is_other).collect::<Vec<_>>();
+        let mut all = std::mem::take(&mut self.plain_text);
+        for key in others {
+            self.plain_text.extend(all.remove(&key).map(|unwrapping| (key, unwrapping)));
+        }
+        for ((_, call), unwrapping) in all {
+            let rest = unwrapping.finish().1;
+            if !rest.is_empty() {
+                let delta = json!({"index": call, "custom": {"input": rest}});
+                let calls = format!("\"tool_calls\":[{delta}]");
+                self.delta(choice, out, |out| out.extend_from_slice(calls.as_bytes()));
+            }
+        }
+    }
+
     fn finish(&mut self, index: usize, finish: &Finish, out: &mut Vec<u8>) {
         if self.choices[index] == Choice::Finished {
             return;
         }
         self.choices[index] = Choice::Finished;
+        self.finish_plain_text(index, out);
         if let Some(usage) = finish.usage {
             self.spent.prompt = usage.prompt;
             self.spent.completion += usage.completion;
@@ -118,7 +157,7 @@ impl dialect::Encoder for Encoder {
             }),
             Event::ToolCall(call) if self.meta.has_functions && call.index > 0 => {} // no place in the old way
             Event::ToolCall(call) => {
-                let calls = self.call(call);
+                let calls = self.call(index, call);
                 self.delta(index, out, |out| out.extend_from_slice(&calls));
             }
             Event::Finish(finish) => self.finish(index, finish, out),
@@ -175,7 +214,13 @@ mod tests {
     use crate::error::Kind;
 
     fn meta() -> Meta {
-        Meta { id: "chatcmpl-1".into(), created: 7, model: "a\"b".into(), has_functions: false }
+        Meta {
+            id: "chatcmpl-1".into(),
+            created: 7,
+            model: "a\"b".into(),
+            has_functions: false,
+            plain_text: Default::default(),
+        }
     }
 
     fn frames(bytes: &[u8]) -> Vec<Value> {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::dialect::chat::{OneOrMany, choices};
 use crate::dialect::json::{self, within};
+use crate::dialect::{numbers, thinking};
 use crate::error::{Error, Result};
 use crate::pipeline::{ChatRequest, Gap, Reasoning, Sampling, completion_prompt};
 
@@ -32,18 +33,26 @@ struct Request {
     prompt: Option<Value>,
     suffix: Option<String>,
     echo: Option<bool>,
+    #[serde(default, deserialize_with = "numbers::count")]
     n: Option<u64>,
+    #[serde(default, deserialize_with = "numbers::count")]
     best_of: Option<u64>,
     logprobs: Option<Value>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
+    #[serde(default, deserialize_with = "numbers::limit")]
     max_tokens: Option<u64>,
     stop: Option<OneOrMany>,
+    #[serde(default, deserialize_with = "numbers::real")]
     temperature: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     top_p: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     presence_penalty: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     frequency_penalty: Option<f64>,
     logit_bias: Option<BTreeMap<String, f64>>,
+    #[serde(default, deserialize_with = "numbers::signed")]
     seed: Option<i64>,
     reasoning_effort: Option<String>,
     extra_body: Option<Map<String, Value>>,
@@ -78,10 +87,7 @@ pub fn read(body: &[u8]) -> Result<Completion> {
         bot: model.clone(),
         model,
         sampling: request.sampling()?,
-        reasoning: request
-            .reasoning_effort
-            .take()
-            .map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
+        reasoning: request.reasoning(),
         parameters: request.extra_body.take().unwrap_or_default(),
         hints: std::mem::take(&mut request.rest),
         choices: n,
@@ -101,6 +107,11 @@ pub fn read(body: &[u8]) -> Result<Completion> {
 }
 
 impl Request {
+    fn reasoning(&mut self) -> Option<Reasoning> {
+        let own = Reasoning { effort: self.reasoning_effort.take(), ..Reasoning::default() };
+        thinking::read(own, self.extra_body.as_mut(), &self.rest)
+    }
+
     fn refuse_what_cannot_be(&self, n: usize) -> Result<()> {
         if !matches!(self.logprobs, None | Some(Value::Null | Value::Bool(false))) {
             return Err(Error::invalid(

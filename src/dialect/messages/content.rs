@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::dialect::content::Content;
 use crate::dialect::files::{OCTETS, by_url, data, data_url};
+use crate::dialect::unknown;
 use crate::error::{Error, Result};
 use crate::pipeline::{Message, Part, Role, ToolCall};
 
@@ -35,6 +36,8 @@ pub struct Block {
     text: Option<String>,
     source: Option<Source>,
     title: Option<String>,
+    url: Option<String>,
+    tool_name: Option<String>,
     context: Option<String>,
     id: Option<String>,
     name: Option<String>,
@@ -224,8 +227,13 @@ impl Turns {
     }
 
     fn result(&self, path: &str, block: Block) -> Result<Message> {
-        let id = required(path, "tool_use_id", block.tool_use_id)?;
-        if !self.called.contains(&id) {
+        let id = match block.tool_use_id.filter(|id| !id.is_empty()) {
+            None if self.called.is_empty() => required(path, "tool_use_id", None)?,
+            id => id,
+        };
+        if let Some(id) = &id
+            && !self.called.contains(id)
+        {
             let fault = format!(
                 "{path}: unexpected `tool_use_id` found in `tool_result` blocks: {id:.64}. Each `tool_result` block must \
                  have a corresponding `tool_use` block in a message before it."
@@ -248,7 +256,7 @@ impl Turns {
                 parts.insert(0, Part::Text("Error:".into()));
             }
         }
-        Ok(Message { role: Role::Tool, parts, tool_call_id: Some(id), ..Message::default() })
+        Ok(Message { role: Role::Tool, parts, tool_call_id: id, ..Message::default() })
     }
 }
 
@@ -318,7 +326,18 @@ fn part(path: &str, block: Block, parts: &mut Vec<Part>) -> Result<()> {
             }
         }
         kind if is_foreign(kind) => {
-            log::debug!("{path} was ignored: Poe's bots do not support blocks of type {kind}");
+            let mut text = String::new();
+            // a call of the model's own says nothing that its result does not
+            if !kind.ends_with("_tool_use") {
+                foreign_text(&block, &mut text);
+            }
+            match text.is_empty() {
+                true => log::debug!("{path} was ignored: Poe's bots do not support blocks of type {kind}"),
+                false => parts.push(unknown::marked(kind, &text)),
+            }
+        }
+        kind if block.text.as_ref().is_some_and(|text| !text.is_empty()) => {
+            parts.push(unknown::marked(kind, block.text.as_deref().unwrap_or_default()));
         }
         kind => {
             let fault = format!("{path}.type: '{kind:.64}' is not a supported type of block");
@@ -326,6 +345,30 @@ fn part(path: &str, block: Block, parts: &mut Vec<Part>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// All that a block says whose type has no meaning here.
+fn foreign_text(block: &Block, text: &mut String) {
+    let mut add = |piece: &str| {
+        if !piece.trim().is_empty() {
+            text.push_str(if text.is_empty() { "" } else { "\n" });
+            text.push_str(piece);
+        }
+    };
+    let named = [&block.name, &block.tool_name, &block.title, &block.url, &block.text];
+    named.into_iter().flatten().for_each(|piece| add(piece));
+    block
+        .input
+        .as_ref()
+        .filter(|input| !input.is_null())
+        .into_iter()
+        .for_each(|input| add(&input.to_string()));
+    match &block.content {
+        Content::Null => {}
+        Content::Text(piece) => add(piece),
+        Content::Object(result) => add(&unknown::text(&Value::Object(result.clone()))),
+        Content::Parts(blocks) => blocks.iter().for_each(|block| foreign_text(block, text)),
+    }
 }
 
 /// Blocks of what only Anthropic's servers do.

@@ -7,7 +7,7 @@ use super::content::{Block, Turns};
 use super::known;
 use crate::dialect::chat::MOST_STOP_BYTES;
 use crate::dialect::content::Content;
-use crate::dialect::json;
+use crate::dialect::{json, numbers, thinking, tools};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::{ChatRequest, Format, Message, Reasoning, Sampling, Tool, ToolChoice};
 
@@ -46,12 +46,15 @@ struct Raw {
     messages: Option<Vec<RawMessage>>,
     #[serde(default)]
     system: Content<Block>,
+    #[serde(default, deserialize_with = "numbers::limit")]
     max_tokens: Option<u64>,
     stream: Option<bool>,
+    #[serde(default, deserialize_with = "numbers::real")]
     temperature: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     top_p: Option<f64>,
     stop_sequences: Option<Vec<String>>,
-    tools: Option<Vec<RawTool>>,
+    tools: Option<Vec<Value>>,
     tool_choice: Option<RawToolChoice>,
     thinking: Option<RawThinking>,
     output_config: Option<RawOutput>,
@@ -70,14 +73,6 @@ struct RawMessage {
 }
 
 #[derive(Deserialize)]
-struct RawTool {
-    r#type: Option<String>,
-    name: Option<String>,
-    description: Option<String>,
-    input_schema: Option<Value>,
-}
-
-#[derive(Deserialize)]
 struct RawToolChoice {
     r#type: Option<String>,
     name: Option<String>,
@@ -87,6 +82,7 @@ struct RawToolChoice {
 #[derive(Deserialize)]
 struct RawThinking {
     r#type: Option<String>,
+    #[serde(default, deserialize_with = "numbers::limit")]
     budget_tokens: Option<u64>,
     display: Option<String>,
 }
@@ -188,35 +184,28 @@ impl Raw {
     }
 
     fn tools(&mut self) -> Result<Tools> {
-        let mut tools = Tools::default();
+        let mut offered = Tools::default();
         for (position, tool) in self.tools.take().into_iter().flatten().enumerate() {
-            match tool.r#type.as_deref() {
-                None | Some("custom" | "function") => {
-                    let name = tool.name.filter(|name| !name.is_empty());
-                    let name = name.ok_or_else(|| required(&format!("tools.{position}.name")))?;
-                    let RawTool { description, input_schema: parameters, .. } = tool;
-                    if parameters.as_ref().is_some_and(|schema| !schema.is_object() && !schema.is_null()) {
-                        let path = format!("tools.{position}.input_schema");
-                        return Err(Error::invalid(&path, format!("{path}: Input should be an object")));
-                    }
-                    tools.offered.push(Tool { name, description, parameters });
-                }
+            let path = format!("tools.{position}");
+            let name = tool.get("name").and_then(Value::as_str);
+            match tool.get("type").and_then(Value::as_str) {
+                None | Some("custom" | "function") => offered.offered.push(tools::function(&path, &tool)?),
                 Some(kind) => {
-                    let name = tool.name.as_deref().unwrap_or(kind);
                     // one of a family, for its schema is much longer than its name
-                    let known = known::tool(kind, name).filter(|(_, family)| !tools.known.contains(family));
+                    let known = known::tool(kind, name.unwrap_or(kind))
+                        .filter(|(_, family)| !offered.known.contains(family));
                     if let Some((tool, family)) = known {
-                        tools.offered.push(tool);
-                        tools.known.push(family);
+                        offered.offered.push(tool);
+                        offered.known.push(family);
                         continue;
                     }
                     log::debug!("a tool of type {kind} was ignored: only Anthropic's servers have it");
-                    tools.searches |= kind.starts_with("web_search");
-                    tools.ignored.extend(tool.name);
+                    offered.searches |= kind.starts_with("web_search");
+                    offered.ignored.extend(name.map(str::to_owned));
                 }
             }
         }
-        Ok(tools)
+        Ok(offered)
     }
 
     /// Whether tools are called, and whether several at a time.
@@ -264,7 +253,7 @@ impl Raw {
             is_shown =
                 reasoning_setting.enabled == Some(true) && thinking.display.as_deref() != Some("omitted");
         }
-        Ok(((reasoning_setting != Reasoning::default()).then_some(reasoning_setting), is_shown))
+        Ok((thinking::read(reasoning_setting, None, &self.rest), is_shown))
     }
 
     fn format(&mut self) -> Result<Format> {
@@ -608,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_anthropics_own_servers_are_passed_over() {
+    fn of_blocks_of_anthropics_own_servers_the_results_are_kept_as_text() {
         let content = json!([
             {"type": "text", "text": "a"},
             {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
@@ -621,7 +610,8 @@ mod tests {
             turns(json!([{"role": "user", "content": "x"}, {"role": "assistant", "content": content},
             {"role": "user", "content": "y"}]))
             .unwrap();
-        assert_eq!(messages[1].text(), "a\nso far");
+        let results = "[web_search_tool_result]\nt\nu\n[code_execution_tool_result]\nx";
+        assert_eq!(messages[1].text(), format!("a\n{results}\nso far"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Decodes a request of Ollama's API. Options that only a local model could follow are dropped.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -7,9 +9,11 @@ use super::{Task, model_name};
 use crate::dialect::chat::OneOrMany;
 use crate::dialect::files::{OCTETS, data, data_url};
 use crate::dialect::json::{self, within, without_value};
+use crate::dialect::{numbers, tools};
 use crate::error::{Error, Result};
+use crate::pipeline::tools::name_results;
 use crate::pipeline::{
-    ChatRequest, FileSource, Format, Gap, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall,
+    ChatRequest, FileSource, Format, Gap, Message, Part, Reasoning, Role, Sampling, ToolCall,
     completion_prompt,
 };
 
@@ -34,7 +38,7 @@ pub struct Asked {
 #[derive(Deserialize)]
 struct Chat {
     messages: Option<Vec<RawMessage>>,
-    tools: Option<Vec<RawTool>>,
+    tools: Option<Vec<Value>>,
     #[serde(flatten)]
     common: Common,
 }
@@ -68,12 +72,18 @@ struct Common {
 
 #[derive(Deserialize, Default)]
 struct Options {
+    #[serde(default, deserialize_with = "numbers::real")]
     temperature: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     top_p: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::signed")]
     num_predict: Option<i64>,
     stop: Option<OneOrMany>,
+    #[serde(default, deserialize_with = "numbers::signed")]
     seed: Option<i64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     presence_penalty: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     frequency_penalty: Option<f64>,
     /// `top_k` and others that the model may declare.
     #[serde(flatten)]
@@ -104,30 +114,21 @@ struct RawFunctionCall {
     arguments: Value,
 }
 
-#[derive(Deserialize)]
-struct RawTool {
-    function: Option<RawFunction>,
-}
-
-#[derive(Deserialize)]
-struct RawFunction {
-    name: String,
-    description: Option<String>,
-    parameters: Option<Value>,
-}
-
 /// Reads the body of `POST /api/chat`. Errors name the field.
 pub fn read_chat(body: &[u8]) -> Result<Asked> {
     let chat: Chat = json::read(body)?;
-    // tools of other types are ignored: only functions can be offered
-    let functions = chat.tools.into_iter().flatten().filter_map(|tool| tool.function);
-    let tools =
-        functions.map(|RawFunction { name, description, parameters }| Tool { name, description, parameters });
-    let (messages, tools) = (messages(chat.messages.unwrap_or_default())?, tools.collect());
+    let mut offered = Vec::new();
+    for (at, raw) in chat.tools.into_iter().flatten().enumerate() {
+        match raw.get("type").and_then(Value::as_str) {
+            None | Some("function") => offered.push(tools::function(&format!("tools[{at}]"), &raw)?),
+            Some(other) => log::debug!("a tool of type {other} was ignored: only functions can be offered"),
+        }
+    }
+    let messages = messages(chat.messages.unwrap_or_default())?;
     let is_question = !messages.is_empty();
     chat.common.asked(is_question, |chat_request| {
         chat_request.messages = messages;
-        chat_request.tools = tools;
+        chat_request.tools = offered;
     })
 }
 
@@ -256,7 +257,6 @@ fn format(format: Value) -> Result<Format> {
 /// the first call which has none yet.
 fn messages(raw: Vec<RawMessage>) -> Result<Vec<Message>> {
     let mut messages = Vec::new();
-    let mut waiting: Vec<(String, String)> = Vec::new();
     for (at, raw) in raw.into_iter().enumerate() {
         let role = match raw.role.as_str() {
             "system" | "developer" => Role::System,
@@ -277,7 +277,6 @@ fn messages(raw: Vec<RawMessage>) -> Result<Vec<Message>> {
         let mut tool_calls = Vec::new();
         for (place, call) in raw.tool_calls.into_iter().flatten().enumerate() {
             let id = call.id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("call_{at}_{place}"));
-            waiting.push((id.clone(), call.function.name.clone()));
             let arguments = match call.function.arguments {
                 Value::String(text) => text,
                 Value::Null => "{}".to_owned(),
@@ -285,22 +284,23 @@ fn messages(raw: Vec<RawMessage>) -> Result<Vec<Message>> {
             };
             tool_calls.push(ToolCall { id, name: call.function.name, arguments });
         }
-        let mut tool_call_id = None;
-        if role == Role::Tool {
-            let is_meant = |(id, name): &(String, String)| match (&raw.tool_call_id, &raw.tool_name) {
-                (Some(wanted), _) => wanted == id,
-                (None, Some(wanted)) => wanted == name,
-                (None, None) => true,
-            };
-            let Some(place) = waiting.iter().position(is_meant) else {
-                let param = format!("messages[{at}]");
-                let message =
-                    format!("{param} is the result of a tool, but no call before it lacks a result");
-                return Err(Error::invalid(&param, message));
-            };
-            tool_call_id = Some(waiting.remove(place).0);
+        let (tool_call_id, name) = match role {
+            Role::Tool => (raw.tool_call_id, raw.tool_name),
+            _ => (None, None),
+        };
+        messages.push(Message { role, parts, tool_calls, tool_call_id, name });
+    }
+    name_results(&mut messages);
+    let mut called = HashSet::new();
+    for (at, message) in messages.iter_mut().enumerate() {
+        called.extend(message.tool_calls.iter().map(|call| call.id.clone()));
+        message.name = None;
+        if message.role == Role::Tool && !message.tool_call_id.as_ref().is_some_and(|id| called.contains(id))
+        {
+            let param = format!("messages[{at}]");
+            let message = format!("{param} is the result of a tool, but no call before it lacks a result");
+            return Err(Error::invalid(&param, message));
         }
-        messages.push(Message { role, parts, tool_calls, tool_call_id, name: None });
     }
     Ok(messages)
 }

@@ -9,7 +9,7 @@ use super::compaction;
 use super::tools::Names;
 use crate::dialect::content::{Audio, Content, Url};
 use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
-use crate::dialect::{custom, json};
+use crate::dialect::{custom, json, unknown};
 use crate::error::{Error, Result};
 use crate::pipeline::{Message, Part, Role, ToolCall};
 
@@ -45,7 +45,7 @@ struct RawCall {
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct RawOutput {
-    call_id: String,
+    call_id: Option<String>,
     #[serde(default)]
     output: Content<RawPart>,
 }
@@ -63,6 +63,9 @@ struct RawPart {
     filename: Option<String>,
     input_audio: Option<Audio>,
 }
+
+/// How the id of a call begins that has none.
+const UNNAMED: &str = "call_unnamed_";
 
 impl<'a> Conversation<'a> {
     /// An empty one, in which the client calls its tools by `names`.
@@ -85,12 +88,12 @@ impl<'a> Conversation<'a> {
                     Value::Null => String::new(),
                     ref value => value.to_string(),
                 };
-                self.call(path, raw, arguments, false)
+                self.call(raw, arguments, false)
             }
             "custom_tool_call" => {
                 let raw: RawCall = json::read_value(path, item)?;
                 let arguments = custom::wrapped(&raw.input);
-                self.call(path, raw, arguments, true)
+                self.call(raw, arguments, true)
             }
             "function_call_output" | "custom_tool_call_output" => {
                 self.output(path, json::read_value(path, item)?)
@@ -100,9 +103,16 @@ impl<'a> Conversation<'a> {
                 Ok(())
             }
             // bots do not take their thoughts back; tools are read with the others
-            "reasoning" | "additional_tools" => Ok(()),
+            "reasoning" | "additional_tools" | "item_reference" => Ok(()),
             other => {
-                log::debug!("{path} was ignored: bots do not support items of type {other:?}");
+                match unknown::text(item) {
+                    text if text.is_empty() => {
+                        log::debug!("{path} was ignored: bots do not support items of type {other:?}");
+                    }
+                    text => self
+                        .messages
+                        .push(Message { parts: vec![unknown::marked(other, &text)], ..Message::default() }),
+                }
                 Ok(())
             }
         }
@@ -142,10 +152,11 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    fn call(&mut self, path: &str, raw: RawCall, arguments: String, is_custom: bool) -> Result<()> {
-        let id = raw.call_id.or(raw.id).filter(|id| !id.is_empty());
-        let id = id
-            .ok_or_else(|| Error::invalid(format!("{path}.call_id"), format!("{path}.call_id is missing")))?;
+    fn call(&mut self, raw: RawCall, arguments: String, is_custom: bool) -> Result<()> {
+        let is_said = |id: &String| !id.is_empty();
+        // the first result without an id is that of the first such call
+        let id = raw.call_id.filter(is_said).or(raw.id.filter(is_said));
+        let id = id.unwrap_or_else(|| format!("{UNNAMED}{}", self.called.len()));
         let name = self.names.offered(&raw.name, raw.namespace.as_deref(), is_custom);
         let is_bare = self.names.is_custom(&name) && !custom::is_wrapped(&arguments);
         let arguments = if is_bare { custom::wrapped(&arguments) } else { arguments };
@@ -163,14 +174,18 @@ impl<'a> Conversation<'a> {
     }
 
     fn output(&mut self, path: &str, raw: RawOutput) -> Result<()> {
-        if !self.called.contains(&raw.call_id) {
-            let message =
-                format!("No tool call found for function call output with call_id {}.", raw.call_id);
+        let call_id = raw.call_id.filter(|id| !id.is_empty());
+        let is_known = match &call_id {
+            Some(id) => self.called.contains(id),
+            None => !self.called.is_empty(),
+        };
+        if !is_known {
+            let id = call_id.as_deref().unwrap_or("(missing)");
+            let message = format!("No tool call found for function call output with call_id {id}.");
             return Err(Error::invalid(format!("{path}.call_id"), message));
         }
         let parts = raw.output.parts(&format!("{path}.output"))?;
-        let tool_call_id = Some(raw.call_id);
-        self.messages.push(Message { role: Role::Tool, parts, tool_call_id, ..Message::default() });
+        self.messages.push(Message { role: Role::Tool, parts, tool_call_id: call_id, ..Message::default() });
         Ok(())
     }
 }
@@ -231,6 +246,9 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
         },
         "input_audio" => raw.input_audio.ok_or_else(|| missing("input_audio"))?.file(&at("input_audio"))?,
         other => {
+            if let Some(text) = &raw.text {
+                return Ok(Some(unknown::marked(other, text)));
+            }
             let fault = format!("{} is `{other}`, which is not supported", at("type"));
             return Err(Error::invalid(at("type"), fault));
         }
@@ -385,14 +403,13 @@ mod tests {
             (user(json!({"type": "input_file", "file_data": "%"})), "input[0].content[0].file_data"),
             (user(json!({"type": "input_file", "file_url": "x"})), "input[0].content[0].file_url"),
             (user(json!({"type": "input_audio"})), "input[0].content[0].input_audio"),
-            (json!([{"type": "function_call", "name": "f"}]), "input[0].call_id"),
             (json!([{"type": "function_call", "call_id": "c"}]), "input[0]"),
             (
                 json!([{"type": "custom_tool_call", "call_id": "c", "name": "f", "input": {}}]),
                 "input[0].input",
             ),
             (json!([{"type": "function_call_output", "call_id": "c", "output": "x"}]), "input[0].call_id"),
-            (json!([{"type": "function_call_output", "output": "x"}]), "input[0]"),
+            (json!([{"type": "function_call_output", "output": "x"}]), "input[0].call_id"),
         ];
         for (items, param) in cases {
             let error = turns(items.clone()).err().unwrap_or_else(|| panic!("{items}"));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::items::{Conversation, kind};
 use super::tools::{Names, Tools};
 use super::{Find, Items, Sought, compaction};
-use crate::dialect::json;
+use crate::dialect::{json, numbers, thinking};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::{ChatRequest, Format, Message, Part, Reasoning, Role, Sampling};
 
@@ -55,9 +55,13 @@ struct Raw {
     parallel_tool_calls: Option<bool>,
     text: Option<RawText>,
     reasoning: Option<RawReasoning>,
+    #[serde(default, deserialize_with = "numbers::limit")]
     max_output_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     temperature: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::real")]
     top_p: Option<f64>,
+    #[serde(default, deserialize_with = "numbers::limit")]
     top_logprobs: Option<u64>,
     metadata: Option<Map<String, Value>>,
     truncation: Option<String>,
@@ -145,7 +149,7 @@ impl Raw {
         let input = self.items(earlier()?, find)?;
         let mut tools = Tools::default();
         let echoed_tools = tools.add("tools", self.tools.as_deref().unwrap_or_default())?;
-        for (at, item) in input.iter().enumerate().filter(|(_, item)| kind(item) == "additional_tools") {
+        for (at, item) in input.iter().enumerate().filter(|(_, item)| brings_tools(item)) {
             let more = item.get("tools").and_then(Value::as_array);
             tools.add(&format!("input[{at}].tools"), more.map_or(&[], Vec::as_slice))?;
         }
@@ -154,11 +158,12 @@ impl Raw {
         echo.insert("tools".into(), echoed_tools.into());
         echo.insert("tool_choice".into(), tools.echoed_choice(&tool_choice, self.tool_choice.as_ref()));
         let messages = self.messages(earlier()?, &input, &tools.names)?;
+        let reasoning = self.reasoning();
         let mut parameters = Map::new();
         for extra in [self.extra_body.take(), self.poe.take().and_then(|poe| poe.parameters)] {
             parameters.extend(extra.into_iter().flatten());
         }
-        let (sampling, format, reasoning) = (self.sampling()?, self.format()?, self.reasoning());
+        let (sampling, format) = (self.sampling()?, self.format()?);
         let mut hints = std::mem::take(&mut self.rest);
         hints.extend(tools.hints);
         if let Some(verbosity) = self.text.and_then(|text| text.verbosity) {
@@ -295,8 +300,9 @@ impl Raw {
     }
 
     fn reasoning(&mut self) -> Option<Reasoning> {
-        let effort = self.reasoning.take()?.effort?;
-        Some(Reasoning { effort: Some(effort), ..Reasoning::default() })
+        let effort = self.reasoning.take().and_then(|reasoning| reasoning.effort);
+        let own = Reasoning { effort, ..Reasoning::default() };
+        thinking::read(own, self.extra_body.as_mut(), &self.rest)
     }
 
     /// Every field of a response that only repeats the request; absent ones have OpenAI's defaults.
@@ -362,6 +368,11 @@ impl Raw {
         }
         Ok(fields)
     }
+}
+
+/// Whether the tools in `item` may be called from then on.
+fn brings_tools(item: &Value) -> bool {
+    ["additional_tools", "tool_search_output"].contains(&kind(item))
 }
 
 /// How a response repeats `value` of the field `name`.
@@ -483,7 +494,7 @@ mod tests {
             ("conversation", json!({"id": "conv_1"}), "conversation"),
             ("prompt", json!({"id": "p"}), "prompt"),
             ("top_logprobs", json!(1), "top_logprobs"),
-            ("tools", json!([{"type": "function"}]), "tools[0]"),
+            ("tools", json!([{"type": "function"}]), "tools[0].name"),
             ("tool_choice", json!("maybe"), "tool_choice"),
             ("text", json!({"format": {"type": "xml"}}), "text.format.type"),
             ("text", json!({"format": {"type": "json_schema", "name": "x"}}), "text.format.schema"),

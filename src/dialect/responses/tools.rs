@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::dialect::{custom, json};
+use crate::dialect::tools;
 use crate::error::{Error, Result};
 use crate::pipeline::{Tool, ToolChoice};
 
@@ -87,23 +86,6 @@ pub struct Tools {
     numbers: HashMap<String, usize>,
 }
 
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct RawFunction {
-    name: String,
-    description: Option<String>,
-    parameters: Option<Value>,
-    strict: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct RawCustom {
-    name: String,
-    description: Option<String>,
-    format: Option<Value>,
-}
-
 impl Tools {
     /// Adds the tools in `raw`, which lie at `path` of the request; those that are offered, as a response repeats them.
     pub fn add(&mut self, path: &str, raw: &[Value]) -> Result<Vec<Value>> {
@@ -123,32 +105,26 @@ impl Tools {
         };
         match kind {
             "function" => {
-                let (path, raw) = nested(path, raw, "function");
-                let RawFunction { name, description, parameters, strict } = json::read_value(&path, raw)?;
-                check_name(&path, &name)?;
-                if parameters.as_ref().is_some_and(|schema| !schema.is_object()) {
-                    let param = format!("{path}.parameters");
-                    return Err(Error::invalid(&param, format!("{param} must be an object")));
-                }
+                let tool = tools::function(path, raw)?;
+                let strict = raw.get("strict").or_else(|| raw.get("function")?.get("strict"));
                 let rendered = json!({
-                    "type": "function", "name": name, "description": description, "parameters": parameters,
-                    "strict": strict == Some(Value::Bool(true)),
+                    "type": "function", "name": tool.name, "description": tool.description,
+                    "parameters": tool.parameters, "strict": strict == Some(&Value::Bool(true)),
                 });
-                self.offer(Tool { name, description, parameters }, namespace, false);
+                self.offer(tool, namespace, false);
                 Ok(Some(rendered))
             }
             "custom" => {
-                let (path, raw) = nested(path, raw, "custom");
-                let RawCustom { name, description, format } = json::read_value(&path, raw)?;
-                check_name(&path, &name)?;
-                let mut rendered = json!({"type": "custom", "name": name});
-                if let Some(description) = &description {
-                    rendered["description"] = description.as_str().into();
+                let (tool, format) = tools::plain_text(path, raw)?;
+                let mut rendered = json!({"type": "custom", "name": tool.name});
+                let description = raw.get("description").or_else(|| raw.get("custom")?.get("description"));
+                if let Some(description) = description.filter(|description| description.is_string()) {
+                    rendered["description"] = description.clone();
                 }
-                if let Some(format) = format.as_ref().and_then(echoed_format) {
+                if let Some(format) = format.and_then(echoed_format) {
                     rendered["format"] = format;
                 }
-                self.offer(custom::offer(name, description, format.as_ref()), namespace, true);
+                self.offer(tool, namespace, true);
                 Ok(Some(rendered))
             }
             "namespace" => {
@@ -237,12 +213,22 @@ impl Tools {
                 }
             }
             Some("allowed_tools") => {
+                // Chat Completions has it one level deeper
+                let choice = choice.get("allowed_tools").unwrap_or(choice);
                 let list = choice.get("tools").and_then(Value::as_array);
                 let list =
                     list.ok_or_else(|| Error::invalid("tool_choice.tools", "tool_choice.tools is missing"))?;
                 let allowed: HashSet<String> = list.iter().filter_map(|tool| self.chosen(tool)).collect();
                 self.places.clear();
                 self.offered.retain(|tool| allowed.contains(&tool.name));
+                let is_ignored = |tool: &Value| {
+                    let words = [name_in(tool), tool.get("type").and_then(Value::as_str)];
+                    words.iter().flatten().any(|word| self.ignored.iter().any(|ignored| ignored == word))
+                };
+                if self.offered.is_empty() && !list.is_empty() && !list.iter().any(is_ignored) {
+                    let fault = "tool_choice.tools names none of the tools";
+                    return Err(Error::invalid("tool_choice.tools", fault));
+                }
                 by_word("tool_choice.mode", choice.get("mode").and_then(Value::as_str).unwrap_or("auto"))
             }
             Some(other) => {
@@ -294,21 +280,6 @@ fn by_word(param: &str, word: &str) -> Result<ToolChoice> {
         other => {
             Err(Error::invalid(param, format!("{param} is `{other}`, it must be none, auto or required")))
         }
-    }
-}
-
-/// A tool and where it stands: some clients keep to the way of Chat Completions, one level deeper.
-fn nested<'v>(path: &str, raw: &'v Value, kind: &str) -> (String, &'v Value) {
-    match raw.get(kind).filter(|inner| inner.is_object()) {
-        Some(inner) => (format!("{path}.{kind}"), inner),
-        None => (path.to_owned(), raw),
-    }
-}
-
-fn check_name(path: &str, name: &str) -> Result<()> {
-    match name.is_empty() {
-        true => Err(Error::invalid(format!("{path}.name"), format!("{path}.name is empty"))),
-        false => Ok(()),
     }
 }
 
@@ -498,7 +469,7 @@ mod tests {
     fn a_tool_without_its_name_is_refused_by_place() {
         let fault =
             |raw: Value| Tools::default().add("tools", raw.as_array().unwrap()).unwrap_err().param.unwrap();
-        assert_eq!(fault(json!([{"type": "x"}, {"type": "function"}])), "tools[1]");
+        assert_eq!(fault(json!([{"type": "x"}, {"type": "function"}])), "tools[1].name");
         assert_eq!(fault(json!([{"type": "custom", "name": 7}])), "tools[0].name");
         let inner =
             json!([{"type": "namespace", "name": "n", "tools": [{"type": "function", "name": null}]}]);

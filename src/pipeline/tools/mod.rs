@@ -2,12 +2,14 @@
 
 mod escaping;
 mod prompt;
+pub use pairs::{name_results, results_behind_calls};
 pub use prompt::{PastCalls, check_tool_turns, insist_on_call, tools_into_prompt, unique_call_ids};
 mod call;
 mod fences;
 mod grammars;
 mod marks;
 mod offer;
+mod pairs;
 mod repair;
 mod scanner;
 mod typed_args;
