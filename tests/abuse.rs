@@ -3,13 +3,14 @@
 #[expect(dead_code, reason = "shared by all integration tests; none uses everything")]
 mod common;
 
+use std::fs;
 use std::io::Write;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Poe, TestServer, Wire, chat, chat_body, content, eventually, get, streamed, timed};
+use common::{PATIENCE, Poe, TestServer, Wire, chat, chat_body, content, eventually, get, streamed, timed};
 
 /// Time limit for a normal request during a flood.
 const SOON: Duration = Duration::from_secs(2);
@@ -268,9 +269,12 @@ fn a_full_rate_limiter_sends_retry_after() {
 #[test]
 fn malformed_requests_are_rejected_and_released() {
     let server = TestServer::demo(&[]);
+    let descriptors = || fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("a process").count();
+    assert_eq!(server.ask(&get("/health")).status, 200);
+    let before = descriptors();
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
-    for _ in 0..200 {
-        let noise: Vec<u8> = (0..64)
+    for round in 0..200 {
+        let mut noise: Vec<u8> = (0..64)
             .map(|_| {
                 seed ^= seed << 13;
                 seed ^= seed >> 7;
@@ -279,9 +283,17 @@ fn malformed_requests_are_rejected_and_released() {
             })
             .collect();
         let mut wire = server.wire();
-        wire.send(noise);
-        wire.leave();
+        if round % 2 == 0 {
+            wire.send(noise);
+            wire.leave();
+        } else {
+            noise.extend(b"\r\n\r\n");
+            wire.send(&noise);
+            assert_eq!(wire.answer().status, 400, "{noise:?}");
+            assert!(wire.is_closed(), "{noise:?}");
+        }
     }
     assert_eq!(content(&server.chat(&chat_body("demo-echo", "fine"))), "fine");
+    eventually(PATIENCE, "all connections are gone", || (descriptors() <= before + 1).then_some(()));
     assert!(!server.output().contains("a fault in the program"));
 }

@@ -4,14 +4,16 @@
 mod common;
 
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
 use common::{
-    Ending, Event, PATIENCE, Piece, Poe, TestServer, Wire, chat, chat_body, claims_success, eventually,
-    fault, get, post, streamed, text, timed,
+    Ending, Event, PATIENCE, Piece, Poe, TestServer, Wire, binary, chat, chat_body, claims_success, content,
+    eventually, fault, get, post, streamed, text, timed,
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -64,14 +66,18 @@ fn streams_that_take_longer_end_with_an_error() {
 #[test]
 fn non_streamed_answers_finish_or_get_an_error_message() {
     let poe = Poe::start();
-    let mut server = TestServer::before(&poe, &["--shutdown-grace-seconds", "1"]);
+    let mut server = TestServer::before(&poe, &["--shutdown-grace-seconds", "6"]);
     let (mut short, mut long) = (server.wire(), server.wire());
     short.send(chat(&chat_body("demo-pings", "1")));
     long.send(chat(&chat_body("demo-stall-headers", "x")));
     eventually(PATIENCE, "both are asked", || (poe.open() == 2).then_some(()));
     server.signal(Signal::INT);
     let short = short.answer();
-    assert!([200, 503].contains(&short.status), "{short:?}");
+    assert_eq!(
+        (short.status, content(&short).as_str()),
+        (200, "Still here."),
+        "fits within the grace period"
+    );
     assert_eq!(short.header("connection"), Some("close"));
     let long = long.answer();
     assert_eq!((long.status, long.error("code").as_str()), (503, "overloaded"));
@@ -117,6 +123,20 @@ fn an_idle_server_ends_within_a_second() {
 
 #[test]
 fn a_signal_during_startup_is_handled() {
+    for millis in [0, 1, 2, 4, 8, 16, 32, 64] {
+        let mut program = binary();
+        program
+            .args(["--demo", "--host", "127.0.0.1", "--port", "0"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut program = program.spawn().expect("the program");
+        thread::sleep(Duration::from_millis(millis)); // whatever has been done by then
+        kill_process(Pid::from_child(&program), Signal::TERM).expect("a signal");
+        let ended = eventually(PATIENCE, "the program ends", || program.try_wait().expect("a child"));
+        // before the program handles signals, the kernel does
+        let is_right = ended.code() == Some(0) || ended.signal() == Some(Signal::TERM.as_raw());
+        assert!(is_right, "{millis} ms: {ended:?}");
+    }
     for _ in 0..5 {
         TestServer::demo(&[]).signal_and_end(Signal::TERM);
     }

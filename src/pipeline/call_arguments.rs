@@ -70,7 +70,8 @@ impl Arguments {
     /// Takes the next piece; what of the text can be passed on now.
     pub fn push(&mut self, piece: &str) -> String {
         if self.nesting.place == Place::Whole {
-            return self.replace(piece);
+            self.replace(piece);
+            return String::new();
         }
         if let Some(repeated) = &mut self.repeated {
             match piece.starts_with(repeated.as_str()) {
@@ -92,26 +93,32 @@ impl Arguments {
         let end = self.nesting.read(piece);
         self.text.push_str(&piece[..end.unwrap_or(piece.len())]);
         match (end, self.nesting.place) {
-            (Some(end), _) => self.replace(&piece[end..]),
+            (Some(end), _) => {
+                self.replace(&piece[end..]);
+                String::new()
+            }
             (None, Place::Start | Place::Other) => String::new(),
             (None, _) => self.rest(),
         }
     }
 
-    /// A piece behind a whole object: a new object, as far as nothing else was passed on.
-    fn replace(&mut self, piece: &str) -> String {
-        let piece = piece.trim_start();
-        let is_new = piece.starts_with('{') && piece.trim_end() != self.text;
-        if !is_new || !piece.starts_with(&self.text[..self.sent]) {
-            return String::new();
-        }
-        let sent = self.sent;
-        *self = Arguments { sent, ..Arguments::default() };
-        let end = self.nesting.read(piece);
-        self.text.push_str(&piece[..end.unwrap_or(piece.len())]);
-        match end {
-            Some(end) => self.replace(&piece[end..]),
-            None => String::new(), // it may be that the object is repeated piece by piece
+    /// A piece behind a whole object: new objects, of which the last one counts, as far as nothing else was passed on.
+    /// A loop, because bots decide how many there are.
+    fn replace(&mut self, mut piece: &str) {
+        loop {
+            piece = piece.trim_start();
+            let is_new = piece.starts_with('{') && piece.trim_end() != self.text;
+            if !is_new || !piece.starts_with(&self.text[..self.sent]) {
+                return;
+            }
+            let sent = self.sent;
+            *self = Arguments { sent, ..Arguments::default() };
+            let end = self.nesting.read(piece);
+            self.text.push_str(&piece[..end.unwrap_or(piece.len())]);
+            match end {
+                Some(end) => piece = &piece[end..],
+                None => return, // it may be that the object is repeated piece by piece
+            }
         }
     }
 
@@ -207,6 +214,17 @@ mod tests {
         }
         let nested = collected(&["{\"a\":", "{\"a\":", "1}}"]);
         assert_eq!(nested.1, "{\"a\":{\"a\":1}}", "an object that only looks repeated");
+    }
+
+    #[test]
+    fn any_number_of_objects_in_one_piece_fits_a_small_stack() {
+        let run = || {
+            let all: String = (0..15_000).map(|number| format!("{{\"a\":{number}}}")).collect();
+            assert_eq!(collected(&[&all]).1, "{\"a\":14999}");
+            assert_eq!(collected(&["{}", &all]).1, "{\"a\":14999}");
+        };
+        let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(run).unwrap();
+        assert!(thread.join().is_ok());
     }
 
     #[test]

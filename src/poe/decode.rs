@@ -498,8 +498,9 @@ enum Part {
 }
 
 impl Parts {
-    /// The deepest nesting of parts that is looked into.
-    const DEEPEST: usize = 8;
+    /// The deepest nesting of parts that is looked into. Each level is sliced out of the one around it and read once
+    /// more, so that an event costs at most so many times its bytes.
+    const DEEPEST: usize = 32;
 
     fn add(&mut self, value: Loose<'_>, depth: usize) {
         if depth > Parts::DEEPEST {

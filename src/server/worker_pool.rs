@@ -76,17 +76,21 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
     use std::sync::Barrier;
     use std::sync::mpsc;
+    use std::time::Instant;
+
+    const COUNT: usize = 8;
 
     #[test]
     fn a_burst_starts_all_at_once_and_threads_are_used_again() {
         let pool = Pool::default();
-        for _ in 0..3 {
-            // the barrier opens only when all eight run at the same time
-            let barrier = Arc::new(Barrier::new(8));
+        let burst = || {
+            // the barrier opens only when all run at the same time
+            let barrier = Arc::new(Barrier::new(COUNT));
             let (done, all) = mpsc::channel();
-            for _ in 0..8 {
+            for _ in 0..COUNT {
                 let (barrier, done) = (Arc::clone(&barrier), done.clone());
                 let job = move || {
                     barrier.wait();
@@ -95,7 +99,16 @@ mod tests {
                 pool.run(Box::new(job)).unwrap();
             }
             drop(done);
-            assert_eq!(all.iter().count(), 8);
-        }
+            let threads: HashSet<_> = all.iter().collect();
+            assert_eq!(threads.len(), COUNT);
+            let limit = Instant::now() + IDLE_TIMEOUT / 2;
+            while pool.shared.lock().idle < COUNT {
+                assert!(Instant::now() < limit, "threads do not wait for more work");
+                thread::sleep(Duration::from_millis(1));
+            }
+            threads
+        };
+        let first = burst();
+        assert_eq!([burst(), burst()], [first.clone(), first]);
     }
 }

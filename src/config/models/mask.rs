@@ -334,13 +334,14 @@ fn bot_names(text: &str) -> Vec<Range<usize>> {
 }
 
 /// The value behind its anchor and its tag, which others may refer to.
-fn after_names(value: &str) -> &str {
-    match value.split_once([' ', '\t']) {
-        Some((name, rest)) if name.starts_with(['&', '!']) && !name.contains(['\n', '\r']) => {
-            after_names(rest.trim_start_matches([' ', '\t']))
+fn after_names(mut value: &str) -> &str {
+    while let Some((name, rest)) = value.split_once([' ', '\t']) {
+        if !name.starts_with(['&', '!']) || name.contains(['\n', '\r']) {
+            break;
         }
-        _ => value,
+        value = rest.trim_start_matches([' ', '\t']);
     }
+    value
 }
 
 /// How long the quoted scalar is with which `value` begins.
