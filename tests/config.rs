@@ -221,7 +221,7 @@ fn a_start_with_a_broken_file_takes_the_last_good_one() {
     let saved = save(&server, &shown);
     assert_eq!(saved.status, 200, "{saved:?}");
     assert_eq!(place.read("models.yaml.broken"), BROKEN);
-    assert!(saved.json()["warnings"].to_string().contains("kept as models.yaml.broken"), "{saved:?}");
+    assert!(saved.json()["warnings"].to_string().contains("stored as models.yaml.broken"), "{saved:?}");
     assert!(is_listed(&server, "three"));
     assert_eq!(health(&server), json!({"state": "good", "error": null, "warnings": 0}));
 }
