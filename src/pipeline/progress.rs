@@ -175,11 +175,13 @@ fn is_counted(bare: &str) -> bool {
 /// A line of bars, numbers and units that measures something.
 fn is_gauge(line: &str) -> bool {
     let measures = || has_bar(line) || has_percentage(line) || has_time(line);
-    words(line).all(|word| UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(word))) && measures()
+    !begins_with_plain_number(line)
+        && words(line).all(|word| UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(word)))
+        && measures()
 }
 
 fn may_be_gauge(line: &str) -> bool {
-    if line.contains("```") || line.starts_with(['#', '-', '|']) {
+    if line.contains("```") || line.starts_with(['#', '-', '|']) || begins_with_plain_number(line) {
         return false;
     }
     let mut words = words(line).peekable();
@@ -203,6 +205,12 @@ fn may_be_gauge(line: &str) -> bool {
     // a unit alone measures nothing
     line.starts_with(|char: char| char.is_ascii_digit() || matches!(char, '[' | '(' | '~'))
         || bare_start(line) != line
+}
+
+/// Whether the line begins with a number and a blank, as answers do and rows do not: a stream of numbers is not held back.
+fn begins_with_plain_number(line: &str) -> bool {
+    let rest = line.trim_start_matches(|char: char| char.is_ascii_digit() || matches!(char, '.' | ','));
+    rest.len() < line.len() && rest.starts_with(char::is_whitespace)
 }
 
 fn words(line: &str) -> impl Iterator<Item = &str> {
@@ -296,7 +304,10 @@ mod tests {
             ("The answer", 2),
             ("So what", 2),
             ("I think", 1),
-            ("1. First", 4),
+            ("1. First", 2),
+            ("0 1 2 3 4 5", 1),
+            ("2024 was a year", 4),
+            ("3.14 is", 4),
             ("- item", 1),
             ("# Title", 1),
             ("```rust", 3),

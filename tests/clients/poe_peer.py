@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -95,6 +96,20 @@ class Tools(Bot):
         yield event("json", {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
 
 
+class Prompted(Bot):
+    """Gets its tools in the prompt, for no list names it, and calls them as the prompt shows."""
+
+    async def reply(self, said, request):
+        assert not request.tools, request.tools
+        if "<tool_result" in said:
+            assert "sunny" in said, said
+            yield fp.PartialResponse(text="It is sunny in Rome")
+            return
+        assert '"weather"' in request.query[0].content, request.query
+        for part in ("I look. ", "<tool_call><invoke name=\"wea", "ther\"><parameter name=\"city\">Rome</para", "meter></invoke></tool_call>"):
+            yield fp.PartialResponse(text=part)
+
+
 def event(name, data):
     from sse_starlette.event import ServerSentEvent
 
@@ -103,7 +118,7 @@ def event(name, data):
 
 NAMES = {
     "echo": Echo, "slow": Slow, "replace": Replace, "refuse": Refuse, "poor": Poor, "late": Late, "crash": Crash,
-    "picture": Picture, "tools": Tools, "With Space & ä": Echo,
+    "picture": Picture, "tools": Tools, "prompted": Prompted, "With Space & ä": Echo,
 }
 
 
@@ -122,7 +137,11 @@ def serve_bots():
 
 def serve_proxy(port):
     environment = os.environ | {"POE_BASE_URL": f"http://127.0.0.1:{port}"}
-    command = [os.environ["SERVER"], "--host", "127.0.0.1", "--port", "0", "--rate-limit-ms", "0"]
+    # this peer has no list of models, so nothing is known of its bots: tools would be explained in the prompt
+    directory = tempfile.mkdtemp()
+    with open(os.path.join(directory, "models.yaml"), "w") as file:
+        file.write("enable: true\nmodels:\n  tools: {tools: native}\n")
+    command = [os.environ["SERVER"], "--host", "127.0.0.1", "--port", "0", "--rate-limit-ms", "0", "--config-dir", directory]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     line = process.stdout.readline()
     threading.Thread(target=process.stdout.read, daemon=True).start()
@@ -274,6 +293,18 @@ def tool_with_the_least():
     bare = {"type": "function", "function": {"name": "weather"}}
     answer = client.chat.completions.create(model="tools", messages=[{"role": "user", "content": "?"}], tools=[bare])
     same(answer.choices[0].message.tool_calls[0].function.name, "weather")
+
+
+@check
+def unlisted_bot_with_tools():
+    messages = [{"role": "user", "content": "the weather?"}]
+    first = client.chat.completions.create(model="prompted", messages=messages, tools=[TOOL])
+    call = first.choices[0].message.tool_calls[0]
+    same((first.choices[0].finish_reason, first.choices[0].message.content.strip()), ("tool_calls", "I look."))
+    same((call.function.name, json.loads(call.function.arguments)), ("weather", {"city": "Rome"}))
+    messages += [first.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
+    second = client.chat.completions.create(model="prompted", messages=messages, tools=[TOOL])
+    same(second.choices[0].message.content, "It is sunny in Rome")
 
 
 @check
