@@ -247,7 +247,7 @@ fn errors_name_the_invalid_field_of_a_request() {
         (json!({"model": "demo-echo", "messages": messages, "stream": "yes"}), "stream"),
         (json!({"model": "demo-echo", "messages": messages, "temperature": "hot"}), "temperature"),
         (json!({"model": "demo-echo", "messages": messages, "temperature": 9}), "temperature"),
-        (json!({"model": "demo-echo", "messages": messages, "max_tokens": -1}), "max_tokens"),
+        (json!({"model": "demo-echo", "messages": messages, "max_tokens": -2}), "max_tokens"),
         (json!({"model": "demo-echo", "messages": messages, "n": 0}), "n"),
     ];
     for (body, param) in cases {

@@ -14,7 +14,9 @@ use poe2openai::error::{Error, Kind, Result};
 use poe2openai::gateway::attachments::to_user_turns;
 use poe2openai::pipeline::json::format;
 use poe2openai::pipeline::stages::pictures_into_user_turns;
-use poe2openai::pipeline::tools::{check_tool_turns, insist_on_call, tools_into_prompt, unique_call_ids};
+use poe2openai::pipeline::tools::{
+    check_tool_turns, insist_on_call, name_results, tools_into_prompt, unique_call_ids,
+};
 use poe2openai::pipeline::{
     Attachment, ChatRequest, Event, FileSource, Finish, Part, Reply, ToolCall, ToolXml,
 };
@@ -35,8 +37,11 @@ pub fn messages_request(body: &[u8]) {
     request(body, messages::decode);
     // Anthropic's dialect validates the turns itself, for error messages in its own terms
     let stamp = Stamp { now: 0, make_id: &str::to_owned };
-    if let Ok(question) = messages::decode(body, &stamp) {
-        question.chats.iter().for_each(|chat| check_tool_turns(&chat.messages).expect("turns in order"));
+    if let Ok(mut decoded) = messages::decode(body, &stamp) {
+        for chat in &mut decoded.chats {
+            name_results(&mut chat.messages);
+            check_tool_turns(&chat.messages).expect("turns in order");
+        }
     }
     match messages::decode_count(body) {
         Ok(chat) => assert!(count::tokens(&chat, |text| text.len()) > 0, "nothing costs nothing"),

@@ -235,20 +235,18 @@ impl FakePoe {
         let query = &asked.query;
         let nth = self.state.count_try(bot.name, query);
         let _open = self.state.open(bot.name);
+        let aborted = || Err(io::ErrorKind::ConnectionAborted.into());
         match bot.script(&Turn { query, nth, base: &self.base, dead_file: None }) {
             Script::Refuse(refusal) => refuse(call, &endpoint.refusal(refusal)),
-            Script::HangUp => Err(io::ErrorKind::ConnectionAborted.into()),
-            Script::Silence => {
-                player::silence(&mut Silent(ClientCheck::of(call)))?;
-                Err(io::ErrorKind::ConnectionAborted.into())
-            }
+            Script::HangUp => aborted(),
+            Script::Silence => player::silence(&mut Silent(ClientCheck::of(call))).and_then(|()| aborted()),
             Script::Stream(steps) if asked.stream => {
                 let rendered = steps.filter_map(move |step| endpoint_writer.step(step));
                 let line = Line { client_check: ClientCheck::of(call), stream: call.event_stream() };
                 let mut line = Noted { line, state: &self.state, number };
                 match player::play(rendered, &mut line)? {
                     Ending::Framed => line.line.stream.end(),
-                    Ending::Broken => Err(io::ErrorKind::ConnectionAborted.into()),
+                    Ending::Broken => aborted(),
                 }
             }
             Script::Stream(steps) => {
@@ -261,13 +259,13 @@ impl FakePoe {
                     is_done |= matches!(step, Step::Event { name: "done", .. });
                     // frames are put together, only time passes here
                     let waits = endpoint_writer.step(step).filter(|step| !matches!(step, Step::Raw(_)));
-                    if player::play(waits.into_iter(), &mut Silent(ClientCheck::of(call)))? == Ending::Broken
-                    {
-                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    let ending = player::play(waits.into_iter(), &mut Silent(ClientCheck::of(call)))?;
+                    if ending == Ending::Broken {
+                        return aborted();
                     }
                 }
                 if !is_done {
-                    return Err(io::ErrorKind::ConnectionAborted.into());
+                    return aborted();
                 }
                 let answer = endpoint_writer.whole();
                 self.state.leave(number, answer.to_string().as_bytes());
