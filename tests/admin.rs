@@ -257,6 +257,7 @@ fn a_server_reachable_by_others_generates_a_password_and_stores_its_hash() {
 
     let server = TestServer::before(&poe, &args);
     assert_ne!(printed_password(&server), password, "made anew");
+    drop(server);
     fs::remove_dir_all(&directory).unwrap();
 }
 

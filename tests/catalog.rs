@@ -176,8 +176,9 @@ fn every_name_that_chat_accepts_is_found() {
             let expected = if ["tale", "demo-story"].contains(&name) { 404 } else { 200 };
             assert_eq!(shown.status, expected, "{asked}");
             match name {
-                // this Poe has no such bot, but is asked for it
+                // this Poe has no such bots, but is asked for them
                 "p" => assert_eq!(poe.last_bot(), "private", "{asked}"),
+                "mine" => assert_eq!(poe.last_bot(), "Mine", "{asked}"),
                 _ => assert_eq!(answered.status, expected, "{asked}"),
             }
         }
