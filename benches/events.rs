@@ -130,6 +130,7 @@ fn run(chain: Chain, wire: &[u8]) -> usize {
         created: 1_700_000_000,
         model: "Claude-Sonnet-4.5".to_owned(),
         has_functions: false,
+        plain_text: Default::default(),
     };
     let mut encoder = Encoder::new(meta, 1, true);
     let (mut frame, mut frames) = (Vec::new(), 0);
