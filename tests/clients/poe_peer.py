@@ -143,7 +143,8 @@ def serve_proxy(port):
         file.write("enable: true\nmodels:\n  tools: {tools: native}\n")
     command = [os.environ["SERVER"], "--host", "127.0.0.1", "--port", "0", "--rate-limit-ms", "0", "--config-dir", directory]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    line = process.stdout.readline()
+    # log lines may come first
+    line = next(line for line in process.stdout if "listens on " in line)
     threading.Thread(target=process.stdout.read, daemon=True).start()
     return process, line.split("listens on ")[1].strip()
 
