@@ -138,6 +138,7 @@ fn too_many_items_are_rejected_by_field_in_every_dialect() {
     body["unknown"] = "word ".repeat(4 << 20).into();
     let answer = server.chat(&body);
     assert_eq!((answer.status, answer.error("param").as_str()), (413, "unknown"));
+    assert!(answer.error("message").contains("16 MiB"), "not a limit that a setting could raise: {answer:?}");
 }
 
 #[test]
@@ -202,7 +203,9 @@ fn an_exhausted_memory_budget_rejects_requests_and_recovers() {
         (server.chat(&big).status == 200).then_some(())
     });
     let huge = chat_body("demo-echo", &"x ".repeat(6 << 20));
-    assert_eq!(server.chat(&huge).status, 413, "more than the whole budget: a retry does not help");
+    let answer = server.chat(&huge);
+    assert_eq!(answer.status, 413, "more than the whole budget: a retry does not help");
+    assert!(answer.error("message").contains("MEMORY_BUDGET_MB"), "{answer:?}");
     serves(&server);
 }
 

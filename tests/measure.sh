@@ -13,6 +13,7 @@ HEADERS = {"Authorization": "Bearer demo", "Content-Type": "application/json"}
 # limits in MB for size and memory, about a quarter above the values when the limit was set
 LIMITS = {"size of the program": 12.5, "memory when idle (RSS)": 7.0, "memory after 1000 answers, with the embedded Poe": 16.0}
 home = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, home, True)
 
 
 def start(*arguments):
@@ -61,7 +62,6 @@ for _ in range(1000):
     ask(connection)
 busy = resident(process)
 stop(process)
-shutil.rmtree(home)
 
 sizes = {"size of the program": os.path.getsize(program), "memory when idle (RSS)": idle,
          "memory after 1000 answers, with the embedded Poe": busy}

@@ -16,6 +16,7 @@ use crate::gateway::app::App;
 use crate::ids::id;
 use crate::poe::{CancelCheck, pause};
 use crate::server::answer::Answer;
+use crate::server::body::Limit;
 use crate::server::connection::{Call, stopped};
 use crate::server::connection_slots::{ConnectionSlots, ShutdownPhase};
 use crate::server::event_stream::EventStream;
@@ -243,14 +244,8 @@ impl<'a, 'c> Admitted<'a, 'c> {
             return Err(Error::new(Kind::UnsupportedEncoding, message));
         }
         let most = self.app.settings.max_request_size;
-        self.exchange.call.body(limit.min(most)).map_err(|error| match error.kind {
-            Kind::TooLarge if limit > most => {
-                let message =
-                    format!("the request body is larger than MAX_REQUEST_SIZE allows ({most} bytes)");
-                Error { message, ..error }
-            }
-            _ => error,
-        })
+        let setting = (limit > most).then_some("MAX_REQUEST_SIZE");
+        self.exchange.call.body(Limit { bytes: limit.min(most), setting })
     }
 
     /// Gives back the memory that was reserved for the body: it has been decoded and dropped.

@@ -23,8 +23,8 @@ use crate::pipeline::{ChatRequest, Event, Reply};
 use crate::poe::{self, CancelCheck};
 use crate::server::answer::Answer;
 
-/// As many as one request may ask for.
-const MAX_CHOICES: usize = 8;
+/// How many choices are requested from Poe at once; the dialects allow no more.
+const MAX_PARALLEL: usize = 8;
 
 /// Answers a question of any dialect: `decode` makes it of the body.
 pub fn answer(
@@ -110,7 +110,7 @@ pub fn replies(
     let key = request.key();
     let all_prepared = prepare(request, &key, chats, cancel)?;
     let choices = choices(&all_prepared);
-    let replies = poe::run_parallel(choices.clone(), MAX_CHOICES, cancel, |choice, cancel| {
+    let replies = poe::run_parallel(choices.clone(), MAX_PARALLEL, cancel, |choice, cancel| {
         choice.prepared.reply(cancel)
     });
     let replies: Vec<Reply> = replies.into_iter().collect::<Result<_>>()?;

@@ -41,7 +41,7 @@ const BEGINNINGS: &[&str] = &[
 const ENDINGS: &[&str] =
     &["...", "…", "s)", "elapsed)", "seconds)", "%", "%)", "sec)", "elapsed", "s…", "s..."];
 
-/// The words of a counter: `ETA 5s`, `12 s elapsed`, `7 of 20`.
+/// The words of a counter: `ETA 5s`, `12s elapsed`, `frame 7 of 20`.
 const UNITS: &[&str] = &[
     "s",
     "sec",

@@ -24,11 +24,26 @@ pub fn deadline(start: Instant, grace: Duration, received: u64) -> Instant {
     start + grace + Duration::from_millis(received.saturating_mul(1000) / MIN_RATE)
 }
 
+/// The most bytes of a body, and the setting that says so, if one does.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// The number of bytes.
+    pub bytes: u64,
+    /// The setting that the error names.
+    pub setting: Option<&'static str>,
+}
+
+impl From<u64> for Limit {
+    fn from(bytes: u64) -> Limit {
+        Limit { bytes, setting: None }
+    }
+}
+
 /// Puts a body together from the bytes that arrive. Memory grows with what has arrived, not with what was announced.
 #[derive(Debug)]
 pub struct Decoder {
     framing: State,
-    limit: u64,
+    limit: Limit,
     received: u64,
     /// Bytes of chunk size lines so far.
     overhead: u64,
@@ -49,9 +64,10 @@ enum State {
 
 impl Decoder {
     /// A decoder for a body of at most `limit` bytes; one announced larger is refused here, before a byte is read.
-    pub fn new(framing: Framing, limit: u64) -> Result<Decoder> {
+    pub fn new(framing: Framing, limit: impl Into<Limit>) -> Result<Decoder> {
+        let limit = limit.into();
         let framing = match framing {
-            Framing::Length(length) if length > limit => return Err(too_large(limit)),
+            Framing::Length(length) if length > limit.bytes => return Err(too_large(limit)),
             Framing::Length(0) => State::Done,
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::ChunkSize(Vec::new()),
@@ -107,7 +123,7 @@ impl Decoder {
             State::ChunkSize(line) => {
                 if push_to_line(line, bytes[0])? {
                     let size = chunk_size(line)?;
-                    if self.body.len() as u64 + size > self.limit {
+                    if self.body.len() as u64 + size > self.limit.bytes {
                         return Err(too_large(self.limit));
                     }
                     self.overhead += line.len() as u64;
@@ -193,8 +209,13 @@ fn bad_chunk() -> Error {
     Error::new(Kind::InvalidRequest, "malformed HTTP request: the chunked body is not framed correctly")
 }
 
-fn too_large(limit: u64) -> Error {
-    Error::new(Kind::TooLarge, format!("the request body is larger than the limit of {limit} bytes"))
+fn too_large(limit: Limit) -> Error {
+    let bytes = limit.bytes;
+    let message = match limit.setting {
+        Some(name) => format!("the request body is larger than {name} allows ({bytes} bytes)"),
+        None => format!("the request body is larger than the limit of {bytes} bytes"),
+    };
+    Error::new(Kind::TooLarge, message)
 }
 
 /// The error for a body that stopped arriving.

@@ -122,7 +122,7 @@ impl Call<'_> {
 
     /// Reads the whole body of at most `limit` bytes. An error says why there is none: announced too large (refused
     /// before a byte is read), too slow, malformed, or ended early.
-    pub fn body(&mut self, limit: u64) -> Result<Vec<u8>> {
+    pub fn body(&mut self, limit: impl Into<body::Limit>) -> Result<Vec<u8>> {
         self.body = Body::Broken;
         let mut decoder = Decoder::new(self.head.framing, limit)?;
         let start = Instant::now();

@@ -4,7 +4,7 @@
 
 mod abort;
 pub(crate) mod answer;
-mod body;
+pub mod body;
 pub(crate) mod connection;
 pub(crate) mod connection_slots;
 pub(crate) mod event_stream;

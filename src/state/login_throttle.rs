@@ -43,8 +43,8 @@ impl LoginThrottle {
     /// behind a proxy the operator and a guesser have the same address.
     pub fn judge(&self, address: IpAddr, is_right: bool, now: Instant) -> Verdict {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        let house = network_of(address);
-        if let Some(tries) = wrong.get_mut(&house) {
+        let network = network_of(address);
+        if let Some(tries) = wrong.get_mut(&network) {
             let is_over = |at: &Instant| now.saturating_duration_since(*at) >= WINDOW;
             while tries.front().is_some_and(is_over) {
                 tries.pop_front();
@@ -56,7 +56,7 @@ impl LoginThrottle {
         if is_right {
             return Verdict::Right;
         }
-        wrong.get_or_insert_mut(house, VecDeque::new).push_back(now);
+        wrong.get_or_insert_mut(network, VecDeque::new).push_back(now);
         Verdict::Wrong
     }
 }
