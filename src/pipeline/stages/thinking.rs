@@ -37,7 +37,7 @@ const MOST_WHITE: usize = 64;
 /// The thought is a marker on a line of its own, then lines that begin with `>`; blank lines before the marker and
 /// between marker and thought are tolerated. It ends with the first line that does not begin with `>`: a quote
 /// behind a blank line belongs to the answer. The line breaks between its lines are kept, the one that ends it
-/// and the blank lines before the answer are layout. Or the thought stands between one of the pairs of [`MARKS`], in
+/// and the blank lines before the answer are layout. Or the thought stands between one of the pairs of `MARKS`, in
 /// any case, several of them one behind the other; white space around it is layout, and without a closing mark it ends
 /// with the text. Anything else stays text, byte for byte.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ use crate::pipeline::{Event, FinishReason, Stage, Tool, ToolDelta};
 /// - Calls are numbered from 0 in the order in which they first appear. A piece with a name and another id than
 ///   the call of its index begins a new call: some bots number all calls alike.
 /// - Empty arguments become `{}` at the end. A call that never gets a name is no call and is dropped.
-/// - A whole object of arguments is replaced by another that follows it, see [`Arguments`]; it is passed on once
+/// - A whole object of arguments is replaced by another that follows it, see `Arguments`; it is passed on once
 ///   something else follows, an empty one at the end.
 /// - Arguments that break off end the answer with an error, unless the answer was cut short or refused.
 /// - A name that is not on offer loses what stands around one that is: `functions.f`, `f<|channel|>json`.

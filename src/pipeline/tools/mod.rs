@@ -1,4 +1,4 @@
-//! Tools in the prompt: explained to the bot, and its calls found in the text in any of the [`grammars`] and extracted by [`ToolXml`].
+//! Tools in the prompt: explained to the bot, and its calls found in the text in any of the `grammars` and extracted by [`ToolXml`].
 
 mod escaping;
 mod prompt;
