@@ -24,11 +24,11 @@ use crate::gateway::model_directory::{Catalog, ListSource, Model, ModelDirectory
 use crate::pipeline::Attachment;
 use crate::poe::{self, CancelCheck, Poe};
 use crate::settings::{Secret, Settings};
-use crate::state::limiter::Limiter;
+use crate::state::limiter::{Limiter, RateLimiter};
 use crate::state::refusals::EndpointRefusals;
-use crate::state::responses::ResponseCache;
+use crate::state::responses::{MemoryResponseStore, ResponseStore};
 use crate::state::single_flight::SingleFlight;
-use crate::state::upload_cache::UploadCache;
+use crate::state::upload_cache::{MemoryUploadCache, UploadCache};
 use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::Metrics;
 
@@ -46,13 +46,13 @@ pub struct App {
     /// The client of Poe.
     pub poe: Poe,
     /// One request per interval for the whole server.
-    pub limiter: Limiter,
+    pub limiter: Box<dyn RateLimiter>,
     /// Where files lie that were brought to Poe.
-    pub files: UploadCache<Attachment>,
+    pub files: Box<dyn UploadCache<Attachment>>,
     /// What Poe's native endpoints have refused.
     pub endpoints: EndpointRefusals,
     /// Responses that clients may come back to; shared, because they are kept at the very end of an answer.
-    pub responses: Arc<ResponseCache>,
+    pub responses: Arc<dyn ResponseStore>,
     /// models.yaml
     pub config: ConfigStore,
     /// Passwords, and who has tried wrong ones.
@@ -99,9 +99,9 @@ impl App {
         let own = catalog.as_ref().filter(|kept| kept.source == ListSource::Cache);
         let cache_bytes = usize::try_from(settings.url_cache_size).unwrap_or(usize::MAX);
         Ok(App {
-            files: UploadCache::new(settings.url_cache_ttl, cache_bytes),
+            files: Box::new(MemoryUploadCache::new(settings.url_cache_ttl, cache_bytes)),
             endpoints: EndpointRefusals::default(),
-            responses: Arc::new(ResponseCache::new(
+            responses: Arc::new(MemoryResponseStore::new(
                 settings.responses_ttl,
                 usize::try_from(settings.responses_max).unwrap_or(usize::MAX),
             )),
@@ -114,11 +114,11 @@ impl App {
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             spellings: Mutex::new(LruCache::new(MAX_SPELLINGS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
-            limiter: Limiter::new(
+            limiter: Box::new(Limiter::new(
                 settings.rate_limit,
                 settings.rate_limit_burst,
                 settings.rate_limit_max_wait,
-            ),
+            )),
             written: Mutex::new(own.map(|kept| (catalog::raw(kept).cloned().collect(), kept.fetched))),
             catalog: catalog.map_or_else(SingleFlight::default, SingleFlight::holding),
             directory: Mutex::default(),

@@ -28,7 +28,7 @@ impl ReusedUploads {
     }
 
     /// Forgets the entries.
-    pub fn forget(&self, files: &UploadCache<Attachment>) {
+    pub fn forget(&self, files: &dyn UploadCache<Attachment>) {
         self.0.iter().for_each(|key| files.forget(*key));
     }
 }
@@ -37,7 +37,7 @@ impl ReusedUploads {
 pub fn attach(
     chat: &ChatRequest,
     poe: &Poe,
-    files: &UploadCache<Attachment>,
+    files: &dyn UploadCache<Attachment>,
     key: &str,
     cancel: &CancelCheck,
 ) -> Result<(Vec<Message>, ReusedUploads)> {
@@ -97,7 +97,7 @@ fn name_part(error: Error, message: usize, part: usize) -> Error {
 fn bring(
     source: &FileSource,
     poe: &Poe,
-    files: &UploadCache<Attachment>,
+    files: &dyn UploadCache<Attachment>,
     key: &str,
     cancel: &CancelCheck,
 ) -> Result<(Attachment, Option<FileKey>)> {
@@ -113,7 +113,7 @@ fn bring(
         }
         FileSource::Attached(attachment) => return Ok((attachment.clone(), None)),
     };
-    let found = files.get(file, &**cancel, || poe.upload(key, source, cancel))?;
+    let found = files.get(file, &**cancel, &mut || poe.upload(key, source, cancel))?;
     Ok((found.value, found.was_kept.then_some(file)))
 }
 

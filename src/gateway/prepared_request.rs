@@ -154,7 +154,7 @@ impl<'a> PreparedRequest<'a> {
         }
         name_results(&mut chat.messages);
         check_tool_turns(&chat.messages)?;
-        let (attached, reused_uploads) = attach(&chat, &app.poe, &app.files, key, cancel)?;
+        let (attached, reused_uploads) = attach(&chat, &app.poe, &*app.files, key, cancel)?;
         let sent = std::mem::replace(&mut chat.messages, attached);
         let files = (!reused_uploads.is_empty()).then_some((sent, reused_uploads));
         arrange(&mut chat);
@@ -231,9 +231,9 @@ impl<'a> PreparedRequest<'a> {
             (Kind::FileUnavailable, Some((sent, reused_uploads))) if tried.files == Freshness::Kept => {
                 if state.files == Freshness::Kept {
                     log::debug!("a file is no longer at Poe and is uploaded again: {error}");
-                    reused_uploads.forget(&self.app.files);
+                    reused_uploads.forget(&*self.app.files);
                     let mut chat = ChatRequest { messages: sent.clone(), ..ChatRequest::clone(&state.chat) };
-                    chat.messages = attach(&chat, &self.app.poe, &self.app.files, self.key, cancel)?.0;
+                    chat.messages = attach(&chat, &self.app.poe, &*self.app.files, self.key, cancel)?.0;
                     arrange(&mut chat);
                     (state.chat, state.files) = (Arc::new(chat), Freshness::Fresh);
                 }

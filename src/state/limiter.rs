@@ -28,6 +28,22 @@ const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// How many keys of each kind are remembered.
 const MAX_KEYS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
+/// A limiter of the requests to Poe.
+pub trait RateLimiter: Send + Sync {
+    /// How it did so far.
+    fn counts(&self) -> Counts;
+
+    /// Waits for the turn of a request with `key` from `address`. `watch` is called now and then; its error ends the wait.
+    fn wait(&self, key: &str, address: Option<IpAddr>, watch: &dyn Fn() -> Result<()>) -> Result<()>;
+
+    /// Poe has accepted `key`.
+    fn accept(&self, key: &str);
+
+    /// Poe has refused `key` with `error`: for a while the same is answered without waiting. A key that was accepted
+    /// before has a second try.
+    fn reject(&self, key: &str, error: &Error);
+}
+
 /// A limiter. Its lock is held only to read the queue, never while a request waits.
 #[derive(Debug)]
 pub struct Limiter {
@@ -123,55 +139,6 @@ impl Limiter {
             }),
             waited: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-        }
-    }
-
-    /// How it did so far.
-    pub fn counts(&self) -> Counts {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let waiting = self.lock().queue.len() as u64;
-        Counts { waiting, waited: read(&self.waited), refused: read(&self.refused) }
-    }
-
-    /// Waits for the turn of a request with `key` from `address`. `watch` is called now and then; its error ends the wait.
-    pub fn wait(&self, key: &str, address: Option<IpAddr>, watch: &dyn Fn() -> Result<()>) -> Result<()> {
-        if self.interval.is_zero() {
-            return Ok(());
-        }
-        let key = self.hasher.hash_one(key);
-        let ticket = self.join(key, address.map(network_of), Instant::now())?;
-        let _leaves = Leaves { limiter: self, ticket };
-        let mut has_waited = false;
-        loop {
-            // slots are assigned by any thread that checks the queue, so that none depends on a thread that is busy elsewhere
-            let wait = match self.look(ticket, Instant::now())? {
-                Duration::ZERO => return Ok(()),
-                wait => wait,
-            };
-            if !std::mem::replace(&mut has_waited, true) {
-                self.waited.fetch_add(1, Ordering::Relaxed);
-            }
-            thread::park_timeout(wait.min(TICK));
-            watch()?;
-        }
-    }
-
-    /// Poe has accepted `key`.
-    pub fn accept(&self, key: &str) {
-        if self.interval.is_zero() {
-            return;
-        }
-        let (mut state, key) = (self.lock(), self.hasher.hash_one(key));
-        state.accepted.put(key, ());
-        state.rejected.pop(&key);
-        state.first_seen.pop(&key);
-    }
-
-    /// Poe has refused `key` with `error`: for a while the same is answered without waiting. A key that was accepted
-    /// before has a second try.
-    pub fn reject(&self, key: &str, error: &Error) {
-        if !self.interval.is_zero() {
-            self.reject_at(self.hasher.hash_one(key), error, Instant::now());
         }
     }
 
@@ -276,6 +243,52 @@ impl Limiter {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RateLimiter for Limiter {
+    fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let waiting = self.lock().queue.len() as u64;
+        Counts { waiting, waited: read(&self.waited), refused: read(&self.refused) }
+    }
+
+    fn wait(&self, key: &str, address: Option<IpAddr>, watch: &dyn Fn() -> Result<()>) -> Result<()> {
+        if self.interval.is_zero() {
+            return Ok(());
+        }
+        let key = self.hasher.hash_one(key);
+        let ticket = self.join(key, address.map(network_of), Instant::now())?;
+        let _leaves = Leaves { limiter: self, ticket };
+        let mut has_waited = false;
+        loop {
+            // slots are assigned by any thread that checks the queue, so that none depends on a thread that is busy elsewhere
+            let wait = match self.look(ticket, Instant::now())? {
+                Duration::ZERO => return Ok(()),
+                wait => wait,
+            };
+            if !std::mem::replace(&mut has_waited, true) {
+                self.waited.fetch_add(1, Ordering::Relaxed);
+            }
+            thread::park_timeout(wait.min(TICK));
+            watch()?;
+        }
+    }
+
+    fn accept(&self, key: &str) {
+        if self.interval.is_zero() {
+            return;
+        }
+        let (mut state, key) = (self.lock(), self.hasher.hash_one(key));
+        state.accepted.put(key, ());
+        state.rejected.pop(&key);
+        state.first_seen.pop(&key);
+    }
+
+    fn reject(&self, key: &str, error: &Error) {
+        if !self.interval.is_zero() {
+            self.reject_at(self.hasher.hash_one(key), error, Instant::now());
+        }
     }
 }
 

@@ -50,9 +50,27 @@ impl Response {
     }
 }
 
-/// All responses that are kept.
+/// The responses that are kept. Only the owner of one finds it.
+pub trait ResponseStore: Send + Sync {
+    /// Keeps the response called `id`. Those that were not used for the longest time make room.
+    fn keep(&self, owner: Owner, id: &str, response: Response);
+
+    /// The response called `id`, if it is kept and `owner`'s.
+    fn get(&self, owner: Owner, id: &str) -> Option<Arc<Response>>;
+
+    /// The response called `name`, by its id or another of its names.
+    fn called(&self, owner: Owner, name: &str) -> Option<Arc<Response>>;
+
+    /// All responses of the conversation that ends with `id`, oldest first; nothing if one of them is gone.
+    fn conversation(&self, owner: Owner, id: &str) -> Option<Vec<Arc<Response>>>;
+
+    /// Forgets the response called `id`; whether it was there.
+    fn forget(&self, owner: Owner, id: &str) -> bool;
+}
+
+/// The responses of one process.
 #[derive(Debug)]
-pub struct ResponseCache {
+pub struct MemoryResponseStore {
     lifetime: Duration,
     capacity: usize,
     state: Mutex<State>,
@@ -86,20 +104,36 @@ impl State {
     }
 }
 
-impl ResponseCache {
+impl MemoryResponseStore {
     /// Keeps responses for `lifetime` after their last use, and at most `capacity` bytes of them; zero of either keeps
     /// nothing.
-    pub fn new(lifetime: Duration, capacity: usize) -> ResponseCache {
+    pub fn new(lifetime: Duration, capacity: usize) -> MemoryResponseStore {
         let kept = LruCache::new(NonZeroUsize::new(MOST + 1).unwrap_or(NonZeroUsize::MIN));
-        ResponseCache {
+        MemoryResponseStore {
             lifetime,
             capacity,
             state: Mutex::new(State { kept, named: HashMap::new(), bytes: 0 }),
         }
     }
 
-    /// Keeps the response called `id`. Those that were not used for the longest time make room.
-    pub fn keep(&self, owner: Owner, id: &str, response: Response) {
+    /// A use makes it young again.
+    fn find(&self, state: &mut State, key: Key) -> Option<Arc<Response>> {
+        let entry = state.kept.get_mut(&key)?;
+        if entry.used.elapsed() >= self.lifetime {
+            drop_one(state, key);
+            return None;
+        }
+        entry.used = Instant::now();
+        Some(Arc::clone(&entry.response))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ResponseStore for MemoryResponseStore {
+    fn keep(&self, owner: Owner, id: &str, response: Response) {
         let size = response.size();
         if size > self.capacity || self.lifetime.is_zero() {
             return log::debug!("a response of {size} bytes is not stored: it is larger than the store");
@@ -119,21 +153,18 @@ impl ResponseCache {
         }
     }
 
-    /// The response called `id`, if it is kept and `owner`'s.
-    pub fn get(&self, owner: Owner, id: &str) -> Option<Arc<Response>> {
+    fn get(&self, owner: Owner, id: &str) -> Option<Arc<Response>> {
         self.find(&mut self.lock(), key(owner, id))
     }
 
-    /// The response called `name`, by its id or another of its names.
-    pub fn called(&self, owner: Owner, name: &str) -> Option<Arc<Response>> {
+    fn called(&self, owner: Owner, name: &str) -> Option<Arc<Response>> {
         let mut state = self.lock();
         let name = key(owner, name);
         let own = state.named.get(&name).copied().unwrap_or(name);
         self.find(&mut state, own)
     }
 
-    /// All responses of the conversation that ends with `id`, oldest first; nothing if one of them is gone.
-    pub fn conversation(&self, owner: Owner, id: &str) -> Option<Vec<Arc<Response>>> {
+    fn conversation(&self, owner: Owner, id: &str) -> Option<Vec<Arc<Response>>> {
         let mut state = self.lock();
         let mut found = Vec::new();
         let mut next = Some(id.to_owned());
@@ -147,27 +178,11 @@ impl ResponseCache {
         Some(found)
     }
 
-    /// Forgets the response called `id`; whether it was there.
-    pub fn forget(&self, owner: Owner, id: &str) -> bool {
+    fn forget(&self, owner: Owner, id: &str) -> bool {
         let mut state = self.lock();
         let is_there = self.find(&mut state, key(owner, id)).is_some();
         drop_one(&mut state, key(owner, id));
         is_there
-    }
-
-    /// A use makes it young again.
-    fn find(&self, state: &mut State, key: Key) -> Option<Arc<Response>> {
-        let entry = state.kept.get_mut(&key)?;
-        if entry.used.elapsed() >= self.lifetime {
-            drop_one(state, key);
-            return None;
-        }
-        entry.used = Instant::now();
-        Some(Arc::clone(&entry.response))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -202,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_conversation_is_put_together_from_its_responses() {
-        let (responses, owner) = (ResponseCache::new(HOUR, 10_000), Owner::of("a"));
+        let (responses, owner) = (MemoryResponseStore::new(HOUR, 10_000), Owner::of("a"));
         for (id, previous) in [("1", None), ("2", Some("1")), ("3", Some("2")), ("other", None)] {
             responses.keep(owner, id, response(previous, id.len()));
         }
@@ -216,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_conversation_may_be_as_long_as_what_is_kept() {
-        let (responses, owner) = (ResponseCache::new(HOUR, usize::MAX), Owner::of("a"));
+        let (responses, owner) = (MemoryResponseStore::new(HOUR, usize::MAX), Owner::of("a"));
         for id in 0..MOST {
             let previous = id.checked_sub(1).map(|id| id.to_string());
             responses.keep(owner, &id.to_string(), response(previous.as_deref(), 0));
@@ -229,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_response_is_found_by_its_names_as_long_as_it_is_kept() {
-        let (responses, owner) = (ResponseCache::new(HOUR, 10_000), Owner::of("a"));
+        let (responses, owner) = (MemoryResponseStore::new(HOUR, 10_000), Owner::of("a"));
         let named = |size| Response { names: vec!["msg_1".into()], ..response(None, size) };
         responses.keep(owner, "1", named(1));
         let size = |owner, name| responses.called(owner, name).map(|found| found.input.len());
@@ -246,7 +261,7 @@ mod tests {
 
     #[test]
     fn nobody_sees_a_strangers_response() {
-        let responses = ResponseCache::new(HOUR, 10_000);
+        let responses = MemoryResponseStore::new(HOUR, 10_000);
         responses.keep(Owner::of("a"), "1", response(None, 1));
         assert!(responses.get(Owner::of("b"), "1").is_none());
         assert!(!responses.forget(Owner::of("b"), "1"));
@@ -255,7 +270,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_and_what_was_used_stays() {
-        let (responses, owner) = (ResponseCache::new(HOUR, 3 * 1256), Owner::of("a"));
+        let (responses, owner) = (MemoryResponseStore::new(HOUR, 3 * 1256), Owner::of("a"));
         for id in ["1", "2", "3"] {
             responses.keep(owner, id, response(None, 1000));
         }
@@ -272,7 +287,7 @@ mod tests {
 
     #[test]
     fn their_number_is_bounded() {
-        let (responses, owner) = (ResponseCache::new(HOUR, usize::MAX), Owner::of("a"));
+        let (responses, owner) = (MemoryResponseStore::new(HOUR, usize::MAX), Owner::of("a"));
         for id in 0..=MOST {
             responses.keep(owner, &id.to_string(), response(None, 0));
         }
@@ -283,11 +298,11 @@ mod tests {
     #[test]
     fn without_time_or_room_nothing_is_kept() {
         for (lifetime, capacity) in [(Duration::ZERO, 10_000), (HOUR, 0)] {
-            let responses = ResponseCache::new(lifetime, capacity);
+            let responses = MemoryResponseStore::new(lifetime, capacity);
             responses.keep(Owner::of("a"), "1", response(None, 1));
             assert!(responses.get(Owner::of("a"), "1").is_none());
         }
-        let responses = ResponseCache::new(Duration::from_nanos(1), 10_000);
+        let responses = MemoryResponseStore::new(Duration::from_nanos(1), 10_000);
         responses.keep(Owner::of("a"), "1", response(None, 1));
         while responses.get(Owner::of("a"), "1").is_some() {}
         assert_eq!(responses.lock().bytes, 0, "what is too old makes room");

@@ -39,8 +39,26 @@ pub trait Kept: Clone {
 }
 
 /// A cache bounded by bytes and age, that lets concurrent uploads of one file be one upload.
+pub trait UploadCache<V>: Send + Sync {
+    /// The file of `key`, uploaded by `upload` unless it is there already or on its way. `watch` is called now and
+    /// then while waiting for another request's upload; its error ends the wait.
+    fn get(
+        &self,
+        key: FileKey,
+        watch: &dyn Fn() -> Result<()>,
+        upload: &mut dyn FnMut() -> Result<V>,
+    ) -> Result<Found<V>>;
+
+    /// Forgets the file of `key`: Poe does not have it any more.
+    fn forget(&self, key: FileKey);
+
+    /// How the cache did so far.
+    fn counters(&self) -> &Counters;
+}
+
+/// The cache of one process.
 #[derive(Debug)]
-pub struct UploadCache<V> {
+pub struct MemoryUploadCache<V> {
     lifetime: Duration,
     capacity: usize,
     state: Mutex<State<V>>,
@@ -57,7 +75,7 @@ struct State<V> {
 /// An upload that others may wait for.
 #[derive(Debug)]
 struct Upload<V> {
-    outcome: Mutex<Option<Result<V>>>,
+    outcome: Mutex<Option<Result<Found<V>>>>,
     done: Condvar,
 }
 
@@ -89,25 +107,19 @@ pub struct Found<V> {
     pub was_kept: bool,
 }
 
-impl<V: Kept> UploadCache<V> {
+impl<V: Kept> MemoryUploadCache<V> {
     /// Keeps entries for `lifetime` and at most `capacity` bytes of them; zero of either keeps nothing.
-    pub fn new(lifetime: Duration, capacity: usize) -> UploadCache<V> {
+    pub fn new(lifetime: Duration, capacity: usize) -> MemoryUploadCache<V> {
         let state = State { kept: LruCache::unbounded(), bytes: 0, on_the_way: HashMap::new() };
-        UploadCache { lifetime, capacity, state: Mutex::new(state), counters: Counters::default() }
+        MemoryUploadCache { lifetime, capacity, state: Mutex::new(state), counters: Counters::default() }
     }
 
-    /// How the cache did so far.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// The file of `key`, uploaded by `upload` unless it is there already or on its way. `watch` is called now and
-    /// then while waiting for another request's upload; its error ends the wait.
-    pub fn get(
+    /// As [`UploadCache::get`]; `find` may find the file elsewhere instead of uploading it.
+    pub fn get_or(
         &self,
         key: FileKey,
         watch: &dyn Fn() -> Result<()>,
-        upload: impl FnOnce() -> Result<V>,
+        find: &mut dyn FnMut() -> Result<Found<V>>,
     ) -> Result<Found<V>> {
         loop {
             let (turn, is_mine) = match self.find(key) {
@@ -118,28 +130,29 @@ impl<V: Kept> UploadCache<V> {
                 Err(turn) => turn,
             };
             if is_mine {
-                add_one(&self.counters.misses);
                 let arrival = Arrival { files: self, key, turn: &turn };
-                let outcome = upload();
+                let outcome = find();
+                let was_kept = outcome.as_ref().is_ok_and(|found| found.was_kept);
+                add_one(if was_kept { &self.counters.hits } else { &self.counters.misses });
                 arrival.render(outcome.clone());
-                return outcome.map(|value| Found { value, was_kept: false });
+                return outcome;
             }
             add_one(&self.counters.joined);
             match turn.wait(watch)? {
                 // the request that uploaded was cancelled: another one has to upload
                 Err(error) if error.is_withdrawn() => {}
-                outcome => return outcome.map(|value| Found { value, was_kept: false }),
+                outcome => return outcome,
             }
         }
     }
 
-    /// Forgets the file of `key`: Poe does not have it any more.
-    pub fn forget(&self, key: FileKey) {
+    /// Forgets the file of `key` and returns what was kept for it: Poe does not have it any more.
+    pub fn take(&self, key: FileKey) -> Option<V> {
         let mut state = lock(&self.state);
-        if let Some((_, value)) = state.kept.pop(&key) {
-            state.bytes -= value.size();
-            add_one(&self.counters.dead);
-        }
+        let (_, value) = state.kept.pop(&key)?;
+        state.bytes -= value.size();
+        add_one(&self.counters.dead);
+        Some(value)
     }
 
     /// What is kept for `key`, or the upload that is on its way; true if the caller must do it.
@@ -183,8 +196,27 @@ impl<V: Kept> UploadCache<V> {
     }
 }
 
+impl<V: Kept + Send> UploadCache<V> for MemoryUploadCache<V> {
+    fn get(
+        &self,
+        key: FileKey,
+        watch: &dyn Fn() -> Result<()>,
+        upload: &mut dyn FnMut() -> Result<V>,
+    ) -> Result<Found<V>> {
+        self.get_or(key, watch, &mut || upload().map(|value| Found { value, was_kept: false }))
+    }
+
+    fn forget(&self, key: FileKey) {
+        self.take(key);
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
 impl<V: Kept> Upload<V> {
-    fn wait(&self, watch: &dyn Fn() -> Result<()>) -> Result<Result<V>> {
+    fn wait(&self, watch: &dyn Fn() -> Result<()>) -> Result<Result<Found<V>>> {
         let mut outcome = lock(&self.outcome);
         loop {
             if let Some(outcome) = &*outcome {
@@ -198,17 +230,17 @@ impl<V: Kept> Upload<V> {
 
 /// Passes the outcome of an upload to all waiting requests, also when it panics.
 struct Arrival<'a, V: Kept> {
-    files: &'a UploadCache<V>,
+    files: &'a MemoryUploadCache<V>,
     key: FileKey,
     turn: &'a Upload<V>,
 }
 
 impl<V: Kept> Arrival<'_, V> {
-    fn render(&self, outcome: Result<V>) {
+    fn render(&self, outcome: Result<Found<V>>) {
         let mut state = lock(&self.files.state);
         state.on_the_way.remove(&self.key);
-        if let Ok(value) = &outcome {
-            self.files.keep(&mut state, self.key, value.clone());
+        if let Ok(found) = &outcome {
+            self.files.keep(&mut state, self.key, found.value.clone());
         }
         drop(state);
         *lock(&self.turn.outcome) = Some(outcome);
@@ -246,8 +278,8 @@ mod tests {
         FileKey::new("api key", "image/png", content.as_bytes())
     }
 
-    fn get(files: &UploadCache<String>, content: &str) -> Found<String> {
-        files.get(key(content), &|| Ok(()), || Ok(content.to_owned())).unwrap()
+    fn get(files: &MemoryUploadCache<String>, content: &str) -> Found<String> {
+        files.get(key(content), &|| Ok(()), &mut || Ok(content.to_owned())).unwrap()
     }
 
     fn count(counter: &AtomicU64) -> u64 {
@@ -271,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_was_uploaded_is_found_until_it_is_forgotten() {
-        let files = UploadCache::new(HOUR, 100);
+        let files = MemoryUploadCache::new(HOUR, 100);
         assert!(!get(&files, "a").was_kept);
         assert!(get(&files, "a").was_kept);
         files.forget(key("a"));
@@ -282,7 +314,7 @@ mod tests {
 
     #[test]
     fn room_and_age_are_bounded() {
-        let files = UploadCache::new(HOUR, 10);
+        let files = MemoryUploadCache::new(HOUR, 10);
         for content in ["aaaa", "bbbb"] {
             get(&files, content);
         }
@@ -293,27 +325,28 @@ mod tests {
         assert!(!get(&files, &"x".repeat(11)).was_kept);
         assert!(!get(&files, &"x".repeat(11)).was_kept, "larger than the whole cache");
         assert!(lock(&files.state).bytes <= 10);
-        let old = UploadCache::new(Duration::ZERO, 10);
+        let old = MemoryUploadCache::new(Duration::ZERO, 10);
         get(&old, "a");
         assert!(!get(&old, "a").was_kept);
     }
 
     #[test]
     fn concurrent_uploads_of_one_file_are_one() {
-        let files = UploadCache::new(HOUR, 100);
+        let files = MemoryUploadCache::new(HOUR, 100);
         let (begun, is_begun) = mpsc::channel();
         let (go, may_go) = mpsc::channel::<()>();
         thread::scope(|scope| {
             let files = &files;
             let first = scope.spawn(move || {
-                files.get(key("a"), &|| Ok(()), || {
+                files.get(key("a"), &|| Ok(()), &mut || {
                     begun.send(()).unwrap();
                     may_go.recv().unwrap();
                     Ok("there".to_owned())
                 })
             });
             is_begun.recv().unwrap();
-            let second = scope.spawn(move || files.get(key("a"), &|| Ok(()), || panic!("a second upload")));
+            let second =
+                scope.spawn(move || files.get(key("a"), &|| Ok(()), &mut || panic!("a second upload")));
             while count(&files.counters().joined) == 0 {
                 thread::yield_now();
             }
@@ -324,20 +357,20 @@ mod tests {
 
     #[test]
     fn when_the_uploader_leaves_another_takes_over() {
-        let files = UploadCache::new(HOUR, 100);
+        let files = MemoryUploadCache::new(HOUR, 100);
         let (begun, is_begun) = mpsc::channel();
         let (go, may_go) = mpsc::channel::<()>();
         thread::scope(|scope| {
             let files = &files;
             let first = scope.spawn(move || {
-                files.get(key("a"), &|| Ok(()), || {
+                files.get(key("a"), &|| Ok(()), &mut || {
                     begun.send(()).unwrap();
                     may_go.recv().unwrap();
                     Err(Error::new(Kind::ClientGone, "left"))
                 })
             });
             is_begun.recv().unwrap();
-            let second = scope.spawn(move || files.get(key("a"), &|| Ok(()), || Ok("mine".to_owned())));
+            let second = scope.spawn(move || files.get(key("a"), &|| Ok(()), &mut || Ok("mine".to_owned())));
             while count(&files.counters().joined) == 0 {
                 thread::yield_now();
             }
