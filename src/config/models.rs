@@ -63,7 +63,7 @@ pub struct ModelsFile {
     bots: HashMap<String, usize>,
     /// The custom models' names, in lower case, to their place in `content.custom_models`.
     customs: HashMap<String, usize>,
-    /// Every value of a key that names a secret, at whatever depth.
+    /// Values of top-level keys that hold secrets.
     secrets: Vec<Token>,
 }
 
@@ -218,7 +218,7 @@ impl ModelsFile {
         };
         let (bots, names) = index(text, content.as_ref().unwrap_or(&Content::default()))?;
         let tree = tree::tree(text)?;
-        let secrets = mask::tokens(&tree).into_iter().map(Token).collect();
+        let secrets = mask::secrets(&tree).into_iter().map(Token).collect();
         let content = content.unwrap_or_default();
         let customs = index_custom(text, &content.custom_models)?;
         let file = ModelsFile { text: Token(text.to_owned()), content, bots, names, customs, secrets };
@@ -298,7 +298,7 @@ impl ModelsFile {
         self.content.api_token.as_ref().map(|token| token.0.as_str()).filter(|token| !token.is_empty())
     }
 
-    /// Every value of a key that names a secret, at whatever depth; none of them may be shown anywhere.
+    /// Values of top-level keys that hold secrets; never shown or logged.
     pub fn secrets(&self) -> Vec<&str> {
         self.secrets.iter().map(|token| token.0.as_str()).collect()
     }

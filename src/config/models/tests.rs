@@ -310,7 +310,7 @@ fn a_byte_order_mark_is_no_part_of_the_text() {
 
 #[test]
 fn every_secret_of_the_file_is_known() {
-    let file = ModelsFile::parse("api_token: geheim-one\nmine: {api_token: geheim-second}").unwrap().0;
+    let file = ModelsFile::parse("api_token: geheim-one\nmy_password: {a: [geheim-second]}").unwrap().0;
     assert_eq!(file.secrets(), ["geheim-second", "geheim-one"]);
     assert!(!format!("{file:?}").contains("geheim"));
 }
