@@ -2,13 +2,15 @@
 import * as account from './account.js';
 import * as activity from './activity.js';
 import { get } from './api.js';
-import { button, complain, h, select } from './dom.js';
+import * as chat from './chat.js';
+import { button, complain, h, memory, select } from './dom.js';
 import { LANGUAGES, setLanguage, t } from './i18n.js';
 import * as models from './models.js';
 import * as settings from './settings.js';
-import * as attempt from './try.js';
 
-const TABS = { models, try: attempt, activity, account, settings };
+const TABS = { models, chat, activity, account, settings };
+/** Earlier names of tabs, for bookmarks. */
+const FORMER = { try: 'chat' };
 const THEMES = ['auto', 'light', 'dark'];
 const $ = (id) => document.getElementById(id);
 const root = $('main');
@@ -31,14 +33,6 @@ const app = {
 		} catch (error) { complain(error); }
 	},
 };
-
-/** Reads or writes a preference in localStorage; null where the browser blocks storage. */
-function memory(name, value) {
-	try {
-		if (value) localStorage.setItem(name, value);
-		return localStorage.getItem(name);
-	} catch { return null; }
-}
 
 function theme(name) {
 	html.dataset.theme = name;
@@ -68,7 +62,8 @@ function preferred() {
 
 let turn = 0;
 async function draw() {
-	const [name, ...rest] = location.hash.slice(1).split('/');
+	const [first, ...rest] = location.hash.slice(1).split('/');
+	const name = FORMER[first] ?? first;
 	const to = Object.hasOwn(TABS, name) ? name : 'models';
 	const mine = ++turn;
 	if (open) TABS[open].unmount?.();

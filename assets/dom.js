@@ -105,6 +105,15 @@ export const table = (id, label, heads, ...bodies) => h('div.wide', { tabindex: 
 /** Cell that carries its column's heading for narrow windows. */
 export const cell = (key, ...content) => h(key[0] === '#' ? 'td.num' : 'td', { 'data-label': t(key.replace('#', '')) }, ...content);
 
+/** Reads or writes a preference in localStorage, null to remove it; null where the browser blocks or has filled its storage. */
+export function memory(name, value) {
+	try {
+		if (value === null) localStorage.removeItem(name);
+		else if (value !== undefined) localStorage.setItem(name, value);
+		return localStorage.getItem(name);
+	} catch { return null; }
+}
+
 export const tile = (title, value, note) => h('div.tile', h('h2', title), h('p.figure', value), note && h('p.hint', note));
 
 export const facts = (pairs) => h('dl.facts', pairs.filter(([, value]) => value != null && value !== '' && value !== '–')

@@ -11,14 +11,16 @@ Add||新增|添加
 Add model||新增模型|添加模型
 Add parameter||新增參數|添加参数
 added||加入時間|添加时间
-again|Regenerate|重新產生|重新生成
+again|Ask again|重新產生|重新生成
 aliases||別名|别名
 aliasesHint|Separated by commas.|以逗號分隔|用逗号分隔
 Answer||回答
 answered|Answer complete.|回答完成
 applied|Apply models.yaml|套用 models.yaml|应用 models.yaml
 As a table||以表格顯示|以表格显示
+asCode|Request as code|以程式碼表示|请求代码
 Attach||附加檔案|添加附件
+kind.audio|Sound|音訊|音频
 automatic||自動|自动
 balance|Points left|剩餘點數|剩余积分
 bot|Bot on Poe|Poe 上的 bot
@@ -29,9 +31,12 @@ byServer|Server default|伺服器預設|服务器默认
 Cancel||取消
 changes|Unsaved changes|未儲存的變更|未保存的更改
 chart|Points used per day over {n} days; maximum {most}|{n} 天每日使用的點數，最多 {most}|{n} 天每日使用的积分，最多 {most}
+chat||對話|对话
+Clear all||全部清除
 Clear filters||清除篩選|清除筛选
 Clear key||清除金鑰|清除密钥
 Clear selection||清除選取|清除选择
+clearChats|Delete all {n} conversations kept in this browser?|要刪除保存在此瀏覽器的全部 {n} 個對話嗎？|要删除保存在此浏览器中的全部 {n} 个对话吗？
 client||用戶端|客户端
 Close||關閉|关闭
 code.insufficient_quota|code.insufficient_quota|點數不足：|积分不足：
@@ -39,10 +44,12 @@ code.invalid_api_key|code.invalid_api_key|金鑰無效：|密钥无效：
 code.model_not_found|code.model_not_found|沒有此模型：|没有此模型：
 code.rate_limit_exceeded|code.rate_limit_exceeded|請求過於頻繁：|请求过于频繁：
 code.upstream_error|code.upstream_error|Poe 發生錯誤：|Poe 发生错误：
+compare|Compare with|比較對象|对比模型
 conflict|models.yaml changed on the server|伺服器上的 models.yaml 已變更|服务器上的 models.yaml 已更改
 conflictText|Load the new version and re-apply your changes ({n})?|要載入新版本並重新套用您的 {n} 項變更嗎？|要加载新版本并重新应用您的 {n} 项更改吗？
 context||上下文
 Conversation||對話|对话
+Conversations||對話紀錄|对话记录
 Copied||已複製|已复制
 Copy||複製|复制
 Copy name||複製名稱|复制名称
@@ -62,6 +69,7 @@ counter.waited|Delayed|曾等待
 Counters||計數|计数
 customHint|A bot that is not in Poe’s list.|Poe 清單中沒有的 bot|Poe 列表中没有的 bot
 Day||日期
+Delete||刪除|删除
 Description||說明|说明
 Details||詳情|详情
 disableSelected|Disable {n} selected|停用所選 {n} 個|停用所选 {n} 个
@@ -69,6 +77,9 @@ disableShown|Disable {n} shown|停用顯示的 {n} 個|停用显示的 {n} 个
 Download||下載|下载
 dropMine|Reload and discard my changes|重新載入並捨棄我的變更|重新加载并放弃我的更改
 duration||耗時|耗时
+Edit||編輯|编辑
+elsewhere|Use in other programs|用於其他程式|用于其他程序
+editDrops|Later messages of this conversation are removed.|此訊息之後的內容會被移除|此消息之后的内容会被移除
 enabled||啟用|启用
 enableSelected|Enable {n} selected|啟用所選 {n} 個|启用所选 {n} 个
 enableShown|Enable {n} shown|啟用顯示的 {n} 個|启用显示的 {n} 个
@@ -83,6 +94,7 @@ Filters||篩選|筛选
 firstByte|First byte|首位元組|首字节
 firstToken|first token {time}|首個 token {time}|首个 token {time}
 Health||狀態|状态
+kind.image|Picture|圖片|图片
 in the prompt||寫入提示詞|写入提示词
 Input → output||輸入 → 輸出|输入 → 输出
 inspection|Record prompts and answers|記錄提示詞與回答|记录提示词和回答
@@ -100,9 +112,12 @@ is.sound|Audio|音訊|音频
 is.tools||工具
 is.video||影片|视频
 is.web|Web search|網路搜尋|联网搜索
+jsonAnswer|JSON answer|以 JSON 回答|以 JSON 回答
+keptHere|Conversations stay in this browser until you clear them.|對話保存在此瀏覽器，清除前一直保留|对话保存在此浏览器中，清除前一直保留
 keyHint|Replace KEY with your own key|請將 KEY 換成您的金鑰|请将 KEY 换成您的密钥
 Language||語言|语言
 loading|Loading…|載入中…|加载中…
+loadMedia|Load pictures, sound and video of Poe at once|自動載入 Poe 的圖片、音訊與影片|自动加载 Poe 的图片、音频和视频
 Maximum output||輸出上限|输出上限
 meaning||意義|含义
 Memory||記憶體|内存
@@ -114,6 +129,7 @@ needsModel|Choose a model first.|請先選擇模型|请先选择模型
 needsName|Enter a name.|請輸入名稱|请输入名称
 New chat||新對話|新对话
 noKey|No key set|尚未設定金鑰|尚未设置密钥
+noModel|No second model|不比較|不对比
 not set||未設定|未设置
 notApplied|models.yaml is not applied: every bot is listed under its own name.|未套用 models.yaml：所有 bot 皆以原名列出|未应用 models.yaml：所有 bot 均以原名列出
 nothing|No entries.|沒有項目|没有项目
@@ -129,7 +145,7 @@ order.price|Lowest price|價格最低|价格最低
 owner|Provider|提供者|提供商
 Parameters||參數|参数
 partial|Earlier days are not included.|未包含較早的日期|未包含更早的日期
-picture||圖片|图片
+playFile|Load {name}|載入 {name}|加载 {name}
 Poe API key||Poe API 金鑰|Poe API 密钥
 Poe endpoint||Poe 端點|Poe 端点
 poeKeyHint|Stored in this browser tab only.|僅儲存於此瀏覽器分頁|仅保存在此浏览器标签页
@@ -158,6 +174,7 @@ Route||路徑|路由
 running||進行中|进行中
 runningNow|{n} running|{n} 個進行中|{n} 个进行中
 Save||儲存|保存
+saveAsk|Save and ask|儲存並重新提問|保存并重新提问
 saved|Saved and applied.|已儲存並生效|已保存并生效
 sayHint|Type a message (Enter sends, Shift+Enter adds a line)|輸入訊息（Enter 傳送，Shift+Enter 換行）|输入消息（Enter 发送，Shift+Enter 换行）
 searchModels|Search models  ( / )|搜尋模型 ( / )|搜索模型 ( / )
@@ -169,7 +186,6 @@ Send||傳送|发送
 serverKey|Using the server’s key|使用伺服器的金鑰|使用服务器的密钥
 settings||設定|设置
 settingsHint|Values in effect. Secrets are masked.|目前生效的設定。金鑰已遮蔽|当前生效的设置。密钥已遮蔽
-shell||終端機|终端
 Show||檢視|查看
 Show usage||顯示用量|显示用量
 shownOf|{n} of {all} models|{n} / {all} 個模型|{n} / {all} 个模型
@@ -197,6 +213,8 @@ stream||串流|流式
 suffixes|Names with reasoning suffixes|推理後綴名稱|推理后缀名称
 suffixesHint|For example {name}-high.|例如 {name}-high
 system|System prompt|系統提示詞|系统提示词
+Table||表格
+Temperature||溫度|温度
 Theme||主題|主题
 theme.auto||自動|自动
 theme.dark||深色
@@ -211,7 +229,6 @@ toolsWay|Tool definitions|工具定義|工具定义
 topBots|Points by model|各模型點數用量|各模型积分用量
 total|total {time}|總計 {time}|总计 {time}
 Totals||總計|总计
-try|Try it|試用|试用
 tryHint|Choose a model and send a message.|請選擇模型並傳送訊息|请选择模型并发送消息
 Turn on||開啟|开启
 Undo||復原|撤销
@@ -222,9 +239,10 @@ unsaved|Unsaved changes: {n}|未儲存的變更：{n}|未保存的更改：{n}
 upFor|Running for {time}|已運作 {time}|已运行 {time}
 Upload||上傳|上传
 usage|Points per day|每日點數|每日积分
-Use in other programs||用於其他程式|用于其他程序
 value||值
 Version||版本
+kind.video||影片|视频
+waiting|Waiting for Poe… {time}|正在等待 Poe… {time}|正在等待 Poe… {time}
 warning.config_broken|models.yaml is invalid; the last valid version, if any, stays in effect.|models.yaml 無效：沿用上一份有效的設定（若有）|models.yaml 无效：沿用上一份有效的配置（若有）
 warning.default_password|The built-in password is in use: set ADMIN_PASSWORD.|仍在使用內建密碼：請設定 ADMIN_PASSWORD|仍在使用内置密码：请设置 ADMIN_PASSWORD
 You||您

@@ -133,7 +133,7 @@ function side() {
 	const row = opened && rows.find((one) => one.bot === opened);
 	page.side.replaceChildren(...(row ? [panel(row, draft, (name, value) => change(opened, name, value), {
 		close: () => open(null),
-		attempt: () => { location.hash = `#try/${encodeURIComponent(row.model.name || row.name)}`; },
+		attempt: () => { location.hash = `#chat/${encodeURIComponent(row.model.name || row.name)}`; },
 		undo: () => { draft.undo(opened); list(); side(); page.side.querySelector('#panel-title')?.focus(); },
 		drop: () => { draft.removeCustom(opened); list(); if (rows.some((one) => one.bot === opened)) side(); else open(null); },
 	})] : []));

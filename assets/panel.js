@@ -22,7 +22,7 @@ export function panel(row, draft, set, act) {
 		h('header', title, closer(act.close)),
 		h('p.hint', textOf(model.description)),
 		h('div.actions',
-			button(t('try'), act.attempt, { disabled: !row.enabled || row.removed }),
+			button(t('chat'), act.attempt, { disabled: !row.enabled || row.removed }),
 			button(t('Copy name'), () => copy(row.name)),
 			button(t('Undo'), act.undo, { id: 'undo-one', disabled: !row.changed }),
 			row.custom && button(t('Remove model'), act.drop, { class: 'danger' })),

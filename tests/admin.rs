@@ -518,3 +518,18 @@ fn the_account_shows_points_by_day_and_by_bot() {
     assert!(spent >= 121 * 10, "{spent}");
     assert_eq!((&after["top"][0]["bot"], &after["partial"]), (&json!("demo-echo"), &json!(false)));
 }
+
+#[test]
+fn files_of_the_embedded_poe_are_served_here_too() {
+    let server = TestServer::demo(&[]);
+    let sound = server.ask(&get("/art/hello.wav", ""));
+    assert_eq!((sound.status, sound.header("Content-Type")), (200, Some("audio/wav")));
+    assert_eq!(sound.header("X-Content-Type-Options"), Some("nosniff"));
+    assert!(sound.body.starts_with(b"RIFF"));
+    for path in ["/art/none.png", "/art/..%2fdemo%2fqueries", "/art/a%3fb", "/art/"] {
+        assert_eq!(server.ask(&get(path, "")).status, 404, "{path}");
+    }
+    let poe = Poe::start();
+    let other = TestServer::before(&poe, &[]);
+    assert_eq!(other.ask(&get("/art/cat.png", "")).status, 404, "it is no embedded Poe");
+}

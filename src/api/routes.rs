@@ -54,6 +54,7 @@ const TABLE: &[Route] = &[
     row(GET, "/v1/api/hello", "/api/hello", OPENAI, Logged, Public(status::hello)), // Claude Code asks it first
     row(POST, "/v1/api/event_logging/*", "/api/event_logging", ANTHROPIC, Logged, Public(status::discard_events)),
 
+    row(GET, "/art/{name}", "/art", OPENAI, Routine, Public(pages::demo_file)),
     row(GET, "/admin/*", "/admin", BY_HEAD, Routine, Operator(pages::file)),
     row(POST, "/api/admin/try", "/api/admin/try", BY_HEAD, Listed, Operator(admin::try_model)),
     row(GET, "/api/admin/activity", "/admin", BY_HEAD, Routine, Operator(activity::report)),

@@ -44,12 +44,12 @@ const SERVER: (&str, &str) = ("Server", concat!("poe2openai/", env!("CARGO_PKG_V
 const FOR_ANYONE: &[(&str, &str)] =
     &[("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*")];
 
-/// Pictures may come from elsewhere because Poe's do; the page asks its user before it shows one.
+/// Pictures, sound and video may come from elsewhere because Poe's do; the page asks its user before it loads one.
 const FOR_OPERATOR: &[(&str, &str)] = &[
     (
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob: https:; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+         media-src 'self' data: https:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
     ("X-Frame-Options", "DENY"),
     ("X-Content-Type-Options", "nosniff"),

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -125,6 +125,20 @@ export async function foreign(html) {
   return `http://127.0.0.1:${site.address().port}`;
 }
 
+/** With ASSETS=directory the page's files come from there, under the headers of the server: for work on the page without a build after each change. */
+function fromDisk(route, server) {
+  const name = /^\/admin(?:\/([\w.]*))?$/.exec(new URL(route.request().url()).pathname)?.[1] ?? null;
+  if (!process.env.ASSETS || name === null || route.request().method() !== "GET") return null;
+  const type = { js: "text/javascript", css: "text/css", json: "application/json" }[name.split(".").at(-1)];
+  if (!type) return null;
+  return (async () => {
+    const like = await route.fetch({ url: `${server.url}/admin/style.css` });
+    const headers = { ...like.headers(), "content-type": `${type}; charset=utf-8` };
+    delete headers["content-encoding"];
+    await route.fulfill({ status: like.status(), headers, body: readFileSync(join(process.env.ASSETS, name)) });
+  })();
+}
+
 let browser = null;
 
 /** Opens a browser page on a server. `faults` holds errors and warnings of the console, `strangers` requests to other hosts. */
@@ -152,7 +166,7 @@ export async function open(server, options = {}) {
   // requests to other hosts are recorded and blocked
   await context.route("**/*", (route) => {
     const { origin } = new URL(route.request().url());
-    if (origin === server.url) return route.continue();
+    if (origin === server.url) return fromDisk(route, server) || route.continue();
     strangers.push(route.request().url());
     return route.abort();
   });

@@ -41,12 +41,12 @@ export async function pictures() {
   await keep(page, "models-dark");
   await page.locator("#theme").selectOption("light");
   await page.locator("#undo-all").click();
-  await go("try/demo-think");
+  await go("chat/demo-think");
   await page.locator("#say").fill("What makes the sky blue?");
   await page.keyboard.press("Enter");
   await page.locator("#send").waitFor();
   await page.locator(".turn.assistant summary").click();
-  await keep(page, "try");
+  await keep(page, "chat");
   const running = server.post("/v1/chat/completions", { model: "demo-story", stream: true, messages: [{ role: "user", content: "Tell me a story" }] }).catch(() => {});
   await go("activity");
   await page.locator("#running-rows tr").first().waitFor();

@@ -1,124 +1,10 @@
 // Stories of the other tabs, languages, themes, small screens and accessibility.
 
-import { assert, axe, demoOf, foreign, listing, open, queriesOf, serve, until } from "./harness.mjs";
+import { assert, axe, foreign, listing, open, serve, until } from "./harness.mjs";
+import { answer, ended, say, start } from "./steps.mjs";
 
-const TABS = ["models", "try", "activity", "account", "settings"];
-// one red pixel
-const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==", "base64");
-
-/** A page on a server of its own, at a tab. */
-async function start(hash, options = {}) {
-  const server = await serve(options.server);
-  const view = await open(server, options);
-  await view.go(hash);
-  return { server, ...view };
-}
-
-async function say(page, text) {
-  await page.locator("#say").fill(text);
-  await page.keyboard.press("Enter");
-}
-
-const answer = (page) => page.locator(".turn.assistant").last();
-const ended = (page) => page.locator("#send").waitFor();
-
+const TABS = ["models", "chat", "activity", "account", "settings"];
 export const stories = [
-  ["try: an answer streams, with collapsed reasoning, tokens and times", async () => {
-    const { page, clean } = await start("try/demo-think");
-    await say(page, "Why is the sky blue?");
-    await ended(page);
-    assert.match(await answer(page).locator(".said").textContent(), /sky/);
-    const thought = answer(page).locator("details");
-    assert.equal(await thought.evaluate((one) => one.open), false);
-    await thought.locator("summary").click();
-    assert.ok((await thought.locator("p").textContent()).length > 10);
-    const figures = await answer(page).locator(".figures").textContent();
-    assert.match(figures, /demo-think.*first token .*total .*\d+ → \d+ tokens.*for reasoning/);
-    clean();
-  }],
-
-  ["try: chunks are shown as they arrive, and Stop also stops the bot", async () => {
-    const { server, page, clean } = await start("try/demo-story");
-    await say(page, "a story");
-    const length = () => answer(page).locator(".said").textContent().then((text) => text.length);
-    const first = await until("a first chunk", async () => (await page.locator(".turn.assistant").count()) && length());
-    await until("more chunks", async () => (await length()) > first);
-    assert.ok(await page.locator("#stop").isVisible(), "still running while it grows");
-    await page.locator("#stop").click();
-    await ended(page);
-    const stopped = await length();
-    assert.match(await answer(page).locator(".notice").textContent(), /Stopped/);
-    const streams = async () => (await fetch(`${await demoOf(server)}/demo/stats`)).text();
-    await until("the end of the bot's stream", async () => {
-      const stats = JSON.parse(await streams());
-      const open_ = stats.streams?.["demo-story"]?.open ?? stats.bots?.["demo-story"]?.open ?? stats.open;
-      return open_ === 0;
-    });
-    assert.equal(await length(), stopped);
-    clean();
-  }],
-
-  ["try: system prompt, history, parameters and an attached picture reach the bot", async () => {
-    const { server, page, clean } = await start("try/demo-gpt");
-    await page.getByLabel("System prompt").fill("Be brief.");
-    await page.getByLabel("verbosity").selectOption({ label: "low" });
-    await page.locator("#attach").setInputFiles({ name: "red.png", mimeType: "image/png", buffer: PIXEL });
-    await page.getByText("red.png").waitFor();
-    await say(page, "first");
-    await ended(page);
-    await say(page, "second");
-    await ended(page);
-    const turns = (await queriesOf(server)).at(-1).body.query;
-    assert.deepEqual(turns.map((turn) => turn.role), ["system", "user", "bot", "user"]);
-    assert.equal(turns[1].attachments[0].content_type, "image/png");
-    assert.deepEqual(turns[3].parameters, { verbosity: "low" });
-    clean();
-  }],
-
-  ["try: a picture loads on a click, not before", async () => {
-    const { page, clean, strangers } = await start("try/demo-painter");
-    await say(page, "a cat");
-    await ended(page);
-    assert.match(await answer(page).locator(".said").textContent(), /!\[/);
-    assert.equal(await answer(page).locator("img").count(), 0);
-    assert.equal(await answer(page).locator("a[rel~=noreferrer]").count(), 1);
-    assert.deepEqual(strangers, []);
-    clean();
-  }],
-
-  ["try: an error shows Poe's message", async () => {
-    const { page } = await start("try/demo-error-http-402");
-    await say(page, "x");
-    await ended(page);
-    assert.match(await answer(page).locator(".notice.bad").textContent(), /points/i);
-  }],
-
-  ["try: the request as code and settings for other programs", async () => {
-    const { server, page, clean } = await start("try/demo-gpt");
-    await page.getByLabel("web_search").selectOption({ label: "On" });
-    await say(page, "it's \"quoted\" $HOME");
-    await ended(page);
-    await page.locator("#elsewhere").click();
-    const texts = {};
-    for (const chip of await page.locator("dialog .chip").all()) {
-      await chip.click();
-      texts[await chip.textContent()] = await page.locator("#snippet").textContent();
-    }
-    assert.deepEqual(Object.keys(texts), ["curl", "Python", "Node", "Cline / Roo", "Codex", "Claude Code", "Cherry Studio", "Open WebUI", "aider"]);
-    for (const [name, text] of Object.entries(texts)) {
-      assert.ok(text.includes("host.docker.internal") || text.includes(server.url), `${name}: ${text}`);
-      assert.ok(name === "Open WebUI" || text.includes("demo-gpt"), `${name}: ${text}`);
-    }
-    assert.match(texts.Codex, /wire_api = "responses"/);
-    // the curl line works as it is
-    const { execFileSync } = await import("node:child_process");
-    const out = execFileSync("bash", ["-c", texts.curl.replace("curl -N", "curl -sN")], { env: { ...process.env, KEY: "demo" } }).toString();
-    assert.ok(out.trim().endsWith("data: [DONE]"), out);
-    const turn = (await queriesOf(server)).at(-1).body.query.at(-1);
-    assert.deepEqual([turn.content, turn.parameters], ["it's \"quoted\" $HOME", { web_search: true }]);
-    clean();
-  }],
-
   ["activity: running requests can be stopped, finished ones are listed, without their texts", async () => {
     const { server, page, clean } = await start("activity");
     await server.post("/v1/chat/completions", { model: "demo-echo", messages: [{ role: "user", content: "very private words" }] });
@@ -158,7 +44,7 @@ export const stories = [
   }],
 
   ["account: points left and a chart, for the server's key or an entered key", async () => {
-    const { server, page, context, clean } = await start("try/demo-echo");
+    const { server, page, context, clean } = await start("chat/demo-echo");
     await say(page, "spend some");
     await ended(page);
     await page.locator('#tabs a[href="#account"]').click();
@@ -199,7 +85,7 @@ export const stories = [
   }],
 
   ["an error is shown in the page's language, followed by Poe's message", async () => {
-    const { page } = await start("try/demo-error-http-402", { context: { locale: "zh-CN" } });
+    const { page } = await start("chat/demo-error-http-402", { context: { locale: "zh-CN" } });
     await say(page, "x");
     await ended(page);
     assert.match(await answer(page).locator(".notice.bad").textContent(), /^积分不足：.*points/i);
@@ -222,7 +108,7 @@ export const stories = [
   }],
 
   ["three languages: from the browser's locale and by the selector, without losing changes", async () => {
-    const words = { "zh-TW": ["模型", "試用", "活動", "帳戶", "設定"], "zh-CN": ["模型", "试用", "活动", "账户", "设置"], "en-US": ["Models", "Try it", "Activity", "Account", "Settings"] };
+    const words = { "zh-TW": ["模型", "對話", "活動", "帳戶", "設定"], "zh-CN": ["模型", "对话", "活动", "账户", "设置"], "en-US": ["Models", "Chat", "Activity", "Account", "Settings"] };
     for (const [locale, tabs] of Object.entries(words)) {
       const { page, clean, close } = await start("models", { context: { locale } });
       assert.deepEqual(await page.locator("#tabs a").allTextContents(), tabs);

@@ -35,6 +35,7 @@ pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
         },
         "warnings": warnings,
         "has_poe_key": app.own_poe_key().is_some(),
+        "demo_url": app.settings.demo.then_some(&app.settings.poe_base_url),
     });
     request.send(Answer::json(200, body.to_string().into_bytes()))
 }
