@@ -14,6 +14,7 @@ export async function mount(root, app) {
 			tile(t('Version'), settings.version),
 			tile(t('Health'), t(`state.${health.status}`), t('upFor', { time: span(health.uptime_seconds * 1000) })),
 			health.memory_bytes && tile(t('Memory'), `${(health.memory_bytes / 1048576).toFixed(1)} MB`),
+			health.redis && tile('Redis', health.redis.error ? '–' : 'OK', health.redis.error || health.redis.place),
 			tile('models.yaml', t(`state.${state.state}`), [state.error || state.path, !state.writable && t('read-only'), ...state.warnings].filter(Boolean).join('\n'))),
 		h('section.card', h('h2', t('settings')), h('p.hint', t('settingsHint')),
 			table('settings', t('settings'), ['name', 'value', 'source', 'meaning'],

@@ -4,6 +4,7 @@
 
 mod kinds;
 mod line;
+mod redis_url;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,9 @@ use crate::config::models::Route;
 use crate::proxy;
 use kinds::*;
 use line::{Action, Flags, Line};
+use redis_url::{Prefix, RedisAddress};
 
+pub use redis_url::{RedisPlace, RedisUrl};
 use values::MASK;
 pub use values::{Host, LogFormat, Secret};
 
@@ -98,6 +101,9 @@ settings! {
     "URL_CACHE_SIZE_MB" url_cache_size: u64 as Mebibytes = "100", "memory for remembered URLs, in MiB; 0 remembers none";
     "RESPONSES_TTL_SECONDS" responses_ttl: Duration as Seconds<0> = "86400", "how long a response can be retrieved or continued after its last use, in seconds";
     "RESPONSES_MAX_MB" responses_max: u64 as Mebibytes = "16", "memory for such responses, in MiB; 0 keeps none";
+    "REDIS_URL" redis_url: Option<RedisUrl> as RedisAddress = "", "Redis or Valkey through which several replicas share their state, see docs/scaling.md: redis://, rediss:// (TLS) or unix:// URL; unset, state is in memory";
+    "REDIS_PREFIX" redis_prefix: String as Prefix = "poe2openai", "what all names in Redis begin with; replicas with the same one share their state";
+    "REDIS_TIMEOUT_MS" redis_timeout: Duration as Millis<1> = "250", "time for Redis to answer, in milliseconds; after two failures in a row state is kept in memory until Redis answers again";
     "MAX_REQUEST_SIZE" max_request_size: u64 as Size = "1073741824", "largest request body, in bytes; above it: 413";
     "MEMORY_BUDGET_MB" memory_budget: u64 as Mebibytes = "0", "memory for requests and for answers that are held whole, in MiB; when it is used up: 503. 0 takes three quarters of the container's limit, or half of the machine's memory";
     "MAX_CONNECTIONS" max_connections: u32 as Count<1, 1_000_000> = "1024", "connections served at once; above it: 503";

@@ -89,6 +89,11 @@ const FENCES: &[Fence] = &[
         why: "sockets belong to the server and to the transport to Poe",
     },
     Fence { names: &["tiny_http", "httparse"], inside: &["src/server/"], why: "HTTP belongs to the server" },
+    Fence {
+        names: &["redis"],
+        inside: &["src/state/redis", "src/state/mod.rs"],
+        why: "what is shared is behind the traits of state/",
+    },
     Fence { names: &["ureq"], inside: &["src/poe/"], why: "only the client of Poe opens connections" },
     Fence {
         names: &["bot_for", "Lookup", "readings"],

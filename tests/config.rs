@@ -660,3 +660,31 @@ fn a_link_stays_a_link() {
         "{failed:?}"
     );
 }
+
+/// Kubernetes mounts a ConfigMap like this: models.yaml leads to `..data/models.yaml`, and an update turns `..data`.
+#[test]
+fn a_config_map_is_applied_when_it_is_replaced_and_needs_no_writable_directory() {
+    let place = Place::new();
+    let version = |name: &str, text: &str| {
+        fs::create_dir(place.file(name)).unwrap();
+        fs::write(place.file(name).join("models.yaml"), text).unwrap();
+        symlink(name, place.file("..data_tmp")).unwrap();
+        fs::rename(place.file("..data_tmp"), place.file("..data")).unwrap();
+    };
+    version("..1", ONE);
+    symlink("..data/models.yaml", place.file("models.yaml")).unwrap();
+    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o555)).unwrap();
+    let mut program = binary();
+    if rustix::process::geteuid().is_root() {
+        program.uid(65534).gid(65534); // root may write everywhere
+    }
+    let server = TestServer::start(program, &["--demo", "--config-dir", place.arg()]);
+    assert!(is_listed(&server, "one"));
+    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o755)).unwrap();
+    // as often as it likes: a text of the same length, too
+    for (name, text, model) in [("..2", TWO, "two"), ("..3", &TWO.replace("two", "six"), "six")] {
+        version(name, text);
+        eventually(SOON, "the new version is applied", || is_listed(&server, model).then_some(()));
+    }
+    assert_eq!(server.ask(&get("/ready")).status, 200);
+}

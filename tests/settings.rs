@@ -72,6 +72,7 @@ fn every_setting_has_a_variable_and_a_flag_and_flags_win() {
             "LOG_FORMAT" => ("text", "json"),
             "POE_ROUTE" => ("auto", "native"),
             "POE_PROXY" => ("http://a", "none"),
+            "REDIS_URL" => ("redis://a", "unix:///b"),
             name if name.starts_with("POE_") && name.ends_with("_URL") => ("http://a", "https://b"),
             _ => ("11", "12"),
         };

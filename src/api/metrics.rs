@@ -25,6 +25,7 @@ pub fn page(mut exchange: Exchange<'_, '_>) -> io::Result<()> {
     server(&exchange, &mut page);
     upstream(app, &mut page);
     uploads(app, &mut page);
+    shared(app, &mut page);
     exchange.for_operator();
     exchange.send(Answer::bytes(200, TYPE, page.into_text().into_bytes()))
 }
@@ -91,4 +92,17 @@ fn uploads(app: &App, page: &mut Page) {
         let name = format!("poe2openai_upload_cache_{name}_total");
         page.single(&name, "counter", help, counter.load(Ordering::Relaxed));
     }
+}
+
+fn shared(app: &App, page: &mut Page) {
+    let Some(shared) = &app.shared else { return };
+    let status = shared.status();
+    let up = u8::from(status.fault.is_none());
+    page.single("poe2openai_redis_up", "gauge", "1 while state is shared through Redis.", up);
+    let help = "Open connections to Redis.";
+    page.single("poe2openai_redis_connections", "gauge", help, status.connections);
+    let help = "Operations that Redis carried out.";
+    page.single("poe2openai_redis_operations_total", "counter", help, status.operations);
+    let help = "Operations done in memory instead, because Redis failed or was not usable.";
+    page.single("poe2openai_redis_failures_total", "counter", help, status.failures);
 }

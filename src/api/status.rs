@@ -10,6 +10,7 @@ use crate::gateway::app::App;
 use crate::gateway::context::Exchange;
 use crate::server::answer::Answer;
 use crate::server::connection_slots::ShutdownPhase;
+use crate::state::shared::SharedStatus;
 
 const HOME: &str = concat!(
     "poe2openai ",
@@ -96,8 +97,21 @@ pub fn ready(mut exchange: Exchange<'_, '_>) -> io::Result<()> {
     if let (State::ConfigBroken, Some(fault)) = (state, exchange.app().config_fault()) {
         body["error"] = fault.into(); // by line and field: anybody may ask
     }
+    if let Some(shared) = &exchange.app().shared {
+        // by one word: anybody may ask
+        body["redis"] = if shared.status().fault.is_none() { "ok" } else { "unavailable" }.into();
+    }
     let status = if state == State::Ready { 200 } else { 503 };
     exchange.send(Answer::json(status, body.to_string().into_bytes()))
+}
+
+/// How the state that replicas share is doing, for the operator; nothing without Redis.
+pub fn shared(app: &App) -> Value {
+    let Some(shared) = &app.shared else { return Value::Null };
+    let SharedStatus { place, fault, connections, operations, failures } = shared.status();
+    json!({
+        "place": place, "error": fault, "connections": connections, "operations": operations, "failures": failures,
+    })
 }
 
 /// The memory that the process holds, where the system states.

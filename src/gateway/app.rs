@@ -3,6 +3,7 @@
 mod access;
 mod catalog;
 mod roots;
+mod stores;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,11 +25,12 @@ use crate::gateway::model_directory::{Catalog, ListSource, Model, ModelDirectory
 use crate::pipeline::Attachment;
 use crate::poe::{self, CancelCheck, Poe};
 use crate::settings::{Secret, Settings};
-use crate::state::limiter::{Limiter, RateLimiter};
+use crate::state::limiter::RateLimiter;
 use crate::state::refusals::EndpointRefusals;
-use crate::state::responses::{MemoryResponseStore, ResponseStore};
+use crate::state::responses::ResponseStore;
+use crate::state::shared::SharedStore;
 use crate::state::single_flight::SingleFlight;
-use crate::state::upload_cache::{MemoryUploadCache, UploadCache};
+use crate::state::upload_cache::UploadCache;
 use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::Metrics;
 
@@ -53,6 +55,8 @@ pub struct App {
     pub endpoints: EndpointRefusals,
     /// Responses that clients may come back to; shared, because they are kept at the very end of an answer.
     pub responses: Arc<dyn ResponseStore>,
+    /// What holds the state that replicas share, if there are replicas.
+    pub shared: Option<Arc<dyn SharedStore>>,
     /// models.yaml
     pub config: ConfigStore,
     /// Passwords, and who has tried wrong ones.
@@ -78,6 +82,7 @@ impl App {
     /// Builds the shared state; the error is a message for the operator.
     pub fn open(settings: Settings) -> Result<App, String> {
         let root_certificates = roots::certificates(&settings)?;
+        let stores = stores::open(&settings, root_certificates.as_deref())?;
         let poe = Poe::new(poe::Settings {
             base_url: settings.poe_base_url.clone(),
             file_upload_url: settings.poe_file_upload_url.clone(),
@@ -97,14 +102,11 @@ impl App {
             );
         }
         let own = catalog.as_ref().filter(|kept| kept.source == ListSource::Cache);
-        let cache_bytes = usize::try_from(settings.url_cache_size).unwrap_or(usize::MAX);
         Ok(App {
-            files: Box::new(MemoryUploadCache::new(settings.url_cache_ttl, cache_bytes)),
+            files: stores.files,
             endpoints: EndpointRefusals::default(),
-            responses: Arc::new(MemoryResponseStore::new(
-                settings.responses_ttl,
-                usize::try_from(settings.responses_max).unwrap_or(usize::MAX),
-            )),
+            responses: stores.responses,
+            shared: stores.shared,
             access: Access::open(&settings, &dir)?,
             activity: Activity::default(),
             metrics: Metrics::default(),
@@ -114,11 +116,7 @@ impl App {
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             spellings: Mutex::new(LruCache::new(MAX_SPELLINGS)),
             poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
-            limiter: Box::new(Limiter::new(
-                settings.rate_limit,
-                settings.rate_limit_burst,
-                settings.rate_limit_max_wait,
-            )),
+            limiter: stores.limiter,
             written: Mutex::new(own.map(|kept| (catalog::raw(kept).cloned().collect(), kept.fetched))),
             catalog: catalog.map_or_else(SingleFlight::default, SingleFlight::holding),
             directory: Mutex::default(),

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::stages::at_poe;
 use crate::pipeline::{Attachment, ChatRequest, FileSource, Message, Part, Role};
 use crate::poe::{CancelCheck, Poe, run_parallel};
-use crate::state::upload_cache::{FileKey, Kept, UploadCache};
+use crate::state::upload_cache::{FileKey, Kept, Portable, UploadCache};
 
 /// How many files of one request are uploaded side by side.
 const AT_ONCE: usize = 4;
@@ -13,6 +13,18 @@ impl Kept for Attachment {
     fn size(&self) -> usize {
         // the key and the bookkeeping of the cache weigh about as much as a short URL
         128 + self.url.len() + self.content_type.len() + self.name.len()
+    }
+}
+
+impl Portable for Attachment {
+    fn to_bytes(&self) -> Vec<u8> {
+        let Attachment { url, content_type, name, inline_ref } = self;
+        serde_json::to_vec(&(url, content_type, name, inline_ref)).unwrap_or_default()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Attachment> {
+        let (url, content_type, name, inline_ref) = serde_json::from_slice(bytes).ok()?;
+        Some(Attachment { url, content_type, name, inline_ref })
     }
 }
 

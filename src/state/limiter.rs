@@ -44,8 +44,13 @@ pub trait RateLimiter: Send + Sync {
     fn reject(&self, key: &str, error: &Error);
 }
 
+/// Slots that are given out elsewhere, for several replicas together.
+pub trait Slots: Send + Sync {
+    /// Reserves the next slot, and says in how much time it falls due; nothing if that cannot be done now.
+    fn reserve(&self) -> Option<Duration>;
+}
+
 /// A limiter. Its lock is held only to read the queue, never while a request waits.
-#[derive(Debug)]
 pub struct Limiter {
     interval: Duration,
     /// How far ahead of the clock slots may be given out without a wait.
@@ -53,6 +58,7 @@ pub struct Limiter {
     max_wait: Duration,
     hasher: RandomState,
     state: Mutex<State>,
+    slots: Option<Box<dyn Slots>>,
     waited: AtomicU64,
     refused: AtomicU64,
 }
@@ -61,6 +67,11 @@ pub struct Limiter {
 struct State {
     /// When the slot after the last one given out falls due, at one per interval; `None` before the first.
     next: Option<Instant>,
+    /// The slot that was reserved for whoever is first, where slots are given out elsewhere.
+    slot: Slot,
+    /// How far slots were apart lately while requests waited, and when the last one was given out.
+    pace: Duration,
+    last: Option<Instant>,
     queue: Vec<Waiter>,
     tickets: u64,
     /// Counts the slots given out; what was served last has the highest number.
@@ -71,6 +82,19 @@ struct State {
     rejected: LruCache<u64, (Instant, Error)>,
     /// When keys that are neither asked first. Who had to go away and comes back is not behind those who came since.
     first_seen: LruCache<u64, Instant>,
+}
+
+/// A slot that is given out elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Slot {
+    /// None is reserved.
+    None,
+    /// A thread is about to reserve one.
+    Asked,
+    /// One falls due at this time.
+    At(Instant),
+    /// None can be had: the next one is this limiter's own.
+    Own,
 }
 
 /// What takes turns with others of its kind.
@@ -129,6 +153,9 @@ impl Limiter {
             hasher: RandomState::new(),
             state: Mutex::new(State {
                 next: None,
+                slot: Slot::Own,
+                pace: interval,
+                last: None,
                 queue: Vec::new(),
                 tickets: 0,
                 served: 0,
@@ -137,9 +164,16 @@ impl Limiter {
                 rejected: LruCache::new(MAX_KEYS),
                 first_seen: LruCache::new(MAX_KEYS),
             }),
+            slots: None,
             waited: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
+    }
+
+    /// The same limiter, which takes `slots` as long as they can be had.
+    pub fn with_slots(self, slots: Box<dyn Slots>) -> Limiter {
+        self.lock().slot = Slot::None;
+        Limiter { slots: Some(slots), ..self }
     }
 
     fn reject_at(&self, key: u64, error: &Error, now: Instant) {
@@ -169,8 +203,11 @@ impl Limiter {
             None => *state.first_seen.get_or_insert(key, || now),
         };
         let ahead = state.ahead(key, address, since);
-        let due = state.next.map_or(now, |next| next.max(now));
-        let slots = self.interval.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
+        let due = match state.slot {
+            Slot::At(due) => due.max(now),
+            _ => state.next.map_or(now, |next| next.max(now)),
+        };
+        let slots = state.pace.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
         let wait = (due.duration_since(now).saturating_add(slots)).saturating_sub(self.credit);
         let of = |same: &dyn Fn(&Waiter) -> bool| state.queue.iter().filter(|waiter| same(waiter)).count();
         let is_crowded = of(&|waiter| waiter.key == key) >= MAX_PER_KEY
@@ -201,9 +238,20 @@ impl Limiter {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 Err(too_many(self.interval))
             }
+            // other replicas have taken all slots that it can wait for
+            Waits::Still if next == Some(ticket) && self.is_too_late(waiter, now, wait) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(too_many(wait))
+            }
             Waits::Still if next == Some(ticket) => Ok(wait.max(Duration::from_millis(1))),
             Waits::Still => Ok(TICK),
         }
+    }
+
+    /// Whether a slot that is reserved elsewhere comes too late.
+    fn is_too_late(&self, waiter: &Waiter, now: Instant, wait: Duration) -> bool {
+        let whole = now.saturating_duration_since(waiter.joined).saturating_add(wait);
+        self.slots.is_some() && whole > self.max_wait.saturating_add(Duration::from_secs(1))
     }
 
     /// After so long a request does not wait any more: it joined with less, and some grace for a busy machine.
@@ -211,23 +259,59 @@ impl Limiter {
         self.max_wait.saturating_add(self.interval.max(Duration::from_secs(1)))
     }
 
+    /// Reserves a slot for whoever is first, if there is none yet. The lock is not held meanwhile.
+    fn reserve(&self) {
+        let Some(slots) = &self.slots else { return };
+        let mut state = self.lock();
+        let is_old = |at: Instant| at.elapsed() > self.interval;
+        let is_there = matches!(state.slot, Slot::Asked) || matches!(state.slot, Slot::At(at) if !is_old(at));
+        if is_there || state.pick().is_none() {
+            return;
+        }
+        state.slot = Slot::Asked;
+        drop(state);
+        let wait = slots.reserve();
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.slot = wait.and_then(|wait| now.checked_add(wait)).map_or(Slot::Own, Slot::At);
+        if let Some(at) = state.pick() {
+            state.queue[at].thread.unpark();
+        }
+    }
+
+    /// When the next slot falls due; nothing if it has to be reserved first.
+    fn due(&self, state: &State, now: Instant) -> Option<Duration> {
+        match state.slot {
+            Slot::At(due) => Some(due.saturating_duration_since(now)),
+            Slot::Own => {
+                let due = state.next.unwrap_or(now);
+                Some(due.saturating_duration_since(now).saturating_sub(self.credit))
+            }
+            Slot::None | Slot::Asked => None,
+        }
+    }
+
     /// Gives out the slots that are due; returns how long it is to the next, and whose that will be.
     fn give_out(&self, state: &mut State, now: Instant) -> (Duration, Option<u64>) {
         let served = state.served;
         while let Some(at) = state.pick() {
-            let due = state.next.unwrap_or(now);
-            let wait = due.saturating_duration_since(now).saturating_sub(self.credit);
-            if !wait.is_zero() {
-                // whose turn has just become the next wakes up to wait for the very moment
+            let wait = self.due(state, now);
+            if wait != Some(Duration::ZERO) {
+                // whose turn has just become the next wakes up to wait for the very moment, or to reserve the slot
                 if state.served != served {
                     state.queue[at].thread.unpark();
                 }
-                return (wait, Some(state.queue[at].ticket));
+                return (wait.unwrap_or(TICK), Some(state.queue[at].ticket));
             }
+            let due = state.next.unwrap_or(now);
             // a slot counts from when it was wanted, so that a late look does not slow down those behind it
             let from = due.max(state.queue[at].joined);
             // past the end of the clock there is nothing to wait for; the old slot stays the last
             state.next = Some(from.checked_add(self.interval).unwrap_or(from));
+            if self.slots.is_some() {
+                state.note_pace(at, now, self.interval);
+                state.slot = Slot::None;
+            }
             state.serve(at);
         }
         (TICK, None)
@@ -262,6 +346,7 @@ impl RateLimiter for Limiter {
         let _leaves = Leaves { limiter: self, ticket };
         let mut has_waited = false;
         loop {
+            self.reserve();
             // slots are assigned by any thread that checks the queue, so that none depends on a thread that is busy elsewhere
             let wait = match self.look(ticket, Instant::now())? {
                 Duration::ZERO => return Ok(()),
@@ -323,6 +408,15 @@ impl State {
             (last(outer), last(inner), waiter.since, waiter.ticket)
         };
         waiting.min_by_key(|(_, waiter)| turn(waiter)).map(|(at, _)| at)
+    }
+
+    /// Slots that others take make the own ones rarer.
+    fn note_pace(&mut self, at: usize, now: Instant, interval: Duration) {
+        let before = self.last.replace(now).filter(|last| self.queue[at].joined <= *last);
+        self.pace = match before {
+            Some(last) => ((self.pace * 3 + now.saturating_duration_since(last)) / 4).max(interval),
+            None => interval,
+        };
     }
 
     fn serve(&mut self, at: usize) {

@@ -1,8 +1,15 @@
-//! State that outlives a request: upload cache, stored responses, rate limiter, login throttle.
+//! State that outlives a request: upload cache, stored responses, rate limiter, login throttle. What several replicas
+//! have to share has a version in memory and one in Redis.
 
 pub mod limiter;
 pub mod login_throttle;
+#[cfg(feature = "redis")]
+mod redis;
 pub mod refusals;
 pub mod responses;
+pub mod shared;
 pub mod single_flight;
 pub mod upload_cache;
+
+#[cfg(feature = "redis")]
+pub use redis::{Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache};

@@ -1,4 +1,4 @@
-//! Store of responses that clients can retrieve or continue by id. Bounded in number, bytes and age, and in memory only.
+//! Store of responses that clients can retrieve or continue by id. Bounded in number, bytes and age.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -7,18 +7,28 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use ring::digest::{Context, SHA256};
+use ring::hmac;
 
 /// As many responses as are kept at once, however small they are.
-const MOST: usize = 10_000;
+pub const MAX_RESPONSES: usize = 10_000;
 
-/// Whose responses: the hash of the key that a client shows.
+/// Whose responses: a hash of the key that a client shows, and of nothing else's. What it keeps outside this process is
+/// encrypted with it, so no other hash of the key may lead to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner([u8; 32]);
 
 impl Owner {
     /// The clients that present `key`.
     pub fn of(key: &str) -> Owner {
-        Owner(hash(&[key.as_bytes()]))
+        let mut owner = [0; 32];
+        let purpose = hmac::Key::new(hmac::HMAC_SHA256, b"poe2openai owner");
+        owner.copy_from_slice(hmac::sign(&purpose, key.as_bytes()).as_ref());
+        Owner(owner)
+    }
+
+    /// The hash itself. Who has it can read the responses.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -108,7 +118,7 @@ impl MemoryResponseStore {
     /// Keeps responses for `lifetime` after their last use, and at most `capacity` bytes of them; zero of either keeps
     /// nothing.
     pub fn new(lifetime: Duration, capacity: usize) -> MemoryResponseStore {
-        let kept = LruCache::new(NonZeroUsize::new(MOST + 1).unwrap_or(NonZeroUsize::MIN));
+        let kept = LruCache::new(NonZeroUsize::new(MAX_RESPONSES + 1).unwrap_or(NonZeroUsize::MIN));
         MemoryResponseStore {
             lifetime,
             capacity,
@@ -147,7 +157,7 @@ impl ResponseStore for MemoryResponseStore {
         }
         state.bytes += size;
         state.named.extend(names.into_iter().map(|name| (name, own)));
-        while state.bytes > self.capacity || state.kept.len() > MOST {
+        while state.bytes > self.capacity || state.kept.len() > MAX_RESPONSES {
             let Some((of_old, old)) = state.kept.pop_lru() else { break };
             state.forget(of_old, &old);
         }
@@ -170,7 +180,7 @@ impl ResponseStore for MemoryResponseStore {
         let mut next = Some(id.to_owned());
         while let Some(id) = next.take() {
             // no more can be stored; the bound also ends a circle made by two responses with one id
-            let response = self.find(&mut state, key(owner, &id)).filter(|_| found.len() < MOST)?;
+            let response = self.find(&mut state, key(owner, &id)).filter(|_| found.len() < MAX_RESPONSES)?;
             next.clone_from(&response.previous);
             found.push(response);
         }
@@ -232,12 +242,12 @@ mod tests {
     #[test]
     fn a_conversation_may_be_as_long_as_what_is_kept() {
         let (responses, owner) = (MemoryResponseStore::new(HOUR, usize::MAX), Owner::of("a"));
-        for id in 0..MOST {
+        for id in 0..MAX_RESPONSES {
             let previous = id.checked_sub(1).map(|id| id.to_string());
             responses.keep(owner, &id.to_string(), response(previous.as_deref(), 0));
         }
-        let last = (MOST - 1).to_string();
-        assert_eq!(responses.conversation(owner, &last).map(|found| found.len()), Some(MOST));
+        let last = (MAX_RESPONSES - 1).to_string();
+        assert_eq!(responses.conversation(owner, &last).map(|found| found.len()), Some(MAX_RESPONSES));
         responses.keep(owner, "0", response(Some(&last), 0));
         assert!(responses.conversation(owner, &last).is_none(), "round in circles");
     }
@@ -288,10 +298,10 @@ mod tests {
     #[test]
     fn their_number_is_bounded() {
         let (responses, owner) = (MemoryResponseStore::new(HOUR, usize::MAX), Owner::of("a"));
-        for id in 0..=MOST {
+        for id in 0..=MAX_RESPONSES {
             responses.keep(owner, &id.to_string(), response(None, 0));
         }
-        assert_eq!(responses.lock().kept.len(), MOST);
+        assert_eq!(responses.lock().kept.len(), MAX_RESPONSES);
         assert!(responses.get(owner, "0").is_none() && responses.get(owner, "1").is_some());
     }
 

@@ -30,12 +30,25 @@ impl FileKey {
         key.copy_from_slice(hash.finish().as_ref());
         FileKey(key)
     }
+
+    /// The hash itself. Who has it can read what is kept for the file.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// What a cache may keep: where something lies at Poe.
 pub trait Kept: Clone {
     /// What it takes, in bytes.
     fn size(&self) -> usize;
+}
+
+/// What a cache outside this process may keep.
+pub trait Portable: Kept + PartialEq + Send {
+    /// Its bytes.
+    fn to_bytes(&self) -> Vec<u8>;
+    /// What was made of such bytes.
+    fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
 /// A cache bounded by bytes and age, that lets concurrent uploads of one file be one upload.

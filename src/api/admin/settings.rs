@@ -32,6 +32,7 @@ pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
             "status": status::of(&request).word(),
             "uptime_seconds": app.uptime().as_secs(),
             "memory_bytes": status::resident_bytes(),
+            "redis": status::shared(app),
         },
         "warnings": warnings,
         "has_poe_key": app.own_poe_key().is_some(),
