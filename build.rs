@@ -1,8 +1,8 @@
-//! Derives the token counter's look-up tables from `assets/o200k` into `OUT_DIR`, so that they are in the binary
-//! ready to use and not in the repository.
+//! Derives the token counter's look-up tables from `assets/o200k`, and the table of the page's files with their compressed forms,
+//! into `OUT_DIR`, so that they are in the binary ready to use and not in the repository.
 
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::{env, fs, iter};
 
 #[path = "src/tokens/vocabulary.rs"]
 mod vocabulary;
@@ -37,6 +37,147 @@ fn main() {
     let (index, pages) = pages(&classes);
     write(&out, "o200k_class_index.bin", &index);
     write(&out, "o200k_class_pages.bin", &pages);
+
+    write(&out, "page_files.rs", page_files(&root.join("assets"), &out).as_bytes());
+}
+
+/// The page's files as an array of name, content and content in gzip, and the latter as files in `out`.
+fn page_files(assets: &Path, out: &Path) -> String {
+    println!("cargo:rerun-if-changed={}", assets.display());
+    let entries = fs::read_dir(assets).expect("assets").map(|entry| entry.expect("an entry").path());
+    let is_page = |path: &PathBuf| {
+        path.extension().is_some_and(|end| ["html", "css", "js", "json"].iter().any(|one| end == *one))
+    };
+    let mut paths: Vec<PathBuf> = entries.filter(is_page).collect();
+    paths.sort();
+    let row = |path: &PathBuf| {
+        println!("cargo:rerun-if-changed={}", path.display());
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        let packed = format!("{name}.gz");
+        let text = minified(name, &fs::read_to_string(path).expect(name));
+        write(out, name, text.as_bytes());
+        write(out, &packed, &gzip(text.as_bytes()));
+        format!(
+            "    ({name:?}, include_bytes!({:?}), include_bytes!({:?})),\n",
+            out.join(name),
+            out.join(packed)
+        )
+    };
+    let rows: String = paths.iter().map(row).collect();
+    format!("&[\n{rows}]\n")
+}
+
+/// JavaScript or JSON without comments, indentation and blanks between tokens. Line ends stay, because they may end statements.
+struct Minifier<'a> {
+    rest: &'a str,
+    out: String,
+    /// For each `${` that is open, how many braces are open inside.
+    braces: Vec<usize>,
+}
+
+impl Minifier<'_> {
+    fn run(text: &str) -> String {
+        let mut this = Minifier { rest: text, out: String::new(), braces: Vec::new() };
+        while let Some(next) = this.rest.chars().next() {
+            this.token(next);
+        }
+        this.out
+    }
+
+    fn token(&mut self, next: char) {
+        match next {
+            '/' if self.rest.starts_with("//") => self.skip(self.rest.find('\n')),
+            '/' if self.rest.starts_with("/*") => self.skip(self.rest.find("*/").map(|end| end + 2)),
+            '/' if self.can_be_regex() => self.literal('/'),
+            '\'' | '"' => self.literal(next),
+            '`' => self.template(),
+            '\n' if self.out.is_empty() || self.out.ends_with('\n') => self.skip(Some(1)),
+            ' ' | '\t' => self.blanks(),
+            '}' if self.braces.last() == Some(&0) => {
+                self.braces.pop();
+                self.template();
+            }
+            _ => {
+                if let Some(open) = self.braces.last_mut() {
+                    *open = *open + usize::from(next == '{') - usize::from(next == '}');
+                }
+                self.copy(next.len_utf8());
+            }
+        }
+    }
+
+    fn skip(&mut self, bytes: Option<usize>) {
+        self.rest = &self.rest[bytes.unwrap_or(self.rest.len())..];
+    }
+
+    fn copy(&mut self, bytes: usize) {
+        self.out.push_str(&self.rest[..bytes]);
+        self.rest = &self.rest[bytes..];
+    }
+
+    /// Blanks count between two words, and between signs that would become another one.
+    fn blanks(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t']);
+        let (before, after) =
+            (self.out.chars().last().unwrap_or('\n'), self.rest.chars().next().unwrap_or('\n'));
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        if is_word(before) && is_word(after) || before == after && "+-".contains(before) {
+            self.out.push(' ');
+        }
+    }
+
+    fn can_be_regex(&self) -> bool {
+        let before = self.out.trim_end_matches(' ');
+        before.ends_with("return") || before.ends_with(|c| "(,=:[!&|?{};+-*%<>~^\n".contains(c))
+    }
+
+    /// Copies a string or a regular expression up to its end; in the class of one its mark is no end.
+    fn literal(&mut self, mark: char) {
+        let (mut escaped, mut in_class) = (false, false);
+        let end = self.rest.char_indices().skip(1).find(|(_, c)| {
+            let is_end = !escaped && !in_class && *c == mark;
+            in_class = mark == '/' && !escaped && (*c == '[' || in_class && *c != ']') || in_class && escaped;
+            escaped = !escaped && *c == '\\';
+            is_end
+        });
+        self.copy(end.map_or(self.rest.len(), |(at, _)| at + 1));
+    }
+
+    /// Copies a template, from its beginning or from the end of a `${…}`, up to its end or to the next `${`.
+    fn template(&mut self) {
+        let mut escaped = false;
+        let end = self.rest.char_indices().skip(1).find(|(at, c)| {
+            let is_end = !escaped && (*c == '`' || self.rest[*at..].starts_with("${"));
+            escaped = !escaped && *c == '\\';
+            is_end
+        });
+        let opens = end.is_some_and(|(_, c)| c == '$');
+        self.copy(end.map_or(self.rest.len(), |(at, _)| at + 1 + usize::from(opens)));
+        if opens {
+            self.braces.push(0);
+        }
+    }
+}
+
+/// A file of the page as it is served: smaller, and the same to a browser.
+fn minified(name: &str, text: &str) -> String {
+    match name.rsplit('.').next() {
+        Some("js" | "json") => Minifier::run(text),
+        _ => text.lines().map(|line| line.trim_start_matches('\t').to_owned() + "\n").collect(),
+    }
+}
+
+/// A gzip file (RFC 1952) without name and time.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let crc = bytes.iter().fold(!0_u32, |crc, byte| {
+        let shift = |crc: &u32| Some(if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 });
+        iter::successors(Some(crc ^ u32::from(*byte)), shift).nth(8).expect("endless")
+    });
+    let mut file = vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 255];
+    file.extend(miniz_oxide::deflate::compress_to_vec(bytes, 10));
+    file.extend((!crc).to_le_bytes());
+    file.extend(u32::try_from(bytes.len()).expect("a small file").to_le_bytes());
+    file
 }
 
 fn write(out: &Path, name: &str, bytes: &[u8]) {

@@ -1,29 +1,17 @@
 // Points: balance, points per day and points by model.
 import { get, poeKey } from './api.js';
-import { button, field, h, svg, table, tile } from './dom.js';
+import { chart, chartTable } from './chart.js';
+import { button, field, h, short, table, tile } from './dom.js';
 import { number, t } from './i18n.js';
-
-const [HIGH, GAP] = [200, 6];
-
-/** Bar chart of points per day. One unit is one pixel, so that the labels are readable at any width. */
-function chart(days, wide) {
-	const most = Math.max(1, ...days.map((day) => day.points));
-	const step = wide / days.length;
-	const every = Math.ceil(40 / step);
-	const bars = days.map((day, at) => {
-		const height = day.points ? Math.max(2, (day.points / most) * (HIGH - 40)) : 0;
-		const x = at * step;
-		return svg('g', svg('title', `${day.date}: ${number(day.points)}`),
-			svg('rect', { x, y: 0, width: step, height: HIGH, fill: 'transparent' }),
-			svg('rect.mark', { x: x + GAP / 2, y: HIGH - 20 - height, width: Math.max(1, step - GAP), height, rx: 3 }),
-			at % every === 0 && svg('text', { x: x + step / 2, y: HIGH - 5, 'text-anchor': 'middle' }, day.date.slice(5)));
-	});
-	return svg('svg.chart', { viewBox: `0 0 ${wide} ${HIGH}`, role: 'img', label: t('chart', { n: days.length, most }) },
-		svg('line', { x1: 0, x2: wide, y1: HIGH - 20, y2: HIGH - 20 }), bars);
-}
 
 const points = (label, heading, rows) => table(null, label, [heading, '#Points'],
 	h('tbody', rows.map(([name, value]) => h('tr', h('th', { scope: 'row' }, name), h('td.num', number(value))))));
+
+function drawn(days, wide) {
+	if (!days.length) return h('p.wait', t('nothing'));
+	const what = { title: t('usage'), labels: days.map((day) => day.date.slice(5)), series: [{ name: t('Points'), values: days.map((day) => day.points), tone: 'tone0' }], bars: true, show: number, axis: short };
+	return [chart(what, wide), chartTable(what.title, 'Day', what)];
+}
 
 function report({ balance, days, top, partial }, wide) {
 	const spent = days.reduce((sum, day) => sum + day.points, 0);
@@ -32,8 +20,7 @@ function report({ balance, days, top, partial }, wide) {
 			tile(t('balance'), h('span', { id: 'balance' }, number(balance))),
 			tile(t('spent', { n: days.length }), number(spent))),
 		partial && h('p.notice', t('partial')),
-		h('section.card', h('h2', t('usage')), days.length ? [chart(days, wide), h('details', h('summary', t('As a table')), points(t('usage'), 'Day', days.map((day) => [day.date, day.points])))]
-			: h('p.wait', t('nothing'))),
+		h('section.card', h('h2', t('usage')), drawn(days, wide)),
 		top?.length > 0 && h('section.card', h('h2', t('topBots')), points(t('topBots'), 'bot', top.map((one) => [one.bot, one.points]))),
 	].filter(Boolean);
 }

@@ -5,32 +5,56 @@ import { get } from './api.js';
 import * as chat from './chat.js';
 import { button, complain, h, memory, select } from './dom.js';
 import { LANGUAGES, setLanguage, t } from './i18n.js';
+import * as connect from './connect.js';
+import './keys.js';
 import * as models from './models.js';
+import './overview.js';
 import * as settings from './settings.js';
 
-const TABS = { models, chat, activity, account, settings };
+const TABS = { models, chat, connect, activity, account, settings };
 /** Earlier names of tabs, for bookmarks. */
 const FORMER = { try: 'chat' };
 const THEMES = ['auto', 'light', 'dark'];
 const $ = (id) => document.getElementById(id);
+const RETRY = 3000;
 const root = $('main');
 const html = document.documentElement;
 let open = null;
+let leaving = false;
 
 const app = {
 	settings: null,
+	/** The server cannot be reached: shown once, with all that is stale greyed, until an answer comes. */
+	lost(error) {
+		const notice = $('offline');
+		notice.textContent = t('unreachable', { error: error.message });
+		if (!notice.hidden) return;
+		notice.hidden = false;
+		html.classList.add('stale');
+		const again = () => get('/api/admin/config/state').then(app.found, () => setTimeout(again, RETRY));
+		setTimeout(again, RETRY);
+	},
+	found() {
+		if ($('offline').hidden) return;
+		$('offline').hidden = true;
+		html.classList.remove('stale');
+	},
 	update(now, state) {
 		app.settings = now;
+		app.ahead = now.now - Date.now() / 1000;
 		$('version').textContent = now.version;
 		const lines = (now.warnings || []).filter((name) => name !== 'config_broken').map((name) => t(`warning.${name}`));
 		if (state.state === 'broken') lines.push(`${t('warning.config_broken')} ${state.error || ''}`);
+		if (!state.writable) lines.push(t('readOnly', { path: state.path }));
 		const hints = open === 'settings' ? [] : state.warnings;
+		app.writable = state.writable;
 		$('banners').replaceChildren(...lines.map((text) => h('p.notice.bad', { role: 'alert' }, text)), ...hints.map((text) => h('p.notice', text)));
 	},
 	async refresh() {
 		try {
 			app.update(...await Promise.all([get('/api/admin/settings'), get('/api/admin/config/state')]));
-		} catch (error) { complain(error); }
+			app.found();
+		} catch (error) { error.status ? complain(error) : app.lost(error); }
 	},
 };
 
@@ -46,7 +70,16 @@ function frame() {
 	tabs.replaceChildren(...Object.keys(TABS).map((name) => h('a', { href: `#${name}`, 'aria-current': name === open ? 'page' : null }, t(name))));
 	$('tools').replaceChildren(
 		select(THEMES.map((name) => [name, t(`theme.${name}`)]), html.dataset.theme, theme, { id: 'theme', label: t('Theme') }),
-		select(Object.entries(LANGUAGES), html.lang, (name) => { useLanguage(name); draw(); }, { id: 'language', label: t('Language') }));
+		select(Object.entries(LANGUAGES), html.lang, (name) => { useLanguage(name); draw(); }, { id: 'language', label: t('Language') }),
+		button(t('Sign out'), signOut, { id: 'sign-out' }));
+}
+
+/** The browser forgets the password when the server refuses it once; it does so for a moment after the time in the address. */
+function signOut() {
+	if (models.unsaved() && !confirm(t('unsaved', { n: models.unsaved() }))) return;
+	leaving = true;
+	sessionStorage.clear();
+	location.assign(`/admin/sign-out?at=${Math.floor(Date.now() / 1000 + (app.ahead ?? 0))}`);
 }
 
 function useLanguage(name) {
@@ -79,7 +112,7 @@ async function draw() {
 		await TABS[to].mount(place, app, rest.length ? decodeURIComponent(rest.join('/')) : null);
 		place.prepend(h('h1.sr', t(to)));
 	} catch (error) {
-		complain(error);
+		error.status ? complain(error) : app.lost(error);
 		if (mine === turn) root.replaceChildren(h('p.notice.bad', error.message),
 			h('div.actions', button(t('retry'), draw), to === 'models' && button('models.yaml', () => models.file(draw), { id: 'file' })));
 	}
@@ -87,7 +120,7 @@ async function draw() {
 
 addEventListener('hashchange', draw);
 addEventListener('beforeunload', (event) => {
-	if (models.unsaved()) event.preventDefault();
+	if (models.unsaved() && !leaving) event.preventDefault();
 });
 addEventListener('keydown', (event) => {
 	if (document.querySelector('dialog[open]')) return;

@@ -1,6 +1,6 @@
 // Chat with one model or two side by side, streamed through this server. Conversations are kept in this browser.
 import { Refusal, get, lines, poeKey, send } from './api.js';
-import { ask, button, check, chips, complain, copy, field, h, input, memory, select, span, toast } from './dom.js';
+import { ask, button, check, chips, complain, copy, field, h, input, invalid, memory, select, span, toast } from './dom.js';
 import { faultOf, parameterForm } from './form.js';
 import { number, t } from './i18n.js';
 import { render } from './markdown.js';
@@ -312,11 +312,11 @@ function laneView(at) {
 	return [input(lane.model, choose, { id: at ? 'model2' : 'model', list: 'model-names', placeholder: at ? t('noModel') : null, on: { focus: ({ target }) => target.select() } }), about, form];
 }
 
-function amountField(name, label, attributes, fits) {
+function amountField(name, label, attributes, fits, range) {
 	const control = input(talk.options[name] ?? '', (text) => {
 		const value = text.trim() === '' ? null : Number(text);
 		const good = value === null || fits(value);
-		control.setAttribute('aria-invalid', !good);
+		invalid(control, !good && range);
 		if (good) talk.options[name] = value;
 	}, { inputmode: 'decimal', placeholder: t('not set'), ...attributes });
 	return field(t(label), control);
@@ -332,8 +332,8 @@ function options() {
 			field(t('compare'), second), about2, form2,
 			field(t('system'), h('textarea', { rows: '2', value: talk.system, on: { input: ({ target }) => { talk.system = target.value; } } })),
 			h('div.two',
-				amountField('temperature', 'Temperature', { id: 'temperature' }, (value) => value >= 0 && value <= 2),
-				amountField('limit', 'Maximum output', { id: 'limit' }, (value) => Number.isInteger(value) && value > 0)),
+				amountField('temperature', 'Temperature', { id: 'temperature' }, (value) => value >= 0 && value <= 2, '0 – 2'),
+				amountField('limit', 'Maximum output', { id: 'limit' }, (value) => Number.isInteger(value) && value > 0, '≥ 1')),
 			h('p', check(t('jsonAnswer'), !!talk.options.json, (on) => { talk.options.json = on; })),
 			h('p', check(t('loadMedia'), memory('media') === 'on', (on) => { memory('media', on ? 'on' : null); conversation(); })),
 			page.history,

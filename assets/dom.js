@@ -36,6 +36,13 @@ export function field(label, control, hint) {
 		hint && h('small', { id: `${id}h`, class: 'hint' }, hint));
 }
 
+/** Shows an error beside the control that caused it, or takes it away. */
+export function invalid(control, message) {
+	control.setAttribute('aria-invalid', String(!!message));
+	if (control.nextElementSibling?.matches('small.fault')) control.nextElementSibling.remove();
+	if (message) control.after(h('small.fault', { role: 'alert' }, message));
+}
+
 export const select = (options, value, change, attributes = {}) =>
 	h('select', { ...attributes, on: { change: (event) => change(event.target.value) } },
 		options.map(([key, label]) => h('option', { value: key, selected: key === value }, label)));
@@ -67,14 +74,20 @@ export const hush = () => document.getElementById('toasts').replaceChildren();
 
 export const complain = ({ param, message }) => toast(param && !message.includes(param) ? `${param}: ${message}` : message, 'bad');
 
-/** Modal dialog: resolves to the value of the button that closed it, null for Esc. `actions` are [value, label, class]. */
+/**
+ * Modal dialog: resolves to the value of the button that closed it, null for Esc. `actions` are [value, label, class]; a function is called for
+ * its value, and while that is undefined the dialog stays open.
+ */
 export function ask(title, content, actions) {
 	return new Promise((resolve) => {
 		const close = (value) => { dialog.close(); dialog.remove(); resolve(value); };
 		const dialog = h('dialog', { label: title, on: { cancel: (event) => { event.preventDefault(); close(null); } } },
 			h('header', h('h2', title), closer(() => close(null))),
 			h('div.body', content),
-			h('footer', actions.map(([value, label, kind]) => button(label, () => close(value), { class: kind }))));
+			h('footer', actions.map(([value, label, kind]) => button(label, async () => {
+				const chosen = typeof value === 'function' ? await value() : value;
+				if (chosen !== undefined) close(chosen);
+			}, { class: kind }))));
 		document.body.append(dialog);
 		dialog.showModal();
 	});
@@ -94,8 +107,10 @@ export async function copy(text) {
 	toast(t('Copied'));
 }
 
-export function download(name, text) {
-	h('a', { href: `data:text/yaml;charset=utf-8,${encodeURIComponent(text)}`, download: name }).click();
+export function download(name, text, type = 'text/yaml') {
+	const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+	h('a', { href: url, download: name }).click();
+	setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
 /** Table that scrolls sideways in a narrow window. `heads` are keys of texts; a `#` prefix marks a column of numbers. */

@@ -1,6 +1,6 @@
 // Draft of models.yaml: saved state, edited state and the difference. No access to the page or the server.
 
-const DEFAULTS = {
+export const DEFAULTS = {
 	mapping: null, enable: true, replace_response: false, tools: 'auto', parameters: {}, description: null, aliases: [], reasoning: null, route: null,
 };
 export const FIELDS = Object.keys(DEFAULTS);
@@ -22,8 +22,13 @@ function keyOf({ models }, bot) {
 	return indexes.get(models).get(bot.toLowerCase());
 }
 
+/** `default: off` in the file: only the bots that it names are enabled. A program may have written it as a boolean. */
+const isOff = (config) => config.default === false || String(config.default).toLowerCase() === 'off';
+const isListed = (config, bot) => keyOf(config, bot) !== undefined || !!customOf(config, bot);
+
 const read = (config, bot, name) => {
 	const key = keyOf(config, bot);
+	if (name === 'enable' && isOff(config) && !isListed(config, bot)) return false;
 	return (key === undefined ? null : config.models[key]?.[name]) ?? DEFAULTS[name];
 };
 
@@ -31,15 +36,19 @@ function write(config, bot, name, value, original) {
 	const key = keyOf(config, bot) ?? bot;
 	// defineProperty: a bot may be called __proto__
 	if (!Object.hasOwn(config.models, key)) {
+		// where an entry alone enables a bot, it has to say if it does not
+		const value = isOff(config) && !isListed(config, bot) && name !== 'enable' ? { enable: false } : {};
 		indexes.delete(config.models);
-		Object.defineProperty(config.models, key, { value: {}, enumerable: true, configurable: true, writable: true });
+		Object.defineProperty(config.models, key, { value, enumerable: true, configurable: true, writable: true });
 	}
 	const entry = config.models[key] || (config.models[key] = {});
+	const preset = name === 'enable' && isOff(config) ? undefined : DEFAULTS[name];
 	const first = original && keyOf(original, bot);
 	const stood = first !== undefined && original?.models[first]?.[name] !== undefined;
-	if (same(value, DEFAULTS[name]) && !stood) delete entry[name];
+	if (same(value, preset) && !stood) delete entry[name];
 	else entry[name] = clone(value);
-	if (!Object.keys(entry).length && first === undefined) {
+	const isIdle = !Object.keys(entry).length || (isOff(config) && !customOf(config, bot) && same(entry, { enable: false }));
+	if (isIdle && first === undefined) {
 		indexes.delete(config.models);
 		delete config.models[key];
 	}
@@ -49,7 +58,7 @@ function write(config, bot, name, value, original) {
 const named = (id) => (model) => String(model.id) === String(id);
 const customOf = (config, id) => config.custom_models.find(named(id));
 
-export const isEmpty = ({ models, custom_models: custom }) => !Object.keys(models).length && !custom.length;
+export const isEmpty = (config) => !Object.keys(config.models).length && !config.custom_models.length && !isOff(config);
 
 export class Draft {
 	constructor() {
@@ -72,12 +81,17 @@ export class Draft {
 	}
 
 	get(bot, name) { return read(this.now, bot, name); }
-	was(bot, name) { return read(this.base, bot, name); }
+	/** The saved value; whether a bot was enabled by the mode that is chosen now. */
+	was(bot, name) { return read({ ...this.base, default: this.now.default }, bot, name); }
 
 	set(bot, name, value) { write(this.now, bot, name, value, this.base); }
 
 	/** Whether the file is applied: the switch, else the saved value; a file without the value is applied from its first change on. */
 	get applied() { return this.switched ?? (this.base.enable || (isEmpty(this.base) && !isEmpty(this.now))); }
+
+	/** Whether only the bots that the file names are enabled. */
+	get chosenOnly() { return isOff(this.now); }
+	set chosenOnly(on) { this.now.default = on ? 'off' : isOff(this.base) ? 'on' : this.base.default; }
 
 	isCustom(id) { return !!customOf(this.now, id); }
 	wasCustom(id) { return !!customOf(this.base, id); }
@@ -103,6 +117,7 @@ export class Draft {
 			const to = customOf(this.now, id) || null;
 			if (!same(customOf(this.base, id) || null, to)) found.push({ custom: id, to });
 		}
+		if (isOff(this.now) !== isOff(this.base)) found.push({ chosenOnly: isOff(this.now) });
 		if ((this.switched ?? this.base.enable) !== this.base.enable) found.push({ applied: this.switched });
 		return found;
 	}
@@ -129,9 +144,11 @@ export class Draft {
 	rebase(config) {
 		const changes = this.changes();
 		this.load(config);
-		for (const change of changes) {
+		// the mode first: what it means to be enabled depends on it
+		for (const change of changes.sort((one, other) => (other.chosenOnly !== undefined) - (one.chosenOnly !== undefined))) {
 			if (change.bot !== undefined) write(this.now, change.bot, change.name, change.to, this.base);
 			else if (change.custom !== undefined) change.to ? this.addCustom(change.to) : this.removeCustom(change.custom);
+			else if (change.chosenOnly !== undefined) this.chosenOnly = change.chosenOnly;
 			else this.switched = change.applied;
 		}
 	}

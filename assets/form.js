@@ -1,11 +1,12 @@
 // Form generated from the parameter schema that Poe's list declares for a model.
-import { button, field, h, input, select } from './dom.js';
+import { button, field, h, input, invalid, select } from './dom.js';
 import { same } from './draft.js';
 import { number, t } from './i18n.js';
 import { listOf, textOf } from './rows.js';
 
 const shown = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
-const read = (text) => { try { return JSON.parse(text); } catch { return text; } };
+/** The value that a typed text stands for: JSON, else the text itself. */
+export const read = (text) => { try { return JSON.parse(text); } catch { return text; } };
 const amount = (text) => (Number.isFinite(Number(text)) ? Number(text) : text);
 
 const parametersOf = (declared) => listOf(declared).filter((one) => textOf(one?.name)).map((one) => ({ ...one, schema: one.schema || {} }));
@@ -22,10 +23,12 @@ function rangeOf({ minimum, maximum }) {
 /** Error message for the first invalid value; values that were in the file before are not checked. */
 export function faultOf(declared, values, before = {}) {
 	const wrong = parametersOf(declared).find(({ name, schema }) => !same(values[name], before[name]) && !fits(schema, values[name]));
-	return wrong && t('unfit', { name: wrong.name, kind: wrong.schema.type, range: rangeOf(wrong.schema) });
+	return wrong && unfit(wrong);
 }
 
-function control({ schema, default_value: preset }, value, change) {
+const unfit = ({ name, schema }) => t('unfit', { name, kind: schema.type, range: rangeOf(schema) });
+
+function control({ name, schema, default_value: preset }, value, change) {
 	const kind = schema.type;
 	const unset = preset === undefined || preset === null || preset === '' ? t('not set') : t('notSetBut', { value: shown(preset) });
 	const values = Array.isArray(schema.enum) ? [...schema.enum] : kind === 'boolean' ? [true, false] : null;
@@ -39,7 +42,7 @@ function control({ schema, default_value: preset }, value, change) {
 	// no type=number: its value is empty while the text is not a number, also for a text from the file
 	const control = input(value === undefined ? '' : shown(value), (text) => {
 		const now = text.trim() === '' ? undefined : isNumber(schema) ? amount(text) : kind === 'string' ? text : read(text);
-		control.setAttribute('aria-invalid', !fits(schema, now));
+		invalid(control, !fits(schema, now) && unfit({ name, schema }));
 		change(now);
 	}, { placeholder: unset, inputmode: isNumber(schema) && 'decimal', 'aria-invalid': String(!fits(schema, value)) });
 	return control;

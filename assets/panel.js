@@ -2,12 +2,12 @@
 import { button, closer, copy, facts, field, h, input, month, select, toggle } from './dom.js';
 import { parameterForm } from './form.js';
 import { number, t } from './i18n.js';
-import { priceText, textOf } from './rows.js';
+import { pointsText, priceText, textOf } from './rows.js';
 
 const about = ({ bot, owner, model, inputs, outputs, price, created }) => facts([
 	[t('bot'), bot], [t('owner'), owner], [t('context'), model.context_length && number(model.context_length)],
 	[t('Maximum output'), model.max_output_tokens && number(model.max_output_tokens)],
-	[t('Input → output'), inputs.length > 0 ? `${inputs.join(', ')} → ${outputs.join(', ')}` : null], [t('price'), priceText(price)],
+	[t('Input → output'), inputs.length > 0 ? `${inputs.join(', ')} → ${outputs.join(', ')}` : null], [t('price'), [priceText(price, t), pointsText(price, t)].filter(Boolean).join(' · ')],
 	[t('added'), created ? month(created) : null]]);
 
 /** Panel for a row. `set(name, value)` changes the draft; `act` has undo, close, attempt and drop. */
@@ -28,9 +28,9 @@ export function panel(row, draft, set, act) {
 			row.custom && button(t('Remove model'), act.drop, { class: 'danger' })),
 		h('div.form',
 			h('div.inline', h('span', t('enabled')), toggle(`${t('enabled')}: ${row.name}`, get('enable'), (on) => set('enable', on))),
-			field(t('rename'), input(get('mapping'), (value) => text('mapping', value), { id: 'mapping', placeholder: bot }), t('renameHint')),
+			field(t('rename'), input(get('mapping'), (value) => text('mapping', value), { id: 'mapping', 'data-field': 'mapping', placeholder: bot }), t('renameHint')),
 			field(t('aliases'), input(get('aliases').join(', '),
-				(value) => set('aliases', value.split(',').map((name) => name.trim()).filter(Boolean))), t('aliasesHint')),
+				(value) => set('aliases', value.split(',').map((name) => name.trim()).filter(Boolean)), { 'data-field': 'aliases' }), t('aliasesHint')),
 			field(t('Description'), input(get('description'), (value) => text('description', value))),
 			field(t('toolsWay'), select([['auto', t('automatic')], ['native', t('toolsNative')], ['prompt', t('in the prompt')]], get('tools'), (value) => set('tools', value))),
 			field(t('Poe endpoint'), select([['', t('byServer')], ['bot', t('bot protocol')], ['auto', t('automatic')], ['native', t('toolsNative')]], get('route') ?? '',

@@ -6,7 +6,7 @@ const milliseconds = 1e11;
 export const listOf = (list) => (Array.isArray(list) ? list : []);
 export const textOf = (text) => (typeof text === 'string' ? text : '');
 
-export function rowsOf(models, draft) {
+export function rowsOf(models, draft, favourites = new Set()) {
 	const rows = new Map();
 	for (const model of models) rows.set(model.id.toLowerCase(), model);
 	const extra = [...Object.keys(draft.base.models), ...Object.keys(draft.now.models),
@@ -18,7 +18,7 @@ export function rowsOf(models, draft) {
 		}
 	}
 	const changed = draft.changed();
-	return [...rows.values()].map((model) => rowOf(model, draft, changed));
+	return [...rows.values()].map((model) => ({ ...rowOf(model, draft, changed), favourite: favourites.has(model.id) }));
 }
 
 export function rowOf(model, draft, changed) {
@@ -54,15 +54,22 @@ export function priceOf(pricing) {
 	if (!pricing) return null;
 	const dollars = (value, times) => (Number.isFinite(parseFloat(value)) ? parseFloat(value) * times : null);
 	const price = { input: dollars(pricing.prompt, 1e6), output: dollars(pricing.completion, 1e6),
-		each: dollars(pricing.request, 1) ?? dollars(pricing.image, 1) };
+		each: dollars(pricing.request, 1) ?? (pricing.prompt == null ? dollars(pricing.image, 1) : null) };
 	return price.input == null && price.output == null && price.each == null ? null : price;
 }
 
-export function priceText(price) {
+/** A price with its units; `t` translates. Points per request, at Poe's price of a point, are its title. */
+export function priceText(price, t) {
 	if (!price) return '–';
-	const dollars = (value) => (value == null ? '–' : `$${Number(value.toPrecision(3))}`);
-	return price.input == null && price.output == null ? dollars(price.each) : `${dollars(price.input)} · ${dollars(price.output)}`;
+	const digits = (value) => (value < 1 || Number.isInteger(value) ? String(value) : value.toFixed(2));
+	const dollars = (value) => (value == null ? '–' : `$${digits(Number(value.toPrecision(3)))}`);
+	if (price.input == null && price.output == null) return price.each ? t('priceEach', { price: dollars(price.each) }) : t('priceFree');
+	return t('priceTokens', { input: dollars(price.input), output: dollars(price.output) });
 }
+
+const POINT = 0.00003;
+export const pointsText = (price, t) => (price?.each ? t('pricePoints', { n: Math.ceil(price.each / POINT) })
+	: price?.input != null ? t('pricePointsTokens', { input: Math.round(price.input / POINT / 1000), output: Math.round((price.output ?? 0) / POINT / 1000) }) : null);
 
 export const FILTERS = {
 	enabled: (row) => row.enabled,
@@ -78,9 +85,11 @@ export const FILTERS = {
 	video: (row) => row.outputs.includes('video'),
 	sound: (row) => row.outputs.includes('audio'),
 	changed: (row) => row.changed,
+	favourite: (row) => row.favourite,
 };
 
-const cost = (row) => row.price?.input ?? row.price?.each ?? 1e9;
+/** Free and unpriced models do not lead the order by price. */
+const cost = (row) => row.price?.input || row.price?.each || 1e9;
 
 export const ORDERS = {
 	name: (one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }),
@@ -94,13 +103,17 @@ export function pick(rows, { words = '', filters = [], order = 'name' }) {
 	const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
 	return rows
 		.filter((row) => wanted.every((word) => row.words.includes(word)) && filters.every((name) => FILTERS[name](row)))
-		.sort(ORDERS.name).sort(ORDERS[order]);
+		.sort(ORDERS.name).sort(ORDERS[order]).sort((one, other) => other.favourite - one.favourite);
 }
 
-/** Groups by owner, in the order of their first rows or by name. */
+/** Groups by owner, in the order of their first rows or by name; favourites are a group of their own, without a name, and the first. */
 export function grouped(rows, byName) {
 	const groups = new Map();
-	for (const row of rows) groups.set(row.owner, (groups.get(row.owner) || []).concat(row));
+	for (const row of rows) {
+		const name = row.favourite ? '' : row.owner;
+		if (!groups.has(name)) groups.set(name, []);
+		groups.get(name).push(row);
+	}
 	const list = [...groups];
 	return byName ? list.sort(([one], [other]) => one.localeCompare(other, 'en')) : list;
 }

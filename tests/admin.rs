@@ -533,3 +533,104 @@ fn files_of_the_embedded_poe_are_served_here_too() {
     let other = TestServer::before(&poe, &[]);
     assert_eq!(other.ask(&get("/art/cat.png", "")).status, 404, "it is no embedded Poe");
 }
+
+#[test]
+fn a_browser_that_may_not_enter_is_told_what_to_do() {
+    let html = "Accept: text/html,application/xhtml+xml\r\n";
+    let open = TestServer::demo(&[]);
+    let guarded = guarded("admin", "a password", &["--host", "127.0.0.1"]);
+    let closed = {
+        let mut program = binary();
+        program.env("ADMIN_PASSWORD", "");
+        TestServer::start(program, &["--demo"])
+    };
+    let proxied = format!("{html}X-Forwarded-For: 203.0.113.9\r\n");
+    let cases = [
+        (&guarded, html, 401, "Sign in to open the admin page"),
+        (&open, proxied.as_str(), 403, "own machine only"),
+        (&closed, html, 404, "The admin page is closed"),
+    ];
+    for (server, headers, status, words) in cases {
+        let answer = server.ask(&get("/admin", headers));
+        let text = String::from_utf8_lossy(&answer.body);
+        assert_eq!(answer.status, status, "{text}");
+        assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"));
+        assert_eq!(answer.header("WWW-Authenticate").is_some(), status == 401);
+        is_locked_down(&answer);
+        for part in [words, "ADMIN_PASSWORD=choose-one poe2openai", "lang=\"zh-TW\"", "lang=\"zh-CN\""] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let program = server.ask(&get("/admin", &headers.replace("text/html", "*/*")));
+        assert_eq!((program.status, program.header("Content-Type")), (status, Some("application/json")));
+        let call = server.ask(&get("/api/admin/settings", headers));
+        assert_eq!(call.header("Content-Type"), Some("application/json"), "the page's own calls get JSON");
+    }
+}
+
+#[test]
+fn signing_out_is_one_refusal() {
+    let server = TestServer::demo(&[]);
+    let now = server.ask(&get("/api/admin/settings", &known())).json()["now"].as_u64().expect("a time");
+    let sign_out = |at: u64| server.ask(&get(&format!("/admin/sign-out?at={at}"), &known()));
+    let out = sign_out(now);
+    assert_eq!((out.status, out.header("WWW-Authenticate").is_some()), (401, true));
+    assert!(String::from_utf8_lossy(&out.body).contains("Signed out"));
+    let later = sign_out(now - 60);
+    assert_eq!(
+        (later.status, later.header("Location")),
+        (303, Some("/admin")),
+        "a password typed in leads back"
+    );
+}
+
+#[test]
+fn the_page_is_compressed_for_those_who_take_it() {
+    let server = TestServer::demo(&[]);
+    let plain = server.ask(&get("/admin/app.js", &known()));
+    let packed = server.ask(&get("/admin/app.js", &format!("Accept-Encoding: br, gzip\r\n{}", known())));
+    assert_eq!((plain.header("Content-Encoding"), packed.header("Content-Encoding")), (None, Some("gzip")));
+    assert_eq!(
+        (plain.header("Vary"), packed.header("Vary")),
+        (Some("Accept-Encoding"), Some("Accept-Encoding"))
+    );
+    assert!(packed.body.starts_with(&[0x1F, 0x8B]) && packed.body.len() < plain.body.len() / 2);
+}
+
+#[test]
+fn the_last_lines_of_the_log_are_shown_without_secrets() {
+    let server = TestServer::demo(&[]);
+    server.chat(&chat_body("demo-echo", "x"));
+    let log = |after: u64| server.ask(&get(&format!("/api/admin/log?after={after}"), &known())).json();
+    let news = eventually(PATIENCE, "the request's line", || {
+        let news = log(0);
+        let lines = news["lines"].as_array().expect("lines").clone();
+        lines
+            .iter()
+            .any(|line| line["text"].as_str().is_some_and(|text| text.contains("/v1/chat/completions")))
+            .then_some(news)
+    });
+    assert!(!news.to_string().contains(SECRET) && !news.to_string().contains("Bearer"));
+    let seq = news["seq"].as_u64().expect("a number");
+    assert!(log(seq)["lines"].as_array().expect("lines").iter().all(|line| line["seq"].as_u64() > Some(seq)));
+    assert_eq!(server.ask(&get("/api/admin/log?after=x", &known())).status, 400);
+}
+
+#[test]
+fn the_file_before_the_last_save_is_restored() {
+    let server = TestServer::demo(&[]);
+    let save = |yaml: &str| send(&server, "/api/admin/config/file", &json!({"yaml": yaml})).status;
+    let nothing = send(&server, "/api/admin/config/restore", &json!({}));
+    assert_eq!(nothing.status, 404, "{}", nothing.json());
+    let secret = "enable: true\nmodels:\n  demo-echo: {mapping: first}\napi_token: token-of-the-first\n";
+    assert_eq!((save(secret), save("enable: true\n# second\n")), (200, 200));
+    assert_eq!(send(&server, "/api/admin/config/restore", &json!({"version": "another"})).status, 409);
+    assert_eq!(send(&server, "/api/admin/config/restore", &json!({})).status, 200);
+    let now = server.ask(&get("/api/admin/config", &known())).json();
+    assert_eq!(now["models"]["demo-echo"]["mapping"], "first");
+    assert_eq!(send(&server, "/api/admin/config/restore", &json!({})).status, 200, "and back");
+    assert!(
+        server.ask(&get("/api/admin/config/file", &known())).json()["yaml"]
+            .as_str()
+            .is_some_and(|yaml| yaml.contains("# second"))
+    );
+}

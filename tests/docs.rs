@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 /// What a newcomer reads in a few minutes.
 const MAX_README_BYTES: usize = 12 * 1024;
 
@@ -84,6 +86,73 @@ fn no_document_has_an_unfilled_placeholder() {
             .find(|line| line.starts_with("<!-- ") && line.ends_with(" -->") && !line.contains("settings"));
         assert_eq!(placeholder, None, "{}", document.display());
     }
+}
+
+/// The settings to copy in docs/clients.md are those of the admin page: `UPDATE=1` writes them.
+#[test]
+fn clients_md_has_the_settings_of_the_page() {
+    const BEGIN: &str =
+        "<!-- settings to copy: UPDATE=1 cargo test --test docs writes them from assets/clients.json -->\n";
+    const END: &str = "<!-- end of the settings to copy -->\n";
+    let clients: Value = serde_json::from_str(&read(&root().join("assets/clients.json"))).expect("JSON");
+    let wanted: String = clients.as_array().expect("a list").iter().map(section).collect();
+    let path = root().join("docs/clients.md");
+    let text = read(&path);
+    let (before, rest) = text.split_once(BEGIN).expect("the beginning of the settings to copy");
+    let (found, after) = rest.split_once(END).expect("their end");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, format!("{before}{BEGIN}{wanted}{END}{after}")).expect("docs/clients.md");
+    } else {
+        assert_eq!(found, wanted, "UPDATE=1 cargo test --test docs writes it");
+    }
+}
+
+/// One client's part of docs/clients.md.
+fn section(client: &Value) -> String {
+    let [label, place, language] =
+        ["label", "where", "language"].map(|name| client[name].as_str().expect(name));
+    let place = match place {
+        "shell" => "in a shell".to_owned(),
+        "settings" => "in its settings".to_owned(),
+        file => format!("`{file}`"),
+    };
+    let key = client["variable"].as_str().map(|name| format!("; the key in `{name}`")).unwrap_or_default();
+    let lines: Vec<_> =
+        client["text"].as_array().expect("lines").iter().map(|line| line.as_str().expect("a line")).collect();
+    format!("\n**{label}**, {place}{key}:\n\n```{language}\n{}\n```\n", filled(&lines.join("\n")))
+}
+
+/// The text with the values of the documentation in its places: `{{name}}`, `{{name:json}}`, `{{name:sh}}`.
+fn filled(text: &str) -> String {
+    let values = [
+        ("origin", "http://localhost:8080"),
+        ("base", "http://localhost:8080/v1"),
+        ("docker", "http://host.docker.internal:8080"),
+        ("key", "YOUR_KEY"),
+        ("model", "Claude-Sonnet-4.5"),
+        ("openai", "openai/Claude-Sonnet-4.5"),
+        ("prefixed", "poe/Claude-Sonnet-4.5"),
+        ("context", "200000"),
+        ("output", "64000"),
+        ("images", "on"),
+        ("body", r#"{"model":"Claude-Sonnet-4.5","messages":[{"role":"user","content":"Hello"}]}"#),
+    ];
+    let mut pieces = text.split("{{");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (place, rest) = piece.split_once("}}").expect("an end of the place");
+        let (name, quotes) = place.split_once(':').unwrap_or((place, ""));
+        let value = values.iter().find(|(known, _)| *known == name).expect(name).1;
+        let is_plain =
+            value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte));
+        out += &match quotes {
+            "json" => serde_json::to_string(value).expect("a string"),
+            "sh" if !is_plain => format!("'{value}'"),
+            _ => value.to_owned(),
+        };
+        out += rest;
+    }
+    out
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod chat;
+mod locked_page;
 mod media;
 mod metrics;
 mod model_list;

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::locked_page;
 use super::route::{Access, Match, Route, Visibility};
 use super::routes;
 use crate::dialect::Dialect;
@@ -37,10 +38,11 @@ impl Handler for Api {
         exchange.parameter.clone_from(&found.parameter);
         if let Access::Operator(handler) = route.access {
             let is_allowed = by_method.is_some();
-            return exchange.authenticate_operator(|request| match is_allowed {
+            let handler = |request: Admitted<'_, '_>| match is_allowed {
                 true => handler(request),
                 false => not_allowed(request, &found),
-            });
+            };
+            return exchange.authenticate_operator(handler, locked_page::for_browser);
         }
         answer(exchange, &found, by_method)
     }
@@ -83,7 +85,7 @@ fn answer(mut exchange: Exchange<'_, '_>, found: &Match, route: Option<&'static 
             Access::Public(handler) => handler(exchange),
             Access::Reader(handler) => exchange.admit_reader(handler),
             Access::Client(handler) => exchange.authenticate(handler),
-            Access::Operator(handler) => exchange.authenticate_operator(handler),
+            Access::Operator(handler) => exchange.authenticate_operator(handler, locked_page::for_browser),
             Access::Unserved(kind, message) => exchange.refuse(&Error::new(kind, message)),
         },
         // some programs ask like this whether there is anything

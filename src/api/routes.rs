@@ -55,6 +55,7 @@ const TABLE: &[Route] = &[
     row(POST, "/v1/api/event_logging/*", "/api/event_logging", ANTHROPIC, Logged, Public(status::discard_events)),
 
     row(GET, "/art/{name}", "/art", OPENAI, Routine, Public(pages::demo_file)),
+    row(GET, "/admin/sign-out", "/admin", BY_HEAD, Logged, Operator(pages::sign_out)),
     row(GET, "/admin/*", "/admin", BY_HEAD, Routine, Operator(pages::file)),
     row(POST, "/api/admin/try", "/api/admin/try", BY_HEAD, Listed, Operator(admin::try_model)),
     row(GET, "/api/admin/activity", "/admin", BY_HEAD, Routine, Operator(activity::report)),
@@ -66,6 +67,8 @@ const TABLE: &[Route] = &[
     row(POST, "/api/admin/config", "/admin", BY_HEAD, Logged, Operator(config::save_json)),
     row(GET, "/api/admin/config/file", "/admin", BY_HEAD, Routine, Operator(config::show_yaml)),
     row(POST, "/api/admin/config/file", "/admin", BY_HEAD, Logged, Operator(config::save_yaml)),
+    row(POST, "/api/admin/config/restore", "/admin", BY_HEAD, Logged, Operator(config::restore)),
+    row(GET, "/api/admin/log", "/admin", BY_HEAD, Routine, Operator(activity::log)),
     row(GET, "/api/admin/config/state", "/admin", BY_HEAD, Routine, Operator(config::state)),
     row(GET, "/api/admin/models", "/admin", BY_HEAD, Routine, Operator(models::list)),
     row(ANY, "/api/admin/*", "/admin", BY_HEAD, Routine, Operator(admin::unknown)),

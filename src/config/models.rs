@@ -37,7 +37,7 @@ const EMPTY: &str = "EOF while parsing a value";
 /// How many unknown keys and hidden custom models are sent by name.
 const MAX_WARNINGS: usize = 20;
 
-const KEYS: &[&str] = &["enable", "models", "custom_models", "api_token", "use_v1_api"];
+const KEYS: &[&str] = &["enable", "default", "models", "custom_models", "api_token", "use_v1_api"];
 const MODEL_KEYS: &[&str] = &[
     "mapping",
     "enable",
@@ -248,15 +248,21 @@ impl ModelsFile {
         match self.entry(model) {
             Some((_, config)) if !config.enable => Lookup::Disabled,
             Some((name, config)) => Lookup::Bot { name, config },
+            None if self.is_unchosen(model) => Lookup::Disabled,
             None => Lookup::Unlisted,
         }
+    }
+
+    /// Whether only the bots that the file names are served, and `model` is none of them.
+    fn is_unchosen(&self, model: &str) -> bool {
+        self.is_applied() && self.content.only_chosen && !self.customs.contains_key(&model.to_lowercase())
     }
 
     /// The name under which a bot of Poe's list is listed: its own if the file gives it no other. `None` if it is
     /// disabled, or if another bot was given its name.
     pub fn listed_name<'a>(&'a self, bot: &'a str) -> Option<&'a str> {
         let Some(config) = self.config_of(bot) else {
-            return self.entry(bot).is_none().then_some(bot);
+            return (self.entry(bot).is_none() && !self.is_unchosen(bot)).then_some(bot);
         };
         config.enable.then(|| config.mapping.as_deref().unwrap_or(bot))
     }
@@ -317,7 +323,11 @@ impl ModelsFile {
         let renamed = models.iter().filter(|(_, config)| config.enable && config.mapping.is_some()).count();
         let disabled = models.iter().filter(|(_, config)| !config.enable).count();
         let custom = self.custom_models().count();
-        format!("applied: {} models, {renamed} renamed, {disabled} disabled, {custom} custom", models.len())
+        let others = if self.content.only_chosen { ", all others off" } else { "" };
+        format!(
+            "applied: {} models, {renamed} renamed, {disabled} disabled, {custom} custom{others}",
+            models.len()
+        )
     }
 
     fn entry(&self, model: &str) -> Option<(&str, &ModelConfig)> {
@@ -384,6 +394,9 @@ struct Content {
     /// Off unless said otherwise, as in the reference.
     #[serde(deserialize_with = "or_default")]
     enable: bool,
+    /// `default: off`: only the bots that the file names are listed and served.
+    #[serde(rename = "default", deserialize_with = "is_off")]
+    only_chosen: bool,
     #[serde(deserialize_with = "models")]
     models: Vec<(String, ModelConfig)>,
     #[serde(deserialize_with = "or_default")]
@@ -409,6 +422,23 @@ fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(from: D)
 
 fn or_yes<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(true))
+}
+
+/// YAML's older versions read `off` as a boolean, and so do some programs that write it.
+fn is_off<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged, expecting = "expected `on` or `off`")]
+    enum Switch {
+        Flag(bool),
+        Word(String),
+    }
+    match Option::deserialize(from)? {
+        None => Ok(false),
+        Some(Switch::Flag(on)) => Ok(!on),
+        Some(Switch::Word(word)) if word.eq_ignore_ascii_case("on") => Ok(false),
+        Some(Switch::Word(word)) if word.eq_ignore_ascii_case("off") => Ok(true),
+        Some(Switch::Word(_)) => Err(D::Error::custom("expected `on` or `off`")),
+    }
 }
 
 fn trimmed<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {

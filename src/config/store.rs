@@ -88,6 +88,8 @@ pub enum Posted<'a> {
     Json(&'a Map<String, Value>),
     /// The whole text.
     Yaml(&'a str),
+    /// The file as it was before the last save.
+    Backup,
 }
 
 /// A save that succeeded.
@@ -358,6 +360,7 @@ impl ConfigStore {
             Err(_) => current.models.text(),
         };
         match posted {
+            Posted::Backup => return self.backup(),
             Posted::Json(json) => edit::merged(before, json),
             Posted::Yaml(text) => {
                 let text = without_bom(text);
@@ -367,6 +370,15 @@ impl ConfigStore {
             }
         }
         .map_err(|fault| refused(posted, fault))
+    }
+
+    fn backup(&self) -> Result<String> {
+        let path = self.dir.at(&beside("bak"));
+        let none = |problem: String| {
+            Error::new(Kind::NotFound, format!("there is no earlier {FILE_NAME} to restore: {problem}"))
+        };
+        let bytes = read_bytes(&path).map_err(none)?.ok_or_else(|| none("it was saved once only".into()))?;
+        as_text(&bytes).map(str::to_owned).map_err(|fault| none(fault.to_string()))
     }
 
     /// A name that hides a bot of Poe's is refused when it is new. One that was there before is let be: the bot may be
@@ -407,7 +419,7 @@ impl ConfigStore {
         }
         // the copy above lasts until the next save only
         let before = String::from_utf8_lossy(found.bytes.as_deref().unwrap_or_default());
-        let is_kept = matches!(posted, Posted::Yaml(_)) && has_comments(text);
+        let is_kept = !matches!(posted, Posted::Json(_)) && has_comments(text);
         let commented = (has_comments(&before) && !is_kept).then(|| beside("commented"));
         if let Some(name) = &commented {
             Staged::new(&self.dir.at(name), before.as_bytes(), like.as_ref())?.put()?;
@@ -501,13 +513,13 @@ fn version(bytes: &[u8]) -> String {
 fn refused(posted: Posted<'_>, fault: Fault) -> Error {
     let fault = match posted {
         Posted::Json(_) => Fault { place: None, ..fault },
-        Posted::Yaml(_) => fault,
+        Posted::Yaml(_) | Posted::Backup => fault,
     };
     let error = Error::new(Kind::InvalidRequest, fault.to_string());
     match (fault.field.is_empty(), posted) {
         (false, _) => error.about(fault.field),
         (true, Posted::Yaml(_)) => error.about("yaml"),
-        (true, Posted::Json(_)) => error,
+        (true, Posted::Json(_) | Posted::Backup) => error,
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access;
+pub use super::access::CHALLENGE;
 use super::record::Record;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::app::App;
@@ -187,20 +188,24 @@ impl<'a, 'c> Exchange<'a, 'c> {
         }
     }
 
-    /// Goes on with `handler` if the operator asks.
+    /// Goes on with `handler` if the operator asks. `page` may say it in another way than the error's JSON if not.
     pub fn authenticate_operator(
         mut self,
         handler: impl FnOnce(Admitted<'a, 'c>) -> io::Result<()>,
+        page: impl FnOnce(&Exchange<'a, 'c>, &Error) -> Option<Answer>,
     ) -> io::Result<()> {
         self.for_operator();
         match access::operator(self.app, self.head(), self.call.client().address()) {
             Ok(()) => handler(Admitted { exchange: self }),
             Err(error) => {
                 self.delay_throttled(&error)?;
+                let page = page(&self, &error);
                 self.refuse_with(&error, |answer| match error.kind {
-                    Kind::Unauthorized => answer.header("WWW-Authenticate", access::CHALLENGE),
+                    Kind::Unauthorized => {
+                        page.unwrap_or(answer).header("WWW-Authenticate", access::CHALLENGE)
+                    }
                     Kind::MethodNotAllowed => answer.header("Allow", access::OPERATOR_METHODS),
-                    _ => answer,
+                    _ => page.unwrap_or(answer),
                 })
             }
         }

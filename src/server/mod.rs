@@ -10,6 +10,7 @@ pub(crate) mod connection_slots;
 pub(crate) mod event_stream;
 pub(crate) mod head;
 mod listener;
+pub(crate) mod network;
 pub mod probe;
 mod send;
 pub(crate) mod url;

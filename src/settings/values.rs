@@ -64,6 +64,14 @@ impl Host {
         }
     }
 
+    /// The address, where it is none by name.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Host::Address(address) => Some(*address),
+            Host::Name(_) => None,
+        }
+    }
+
     /// The host under which a program on this machine reaches the server: loopback for "all addresses".
     pub fn local(&self) -> Host {
         match self {

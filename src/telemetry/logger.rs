@@ -14,6 +14,7 @@ use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use serde_json::{Map, json};
 
+use super::recent_log;
 use crate::clock;
 use crate::settings::LogFormat;
 
@@ -73,7 +74,13 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = line(record, self.format, clock::now());
+        let time = clock::now();
+        let text = line(record, LogFormat::Text, time);
+        recent_log::keep(record.level(), text.clone());
+        let line = match self.format {
+            LogFormat::Text => text,
+            LogFormat::Json => line(record, LogFormat::Json, time),
+        };
         if let Err(TrySendError::Full(_)) = self.queue.try_send(Item::Line(line)) {
             LOST.fetch_add(1, Ordering::Relaxed);
         }

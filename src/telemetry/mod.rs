@@ -4,3 +4,4 @@ pub mod activity;
 pub mod inspection;
 pub mod logger;
 pub mod metrics;
+pub mod recent_log;

@@ -1,9 +1,11 @@
 // Stories of the other tabs, languages, themes, small screens and accessibility.
 
+import { readFileSync } from "node:fs";
+
 import { assert, axe, foreign, listing, open, serve, until } from "./harness.mjs";
 import { answer, ended, say, start } from "./steps.mjs";
 
-const TABS = ["models", "chat", "activity", "account", "settings"];
+const TABS = ["models", "chat", "connect", "activity", "account", "settings"];
 export const stories = [
   ["activity: running requests can be stopped, finished ones are listed, without their texts", async () => {
     const { server, page, clean } = await start("activity");
@@ -35,11 +37,62 @@ export const stories = [
     await until("the switch", async () => (await server.get("/api/admin/activity")).inspection);
     await ask("words to look at");
     await page.getByRole("button", { name: "Details" }).first().click();
-    assert.match(await page.locator("dialog").textContent(), /words to look at/);
+    assert.match(await page.locator("dialog .message.user").textContent(), /user.*words to look at/);
+    assert.match(await page.locator("dialog pre.raw").textContent(), /^\{\n  "model": "demo-echo"/);
     await page.keyboard.press("Escape");
     await page.locator("#inspection").click();
     await until("the switch", async () => !(await server.get("/api/admin/activity")).inspection);
-    await until("no details", async () => (await page.getByRole("button", { name: "Details" }).count()) === 0);
+    await page.getByRole("button", { name: "Details" }).first().click();
+    assert.ok(!/words to look at/.test(await page.locator("dialog").textContent()));
+    clean();
+  }],
+
+  ["activity: details of a good request, filters by model and status, export", async () => {
+    const { server, page, clean } = await start("activity");
+    for (const model of ["demo-echo", "demo-gpt", "demo-error-http-402"]) await server.post("/v1/chat/completions", { model, messages: [{ role: "user", content: "x" }] });
+    const rows = page.locator("#done-rows tr");
+    await until("three requests", async () => (await rows.count()) === 3);
+    await rows.filter({ hasText: "demo-gpt" }).getByRole("button", { name: /Details/ }).click();
+    const text = await page.locator("dialog").textContent();
+    for (const words of [/Status200/, /ModelDemo|Modeldemo-gpt/, /Input tokens\d/, /Route(bot|native)/, /Duration\d/]) assert.match(text, words);
+    await page.keyboard.press("Escape");
+    await page.locator("#filter-status").selectOption("errors");
+    assert.equal(await rows.count(), 1);
+    assert.match(await rows.first().textContent(), /402/);
+    await page.locator("#filter-status").selectOption("good");
+    await page.locator("#filter-model").selectOption("demo-echo");
+    assert.equal(await rows.count(), 1);
+    const [file] = await Promise.all([page.waitForEvent("download"), page.locator("#export").click()]);
+    const exported = JSON.parse(readFileSync(await file.path(), "utf8"));
+    assert.deepEqual(exported.map((one) => [one.model, one.status]), [["demo-echo", 200]]);
+    await page.locator("#filter-model").selectOption("");
+    await page.locator("#filter-status").selectOption("");
+    assert.equal(await rows.count(), 3);
+    clean();
+  }],
+
+  ["activity: the log with level, search and pause, without a key", async () => {
+    const { server, page, clean } = await start("activity");
+    const ask = (model) => server.post("/v1/chat/completions", { model, messages: [{ role: "user", content: "x" }] });
+    await ask("demo-echo");
+    await page.locator("#log-view summary").click();
+    const lines = page.locator("#log-lines .line");
+    await until("a line", async () => (await lines.allTextContents()).some((line) => /chat\/completions.*model="demo-echo"/.test(line)));
+    await page.locator("#log-pause").click();
+    const before = await lines.count();
+    await ask("demo-gpt");
+    const polled = page.waitForResponse((answer) => answer.url().includes("/api/admin/activity"));
+    await polled;
+    assert.equal(await lines.count(), before, "nothing is added while it is paused");
+    await page.locator("#log-pause").click();
+    await until("the next line", async () => (await lines.allTextContents()).some((line) => line.includes("demo-gpt")));
+    await page.locator("#log-search").fill("demo-gpt");
+    assert.ok((await lines.allTextContents()).every((line) => line.includes("demo-gpt")));
+    await page.locator("#log-search").fill("");
+    await page.locator("#log-level").selectOption("error");
+    assert.ok((await lines.allTextContents()).every((line) => line.includes("[ERROR]")));
+    const { lines: all } = await server.get("/api/admin/log");
+    assert.ok(all.length > 0 && all.every(({ text }) => !text.includes(server.password) && !text.includes("Bearer")));
     clean();
   }],
 
@@ -50,7 +103,8 @@ export const stories = [
     await page.locator('#tabs a[href="#account"]').click();
     await page.locator("#balance").waitFor();
     assert.match(await page.locator("#balance").textContent(), /^\d{3},\d{3}$/);
-    assert.ok((await page.locator("svg.chart rect.mark").count()) >= 7);
+    assert.ok((await page.locator("svg.chart rect.mark").count()) >= 1);
+    assert.equal(await page.locator("#account details tbody tr").count(), 30);
     await page.locator("#key").fill("a-typed-key");
     const [request] = await Promise.all([page.waitForRequest((one) => one.url().endsWith("/api/admin/account")), page.getByRole("button", { name: "Show usage" }).click()]);
     assert.equal(request.headers()["x-poe-key"], "a-typed-key");
@@ -108,7 +162,8 @@ export const stories = [
   }],
 
   ["three languages: from the browser's locale and by the selector, without losing changes", async () => {
-    const words = { "zh-TW": ["模型", "對話", "活動", "帳戶", "設定"], "zh-CN": ["模型", "对话", "活动", "账户", "设置"], "en-US": ["Models", "Chat", "Activity", "Account", "Settings"] };
+    const words = { "zh-TW": ["模型", "對話", "連接程式", "活動", "帳戶", "設定"], "zh-CN": ["模型", "对话", "接入程序", "活动", "账户", "设置"],
+      "en-US": ["Models", "Chat", "Connect", "Activity", "Account", "Settings"] };
     for (const [locale, tabs] of Object.entries(words)) {
       const { page, clean, close } = await start("models", { context: { locale } });
       assert.deepEqual(await page.locator("#tabs a").allTextContents(), tabs);

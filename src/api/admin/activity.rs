@@ -10,6 +10,7 @@ use crate::api::status::uploads;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::context::{Admitted, Exchange};
 use crate::server::answer::Answer;
+use crate::telemetry::recent_log;
 
 /// No call here has more to say.
 const MAX_BODY: u64 = 64 << 10;
@@ -31,17 +32,30 @@ pub fn report(mut request: Admitted<'_, '_>) -> io::Result<()> {
 }
 
 fn requests_after(request: &Exchange<'_, '_>) -> Result<Answer> {
-    let after = match request.query("after") {
-        Some(number) => number.parse().map_err(|_| Error::invalid("after", "after must be a number"))?,
-        None => 0,
-    };
+    let after = after(request)?;
     let mut body = serde_json::to_value(request.app().activity.report(after)).map_err(unwritable)?;
     body["counters"] = counters(request);
     Ok(Answer::json(200, body.to_string().into_bytes()))
 }
 
+fn after(request: &Exchange<'_, '_>) -> Result<u64> {
+    match request.query("after") {
+        Some(number) => number.parse().map_err(|_| Error::invalid("after", "after must be a number")),
+        None => Ok(0),
+    }
+}
+
+/// `GET /api/admin/log?after=SEQ`: the last lines of the log. Keys and passwords never reach it.
+pub fn log(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = after(&request).and_then(|after| {
+        let body = serde_json::to_vec(&recent_log::after(after)).map_err(unwritable)?;
+        Ok(Answer::json(200, body))
+    });
+    request.reply(answer)
+}
+
 fn unwritable(error: serde_json::Error) -> Error {
-    Error::new(Kind::Internal, format!("cannot encode the list of requests: {error}"))
+    Error::new(Kind::Internal, format!("cannot encode the answer: {error}"))
 }
 
 fn counters(request: &Exchange<'_, '_>) -> Value {

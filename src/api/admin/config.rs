@@ -44,6 +44,7 @@ pub fn state(mut request: Admitted<'_, '_>) -> io::Result<()> {
         "warnings": app.config_warnings(),
         "path": app.config.path().display().to_string(),
         "writable": app.config.is_writable(),
+        "backup": app.config.has_backup(),
         "version": status.version,
     })))
 }
@@ -58,6 +59,18 @@ pub fn save_json(mut request: Admitted<'_, '_>) -> io::Result<()> {
 pub fn save_yaml(mut request: Admitted<'_, '_>) -> io::Result<()> {
     let answer = saved_yaml(&mut request);
     request.reply(answer)
+}
+
+/// `POST /api/admin/config/restore`: the file as it was before the last save.
+pub fn restore(mut request: Admitted<'_, '_>) -> io::Result<()> {
+    let answer = restored(&mut request);
+    request.reply(answer)
+}
+
+fn restored(request: &mut Admitted<'_, '_>) -> Result<Answer> {
+    let mut json = posted(request)?;
+    let versions = versions(request.head(), json.remove("version"))?;
+    save(request.app(), Posted::Backup, &versions)
 }
 
 fn saved_json(request: &mut Admitted<'_, '_>) -> Result<Answer> {

@@ -5,8 +5,10 @@ use std::io;
 use serde_json::{Value, json};
 
 use crate::api::status;
+use crate::clock;
 use crate::gateway::context::Admitted;
 use crate::server::answer::Answer;
+use crate::server::network::network_address;
 
 /// `GET /api/admin/settings`: every setting with its source, secrets masked, and how the server is.
 pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
@@ -36,6 +38,8 @@ pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
         },
         "warnings": warnings,
         "has_poe_key": app.own_poe_key().is_some(),
+        "now": clock::now().as_secs(),
+        "lan_address": network_address(app.settings.host.address()).map(|address| address.to_string()),
         "demo_url": app.settings.demo.then_some(&app.settings.poe_base_url),
     });
     request.send(Answer::json(200, body.to_string().into_bytes()))

@@ -314,3 +314,29 @@ fn every_secret_of_the_file_is_known() {
     assert_eq!(file.secrets(), ["geheim-second", "geheim-one"]);
     assert!(!format!("{file:?}").contains("geheim"));
 }
+
+#[test]
+fn with_default_off_only_the_bots_of_the_file_are_served() {
+    for off in ["off", "OFF", "false", "\"off\""] {
+        let file = parse(&format!(
+            "enable: true\ndefault: {off}\nmodels:\n  A:\n    mapping: b\n  C: {{enable: false}}\n  D:\ncustom_models: [{{id: E}}]\n"
+        ));
+        for (name, listed) in [("A", Some("b")), ("C", None), ("D", Some("D")), ("E", Some("E")), ("F", None)]
+        {
+            assert_eq!(file.listed_name(name), listed, "{name} with default: {off}");
+        }
+        assert!(matches!(file.bot_for("B"), Lookup::Bot { name: "A", .. }));
+        for (name, lookup) in [("c", Lookup::Disabled), ("e", Lookup::Unlisted), ("F", Lookup::Disabled)] {
+            assert_eq!(file.bot_for(name), lookup, "{name}");
+        }
+        assert_eq!(file.custom_models().count(), 1);
+    }
+    for on in ["on", "true", ""] {
+        let file = parse(&format!("enable: true\ndefault: {on}\n"));
+        assert_eq!((file.bot_for("F"), file.listed_name("F")), (Lookup::Unlisted, Some("F")), "{on}");
+    }
+    let unapplied = ModelsFile::parse("enable: false\ndefault: off\n").unwrap().0;
+    assert_eq!(unapplied.listed_name("F"), Some("F"), "a file that is not applied forbids nothing");
+    let fault = ModelsFile::parse("enable: true\ndefault: maybe\n").unwrap_err().to_string();
+    assert!(fault.contains("default") && fault.contains("`on` or `off`"), "{fault}");
+}
