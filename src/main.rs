@@ -9,6 +9,7 @@ use std::{io, panic, thread};
 
 use poe2openai::api::Api;
 use poe2openai::gateway::app::{self, Announcement, App, Lock};
+use poe2openai::gateway::videos::wait_for_end;
 use poe2openai::server::{Limits, Server, ShutdownPhase, Stop, connections_that_fit, probe};
 use poe2openai::settings::{self, Command, LogFormat, Settings};
 use poe2openai::telemetry::logger;
@@ -76,6 +77,7 @@ fn serve(mut settings: Settings) -> Result<(), String> {
         open_demo(&mut settings)?;
     }
     let app = Arc::new(App::open(settings)?);
+    let ending = Arc::clone(&app);
     // a signal that came before this changes nothing: the file has only just been read
     let _ = opened.set(Arc::clone(&app));
     keep_fresh(&app);
@@ -84,6 +86,7 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     announce_password(&app, port);
     warn_of_secrets(&app);
     server.serve(Arc::new(Api::new(app)), &stop);
+    wait_for_end(&ending);
     log::logger().flush();
     Ok(())
 }

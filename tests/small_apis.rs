@@ -437,7 +437,7 @@ fn unsupported_endpoints_explain_why() {
         ("/v1/vector_stores", "locally"),
         ("/v1/fine_tuning/jobs", "trained"),
         ("/v1/realtime/sessions", "realtime"),
-        ("/v1/videos", "/v1/chat/completions"),
+        ("/v1/videos/v/remix", "input_reference"),
         ("/v1/images/variations", "/v1/images/edits"),
         ("/v1/messages/batches", "/v1/messages"),
         ("/v1/complete", "/v1/messages"),

@@ -9,7 +9,7 @@ use crate::dialect::speech;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::context::Authenticated;
 use crate::gateway::relay;
-use crate::pipeline::{Attachment, ChatRequest, MediaKind, Reply, media_files};
+use crate::pipeline::{Attachment, ChatRequest, MediaKind, SAID, made};
 use crate::poe::{self, CancelCheck, Poe};
 use crate::server::answer::Answer;
 
@@ -17,10 +17,6 @@ use crate::server::answer::Answer;
 const MOST_PICTURES: usize = 32;
 /// How many pictures are fetched side by side.
 const AT_ONCE: usize = 4;
-/// How much of a bot's words an error repeats, in characters.
-const MOST_WORDS: usize = 1000;
-/// What stands before them.
-const SAID: &str = ", it said: ";
 /// The most bytes that all pictures of one answer may have together.
 const MOST_BYTES: usize = 64 << 20;
 const TOO_MUCH: &str =
@@ -62,7 +58,7 @@ fn paint(request: &mut Authenticated<'_, '_>, image_request: ImageRequest) -> Re
     })?;
     let mut found = Vec::new();
     for reply in &replies {
-        found.extend(made(reply, MediaKind::Picture, "picture")?);
+        found.extend(made(reply, MediaKind::Picture)?);
     }
     found.truncate(MOST_PICTURES);
     let (pictures, _memory) = match image_request.wanted {
@@ -104,7 +100,7 @@ fn speak(request: &mut Authenticated<'_, '_>, chat: ChatRequest) -> Result<Answe
     let cancel = request.cancel_check();
     let replies = relay::replies(request, vec![chat], &cancel)?;
     let reply = replies.first().ok_or_else(|| Error::new(Kind::Internal, "there is no answer"))?;
-    let found = made(reply, MediaKind::Sound, "sound")?;
+    let found = made(reply, MediaKind::Sound)?;
     let work = found.first().ok_or_else(|| Error::new(Kind::Internal, "there is no sound"))?;
     let fetched = request.app().poe.fetch(&work.url, &cancel).map_err(Error::for_good)?;
     let rendered = fetched.content_type.filter(|rendered| rendered.starts_with("audio/"));
@@ -119,18 +115,4 @@ fn reply(mut request: Authenticated<'_, '_>, answer: Result<Answer>) -> io::Resu
     let sent = request.reply(answer);
     request.record.fault = fault;
     sent
-}
-
-/// What the bot made. One that only talks is an error with its words.
-fn made(reply: &Reply, kind: MediaKind, what: &str) -> Result<Vec<Attachment>> {
-    let found = media_files(reply, kind);
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    let words: String = reply.text.trim().chars().take(MOST_WORDS).collect();
-    let message = match words.is_empty() {
-        true => format!("the bot sent no {what}"),
-        false => format!("the bot sent no {what}{SAID}{words}"),
-    };
-    Err(Error::new(Kind::Unsupported, message).about("model"))
 }

@@ -8,11 +8,13 @@ mod metrics;
 mod model_list;
 mod ollama;
 mod pages;
+mod paging;
 mod responses;
 mod route;
 mod router;
 mod routes;
 mod status;
 mod unsupported;
+mod videos;
 
 pub use router::Api;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::paging::Page;
 use crate::dialect::responses::{self, Items, Kept, ResponseStore, Sought};
 use crate::dialect::{DecodedRequest, Stamp};
 use crate::error::{Error, Kind, Result};
@@ -16,10 +17,6 @@ use crate::gateway::{prepared_request, relay};
 use crate::ids::id;
 use crate::server::answer::Answer;
 use crate::state::responses::{Owner, Response};
-
-/// How many items a page of a list has, unless the client says.
-const PAGE: usize = 20;
-const MOST_PAGE: usize = 100;
 
 /// `POST /v1/responses`
 pub fn create(request: Authenticated<'_, '_>) -> io::Result<()> {
@@ -115,26 +112,9 @@ fn items_before(request: &Authenticated<'_, '_>) -> Result<Answer> {
     // what it went on from may be gone
     let chain = app.responses.conversation(owner, id).unwrap_or_else(|| vec![own]);
     let all = written(&chain);
-    let mut items: Box<dyn Iterator<Item = &[u8]>> = match request.query("order").as_deref() {
-        None | Some("desc") => Box::new(all.rev()),
-        Some("asc") => Box::new(all),
-        Some(_) => return Err(Error::invalid("order", "order must be asc or desc")),
-    };
-    let limit = match request.query("limit") {
-        None => PAGE,
-        Some(text) => match text.parse() {
-            Ok(limit @ 1..=MOST_PAGE) => limit,
-            _ => return Err(Error::invalid("limit", format!("limit must be 1 to {MOST_PAGE}"))),
-        },
-    };
-    if let Some(after) = request.query("after") {
-        let found = items.any(|item| has_id(item, &after));
-        let missing = || Error::invalid("after", "after must be the id of an item of this list");
-        found.then_some(()).ok_or_else(missing)?;
-    }
-    let page = items.by_ref().take(limit);
-    let page: Vec<Value> = page.map(|item| serde_json::from_slice(item).unwrap_or_default()).collect();
-    let has_more = items.next().is_some();
+    let (page, has_more) = Page::of(request)?.cut(all, |item, id| has_id(item, id))?;
+    let page: Vec<Value> =
+        page.into_iter().map(|item| serde_json::from_slice(item).unwrap_or_default()).collect();
     let id_of = |item: Option<&Value>| item.map_or("".into(), |item| item["id"].clone());
     let (first, last) = (id_of(page.first()), id_of(page.last()));
     Ok(rendered(&json!({

@@ -4,7 +4,7 @@ use super::admin::{self, account, activity, config, models, settings};
 use super::route::Access::{self, Client, Operator, Public, Reader};
 use super::route::Visibility::{self, Listed, Logged, Routine};
 use super::route::{ANY, Match, Route};
-use super::{chat, media, metrics, model_list, ollama, pages, responses, status, unsupported};
+use super::{chat, media, metrics, model_list, ollama, pages, responses, status, unsupported, videos};
 use crate::dialect::Dialect;
 
 const GET: &[&str] = &["GET"];
@@ -36,6 +36,11 @@ const TABLE: &[Route] = &[
     row(POST, "/v1/images/edits", "/v1/images/edits", OPENAI, Listed, Client(media::edit_images)),
     row(POST, "/v1/audio/speech", "/v1/audio/speech", OPENAI, Listed, Client(media::speech)),
 
+    row(POST, "/v1/videos", "/v1/videos", OPENAI, Listed, Client(videos::create)),
+    row(GET, "/v1/videos", "/v1/videos", OPENAI, Logged, Client(videos::list)),
+    row(GET, "/v1/videos/{id}", "/v1/videos/{id}", OPENAI, Routine, Client(videos::retrieve)), // clients poll it
+    row(DELETE, "/v1/videos/{id}", "/v1/videos/{id}", OPENAI, Logged, Client(videos::delete)),
+    row(GET, "/v1/videos/{id}/content", "/v1/videos/{id}/content", OPENAI, Listed, Client(videos::content)),
     row(GET, "/v1/models", "/v1/models", BY_HEAD, Listed, Reader(model_list::list)),
     row(GET, "/v1/models/{name..}", "/v1/models/{id}", BY_HEAD, Listed, Reader(model_list::one)), // names have slashes
     row(GET, "/v1/api/models", "/api/models", OPENAI, Listed, Reader(model_list::unfiltered)),
@@ -134,6 +139,10 @@ mod tests {
             ("/v1/messages/msg_1", None),
             ("/v1/completions", Some(("/v1/completions", ""))),
             ("/images/edits", Some(("/v1/images/edits", ""))),
+            ("/v1/videos/", Some(("/v1/videos", ""))),
+            ("/videos/video_1", Some(("/v1/videos/{id}", "video_1"))),
+            ("/v1/videos/video_1/content", Some(("/v1/videos/{id}/content", "video_1"))),
+            ("/v1/videos/video_1/remix", Some(("other", "video_1/remix"))),
             ("/api/chat", Some(("/api/chat", ""))),
             ("/api/tags/", Some(("/api/tags", ""))),
             ("/api/chats", None),

@@ -84,8 +84,8 @@ pub const TABLE: &[Route] = &[
     ),
     openai(
         "/v1/videos/*",
-        "videos are not served at this path: send the request to a bot that makes videos at \
-         /v1/chat/completions; its answer links them",
+        "of OpenAI's videos only creating, listing, downloading and deleting are served here: to change a video, send \
+         it as input_reference of a new one to POST /v1/videos",
     ),
     openai("/v1/containers/*", CHATS_ONLY),
     openai("/v1/evals/*", CHATS_ONLY),

@@ -54,6 +54,7 @@ pub const SHOWN: &[(&str, &str)] = &[
     ("demo-think", "thinks aloud before it answers"),
     ("demo-painter", "paints a cat"),
     ("demo-voice", "hums"),
+    ("demo-video", "makes a video of one second"),
     ("demo-tools", "calls your functions"),
     ("demo-xml-tools", "calls your functions, though its model cannot"),
     ("demo-json", "answers JSON that fits your schema"),

@@ -107,7 +107,7 @@ impl FakePoe {
         match segments {
             ["v1", "models"] => self.models(call, request),
             ["files", id, _] => self.file(call, id),
-            ["art", _] => art(call, &request.path),
+            ["art", _] => art(call, &request.path, request.headers["range"].as_str()),
             ["usage", view] => self.usage(call, request, view),
             ["demo", "queries"] => ok(call, &self.state.queries()),
             ["demo", "doors"] => ok(call, &self.state.endpoints()),
@@ -371,11 +371,26 @@ fn refuse(call: &mut Call<'_>, refusal: &Refusal) -> io::Result<()> {
 }
 
 /// What bots have painted and written.
-fn art(call: &mut Call<'_>, path: &str) -> io::Result<()> {
+fn art(call: &mut Call<'_>, path: &str, range: Option<&str>) -> io::Result<()> {
     let work = bots::MEDIA.iter().find(|(at, _, _)| *at == path);
     match work.and_then(|(_, mime, content)| Some((mime, BASE64_STANDARD.decode(content).ok()?))) {
-        Some((mime, content)) => call.send(Answer::bytes(200, mime, content)),
+        Some((mime, content)) => call.send(part(mime, content, range)),
         None => refuse(call, &Refusal::new(404, "not_found_error", "There is no such work of art")),
+    }
+}
+
+/// All of a work, or the part that `Range: bytes=FIRST-LAST` names.
+fn part(mime: &'static str, content: Vec<u8>, range: Option<&str>) -> Answer {
+    let bounds = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+    let Some((first, last)) = bounds.and_then(|(first, last)| Some((first.parse::<usize>().ok()?, last)))
+    else {
+        return Answer::bytes(200, mime, content);
+    };
+    let (length, last) = (content.len(), last.parse().unwrap_or(usize::MAX).min(content.len() - 1));
+    match content.get(first..=last) {
+        Some(piece) if first <= last => Answer::bytes(206, mime, piece.to_vec())
+            .header("Content-Range", format!("bytes {first}-{last}/{length}")),
+        _ => Answer::bytes(416, mime, Vec::new()).header("Content-Range", format!("bytes */{length}")),
     }
 }
 

@@ -76,6 +76,17 @@ pub const AUDIO: Traits = Traits {
     ..TEXT
 };
 
+/// A bot that makes videos.
+pub const VIDEO: Traits = Traits {
+    output: "video",
+    parameters: &[
+        choice("aspect_ratio", r#"{"enum":["16:9","9:16"]}"#, r#""16:9""#, "Shape of the video"),
+        choice("duration", r#"{"enum":["4","8","12"]}"#, r#""4""#, "Seconds"),
+        choice("resolution", r#"{"enum":["720p","1080p"]}"#, r#""720p""#, "Lines"),
+    ],
+    ..TEXT
+};
+
 /// Knobs as GPT models have them.
 pub const GPT: Traits = Traits {
     features: &["web_search", "tools"],

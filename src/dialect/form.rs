@@ -3,7 +3,11 @@
 //! Written here because the maintained readers are asynchronous, and because a body in memory needs nothing but its
 //! boundaries: no part is copied.
 
+use std::sync::Arc;
+
+use super::files::{content_type_of, sniffed};
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::FileSource;
 
 /// More fields than this are no request.
 const MOST_FIELDS: usize = 128;
@@ -28,6 +32,23 @@ impl Field<'_> {
     pub fn text(&self) -> Result<&str> {
         let malformed = |_| Error::invalid(&self.name, format!("{} is not valid UTF-8", self.name));
         std::str::from_utf8(self.content).map_err(malformed)
+    }
+
+    /// The content as a file, of a type that begins with one of `kinds` where the client says so; else its name decides,
+    /// or it is `fallback`. Its first bytes count for more than both.
+    pub fn file(&self, kinds: &[&str], fallback: &'static str) -> Result<FileSource> {
+        let param = self.name.trim_end_matches("[]");
+        if self.content.is_empty() {
+            return Err(Error::invalid(param, format!("{param} is an empty file")));
+        }
+        let is_kind = |said: &String| kinds.iter().any(|kind| said.starts_with(kind));
+        let by_name = || self.file_name.as_deref().map_or(fallback, content_type_of).to_owned();
+        let said = || self.content_type.clone().filter(is_kind).unwrap_or_else(by_name);
+        Ok(FileSource::Data {
+            bytes: Arc::new(self.content.to_vec()),
+            content_type: sniffed(self.content).map_or_else(said, str::to_owned),
+            name: self.file_name.clone(),
+        })
     }
 }
 

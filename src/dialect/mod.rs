@@ -24,6 +24,7 @@ pub mod speech;
 mod thinking;
 mod tools;
 mod unknown;
+pub mod videos;
 
 use crate::error::{Error, Kind};
 use crate::pipeline::{ChatRequest, Event, NativeEndpoint, Reply};

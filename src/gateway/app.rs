@@ -31,6 +31,7 @@ use crate::state::responses::ResponseStore;
 use crate::state::shared::SharedStore;
 use crate::state::single_flight::SingleFlight;
 use crate::state::upload_cache::UploadCache;
+use crate::state::videos::{RunningJobs, VideoStore};
 use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::Metrics;
 
@@ -57,6 +58,10 @@ pub struct App {
     pub responses: Arc<dyn ResponseStore>,
     /// What holds the state that replicas share, if there are replicas.
     pub shared: Option<Arc<dyn SharedStore>>,
+    /// Videos that were asked for.
+    pub videos: VideoStore,
+    /// Those that are being made.
+    pub video_jobs: RunningJobs,
     /// models.yaml
     pub config: ConfigStore,
     /// Passwords, and who has tried wrong ones.
@@ -78,21 +83,27 @@ pub struct App {
     spellings: Mutex<LruCache<String, String>>,
 }
 
+/// The client of Poe by the settings.
+fn poe_client(settings: &Settings, root_certificates: Option<Vec<u8>>) -> Result<Poe, String> {
+    let poe = Poe::new(poe::Settings {
+        base_url: settings.poe_base_url.clone(),
+        file_upload_url: settings.poe_file_upload_url.clone(),
+        connect_timeout: settings.upstream_connect_timeout,
+        first_byte_timeout: settings.upstream_first_byte_timeout,
+        idle_timeout: settings.upstream_idle_timeout,
+        root_certificates,
+        proxies: settings.proxies.clone(),
+        is_local: settings.demo,
+    });
+    poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))
+}
+
 impl App {
     /// Builds the shared state; the error is a message for the operator.
     pub fn open(settings: Settings) -> Result<App, String> {
         let root_certificates = roots::certificates(&settings)?;
         let stores = stores::open(&settings, root_certificates.as_deref())?;
-        let poe = Poe::new(poe::Settings {
-            base_url: settings.poe_base_url.clone(),
-            file_upload_url: settings.poe_file_upload_url.clone(),
-            connect_timeout: settings.upstream_connect_timeout,
-            first_byte_timeout: settings.upstream_first_byte_timeout,
-            idle_timeout: settings.upstream_idle_timeout,
-            root_certificates,
-            proxies: settings.proxies.clone(),
-            is_local: settings.demo,
-        });
+        let poe = poe_client(&settings, root_certificates)?;
         let dir = Arc::new(Dir::new(&settings.config_dir));
         let catalog = catalog::kept(&dir, &settings);
         if catalog.as_ref().is_some_and(|kept| kept.source == ListSource::Elsewhere) {
@@ -107,6 +118,8 @@ impl App {
             endpoints: EndpointRefusals::default(),
             responses: stores.responses,
             shared: stores.shared,
+            videos: VideoStore::default(),
+            video_jobs: RunningJobs::default(),
             access: Access::open(&settings, &dir)?,
             activity: Activity::default(),
             metrics: Metrics::default(),
@@ -115,7 +128,7 @@ impl App {
             opened: Instant::now(),
             toolless: Mutex::new(LruCache::new(MAX_TOOLLESS)),
             spellings: Mutex::new(LruCache::new(MAX_SPELLINGS)),
-            poe: poe.map_err(|error| format!("SSL_CERT_FILE: {error}"))?,
+            poe,
             limiter: stores.limiter,
             written: Mutex::new(own.map(|kept| (catalog::raw(kept).cloned().collect(), kept.fetched))),
             catalog: catalog.map_or_else(SingleFlight::default, SingleFlight::holding),

@@ -19,7 +19,7 @@ use crate::poe::{CancelCheck, pause};
 use crate::server::answer::Answer;
 use crate::server::body::Limit;
 use crate::server::connection::{Call, stopped};
-use crate::server::connection_slots::{ConnectionSlots, ShutdownPhase};
+use crate::server::connection_slots::{ConnectionSlots, ShutdownPhase, Stop};
 use crate::server::event_stream::EventStream;
 use crate::server::head::Head;
 use crate::server::url;
@@ -32,7 +32,7 @@ const THROTTLE_DELAY: Duration = Duration::from_millis(400);
 
 /// One request and its answer, before it is known who asks.
 pub struct Exchange<'a, 'c> {
-    app: &'a App,
+    app: &'a Arc<App>,
     call: &'a mut Call<'c>,
     /// What is logged and counted when the request ends.
     pub record: Record,
@@ -42,7 +42,7 @@ pub struct Exchange<'a, 'c> {
 
 impl<'a, 'c> Exchange<'a, 'c> {
     /// Begins the record of a request. It is written when the exchange is dropped, also after a panic.
-    pub fn new(app: &'a App, call: &'a mut Call<'c>) -> Exchange<'a, 'c> {
+    pub fn new(app: &'a Arc<App>, call: &'a mut Call<'c>) -> Exchange<'a, 'c> {
         let id = request_id(call.head());
         call.name(&id);
         let record = Record::new(call, id);
@@ -52,6 +52,16 @@ impl<'a, 'c> Exchange<'a, 'c> {
     /// State that all requests share.
     pub fn app(&self) -> &'a App {
         self.app
+    }
+
+    /// The same, for work that goes on after the request.
+    pub fn shared_app(&self) -> Arc<App> {
+        Arc::clone(self.app)
+    }
+
+    /// By which work that goes on after the request sees that the server ends.
+    pub fn stop(&self) -> Stop {
+        self.call.stop().clone()
     }
 
     /// Request line and headers.
@@ -110,6 +120,13 @@ impl<'a, 'c> Exchange<'a, 'c> {
     /// Begins a streamed answer; nothing is sent before its first piece.
     pub fn stream(&mut self, content_type: &'static str) -> EventStream {
         self.call.stream(content_type)
+    }
+
+    /// Begins an answer whose body follows piece by piece; nothing is sent before its first piece.
+    pub fn body_stream(&mut self, answer: &Answer, length: Option<usize>) -> EventStream {
+        self.record.status = answer.status;
+        self.record.first_byte();
+        self.call.body_stream(answer, length)
     }
 
     /// An error in the dialect of the route, with the time after which to try again.

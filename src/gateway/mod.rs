@@ -10,3 +10,4 @@ pub(crate) mod prepared_request;
 pub(crate) mod record;
 pub(crate) mod relay;
 mod stream_writer;
+pub mod videos;

@@ -4,6 +4,7 @@
 //! not what the client insists on.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::config::models::Tools;
@@ -15,8 +16,8 @@ use crate::gateway::model_directory::Model;
 use crate::ids::id;
 use crate::pipeline::json::format;
 use crate::pipeline::stages::{
-    BufferAll, CountRunning, FileRefs, Limits, Retractions, Thinking, ToolCalls, Unfence, Usage,
-    pictures_into_user_turns, prompt_tokens,
+    BufferAll, CountRunning, FileRefs, Limits, ProgressReports, Retractions, Thinking, ToolCalls, Unfence,
+    Usage, pictures_into_user_turns, prompt_tokens,
 };
 use crate::pipeline::tools::{
     check_tool_turns, insist_on_call, name_results, results_behind_calls, tools_into_prompt, unique_call_ids,
@@ -65,7 +66,14 @@ pub struct PreparedRequest<'a> {
     state: Mutex<State>,
     /// The turns as the client sent them, and what they rely on, while files lie in them.
     files: Option<(Vec<Message>, ReusedUploads)>,
+    /// Whether the first query has waited for its turn already.
+    has_turn: AtomicBool,
+    /// Is told how far the bot is.
+    report: Option<Report>,
 }
+
+/// Takes the percentage that a bot states.
+pub type Report = Arc<dyn Fn(u8) + Send + Sync>;
 
 /// A request as it was sent, and its tokens, counted on first use.
 struct Sent {
@@ -171,7 +179,19 @@ impl<'a> PreparedRequest<'a> {
             sent: Mutex::default(),
             state,
             files,
+            has_turn: AtomicBool::new(false),
+            report: None,
         })
+    }
+
+    /// The same request, which has waited for its turn.
+    pub fn with_turn(self) -> PreparedRequest<'a> {
+        PreparedRequest { has_turn: AtomicBool::new(true), ..self }
+    }
+
+    /// The same request, which reports how far the bot is.
+    pub fn reporting(self, report: Report) -> PreparedRequest<'a> {
+        PreparedRequest { report: Some(report), ..self }
     }
 
     /// The bot that is asked.
@@ -267,7 +287,9 @@ impl<'a> PreparedRequest<'a> {
             ToolMode::Native if chat.tool_choice != ToolChoice::None => chat.tools.clone(),
             ToolMode::Native | ToolMode::Absent => Vec::new(),
         };
-        wait_turn(self.app, self.key, self.address, cancel)?;
+        if !self.has_turn.swap(false, Ordering::Relaxed) {
+            wait_turn(self.app, self.key, self.address, cancel)?;
+        }
         cancel()?;
         let query = poe::encode_query(&chat)
             .map_err(|error| Error::new(Kind::Internal, format!("cannot encode the query: {error}")))?;
@@ -292,7 +314,9 @@ impl<'a> PreparedRequest<'a> {
         let cut = Limits::new(&chat.sampling.stop, chat.sampling.max_tokens, Running::new());
         let sent = Arc::new(Sent { chat, tokens: OnceLock::new() });
         *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&sent));
+        let report = self.report.clone();
         let answer = bot_stream
+            .through(report.map(|report| ProgressReports::new(move |percent| report(percent))))
             .through(Thinking::default())
             .through(ToolCalls::new(make_id).offering(offered))
             .through((!offered.is_empty()).then(|| ToolXml::new(offered, make_id)))

@@ -11,7 +11,7 @@ use crate::dialect::Dialect;
 use crate::gateway::app::App;
 use crate::pipeline::{Event, TokenUsage};
 use crate::server::connection::Call;
-use crate::telemetry::activity::{Notes, Running};
+use crate::telemetry::activity::{Notes, Running, Stop};
 use crate::telemetry::inspection::Capture;
 use crate::telemetry::metrics::{Done, OTHER};
 
@@ -88,14 +88,42 @@ impl Record {
         }
     }
 
+    /// The record of the job `id` that goes on after the request.
+    pub fn of_job(&self, id: &str, model: &str) -> Record {
+        Record {
+            start: Instant::now(),
+            id: id.to_owned(),
+            endpoint: "video job",
+            model: Some(model.to_owned()),
+            bot: None,
+            route: None,
+            usage: None,
+            fault: None,
+            first_byte: None,
+            client: self.client.clone(),
+            method: "JOB".to_owned(),
+            path: format!("{}/{id}", self.path),
+            running: None,
+            capture: None,
+            ..*self
+        }
+    }
+
     /// From here on the operator sees the request, and can stop it.
     pub fn begin(&mut self, app: &App, call: &Call<'_>) {
+        let abort = Arc::clone(call.abort());
+        let agent = call.head().header("user-agent").unwrap_or_default();
+        self.begin_job(app, agent, Box::new(move || abort.stop()));
+    }
+
+    /// The same for a job, which `stop` ends.
+    pub fn begin_job(&mut self, app: &App, agent: &str, stop: Stop) {
         let time = clock::now().as_millis();
         let mut notes = Notes {
             id: self.id.clone(),
             time: u64::try_from(time).unwrap_or(u64::MAX),
             client: self.client.clone(),
-            agent: cut(call.head().header("user-agent").unwrap_or_default()),
+            agent: cut(agent),
             endpoint: match self.endpoint {
                 NO_ENDPOINT => cut(&self.path),
                 known => known.to_owned(),
@@ -104,10 +132,7 @@ impl Record {
             ..Notes::default()
         };
         self.render(&mut notes);
-        self.running = Some({
-            let abort = Arc::clone(call.abort());
-            app.activity.begin(notes, Box::new(move || abort.stop()))
-        });
+        self.running = Some(app.activity.begin(notes, stop));
     }
 
     /// What is known by now is there to be seen.

@@ -1,10 +1,16 @@
-//! Finds the media in a bot's reply: pictures or sound, sent as files or as links.
+//! Finds the media in a bot's reply: pictures, sound or videos, sent as files or as links.
 
 use std::collections::HashSet;
 
 use super::stages::at_poe;
 use super::stages::file_refs::url_length;
 use super::{Attachment, Reply};
+use crate::error::{Error, Kind, Result};
+
+/// How much of a bot's words an error repeats, in characters.
+const MOST_WORDS: usize = 1000;
+/// Stands before them in the message: what follows is for the client alone, not for the log.
+pub const SAID: &str = ", it said: ";
 
 /// What kind of work is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +19,8 @@ pub enum MediaKind {
     Picture,
     /// Sound.
     Sound,
+    /// A video.
+    Video,
 }
 
 impl MediaKind {
@@ -21,6 +29,7 @@ impl MediaKind {
         match self {
             MediaKind::Picture => "image/",
             MediaKind::Sound => "audio/",
+            MediaKind::Video => "video/",
         }
     }
 
@@ -29,8 +38,29 @@ impl MediaKind {
         match self {
             MediaKind::Picture => &["png", "jpg", "jpeg", "webp", "gif", "avif", "svg"],
             MediaKind::Sound => &["mp3", "wav", "ogg", "opus", "flac", "m4a", "aac", "pcm"],
+            MediaKind::Video => &["mp4", "webm", "mov", "m4v", "mkv", "avi"],
         }
     }
+
+    fn name(self) -> &'static str {
+        match self {
+            MediaKind::Picture => "picture",
+            MediaKind::Sound => "sound",
+            MediaKind::Video => "video",
+        }
+    }
+}
+
+/// What the bot made. One that only talks is an error with its words.
+pub fn made(reply: &Reply, kind: MediaKind) -> Result<Vec<Attachment>> {
+    let found = media_files(reply, kind);
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let words: String = reply.text.trim().chars().take(MOST_WORDS).collect();
+    let said = if words.is_empty() { String::new() } else { format!("{SAID}{words}") };
+    let message = format!("the bot sent no {}{said}", kind.name());
+    Err(Error::new(Kind::Unsupported, message).about("model"))
 }
 
 /// The works of one kind in `reply`, each once: its files, or where there are none the links in its text.
@@ -136,6 +166,13 @@ mod tests {
             ),
             ("See [this](https://x/y) or https://x/readme.html".into(), MediaKind::Picture, vec![]),
             (" https://x/y\n".into(), MediaKind::Sound, vec!["https://x/y".into()]),
+            (format!("{cdn}/video/3"), MediaKind::Video, vec![format!("{cdn}/video/3")]),
+            (
+                "Done: https://x/a.MP4?w=1, as asked.".into(),
+                MediaKind::Video,
+                vec!["https://x/a.MP4?w=1".into()],
+            ),
+            (format!("{cdn}/image/1 and https://x/help"), MediaKind::Video, vec![]),
             ("I cannot paint. httpd is no link, nor is https://".into(), MediaKind::Picture, vec![]),
             (String::new(), MediaKind::Picture, vec![]),
         ] {

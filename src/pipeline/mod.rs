@@ -22,9 +22,9 @@ pub mod tools;
 pub use api::NativeEndpoint;
 pub use completion_prompt::{Gap, completion_prompt};
 pub use event::{Event, Finish, FinishReason, TokenUsage, ToolDelta};
-pub use media::{MediaKind, media_files};
+pub use media::{MediaKind, SAID, made, media_files};
 pub use media_type::media_type;
-pub use progress::{is_progress, may_be_progress};
+pub use progress::{is_progress, may_be_progress, percentage};
 pub use reply::Reply;
 pub use request::{
     Attachment, ChatRequest, FileSource, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolCall,

@@ -77,6 +77,43 @@ pub fn is_progress(text: &str) -> bool {
     rows > 0
 }
 
+/// How far the work is by the last of the rows that states it: `40%`, `3/20`, `7 of 20`, or a bar's filled part.
+pub fn percentage(rows: &str) -> Option<u8> {
+    let of_line = |line: &str| stated(line).or_else(|| counted(bare(line))).or_else(|| filled(line));
+    // a finished answer says so itself
+    rows.lines().rev().find_map(of_line).map(|part| (part.clamp(0.0, 0.99) * 100.0) as u8)
+}
+
+fn stated(line: &str) -> Option<f64> {
+    let before = line[..line.rfind('%')?].trim_end();
+    let is_digit = |char: char| char.is_ascii_digit() || char == '.';
+    let number = &before[before.trim_end_matches(is_digit).len()..];
+    number.parse().ok().map(|percent: f64| percent / 100.0)
+}
+
+fn counted(bare: &str) -> Option<f64> {
+    let plain = bare.replace(" of ", "/");
+    let (before, after) = plain.rsplit_once('/')?;
+    let done: f64 = before.rsplit(|char: char| !char.is_ascii_digit()).next()?.parse().ok()?;
+    let all: f64 = after.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()?;
+    (all > 0.0).then_some(done / all)
+}
+
+/// The dark part of a bar.
+fn filled(line: &str) -> Option<f64> {
+    if !has_bar(line) {
+        return None;
+    }
+    let inside = line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(inside, _)| inside);
+    let is_dark =
+        |char: char| "\u{2588}\u{2593}\u{25A0}\u{25B0}\u{25CF}\u{25FC}⬛🟥🟧🟨🟩🟦🟪🟫━#=>".contains(char);
+    let bar: Vec<bool> = match inside {
+        Some(inside) => inside.chars().map(is_dark).collect(),
+        None => line.chars().filter(|char| is_bar(*char)).map(is_dark).collect(),
+    };
+    (!bar.is_empty()).then(|| bar.iter().filter(|is_dark| **is_dark).count() as f64 / bar.len() as f64)
+}
+
 /// Whether `text` may become rows of progress when more follows.
 pub fn may_be_progress(text: &str) -> bool {
     if text.len() > LONGEST || shows_file(text) {
@@ -285,6 +322,27 @@ mod tests {
             assert!(!is_progress(answer), "{answer}");
         }
         assert!(!is_progress(&"40%\n".repeat(MOST_LINES + 1)) && !is_progress(&"█".repeat(LONGEST)));
+    }
+
+    #[test]
+    fn rows_state_how_far_the_work_is() {
+        for (rows, expected) in [
+            ("Generating… (12s)", None),
+            ("🎨 Generating image… 40%", Some(40)),
+            ("Rendering 33.3 % (12s)", Some(33)),
+            ("10%\n20%\n", Some(20)),
+            ("Step 3/20", Some(15)),
+            ("Rendering frame 7 of 20", Some(35)),
+            ("███░░░", Some(50)),
+            ("🟩🟩🟩⬜", Some(75)),
+            ("[####    ]", Some(50)),
+            ("[=====>    ]", Some(60)),
+            ("**Progress:** ━━━━━━━━━━ 100%", Some(99)),
+            ("Step 3/0", None),
+            ("", None),
+        ] {
+            assert_eq!(percentage(rows), expected, "{rows}");
+        }
     }
 
     #[test]

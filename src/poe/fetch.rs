@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use ureq::BodyReader;
 use ureq::http::Uri;
 
 use super::client::{Poe, finished};
@@ -29,44 +30,48 @@ pub struct Fetched {
     pub memory: Reservation,
 }
 
+/// A work whose bytes are read as they come.
+pub struct Download {
+    /// 200, 206 for a part, or 416 for one that does not exist.
+    pub status: u16,
+    /// The MIME type that its server states.
+    pub content_type: Option<String>,
+    /// The bytes that follow, where their number is known.
+    pub length: Option<usize>,
+    /// Which part this is.
+    pub range: Option<String>,
+    body: BodyReader<'static>,
+    idle_timeout: Duration,
+}
+
+impl Download {
+    /// Reads the next bytes into `piece`; 0 is the end.
+    pub fn read(&mut self, piece: &mut [u8], cancel: &CancelCheck) -> Result<usize> {
+        let (count, ended) = cancellable(cancel, self.idle_timeout, || self.body.read(piece));
+        match (count, ended) {
+            (_, Some(error)) => Err(error),
+            (Ok(count), None) => Ok(count),
+            (Err(error), None) => {
+                Err(Error::new(Kind::Upstream, format!("the bot's file broke off: {error}")))
+            }
+        }
+    }
+}
+
 impl Poe {
     /// Fetches `url`, which must lie at Poe: no key is sent, no redirect is followed, and size and time are bounded.
     pub fn fetch(&self, url: &str, cancel: &CancelCheck) -> Result<Fetched> {
-        let settings = self.settings();
-        if !lies_at_poe(url, &settings.base_url) {
-            let message = format!(
-                "the bot's file is not fetched, because it is neither on poecdn.net nor on the host of \
-                 POE_BASE_URL: {url}"
-            );
-            return Err(Error::new(Kind::Upstream, message));
-        }
-        let request = self.agent().get(url);
-        let (response, ended) = cancellable(cancel, settings.first_byte_timeout, || request.call());
-        let response = finished(response, ended)?;
-        if response.status() != 200 {
-            let message = format!("the bot's file could not be fetched: {} from {url}", response.status());
-            return Err(Error::new(Kind::Upstream, message));
-        }
-        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-        let content_type = content_type.map(str::to_owned);
+        let mut download = self.download(url, None, cancel)?;
         let (start, mut bytes, mut memory) = (Instant::now(), Vec::new(), Reservation::default());
-        let mut body = response.into_body().into_reader();
         let mut piece = vec![0; READ_BYTES];
         loop {
             let left = MAX_TIME.saturating_sub(start.elapsed());
-            let (count, ended) =
-                cancellable(cancel, settings.idle_timeout.min(left), || body.read(&mut piece));
-            if let Some(error) = ended {
-                return Err(error);
-            }
-            match count {
-                Ok(0) => return Ok(Fetched { bytes, content_type, memory }),
-                Ok(count) => {
+            download.idle_timeout = self.settings().idle_timeout.min(left);
+            match download.read(&mut piece, cancel)? {
+                0 => return Ok(Fetched { bytes, content_type: download.content_type, memory }),
+                count => {
                     memory.grow(count * COPIES)?;
                     bytes.extend_from_slice(&piece[..count]);
-                }
-                Err(error) => {
-                    return Err(Error::new(Kind::Upstream, format!("the bot's file broke off: {error}")));
                 }
             }
             if bytes.len() > MAX_BYTES {
@@ -79,6 +84,39 @@ impl Poe {
             }
             cancel()?;
         }
+    }
+
+    /// Opens `url`, which must lie at Poe, or the part of it that `range` names: no key is sent, no redirect is followed.
+    pub fn download(&self, url: &str, range: Option<&str>, cancel: &CancelCheck) -> Result<Download> {
+        let settings = self.settings();
+        if !lies_at_poe(url, &settings.base_url) {
+            let message = format!(
+                "the bot's file is not fetched, because it is neither on poecdn.net nor on the host of \
+                 POE_BASE_URL: {url}"
+            );
+            return Err(Error::new(Kind::Upstream, message));
+        }
+        // compressed bytes could not be counted
+        let mut request = self.agent().get(url).header("Accept-Encoding", "identity");
+        if let Some(range) = range {
+            request = request.header("Range", range);
+        }
+        let (response, ended) = cancellable(cancel, settings.first_byte_timeout, || request.call());
+        let response = finished(response, ended)?;
+        let status = response.status().as_u16();
+        if status != 200 && !(range.is_some() && matches!(status, 206 | 416)) {
+            let message = format!("the bot's file could not be fetched: {} from {url}", response.status());
+            return Err(Error::new(Kind::Upstream, message));
+        }
+        let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        Ok(Download {
+            status,
+            content_type: header("content-type"),
+            length: header("content-length").and_then(|length| length.parse().ok()),
+            range: header("content-range"),
+            body: response.into_body().into_reader(),
+            idle_timeout: settings.idle_timeout,
+        })
     }
 }
 

@@ -31,7 +31,7 @@ pub use catalog::{Entry, Parameter, parse as parse_catalog};
 pub use client::{Poe, pause};
 pub use counters::Counters;
 pub use decode::{Decode, Progress};
-pub use fetch::Fetched;
+pub use fetch::{Download, Fetched};
 pub use names::{Entries, LONGEST_NAME, folded, nearest, plain_name, readings, same_name};
 pub use parallel::{fan_in, run_parallel};
 pub use parameters::fit as fit_parameters;

@@ -93,7 +93,7 @@ fn fitting(value: &Value, schema: &Value) -> Option<Value> {
         },
         Some("integer" | "number") => {
             let number = value.as_f64().or_else(|| value.as_str().and_then(|text| text.parse().ok()))?;
-            Some(clamped(number, schema))
+            Some(media_params::clamped(number, schema))
         }
         Some("string") => as_text(value).map(Value::from),
         _ => Some(value.clone()),
@@ -105,18 +105,6 @@ fn as_text(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
-    }
-}
-
-fn clamped(number: f64, schema: &Value) -> Value {
-    let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
-    let least = bound("minimum").unwrap_or(f64::NEG_INFINITY);
-    let most = bound("maximum").unwrap_or(f64::INFINITY);
-    // `clamp` refuses bounds that are crossed, and a schema may be wrong
-    let number = number.min(most).max(least);
-    match number.fract() == 0.0 && number.abs() < 9e15 {
-        true => Value::from(number as i64),
-        false => Value::from(number),
     }
 }
 
@@ -201,7 +189,7 @@ fn tokens(reasoning_setting: &Reasoning, rank: usize, schema: &Value) -> Value {
         (_, true, Some(budget)) => budget,
         (rank, ..) => BUDGETS[rank],
     };
-    clamped(budget as f64, schema)
+    media_params::clamped(budget as f64, schema)
 }
 
 #[cfg(test)]

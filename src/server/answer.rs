@@ -118,12 +118,16 @@ impl Answer {
         Answer { status, ..self }
     }
 
+    /// Its own headers.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
     /// The answer on the wire, for the request `head` if one could be read; `close` announces the connection's end.
     pub fn print(self, head: Option<&Head>, common: &Common, close: bool) -> io::Result<Vec<u8>> {
         let is_http11 = head.is_none_or(|head| head.is_http11);
         let has_body = head.is_none_or(|head| head.method != "HEAD") && self.status != 204;
         let mut wire = Vec::with_capacity(512 + self.body.len());
-        let headers = self.headers.iter().map(|(name, value)| (*name, value.as_str()));
         ResponseHead {
             status: self.status,
             is_http11,
@@ -134,7 +138,7 @@ impl Answer {
             close,
             common,
         }
-        .write(headers, &mut wire)?;
+        .write(self.headers(), &mut wire)?;
         if has_body {
             wire.extend_from_slice(&self.body);
         }

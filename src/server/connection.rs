@@ -185,6 +185,14 @@ impl Call<'_> {
         EventStream::new(slot, sent, self.head.is_http11, self.close, content_type, &self.common)
     }
 
+    /// Begins an answer whose body follows piece by piece, with the head of `answer`; nothing is sent before its first
+    /// piece. `length` is the body's, where it is known.
+    pub fn body_stream(&mut self, answer: &Answer, length: Option<usize>) -> EventStream {
+        self.close |= self.ends_connection();
+        let (slot, sent) = (Arc::clone(&self.wire.slot), Rc::clone(&self.sent));
+        EventStream::body(slot, sent, self.head.is_http11, self.close, answer, length, &self.common)
+    }
+
     /// Whether no other request can follow: the rest of this one is in the way, or the server began to stop meanwhile.
     fn ends_connection(&mut self) -> bool {
         !self.body_is_over() || self.wire.stop.shutdown_phase() != ShutdownPhase::On

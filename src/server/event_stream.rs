@@ -1,4 +1,5 @@
-//! A stream of server-sent events: each event is one chunk, and chunks that are ready together are sent in one write.
+//! An answer that is sent piece by piece: server-sent events, or a file. Each event is one chunk, and chunks that are
+//! ready together are sent in one write.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -6,7 +7,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::answer::{Audience, Common, Framing, ResponseHead};
+use super::answer::{Answer, Audience, Common, Framing, ResponseHead};
 use super::connection_slots::{ConnectionSlot, Phase};
 use super::send::send;
 
@@ -54,6 +55,28 @@ impl EventStream {
         let mut head = Vec::with_capacity(512);
         // writing to memory does not fail
         let _ = ResponseHead { status: 200, is_http11, framing, close, common }.write(headers, &mut head);
+        EventStream { slot, sent, framing, head, frame: Vec::new() }
+    }
+
+    /// A body of `length` bytes behind the head of `answer`; where the length is not known, one that ends with its stream.
+    pub(crate) fn body(
+        slot: Arc<ConnectionSlot>,
+        sent: Rc<Cell<Sent>>,
+        is_http11: bool,
+        close: bool,
+        answer: &Answer,
+        length: Option<usize>,
+        common: &Common,
+    ) -> EventStream {
+        let framing = match length {
+            Some(length) => Framing::Length(length),
+            None if is_http11 => Framing::Chunked,
+            None => Framing::UntilClose,
+        };
+        let mut head = Vec::with_capacity(512);
+        let status = answer.status;
+        // writing to memory does not fail
+        let _ = ResponseHead { status, is_http11, framing, close, common }.write(answer.headers(), &mut head);
         EventStream { slot, sent, framing, head, frame: Vec::new() }
     }
 

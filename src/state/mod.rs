@@ -1,4 +1,4 @@
-//! State that outlives a request: upload cache, stored responses, rate limiter, login throttle. What several replicas
+//! State that outlives a request: upload cache, stored responses, jobs, rate limiter, login throttle. What several replicas
 //! have to share has a version in memory and one in Redis.
 
 pub mod limiter;
@@ -10,6 +10,7 @@ pub mod responses;
 pub mod shared;
 pub mod single_flight;
 pub mod upload_cache;
+pub mod videos;
 
 #[cfg(feature = "redis")]
 pub use redis::{Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache};

@@ -1,6 +1,6 @@
 // openai-node: whole and streamed, errors, models; tools with runTools and structured output.
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
@@ -142,6 +142,25 @@ await check("parse", async () => {
     response_format: zodResponseFormat(person, "person"),
   });
   assert.deepEqual(answer.choices[0].message.parsed, { name: "Ada", age: 36 });
+});
+
+await check("video", async () => {
+  const prompt = "an orange";
+  const reference = await toFile(Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), "cat.png", { type: "image/png" });
+  let video = await client.videos.create({ model: "demo-video", prompt, size: "1280x720", seconds: "4", input_reference: reference });
+  while (video.status === "queued" || video.status === "in_progress") {
+    await new Promise((resume) => setTimeout(resume, 100));
+    video = await client.videos.retrieve(video.id);
+  }
+  assert.deepEqual([video.status, video.progress, video.seconds], ["completed", 100, "4"]);
+  const content = await client.videos.downloadContent(video.id);
+  assert.equal(content.headers.get("content-type"), "video/mp4");
+  assert.equal(Buffer.from(await content.arrayBuffer()).toString("latin1", 4, 8), "ftyp");
+  const listed = [];
+  for await (const one of client.videos.list({ limit: 1 })) listed.push(one.id);
+  assert.ok(listed.includes(video.id), String(listed));
+  assert.equal((await client.videos.delete(video.id)).deleted, true);
+  await raises(OpenAI.NotFoundError, { status: 404 }, () => client.videos.retrieve(video.id));
 });
 
 done();

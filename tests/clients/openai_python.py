@@ -254,4 +254,38 @@ def tool_loop_streamed(bot):
         same(stream.get_final_completion().choices[0].message.content, "weather says: rain")
 
 
+
+@check
+def video():
+    """Create, poll, download, list and delete, with a reference as a file."""
+    reference = ("cat.png", b"\x89PNG\r\n\x1a\n", "image/png")
+    made = client.videos.create_and_poll(
+        model="demo-video", prompt="an orange", size="720x1280", seconds="8", input_reference=reference, poll_interval_ms=100
+    )
+    same((made.status, made.progress, made.seconds, made.size, made.object), ("completed", 100, "8", "720x1280", "video"))
+    content = client.videos.download_content(made.id)
+    same((content.response.headers["content-type"], content.read()[4:8]), ("video/mp4", b"ftyp"))
+    newest = client.videos.list(limit=1).data[0]
+    same((newest.id, client.videos.retrieve(made.id).status), (made.id, "completed"))
+    same(client.videos.delete(made.id).deleted, True)
+    with raises(openai.NotFoundError, status_code=404):
+        client.videos.retrieve(made.id)
+
+
+@check
+def video_list_pages():
+    made = [client.videos.create(model="demo-video-link", prompt=f"number {number}").id for number in range(3)]
+    listed = [video.id for video in client.videos.list(limit=2)]
+    assert [id for id in listed if id in made] == made[::-1], listed
+    for id in made:
+        client.videos.delete(id)
+
+
+@check
+async def video_async_failure():
+    async with openai.AsyncOpenAI(base_url=URL, api_key="demo", max_retries=0) as one:
+        failed = await one.videos.create_and_poll(model="demo-error-http-402", prompt="an orange", poll_interval_ms=100)
+        same((failed.status, failed.error.code), ("failed", "insufficient_quota"))
+
+
 run()

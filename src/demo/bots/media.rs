@@ -1,4 +1,4 @@
-//! Bots that send files, and one that rejects files.
+//! Bots that send files, one that makes a video, and one that rejects files.
 
 use super::Turn;
 use super::talk::echoed;
@@ -10,6 +10,7 @@ use crate::demo::script::{
 pub const MEDIA: &[(&str, &str, &str)] = &[
     ("/art/cat.png", "image/png", CAT),
     ("/art/hello.wav", "audio/wav", HELLO),
+    ("/art/orange.mp4", "video/mp4", ORANGE),
     ("/art/report.csv", "text/csv", "YSxiCjEsMgo="),
     ("/art/notes.txt", "text/plain", "Q2F0cyBhcmUgcm91bmQuCg=="),
 ];
@@ -25,6 +26,19 @@ const CAT: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAABQElEQVR42pXSo
 const HELLO: &str = "UklGRsQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YaAAAABESlBWXGJobnR6gIaMkpiepKqwtkRKUFZcYmhudHqAhoySmJ6kqr\
     C2REpQVlxiaG50eoCGjJKYnqSqsLZESlBWXGJobnR6gIaMkpiepKqwtkRKUFZcYmhudHqAhoySmJ6kqrC2REpQVlxiaG50eoCGjJKYnqSqsLZE\
     SlBWXGJobnR6gIaMkpiepKqwtkRKUFZcYmhudHqAhoySmJ6kqrC2";
+
+/// An MP4 of one second in H.264: orange.
+const ORANGE: &str = "AAAAIGZ0eXBpc29tAAACAGlzb21pc28yYXZjMW1wNDEAAAMMbW9vdgAAAGxtdmhkAAAAAAAAAAAAAAAAAAAD6AAAA+gAAQAAAQAAAAAAAAAAAAAAAA\
+    EAAAAAAAAAAAAAAAAAAAABAAAAAAAAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAgAAAlt0cmFrAAAAXHRraGQAAAADAAAA\
+    AAAAAAAAAAABAAAAAAAAA+gAAAAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAABAAAAAAAAAAAAAAAAAABAAAAAABAAAAAQAAAAAAAkZWR0cw\
+    AAABxlbHN0AAAAAAAAAAEAAAPoAAAAAAABAAAAAAHTbWRpYQAAACBtZGhkAAAAAAAAAAAAAAAAAABAAAAAQABVxAAAAAAALWhkbHIAAAAAAAAAAHZp\
+    ZGUAAAAAAAAAAAAAAABWaWRlb0hhbmRsZXIAAAABfm1pbmYAAAAUdm1oZAAAAAEAAAAAAAAAAAAAACRkaW5mAAAAHGRyZWYAAAAAAAAAAQAAAAx1cm\
+    wgAAAAAQAAAT5zdGJsAAAAvnN0c2QAAAAAAAAAAQAAAK5hdmMxAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAAABAAEABIAAAASAAAAAAAAAABDExhdmMg\
+    bGlieDI2NAAAAAAAAAAAAAAAAAAAAAAAAAAAGP//AAAANGF2Y0MBZAAK/+EAF2dkAAqs2V7ARAAAAwAEAAADABA8SJZYAQAGaOvjyyLA/fj4AAAAAB\
+    BwYXNwAAAAAQAAAAEAAAAUYnRydAAAAAAAAAEwAAAAAAAAABhzdHRzAAAAAAAAAAEAAAACAAAgAAAAABRzdHNzAAAAAAAAAAEAAAABAAAAHHN0c2MA\
+    AAAAAAAAAQAAAAEAAAACAAAAAQAAABxzdHN6AAAAAAAAAAAAAAACAAAAGgAAAAwAAAAUc3RjbwAAAAAAAAABAAADPAAAAD11ZHRhAAAANW1ldGEAAA\
+    AAAAAAIWhkbHIAAAAAAAAAAG1kaXJhcHBsAAAAAAAAAAAAAAAACGlsc3QAAAAIZnJlZQAAAC5tZGF0AAAAFmWIhAAU//7s2n4FNcYjZ9U2VeplQoEA\
+    AAAIQZohbEEv/uA=";
 
 const CAT_REF: &str = "f3a9c1";
 
@@ -75,6 +89,24 @@ pub fn voice(turn: &Turn) -> Script {
 /// As audio bots answer through Poe's native endpoints: the bare link.
 pub fn voice_link(turn: &Turn) -> Script {
     say(&format!("{}/art/hello.wav", turn.base))
+}
+
+/// Rows of progress with percentages, and the file.
+pub fn video(turn: &Turn) -> Script {
+    let bar = |done: usize| format!("{}{} {done}0%", "█".repeat(done), "░".repeat(10 - done));
+    let rows = (0..=10).step_by(2).flat_map(|done| [replace(bar(done)), pause(150)]);
+    let film = file(format!("{}/art/orange.mp4", turn.base), "video/mp4", "orange.mp4", None);
+    whole([replace("Generating video (1s)…")].into_iter().chain(rows).chain([replace(""), film]).collect())
+}
+
+/// As video bots answer through Poe's native endpoints: the bare link.
+pub fn video_link(turn: &Turn) -> Script {
+    say(&format!("{}/art/orange.mp4", turn.base))
+}
+
+/// Half of a video, and then nothing for minutes.
+pub fn video_slow(_: &Turn) -> Script {
+    stream(vec![replace("Generating video… 50%"), Step::Stall])
 }
 
 /// A picture on a foreign host, from which it must not be fetched.

@@ -15,7 +15,7 @@ pub use media::MEDIA;
 
 use super::query::Query;
 use super::script::Script;
-use super::traits::{AUDIO, CLAUDE, ENDPOINTS, GEMINI, GPT, IMAGE, TEXT, TOOLS, Traits};
+use super::traits::{AUDIO, CLAUDE, ENDPOINTS, GEMINI, GPT, IMAGE, TEXT, TOOLS, Traits, VIDEO};
 
 /// One query in its surroundings: all that a bot may look at.
 pub struct Turn<'q> {
@@ -137,6 +137,9 @@ const WORKING: &[Bot] = &[
     ),
     plays("demo-voice", &AUDIO, media::voice, "Hums."),
     plays("demo-voice-link", &AUDIO, media::voice_link, "Hums, and answers with the bare link."),
+    plays("demo-video", &VIDEO, media::video, "Makes a video of one second."),
+    plays("demo-video-link", &VIDEO, media::video_link, "Answers with the bare link of a video."),
+    plays("demo-video-slow", &VIDEO, media::video_slow, "Gets no further than half of a video."),
     plays("demo-reporter", &TEXT, media::reporter, "Sends two files, one of which it never mentions."),
     plays("demo-dead-file", &TEXT, media::dead_file, "Refuses attachments that have expired."),
     plays("demo-tools", &TOOLS, native::tools, "Calls your functions."),

@@ -1,12 +1,10 @@
 //! Decodes a request for pictures into a `ChatRequest`, from JSON or from a form with pictures.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::dialect::chat::choices;
-use crate::dialect::files::{by_url, content_type_of, sniffed};
+use crate::dialect::files::by_url;
 use crate::dialect::form::{self, Field};
 use crate::dialect::json;
 use crate::error::{Error, Result};
@@ -146,19 +144,8 @@ fn parsed<T: std::str::FromStr>(field: &Field<'_>) -> Result<T> {
     text.parse().map_err(|_| Error::invalid(name, format!("{name} is invalid: {text:?}")))
 }
 
-/// A picture in a form. Its first bytes count for more than what the client says of them.
 fn picture(field: &Field<'_>) -> Result<FileSource> {
-    let param = field.name.trim_end_matches("[]");
-    if field.content.is_empty() {
-        return Err(Error::invalid(param, format!("{param} is an empty file")));
-    }
-    let said = field.content_type.clone().filter(|said| said.starts_with("image/"));
-    let by_name = || field.file_name.as_deref().map_or("image/png", content_type_of).to_owned();
-    Ok(FileSource::Data {
-        bytes: Arc::new(field.content.to_vec()),
-        content_type: sniffed(field.content).map_or_else(|| said.unwrap_or_else(by_name), str::to_owned),
-        name: field.file_name.clone(),
-    })
+    field.file(&["image/"], "image/png")
 }
 
 impl Request {

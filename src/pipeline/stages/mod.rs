@@ -3,6 +3,7 @@
 mod buffer_all;
 pub(crate) mod file_refs;
 mod limits;
+mod progress_reports;
 mod retractions;
 mod thinking;
 mod tool_calls;
@@ -12,6 +13,7 @@ mod usage;
 pub use buffer_all::BufferAll;
 pub use file_refs::{FileRefs, Link, at_poe, pictures_into_user_turns, poe_links};
 pub use limits::{CountRunning, Limits};
+pub use progress_reports::ProgressReports;
 pub use retractions::Retractions;
 pub use thinking::Thinking;
 pub use tool_calls::ToolCalls;
