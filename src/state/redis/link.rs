@@ -3,6 +3,8 @@
 //! Connections are made by a thread of their own, because resolving a name can take longer than a request may wait.
 //! While the breaker is open no request tries Redis; the thread tries it once a second.
 
+use std::fmt::{self, Debug, Formatter};
+use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,6 +16,7 @@ use redis::{
     RedisResult, ServerErrorKind, TlsCertificates,
 };
 
+use super::seal::token;
 use crate::state::shared::{SharedStatus, SharedStore};
 
 /// How many connections one process opens.
@@ -22,6 +25,9 @@ const MAX_CONNECTIONS: usize = 16;
 const MAX_FAILURES: u32 = 2;
 /// How often Redis is tried while it is not usable.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often a replica says that it lives, and for how long that holds.
+const BEAT: Duration = Duration::from_secs(2);
+const ALIVE: Duration = Duration::from_secs(15);
 /// How long a start waits for the first connection.
 const START: Duration = Duration::from_secs(1);
 
@@ -58,6 +64,8 @@ pub struct RedisLink {
     place: String,
     /// What all names in Redis begin with.
     prefix: String,
+    /// The name of this replica: that of its machine, and a random one.
+    replica: String,
     timeout: Duration,
     pool: Mutex<Pool>,
     /// A connection has come, or the breaker has opened.
@@ -106,6 +114,7 @@ impl RedisLink {
             client,
             place,
             prefix,
+            replica: format!("{}-{}", host_name(), &token()[..8]),
             timeout,
             pool: Mutex::new(Pool {
                 idle: Vec::new(),
@@ -131,6 +140,21 @@ impl RedisLink {
     /// The full name of an entry.
     pub(super) fn name(&self, rest: &str) -> String {
         format!("{}:{rest}", self.prefix)
+    }
+
+    /// The name of this replica.
+    pub(super) fn replica(&self) -> &str {
+        &self.replica
+    }
+
+    /// The name of the entry that is there as long as `replica` lives.
+    pub(super) fn alive(&self, replica: &str) -> String {
+        self.name(&format!("alive:{replica}"))
+    }
+
+    /// Whether Redis is usable now.
+    pub(super) fn is_up(&self) -> bool {
+        self.lock().health == Health::Up
     }
 
     /// The result of `work` with a connection; nothing if Redis is not usable. `work` may be called twice.
@@ -269,6 +293,26 @@ impl RedisLink {
         }
     }
 
+    /// Says that this replica lives, if a connection is idle: this thread is the one that makes them.
+    fn beat(&self) {
+        let mut pool = self.lock();
+        let Some(connection) = pool.idle.pop() else { return };
+        let mut lent = Lent { connection, generation: pool.generation, was_idle: true };
+        drop(pool);
+        let alive = self.alive(&self.replica);
+        let mut set = redis::cmd("SET");
+        set.arg(alive).arg(1).arg("PX").arg(ALIVE.as_millis() as u64);
+        match set.exec(&mut lent.connection) {
+            Ok(()) => self.give_back(lent),
+            Err(error) => {
+                self.drop_connection(&lent, is_lost(&error));
+                if !is_lost(&error) {
+                    self.note_failure(&error);
+                }
+            }
+        }
+    }
+
     fn wants_connection(&self, pool: &Pool) -> bool {
         match pool.health {
             Health::New | Health::Down(_) => true,
@@ -290,6 +334,12 @@ impl RedisLink {
 
     fn lock(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Debug for RedisLink {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLink").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -321,9 +371,14 @@ impl Pool {
 
 /// Makes connections for as long as there is a link.
 fn keep_connected(link: &Weak<RedisLink>) {
+    let mut beat = None::<Instant>;
     while let Some(link) = link.upgrade() {
         if link.wants_connection(&link.lock()) {
             link.connect();
+        }
+        if beat.is_none_or(|beat| beat.elapsed() >= BEAT) && link.is_up() {
+            link.beat();
+            beat = Some(Instant::now());
         }
         let pool = link.lock();
         match pool.health {
@@ -335,6 +390,13 @@ fn keep_connected(link: &Weak<RedisLink>) {
             }
         }
     }
+}
+
+/// The name of this machine or container, as far as it may stand in a name.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+    if name.is_empty() { "replica".to_owned() } else { name }
 }
 
 fn client(address: Address) -> Result<(Client, String), String> {

@@ -10,6 +10,17 @@ use ring::rand::{SecureRandom, SystemRandom};
 /// The characters of a name: 128 bits in base64.
 pub const NAME: usize = 22;
 
+/// A random name.
+pub fn token() -> String {
+    let mut bytes = [0; 16];
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        // the system has no randomness to give; the clock is still different every time
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+        bytes = now.to_le_bytes();
+    }
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
 /// Keys derived from one secret for one purpose.
 pub struct Seal {
     names: hmac::Key,

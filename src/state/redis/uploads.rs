@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::{Script, Value};
 
 use super::link::RedisLink;
-use super::seal::Seal;
+use super::seal::{Seal, token};
 use crate::error::Result;
 use crate::state::upload_cache::{Counters, FileKey, Found, MemoryUploadCache, Portable, UploadCache};
 
@@ -73,8 +73,7 @@ impl<V: Portable> RedisUploadCache<V> {
     ) -> Result<Found<V>> {
         let mut without = || upload().map(|value| Found { value, was_kept: false });
         let Some(entry) = self.entry(key) else { return without() };
-        let token = format!("{:?}-{:?}", thread::current().id(), Instant::now());
-        let token = entry.seal.name("token", &token);
+        let token = token();
         loop {
             match self.claim(&entry, &token) {
                 Some(Claimed::Found(sealed)) => match entry.value(&sealed) {
