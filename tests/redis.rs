@@ -20,7 +20,10 @@ use poe2openai::state::limiter::{Limiter, RateLimiter};
 use poe2openai::state::responses::{MemoryResponseStore, Owner, Response, ResponseStore};
 use poe2openai::state::shared::SharedStore;
 use poe2openai::state::upload_cache::{FileKey, Found, Kept, MemoryUploadCache, Portable, UploadCache};
-use poe2openai::state::{Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache};
+use poe2openai::state::videos::{Video, VideoStage, VideoStore, Videos};
+use poe2openai::state::{
+    Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache, RedisVideos,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -239,8 +242,38 @@ fn a_limiter(limiter: impl Fn(Duration, u32, Duration) -> Box<dyn RateLimiter>) 
     assert_eq!((limiter.counts().waiting, limiter.counts().refused), (0, 1));
 }
 
+fn video(id: &str) -> Video {
+    let (model, prompt) = ("m".to_owned(), "a cat".to_owned());
+    Video { id: id.into(), model, prompt, size: None, seconds: None, created: 7, stage: VideoStage::Queued }
+}
+
+fn failed() -> VideoStage {
+    VideoStage::Failed { at: 1, code: "x".into(), message: "y".into() }
+}
+
+fn a_video_store(videos: &dyn Videos) {
+    let (own, other) = (Owner::of("a"), Owner::of("b"));
+    videos.insert(own, video("1"));
+    videos.insert(own, video("2"));
+    videos.advance(own, "1", VideoStage::Running(7));
+    videos.advance(other, "1", failed());
+    assert_eq!(videos.get(own, "1", 7).map(|video| video.stage), Some(VideoStage::Running(7)));
+    assert!(videos.get(other, "1", 7).is_none() && !videos.has(other, "1") && videos.has(own, "1"));
+    let ids = |owner| videos.list(owner, 7).into_iter().map(|video| video.id).collect::<Vec<_>>();
+    assert_eq!((ids(own), ids(other)), (vec!["1".to_owned(), "2".to_owned()], Vec::new()));
+    assert!(!videos.remove(other, "1") && videos.remove(own, "1") && !videos.remove(own, "1"));
+    videos.advance(own, "1", failed());
+    assert!(
+        videos.get(own, "1", 7).is_none() && !videos.has(own, "1"),
+        "what was removed does not come back"
+    );
+    videos.advance(own, "2", failed());
+    assert_eq!(videos.get(own, "2", 7).map(|video| video.stage), Some(failed()));
+}
+
 #[test]
 fn the_stores_in_memory_do_what_they_must() {
+    a_video_store(&VideoStore::default());
     an_upload_cache(&MemoryUploadCache::new(HOUR, 1 << 20));
     a_response_store(&MemoryResponseStore::new(HOUR, ROOM));
     a_limiter(|interval, burst, max_wait| Box::new(Limiter::new(interval, burst, max_wait)));
@@ -251,6 +284,7 @@ fn the_stores_in_redis_do_the_same() {
     let Some(redis) = Redis::start() else { return };
     let link = redis.link();
     an_upload_cache(&files(&link));
+    a_video_store(&RedisVideos::new(Arc::clone(&link)));
     a_response_store(&RedisResponseStore::new(MemoryResponseStore::new(HOUR, ROOM), link, HOUR, ROOM));
     a_limiter(|interval, burst, max_wait| Box::new(limiter(&redis, interval, burst, max_wait)));
 }
@@ -262,6 +296,7 @@ fn the_stores_in_redis_do_the_same_while_redis_is_gone() {
         (redis.link(), RedisLink::open(redis.address(), "lost".into(), SOON).expect("an address"));
     drop(redis);
     an_upload_cache(&files(&link));
+    a_video_store(&RedisVideos::new(Arc::clone(&link)));
     a_response_store(&RedisResponseStore::new(MemoryResponseStore::new(HOUR, ROOM), link, HOUR, ROOM));
     a_limiter(|interval, burst, max_wait| {
         let slots = RedisSlots::new(Arc::clone(&lost), interval, burst);
@@ -392,6 +427,33 @@ fn responses_made_while_redis_was_gone_are_found_afterwards() {
     assert_eq!(store.conversation(owner, "3").map(|found| found.len()), None);
     store.keep(owner, "1", response(None, 1));
     assert_eq!(store.conversation(owner, "3").map(|found| found.len()), Some(3), "of both places");
+}
+
+#[test]
+fn any_replica_says_how_far_a_video_is_and_may_delete_it() {
+    let Some(redis) = Redis::start() else { return };
+    let (first, owner) = (redis.link(), Owner::of("a"));
+    let (a, b) = (RedisVideos::new(Arc::clone(&first)), RedisVideos::new(redis.link()));
+    ["1", "2", "3"].into_iter().for_each(|id| a.insert(owner, video(id)));
+    a.advance(owner, "1", VideoStage::Running(50));
+    let there = |id: &str| b.get(owner, id, 7).map(|video| video.stage);
+    eventually(PATIENCE, "the first replica says that it lives", || {
+        redis.names().into_iter().find(|name| name.contains(":alive:"))
+    });
+    assert_eq!((there("1"), there("2")), (Some(VideoStage::Running(50)), Some(VideoStage::Queued)));
+    assert!(b.get(Owner::of("b"), "1", 7).is_none());
+    assert!(b.remove(owner, "1") && a.get(owner, "1", 7).is_none());
+    eventually(PATIENCE, "the job notices", || (!a.has(owner, "1")).then_some(()));
+    a.advance(owner, "1", failed());
+    a.advance(owner, "2", failed());
+    assert_eq!((there("1"), there("2")), (None, Some(failed())));
+    assert_eq!(b.list(owner, 7).len(), 2);
+    // a replica that has ended makes no video any more
+    drop((a, first));
+    eventually(PATIENCE, "the first replica has ended", || {
+        redis.command(&["DEL", &redis.names().into_iter().find(|name| name.contains(":alive:"))?]);
+        matches!(there("3"), Some(VideoStage::Failed { .. })).then_some(())
+    });
 }
 
 #[test]

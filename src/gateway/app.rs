@@ -31,7 +31,7 @@ use crate::state::responses::ResponseStore;
 use crate::state::shared::SharedStore;
 use crate::state::single_flight::SingleFlight;
 use crate::state::upload_cache::UploadCache;
-use crate::state::videos::{RunningJobs, VideoStore};
+use crate::state::videos::{RunningJobs, Videos};
 use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::Metrics;
 
@@ -59,7 +59,7 @@ pub struct App {
     /// What holds the state that replicas share, if there are replicas.
     pub shared: Option<Arc<dyn SharedStore>>,
     /// Videos that were asked for.
-    pub videos: VideoStore,
+    pub videos: Box<dyn Videos>,
     /// Those that are being made.
     pub video_jobs: RunningJobs,
     /// models.yaml
@@ -118,7 +118,7 @@ impl App {
             endpoints: EndpointRefusals::default(),
             responses: stores.responses,
             shared: stores.shared,
-            videos: VideoStore::default(),
+            videos: stores.videos,
             video_jobs: RunningJobs::default(),
             access: Access::open(&settings, &dir)?,
             activity: Activity::default(),

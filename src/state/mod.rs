@@ -13,4 +13,4 @@ pub mod upload_cache;
 pub mod videos;
 
 #[cfg(feature = "redis")]
-pub use redis::{Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache};
+pub use redis::{Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache, RedisVideos};

@@ -1,16 +1,18 @@
-//! Jobs that make videos: what is kept of each, by its owner, and how many run. Bounded in number, bytes and age, and in
-//! memory only.
+//! Jobs that make videos: what is kept of each, by its owner, and how many run. Bounded in number, bytes and age.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use super::responses::Owner;
 use crate::error::{Error, Kind, Result};
 
 /// How long a job is kept.
 pub const LIFETIME_SECONDS: u64 = 24 * 3600;
-/// The most jobs that are kept, of all owners and of one, and their bytes.
+/// The most jobs that are kept of one owner.
+pub const MOST_OF_ONE: usize = 200;
+/// The most jobs that are kept of all owners, and their bytes.
 const MOST: usize = 1000;
-const MOST_OF_ONE: usize = 200;
 const MOST_BYTES: usize = 8 << 20;
 /// The most jobs that run at a time, of all owners and of one.
 const MOST_RUNNING: usize = 32;
@@ -19,7 +21,7 @@ const MOST_RUNNING_OF_ONE: usize = 8;
 const AROUND: usize = 512;
 
 /// A job: what was asked, and how far it is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Video {
     /// Its id.
     pub id: String,
@@ -38,7 +40,7 @@ pub struct Video {
 }
 
 /// How far a job is. Times are in seconds since 1970.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum VideoStage {
     /// It has not been sent yet.
     Queued,
@@ -81,15 +83,44 @@ impl Video {
     }
 }
 
-/// All jobs that are kept, the oldest first.
+/// The jobs that are kept. Only the owner of one finds it.
+pub trait Videos: Send + Sync {
+    /// Keeps a new job. Old jobs that are over make room.
+    fn insert(&self, owner: Owner, video: Video);
+
+    /// The job `id`, if it is `owner`'s and not too old.
+    fn get(&self, owner: Owner, id: &str, now: u64) -> Option<Video>;
+
+    /// Whether `owner` still has the job `id`.
+    fn has(&self, owner: Owner, id: &str) -> bool;
+
+    /// All jobs of `owner`, the oldest first.
+    fn list(&self, owner: Owner, now: u64) -> Vec<Video>;
+
+    /// Notes how far the job `id` is, unless it has been removed.
+    fn advance(&self, owner: Owner, id: &str, stage: VideoStage);
+
+    /// Removes the job `id`; whether it was there.
+    fn remove(&self, owner: Owner, id: &str) -> bool;
+}
+
+/// The jobs of one process, the oldest first.
 #[derive(Debug, Default)]
 pub struct VideoStore {
     kept: Mutex<Vec<(Owner, Video)>>,
 }
 
 impl VideoStore {
-    /// Keeps a new job. Old jobs that are over make room.
-    pub fn insert(&self, owner: Owner, video: Video) {
+    /// The jobs, without those that are too old at `now`.
+    fn lock(&self, now: u64) -> MutexGuard<'_, Vec<(Owner, Video)>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(_, video)| !video.is_over() || video.created + LIFETIME_SECONDS > now);
+        kept
+    }
+}
+
+impl Videos for VideoStore {
+    fn insert(&self, owner: Owner, video: Video) {
         let mut kept = self.lock(video.created);
         kept.push((owner, video));
         while kept.iter().filter(|(of, _)| *of == owner).count() > MOST_OF_ONE {
@@ -105,44 +136,32 @@ impl VideoStore {
         }
     }
 
-    /// The job `id`, if it is `owner`'s and not too old.
-    pub fn get(&self, owner: Owner, id: &str, now: u64) -> Option<Video> {
+    fn get(&self, owner: Owner, id: &str, now: u64) -> Option<Video> {
         let kept = self.lock(now);
         kept.iter().find(|(of, video)| *of == owner && video.id == id).map(|(_, video)| video.clone())
     }
 
-    /// Whether `owner` still has the job `id`.
-    pub fn has(&self, owner: Owner, id: &str) -> bool {
+    fn has(&self, owner: Owner, id: &str) -> bool {
         self.lock(0).iter().any(|(of, video)| *of == owner && video.id == id)
     }
 
-    /// All jobs of `owner`, the oldest first.
-    pub fn list(&self, owner: Owner, now: u64) -> Vec<Video> {
+    fn list(&self, owner: Owner, now: u64) -> Vec<Video> {
         let kept = self.lock(now);
         kept.iter().filter(|(of, _)| *of == owner).map(|(_, video)| video.clone()).collect()
     }
 
-    /// Notes how far the job `id` is, unless it has been removed.
-    pub fn advance(&self, owner: Owner, id: &str, stage: VideoStage) {
+    fn advance(&self, owner: Owner, id: &str, stage: VideoStage) {
         let mut kept = self.lock(0);
         if let Some((_, video)) = kept.iter_mut().find(|(of, video)| *of == owner && video.id == id) {
             video.stage = stage;
         }
     }
 
-    /// Removes the job `id`; whether it was there.
-    pub fn remove(&self, owner: Owner, id: &str) -> bool {
+    fn remove(&self, owner: Owner, id: &str) -> bool {
         let mut kept = self.lock(0);
         let before = kept.len();
         kept.retain(|(of, video)| !(*of == owner && video.id == id));
         kept.len() < before
-    }
-
-    /// The jobs, without those that are too old at `now`.
-    fn lock(&self, now: u64) -> MutexGuard<'_, Vec<(Owner, Video)>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|(_, video)| !video.is_over() || video.created + LIFETIME_SECONDS > now);
-        kept
     }
 }
 

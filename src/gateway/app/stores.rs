@@ -8,12 +8,14 @@ use crate::state::limiter::{Limiter, RateLimiter};
 use crate::state::responses::{MemoryResponseStore, ResponseStore};
 use crate::state::shared::SharedStore;
 use crate::state::upload_cache::{MemoryUploadCache, UploadCache};
+use crate::state::videos::{VideoStore, Videos};
 
 /// The stores of one server.
 pub(super) struct Stores {
     pub files: Box<dyn UploadCache<Attachment>>,
     pub responses: Arc<dyn ResponseStore>,
     pub limiter: Box<dyn RateLimiter>,
+    pub videos: Box<dyn Videos>,
     /// What the replicas share, if there are any.
     pub shared: Option<Arc<dyn SharedStore>>,
 }
@@ -31,6 +33,7 @@ pub(super) fn open(settings: &Settings, root_certificates: Option<&[u8]>) -> Res
             files: Box::new(own.files),
             responses: Arc::new(own.responses),
             limiter: Box::new(own.limiter),
+            videos: Box::new(VideoStore::default()),
             shared: None,
         }),
         Some(url) => replicated(own, url, settings, root_certificates),
@@ -62,7 +65,9 @@ fn replicated(
     root_certificates: Option<&[u8]>,
 ) -> Result<Stores, String> {
     use crate::settings::{RedisPlace, Secret};
-    use crate::state::{Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache};
+    use crate::state::{
+        Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache, RedisVideos,
+    };
 
     let address = Address {
         place: match url.place.clone() {
@@ -94,6 +99,7 @@ fn replicated(
             false => Arc::new(responses),
         },
         limiter: Box::new(limiter.with_slots(Box::new(slots))),
+        videos: Box::new(RedisVideos::new(Arc::clone(&link))),
         shared: Some(link),
     })
 }

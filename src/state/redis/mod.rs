@@ -6,8 +6,10 @@ mod responses;
 mod seal;
 mod slots;
 mod uploads;
+mod videos;
 
 pub use link::{Address, Place, RedisLink};
 pub use responses::RedisResponseStore;
 pub use slots::RedisSlots;
 pub use uploads::RedisUploadCache;
+pub use videos::RedisVideos;
