@@ -103,6 +103,7 @@ async function draw() {
 	const moved = open !== to;
 	open = to;
 	frame();
+	TABS[to].prefetch?.();
 	await (app.settings ? moved && to !== 'settings' && app.refresh() : app.refresh());
 	if (mine !== turn) return;
 	try {

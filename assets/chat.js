@@ -376,7 +376,7 @@ export async function mount(root, app, argument) {
 	const picker = h('input', { type: 'file', class: 'sr', id: 'attach', multiple: true, tabindex: '-1', label: t('Attach'),
 		on: { change: () => { attach(picker.files); picker.value = ''; } } });
 	root.replaceChildren(h('div.frame.talk',
-		h('section.card.chat', { label: t('Conversation') }, page.log, page.live,
+		h('section.card.chat', { label: t('Conversation') }, h('h2.sr', t('Conversation')), page.log, page.live,
 			h('div.composer', page.files, page.input, h('div.actions', button(t('Attach'), () => picker.click()), picker, h('span.gap'), page.stop, page.say))),
 		h('aside.card', { label: t('Options') }, page.options,
 			h('datalist', { id: 'model-names' }, models.map((model) => h('option', { value: model.name || model.id }, model.owned_by || ''))))));

@@ -41,8 +41,8 @@ function block(lines, at, depth, media) {
 		const end = closes(at) ? at : run((n) => !closes(n));
 		return [Math.min(end + 1, lines.length), () => h('p', lines.slice(at, end + 1).join('\n'))];
 	}
-	// the page's own headings end at h2
-	if ((found = HEADING.exec(line))) return [at + 1, () => h(`h${Math.min(6, found[1].length + 2)}`, inline(found[2], media))];
+	// one level for all: texts skip levels, which would confuse screen readers
+	if ((found = HEADING.exec(line))) return [at + 1, () => h(`h3.l${found[1].length}`, inline(found[2], media))];
 	if (RULE.test(line)) return [at + 1, () => h('hr')];
 	if (QUOTE.test(line)) {
 		const end = run((n) => QUOTE.test(lines[n]) || (!blank(lines[n]) && !starts(lines, n)));

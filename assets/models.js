@@ -35,6 +35,13 @@ async function load(merge) {
 	else draft.load(config);
 }
 
+/** Starts to load what the tab needs while the page loads what all tabs need. */
+let early = null;
+export const prefetch = () => {
+	early = !loaded || !unsaved() ? load() : null;
+	early?.catch(() => {});
+};
+
 const MARKS = ['custom', 'tools', 'web', 'sees', 'paints', 'video', 'sound', 'preset', 'replace'];
 const badge = (kind) => h('span', { class: `badge ${kind}` }, t(`is.${kind}`));
 
@@ -397,7 +404,8 @@ export async function file(again) {
 export async function mount(root, app) {
 	context = app;
 	cells.clear();
-	if (!loaded || !unsaved()) await load();
+	await (early ?? (!loaded || !unsaved() ? load() : null));
+	early = null;
 	const words = search('searchModels', view.words, (value) => { view.words = value; list(); });
 	const find = (text, filters) => { view.words = words.value = text; view.filters = filters; list(); };
 	page = { list: h('div', { role: 'grid', id: 'list', label: t('models'), on: { click: clicks, keydown: keys } }),

@@ -32,6 +32,12 @@ export async function pictures() {
     await server.post("/v1/chat/completions", { model, max_tokens: 30, messages: [{ role: "user", content: "A few words, please." }] });
   }
   const { page, go } = await open(server, { context: { viewport: { width: 1200, height: 720 } } });
+  await go("overview");
+  await page.locator("#use").waitFor();
+  await keep(page, "overview");
+  await go("connect/claude");
+  await page.locator("#snippet").waitFor();
+  await keep(page, "connect");
   await go("models");
   await page.locator('.row[data-bot="demo-claude"] .open').click();
   await page.getByLabel("output_effort").selectOption({ label: "high" });
@@ -42,10 +48,10 @@ export async function pictures() {
   await page.locator("#theme").selectOption("light");
   await page.locator("#undo-all").click();
   await go("chat/demo-think");
-  await page.locator("#say").fill("What makes the sky blue?");
+  await page.locator("#model2").fill("demo-echo");
+  await page.locator("#say").fill("Compare **two models**:\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n```js\nlet x = 1;\n```");
   await page.keyboard.press("Enter");
   await page.locator("#send").waitFor();
-  await page.locator(".turn.assistant summary").click();
   await keep(page, "chat");
   const running = server.post("/v1/chat/completions", { model: "demo-story", stream: true, messages: [{ role: "user", content: "Tell me a story" }] }).catch(() => {});
   await go("activity");
@@ -55,5 +61,14 @@ export async function pictures() {
   await phone.go("models");
   await phone.page.locator("#list .row[data-bot]").first().waitFor();
   await keep(phone.page, "phone");
+  await phone.go("overview");
+  await phone.page.locator("#use").waitFor();
+  await keep(phone.page, "phone-overview");
   await running;
+  // from here on clients need a key
+  await server.post("/api/admin/keys", { name: "daughter", models: ["demo-*"], daily_points: 5000, note: "tablet" });
+  await server.post("/api/admin/keys", { name: "class 7b", monthly_cost: 3.5, requests_per_minute: 20 });
+  await go("keys");
+  await page.locator("#keys").waitFor();
+  await keep(page, "keys");
 }

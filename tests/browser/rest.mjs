@@ -296,18 +296,29 @@ export const stories = [
     clean();
   }],
 
-  ["accessibility: axe finds no violation in either theme", async () => {
+  ["accessibility: axe finds no violation in both themes, three languages, on desktop and phone", async () => {
     const server = await serve({ flags: ["--poe-base-url", await listing(30)] });
-    for (const colorScheme of ["light", "dark"]) {
+    const demo = await serve();
+    for (const model of ["demo-echo", "demo-error-http-402"]) await demo.post("/v1/chat/completions", { model, messages: [{ role: "user", content: "x" }] });
+    const desktop = { width: 1280, height: 800 };
+    const views = [["light", "en-US", desktop, server], ["dark", "en-US", desktop, demo], ["light", "zh-TW", { width: 390, height: 844 }, demo], ["dark", "zh-CN", desktop, server]];
+    for (const [colorScheme, locale, viewport, on] of views) {
       // bypassCSP: the page's content security policy blocks the injected axe script
-      const { page, go, close } = await open(server, { context: { colorScheme, bypassCSP: true } });
+      const { page, go, close } = await open(on, { context: { colorScheme, locale, viewport, bypassCSP: true } });
       for (const tab of TABS) {
         await go(tab);
         await page.locator(`.tab.${tab} h1`).waitFor({ state: "attached" });
         if (tab === "models") await page.locator("#list .open").first().click();
+        if (tab === "activity") await page.locator("#log-view summary").click();
+        if (tab === "overview") await page.locator("#overview .tile").first().waitFor();
+        if (tab === "chat" && on === demo) {
+          await page.locator("#model").fill("demo-echo");
+          await say(page, "# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```js\nx\n```\n\n![cat](https://example.com/cat.png)");
+          await ended(page);
+        }
         await page.addScriptTag({ path: axe });
         const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-        assert.deepEqual(violations.map(({ id, nodes }) => [tab, colorScheme, id, nodes.slice(0, 3).map((node) => node.html.slice(0, 120) + (node.any[0]?.message ?? ""))]), []);
+        assert.deepEqual(violations.map(({ id, nodes }) => [tab, colorScheme, locale, id, nodes.slice(0, 3).map((node) => node.html.slice(0, 120) + (node.any[0]?.message ?? ""))]), []);
       }
       await close();
     }

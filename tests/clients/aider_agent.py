@@ -6,7 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from checks import URL, checks, run, same
+from checks import URL, check, checks, run, same
+from ready_texts import text
 
 WAYS = {
     "diff_stream": ("diff", "--stream", "demo-agent"),
@@ -31,6 +32,19 @@ def create(row):
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=55, stdin=subprocess.DEVNULL)
     print(done.stdout, done.stderr)
     same((place / "note.txt").read_text().strip(), "It works")
+
+
+@check
+def ready_settings():
+    """As the admin page and docs/clients.md show it."""
+    place = Path(tempfile.mkdtemp(dir=os.getcwd()))
+    subprocess.run(["git", "init", "-q", place], check=True)
+    flags = "--yes-always --no-auto-commits --no-gitignore --no-show-model-warnings --no-check-update --no-analytics --no-pretty --map-tokens 0 --no-show-release-notes"
+    function = f"aider() {{ '{sys.executable}' -m aider \"$@\" {flags} --no-stream --message 'a word of mine'; }}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")} | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    done = subprocess.run(["bash", "-c", f"{function}\n{text('aider', 'demo-echo')}"], cwd=place, env=environment, capture_output=True, text=True, timeout=55, stdin=subprocess.DEVNULL)
+    print(done.stdout, done.stderr)
+    assert "a word of mine" in done.stdout, done.stdout[-500:]
 
 
 run()

@@ -41,6 +41,7 @@ GROUPS = {
     "pydantic_ai_client": 120,
     "llm_client": 120,
     "metrics": 120,
+    "ready_settings": 400,
     "aider_agent": 240,
     "opencode_agent": 250,
     "codex_agent": 250,
