@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SECONDS_A_DAY: u64 = 86_400;
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The time since 1970 as the clock has it now.
 pub fn now() -> Duration {
@@ -28,8 +30,6 @@ pub fn rfc3339(seconds: u64) -> String {
 /// `Mon, 23 Nov 2026 05:58:40 GMT` for so many seconds since 1970: the form of HTTP's `Date` (RFC 9110, section 5.6.7).
 pub fn http_date(seconds: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]; // 1970 began on a Thursday
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let days = seconds / SECONDS_A_DAY;
     let (year, month, day) = civil(days);
     let name = |names: &[&'static str], at: u64| {
@@ -41,6 +41,32 @@ pub fn http_date(seconds: u64) -> String {
         name(&DAYS, days % 7),
         name(&MONTHS, month - 1)
     )
+}
+
+/// The time since 1970 that a date of HTTP names, in any of the three forms of RFC 9110.
+pub fn parse_http_date(text: &str) -> Option<Duration> {
+    let words: Vec<&str> = text.split([' ', ',', '-', ':']).filter(|word| !word.is_empty()).collect();
+    let month =
+        words.iter().find_map(|word| MONTHS.iter().position(|name| word.eq_ignore_ascii_case(name)))?;
+    let numbers: Vec<u64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    // asctime's form has the year at its end
+    let (day, year, time) = match (text.contains(','), numbers.as_slice()) {
+        (true, [day, year, time @ ..]) => (*day, *year, time),
+        (false, [day, time @ .., year]) => (*day, *year, time),
+        _ => return None,
+    };
+    let &[hour @ ..24, minute @ ..60, second @ ..=60] = time else { return None };
+    let year = match year {
+        ..70 => 2000 + year,
+        70..100 => 1900 + year,
+        1970..10_000 => year,
+        _ => return None,
+    };
+    // leap days are at most one a year in four
+    let (first, years) = ((year - 1970) * 365 + month as u64 * 28, year - 1970);
+    let wanted = (year, month as u64 + 1, day);
+    let days = (first..first + years / 4 + 64).find(|days| civil(*days) == wanted)?;
+    Some(Duration::from_secs(days * SECONDS_A_DAY + hour * 3600 + minute * 60 + second))
 }
 
 fn clock_time(seconds: u64) -> (u64, u64, u64) {
@@ -98,6 +124,23 @@ mod tests {
         assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT"); // the example of RFC 9110
         assert_eq!(http_date(1_709_164_799), "Wed, 28 Feb 2024 23:59:59 GMT");
+    }
+
+    #[test]
+    fn dates_are_read_in_every_form_of_http() {
+        for text in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            assert_eq!(parse_http_date(text), Some(Duration::from_secs(784_111_777)), "{text}");
+        }
+        for seconds in (0..4_102_444_800_u64).step_by(86_400 * 29 + 3_599) {
+            assert_eq!(parse_http_date(&http_date(seconds)), Some(Duration::from_secs(seconds)));
+        }
+        for text in
+            ["", "7", "soon", "Sun, 31 Feb 2027 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Nov 1"]
+        {
+            assert_eq!(parse_http_date(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -85,6 +85,7 @@ settings! {
     "DEMO" demo: bool as Switch = "false", "answer from a small Poe inside this program: no account, no network";
     "POE_API_KEY" poe_api_key: Option<Secret> as ApiKey = "", "Poe key used for every client; needs PROXY_API_KEYS unless only this machine can connect";
     "PROXY_API_KEYS" proxy_api_keys: Vec<Secret> as ApiKeys = "", "keys that clients send instead of a Poe key, separated by commas";
+    "EXPOSE_USAGE" expose_usage: bool as Switch = "false", "let clients that use POE_API_KEY see its account at Poe: balance, history of points, owner";
     "ADMIN_USERNAME" admin_username: String as Text = "admin", "user name for the admin page";
     "ADMIN_PASSWORD" admin_password: Secret as Password = "123456", "password for the admin page; unset, the built-in one works where HOST is a loopback address, and elsewhere one is generated and printed at the first start; an empty one closes the page";
     "POE_BASE_URL" poe_base_url: String as Url = "https://api.poe.com", "base URL of Poe's API";

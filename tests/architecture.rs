@@ -24,7 +24,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("state", &["error"]),
     ("telemetry", &["settings", "clock", "error"]),
     ("dialect", &["pipeline", "clock", "error"]),
-    ("poe", &["pipeline", "budget", "json_limits", "proxy", "ids", "error"]),
+    ("poe", &["pipeline", "budget", "json_limits", "proxy", "ids", "clock", "error"]),
     ("server", &["dialect", "state", "budget", "json_limits", "ids", "clock", "error"]),
     (
         "gateway",

@@ -562,7 +562,7 @@ fn what_a_response_repeats_is_what_the_schema_says() {
         json!({"tools": [function], "tool_choice": "any"}),
         json!({"tools": [function], "tool_choice": {"type": "function", "function": {"name": "f"}}}),
         json!({"tools": [function], "tool_choice": allowed}),
-        json!({"tools": [function], "tool_choice": {"type": "web_search_preview"}}),
+        json!({"model": "demo-gpt", "tools": [{"type": "web_search_preview"}], "tool_choice": {"type": "web_search_preview"}}),
         json!({"model": "demo-json", "text": {"format": schema}}),
         json!({"reasoning": {"effort": "ultra", "summary": "none"}}),
         json!({"service_tier": "of_tomorrow", "prompt_cache_retention": "in-memory"}),
@@ -593,8 +593,12 @@ fn invalid_fields_are_rejected_by_name_before_poe_is_queried() {
         ("metadata", json!({"a": 1}), "metadata.a"),
         ("tools", json!([{"type": "function", "name": "f", "parameters": "x"}]), "tools[0].parameters"),
         ("reasoning", json!("high"), "reasoning"),
+        ("tool_choice", json!({"type": "file_search"}), "tool_choice"),
+        ("tool_choice", json!({"type": "web_search"}), "tool_choice"),
+        ("tool_choice", json!({"type": "web_search_preview"}), "tool_choice"),
     ] {
         let mut request = json!({"model": "demo-json", "input": "x"});
+        request["tools"] = json!([{"type": "web_search"}, {"type": "file_search"}]);
         request[field] = value;
         let reply = tested.chat(&request);
         let error = serde_json::from_str::<Value>(&reply.body).expect("JSON")["error"].clone();

@@ -68,7 +68,7 @@ fn every_setting_has_a_variable_and_a_flag_and_flags_win() {
         let (one, two) = match setting.name {
             "HOST" => ("127.0.0.1", "::1"),
             "LOG_LEVEL" => ("warn", "debug"),
-            "DEMO" | "METRICS" => ("true", "false"),
+            "DEMO" | "METRICS" | "EXPOSE_USAGE" => ("true", "false"),
             "LOG_FORMAT" => ("text", "json"),
             "POE_ROUTE" => ("auto", "native"),
             "POE_PROXY" => ("http://a", "none"),

@@ -15,6 +15,7 @@ mod router;
 mod routes;
 mod status;
 mod unsupported;
+mod usage;
 mod videos;
 
 pub use router::Api;

@@ -4,7 +4,9 @@ use super::admin::{self, account, activity, config, models, settings};
 use super::route::Access::{self, Client, Operator, Public, Reader};
 use super::route::Visibility::{self, Listed, Logged, Routine};
 use super::route::{ANY, Match, Route};
-use super::{chat, media, metrics, model_list, ollama, pages, responses, status, unsupported, videos};
+use super::{
+    chat, media, metrics, model_list, ollama, pages, responses, status, unsupported, usage, videos,
+};
 use crate::dialect::Dialect;
 
 const GET: &[&str] = &["GET"];
@@ -33,8 +35,16 @@ const TABLE: &[Route] = &[
     row(GET, "/v1/responses/{id}/input_items", "/v1/responses/{id}/input_items", OPENAI, Listed, Client(responses::input_items)),
     row(POST, "/v1/responses/{id}/cancel", "/v1/responses/{id}/cancel", OPENAI, Listed, Client(responses::cancel)),
     row(POST, "/v1/images/generations", "/v1/images/generations", OPENAI, Listed, Client(media::generate_images)),
+    row(POST, "/v1/images", "/v1/images/generations", OPENAI, Listed, Client(media::generate_images)), // as Poe spells it
     row(POST, "/v1/images/edits", "/v1/images/edits", OPENAI, Listed, Client(media::edit_images)),
     row(POST, "/v1/audio/speech", "/v1/audio/speech", OPENAI, Listed, Client(media::speech)),
+    row(POST, "/v1/audio", "/v1/audio/speech", OPENAI, Listed, Client(media::speech)), // as Poe spells it
+
+    row(GET, "/v1/balance", "/v1/balance", BY_HEAD, Listed, Client(|request| usage::get(request, "/v1/balance"))),
+    row(GET, "/v1/usage/current_balance", "/usage/current_balance", BY_HEAD, Listed, Client(|request| usage::get(request, "/usage/current_balance"))),
+    row(GET, "/v1/usage/points_history", "/usage/points_history", BY_HEAD, Listed, Client(|request| usage::get(request, "/usage/points_history"))),
+    row(GET, "/v1/usage/history", "/v1/usage/history", BY_HEAD, Listed, Client(|request| usage::get(request, "/v1/usage/history"))),
+    row(POST, "/v1/whoami", "/v1/whoami", BY_HEAD, Listed, Client(|request| usage::post(request, "/v1/whoami"))),
 
     row(POST, "/v1/videos", "/v1/videos", OPENAI, Listed, Client(videos::create)),
     row(GET, "/v1/videos", "/v1/videos", OPENAI, Logged, Client(videos::list)),
@@ -143,6 +153,13 @@ mod tests {
             ("/videos/video_1", Some(("/v1/videos/{id}", "video_1"))),
             ("/v1/videos/video_1/content", Some(("/v1/videos/{id}/content", "video_1"))),
             ("/v1/videos/video_1/remix", Some(("other", "video_1/remix"))),
+            ("/v1/images", Some(("/v1/images/generations", ""))),
+            ("/v1/audio/", Some(("/v1/audio/speech", ""))),
+            ("/balance", Some(("/v1/balance", ""))),
+            ("/usage/current_balance", Some(("/usage/current_balance", ""))),
+            ("/v1/usage/points_history", Some(("/usage/points_history", ""))),
+            ("/usage/history", Some(("/v1/usage/history", ""))),
+            ("/v1/whoami", Some(("/v1/whoami", ""))),
             ("/api/chat", Some(("/api/chat", ""))),
             ("/api/tags/", Some(("/api/tags", ""))),
             ("/api/chats", None),

@@ -78,6 +78,7 @@ impl Handler for FakePoe {
             ("POST", ["v1", ..]) if NativeEndpoint::at(&request.path).is_some() => {
                 self.endpoint(call, &request)
             }
+            ("POST", ["v1", "whoami"]) => whoami(call, &request),
             ("POST", ["upload"]) => self.upload(call, &request),
             ("POST", ["demo", "reset"]) => {
                 self.state.reset();
@@ -109,6 +110,8 @@ impl FakePoe {
             ["files", id, _] => self.file(call, id),
             ["art", _] => art(call, &request.path, request.headers["range"].as_str()),
             ["usage", view] => self.usage(call, request, view),
+            ["v1", "balance"] => self.usage(call, request, "current_balance"),
+            ["v1", "usage", "history"] => self.usage(call, request, "points_history"),
             ["demo", "queries"] => ok(call, &self.state.queries()),
             ["demo", "doors"] => ok(call, &self.state.endpoints()),
             ["demo", "uploads"] => {
@@ -349,6 +352,14 @@ fn admit(key: Option<&str>) -> Result<(), Refusal> {
         )),
         Some("slow-down") => Err(bots::refused(429)),
         Some(_) => Ok(()),
+    }
+}
+
+/// Whose key it is.
+fn whoami(call: &mut Call<'_>, request: &Request) -> io::Result<()> {
+    match admit(request.authorization.as_deref().and_then(bearer)) {
+        Err(refusal) => refuse(call, &refusal),
+        Ok(()) => ok(call, &json!({"user_id": 1, "handle": "demo", "name": "Demo", "profile_picture": null})),
     }
 }
 

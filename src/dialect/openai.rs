@@ -35,6 +35,9 @@ pub fn for_responses(error: &Error) -> Error {
     let message = match (error.kind, error.retry_after) {
         (Kind::RateLimited, Some(wait)) => {
             let seconds = wait.as_secs_f64().ceil().max(1.0);
+            if error.message.contains(&format!("again in {seconds}")) {
+                return error.clone();
+            }
             format!("{}. Please try again in {seconds}s.", error.message.trim_end_matches('.'))
         }
         _ => message(error).into_owned(),

@@ -234,6 +234,11 @@ impl App {
         own.or(self.settings.demo.then_some("demo"))
     }
 
+    /// Whether `key` is the server's own, and not one that the client brought.
+    pub fn is_own_key(&self, key: &str) -> bool {
+        self.settings.poe_api_key.as_ref().is_some_and(|own| own.expose() == key)
+    }
+
     /// The keys and passwords of this server and of `models`, which may not be shown anywhere.
     pub fn secrets<'a>(&'a self, models: &'a ModelsFile) -> Vec<&'a str> {
         let settings = &self.settings;

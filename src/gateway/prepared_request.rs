@@ -156,6 +156,7 @@ impl<'a> PreparedRequest<'a> {
         if let Some(effort) = model.effort {
             chat.reasoning.get_or_insert_with(Reasoning::default).effort = Some(effort.to_owned());
         }
+        meet_tool_choice(&mut chat, model.entry.as_ref())?;
         poe::fit_parameters(&mut chat, model.entry.as_ref());
         for (name, value) in &model.config.parameters {
             chat.parameters.entry(name).or_insert_with(|| value.clone());
@@ -415,6 +416,26 @@ fn lacks_call(chat: &ChatRequest, reply: &Reply) -> bool {
             !chat.tools.is_empty() && !reply.tool_calls.iter().any(|call| call.name == *name)
         }
     }
+}
+
+/// Refuses a choice of a tool that the bot is not offered, before Poe is asked; a model that searches the web by a
+/// parameter of its own needs no call for it.
+fn meet_tool_choice(chat: &mut ChatRequest, entry: Option<&poe::Entry>) -> Result<()> {
+    let ToolChoice::Named(name) = &chat.tool_choice else { return Ok(()) };
+    if chat.tools.iter().any(|tool| tool.name == *name) {
+        return Ok(());
+    }
+    let is_wanted = name.starts_with("web_search") && chat.hints.contains_key("web_search_options");
+    if is_wanted && entry.is_some_and(poe::Entry::searches) {
+        chat.tool_choice = ToolChoice::Auto;
+        return Ok(());
+    }
+    let message = format!(
+        "tool_choice asks for `{name:.200}`, which `{}` cannot be offered: of built-in tools it can have a web search \
+         where Poe's list declares one; leave tool_choice out, or name a function",
+        chat.model
+    );
+    Err(Error::invalid("tool_choice", message))
 }
 
 /// What is done to the conversation once all its files are at Poe.

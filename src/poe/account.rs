@@ -112,19 +112,39 @@ impl Poe {
 
     /// One view of the usage API.
     fn usage<T: DeserializeOwned>(&self, view: &str, key: &str, cancel: &CancelCheck) -> Result<T> {
+        let body = self.about_account(&format!("/usage/{view}"), None, key, cancel)?;
+        serde_json::from_slice(&body).map_err(|error| {
+            Error::new(Kind::Upstream, format!("Poe's answer about the account is invalid: {error}"))
+        })
+    }
+
+    /// What Poe answers about the account of `key` at `path`, as it came: one JSON value. A `body` is posted.
+    pub fn about_account(
+        &self,
+        path: &str,
+        body: Option<&[u8]>,
+        key: &str,
+        cancel: &CancelCheck,
+    ) -> Result<Vec<u8>> {
+        let url = format!("{}{path}", self.settings().base_url);
         let read = || {
-            let url = format!("{}/usage/{view}", self.settings().base_url);
-            let request = self.agent().get(url).header("Authorization", format!("Bearer {key}"));
-            let (response, ended) =
-                cancellable(cancel, self.settings().first_byte_timeout, || request.call());
+            let (authorization, json) = (client::bearer(key), "application/json");
+            let (response, ended) = cancellable(cancel, self.settings().first_byte_timeout, || match body {
+                None => self.agent().get(&url).header("Authorization", authorization).call(),
+                Some(body) => {
+                    let request = self.agent().post(&url).header("Authorization", authorization);
+                    request.header("Content-Type", json).header("Accept", json).send(body)
+                }
+            });
             let response = client::finished(response, ended)?;
             if response.status() != 200 {
                 return Err(self.refusal(response, cancel));
             }
             let body = self.read(response, MAX_PAGE_BYTES.max(MAX_ERROR_BYTES), cancel)?;
-            serde_json::from_slice(&body).map_err(|error| {
-                Error::new(Kind::Upstream, format!("Poe's answer about the account is invalid: {error}"))
-            })
+            match serde_json::from_slice(&body) {
+                Ok(value) => error_classes::of_answer(&value).map_or(Ok(body), Err),
+                Err(_) => Err(error_classes::of_body(&body, "the account")),
+            }
         };
         client::with_retry(self.counters(), cancel, || {
             read().map_err(|error| error_classes::hide(error, key))

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::loose::Loose;
 use super::page::Page;
 use super::{ends, phrases};
+use crate::clock;
 use crate::error::{Error, Excess, Kind};
 
 /// The most characters of an error text that are passed on.
@@ -193,9 +194,8 @@ fn excess(message: &str) -> Option<Excess> {
 
 /// What an HTTP answer with an error status says. `retry_after` is the header of that name.
 pub fn of_status(status: u16, retry_after: Option<&str>, body: &[u8]) -> Error {
-    let mut error = of_said(status, Said::read(body));
-    error.retry_after = retry_after.and_then(seconds);
-    error
+    let error = of_said(status, Said::read(body));
+    Error { retry_after: retry_after.and_then(wait).or(error.retry_after), ..error }
 }
 
 /// What was said with an HTTP status, or with none: 0.
@@ -209,7 +209,9 @@ fn of_said(status: u16, said: Said) -> Error {
         None => format!("Poe answered with status {status} and gave no reason"),
     };
     let kind = of_words(status, &said, &message);
-    let mut error = rendered(kind, message);
+    let waits = matches!(kind, Kind::RateLimited | Kind::Overloaded);
+    let retry_after = phrases::wait(&message).filter(|_| waits);
+    let mut error = Error { retry_after, ..rendered(kind, message) };
     error.param = said.param;
     error.transient = is_transient(status, kind);
     error
@@ -282,9 +284,11 @@ fn of_page(status: u16, page: &Page) -> Error {
     Error { transient: is_transient(status, kind), ..Error::new(kind, message) }
 }
 
-/// `Retry-After` in seconds; its date form is not used by Poe.
-fn seconds(value: &str) -> Option<Duration> {
-    value.trim().parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+/// The wait that `Retry-After` names, in seconds or as a date.
+fn wait(value: &str) -> Option<Duration> {
+    let seconds = value.trim().parse::<f64>().ok();
+    let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.or_else(|| Some(clock::parse_http_date(value)?.saturating_sub(clock::now())))
 }
 
 /// The contents of an error body of any known shape.
@@ -588,6 +592,15 @@ mod tests {
         let error = of_status(429, Some("7"), b"");
         assert_eq!((error.retry_after, error.transient), (Some(Duration::from_secs(7)), true));
         assert_eq!(of_status(429, Some("soon"), b"").retry_after, None);
+        let in_a_minute = clock::http_date(clock::now().as_secs() + 60);
+        let wait = of_status(429, Some(&in_a_minute), b"try again in 7s").retry_after.unwrap();
+        assert!(wait > Duration::from_secs(30) && wait <= Duration::from_secs(60), "{wait:?}");
+        let past = of_status(503, Some("Sun, 06 Nov 1994 08:49:37 GMT"), b"").retry_after;
+        assert_eq!(past, Some(Duration::ZERO));
+        let said = br#"{"error":{"type":"rate_limit_error","message":"Please try again in 7s."}}"#;
+        assert_eq!(of_status(429, None, said).retry_after, Some(Duration::from_secs(7)));
+        assert_eq!(of_event(said).retry_after, Some(Duration::from_secs(7)));
+        assert_eq!(of_status(400, None, b"Please wait 7 s").retry_after, None);
     }
 
     #[test]

@@ -22,6 +22,11 @@ impl Entry {
     pub fn thinks(&self) -> bool {
         [EFFORT_NAMES, BUDGET_NAMES, SWITCH_NAMES].concat().iter().any(|name| self.parameter(name).is_some())
     }
+
+    /// Whether the model has a parameter that makes it search the web.
+    pub fn searches(&self) -> bool {
+        SEARCH_NAMES.iter().any(|name| self.parameter(name).is_some())
+    }
 }
 
 /// Adds to `chat.parameters` what else the client requested and the model declares. `entry` is the model's in Poe's list;

@@ -3,6 +3,8 @@
 //! A pattern is a row of words that must stand in one sentence in this order. Between two of them one other word may
 //! stand; at `*` up to four, at `**` up to twelve. `a|b` is either word, `exceed~` any word that begins so.
 
+use std::time::Duration;
+
 use crate::error::Kind;
 
 /// The most words of an error that are looked at.
@@ -159,6 +161,50 @@ pub fn status(text: &str) -> Option<u16> {
         let next = words.get(at + 1)?;
         next.parse::<u16>().ok().filter(|status| (400..600).contains(status) && next.len() == 3)
     })
+}
+
+/// Words behind which a text says how long to wait.
+const WAITS: &[&str] = &[
+    "try again in",
+    "try again after",
+    "retry in",
+    "retry after",
+    "wait for",
+    "wait",
+    "reset in",
+    "resets in",
+];
+
+/// The wait that `text` names, such as `Please try again in 1m7.5s`.
+pub fn wait(text: &str) -> Option<Duration> {
+    let text = text.to_lowercase();
+    WAITS
+        .iter()
+        .flat_map(|words| text.match_indices(words).map(|(at, _)| &text[at + words.len()..]))
+        .find_map(duration)
+}
+
+/// The time at the start of `text`: numbers with units, the first unit being seconds if it is left out.
+fn duration(text: &str) -> Option<Duration> {
+    let (mut rest, mut total) = (text.trim_start_matches([' ', ':']), None);
+    while let Some(end) =
+        rest.find(|c: char| !c.is_ascii_digit() && c != '.').or(Some(rest.len())).filter(|end| *end > 0)
+    {
+        let Ok(number) = rest[..end].trim_end_matches('.').parse::<f64>() else { break };
+        let behind = rest[end..].trim_start();
+        let unit = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+        let seconds = match &behind[..unit] {
+            "ms" | "msec" | "millisecond" | "milliseconds" => 0.001,
+            "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+            "h" | "hr" | "hour" | "hours" => 3600.0,
+            "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+            _ if total.is_none() => 1.0,
+            _ => break,
+        };
+        total = Some(total.unwrap_or(0.0) + number * seconds);
+        rest = behind[unit..].trim_start_matches([' ', ',']).trim_start_matches("and ");
+    }
+    total.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
 /// The words in lower case; an empty one ends a sentence.
@@ -414,6 +460,26 @@ mod tests {
             "The points are not clear",
         ] {
             assert_eq!(kind(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn waits_in_words() {
+        for (text, milliseconds) in [
+            ("Rate limit reached. Please try again in 7s.", 7000),
+            ("Please try again in 1.5s", 1500),
+            ("try again in 20 seconds", 20_000),
+            ("Please try again in 6m0s. Visit the page.", 360_000),
+            ("try again in 1 hour and 2 minutes", 3_720_000),
+            ("Please retry in 250ms", 250),
+            ("Retry after: 30", 30_000),
+            ("Too many tokens, please wait 12 sec before trying again", 12_000),
+            ("Please wait. You can try again in 3 s", 3000),
+        ] {
+            assert_eq!(wait(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["try again later", "Please wait a moment", "retry in ...", "500 requests", "wait -3s"] {
+            assert_eq!(wait(text), None, "{text}");
         }
     }
 

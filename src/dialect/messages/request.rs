@@ -215,11 +215,15 @@ impl Raw {
         let choice = match (choice.r#type.as_deref(), choice.name) {
             (Some("auto"), _) => ToolChoice::Auto,
             (Some("none"), _) => ToolChoice::None,
-            // nothing that was offered can be called
+            // what Anthropic's servers have a native endpoint may have, too
+            (Some("any"), _) if tools.offered.is_empty() && !tools.ignored.is_empty() => {
+                ToolChoice::Named(tools.ignored.join(", "))
+            }
             (Some("any"), _) if tools.offered.is_empty() => ToolChoice::Auto,
             (Some("any"), _) => ToolChoice::Required,
-            (Some("tool"), Some(name)) if tools.ignored.contains(&name) => ToolChoice::Auto,
-            (Some("tool"), Some(name)) if tools.offered.iter().any(|tool| tool.name == name) => {
+            (Some("tool"), Some(name))
+                if tools.ignored.contains(&name) || tools.offered.iter().any(|tool| tool.name == name) =>
+            {
                 ToolChoice::Named(name)
             }
             (Some("tool"), Some(name)) => {
@@ -640,7 +644,7 @@ mod tests {
             (json!({"type": "any"}), ToolChoice::Required),
             (json!({"type": "none"}), ToolChoice::None),
             (json!({"type": "tool", "name": "g"}), ToolChoice::Named("g".into())),
-            (json!({"type": "tool", "name": "web_search"}), ToolChoice::Auto),
+            (json!({"type": "tool", "name": "web_search"}), ToolChoice::Named("web_search".into())),
             (Value::Null, ToolChoice::Auto),
         ];
         for (choice, expected) in rows {

@@ -192,7 +192,7 @@ impl Tools {
         const PARAM: &str = "tool_choice";
         let choice = match choice {
             None | Some(Value::Null) => return Ok(ToolChoice::Auto),
-            Some(Value::String(word)) => return by_word(PARAM, word),
+            Some(Value::String(word)) => return Ok(self.required(by_word(PARAM, word)?)),
             Some(choice) => choice,
         };
         match choice.get("type").and_then(Value::as_str) {
@@ -203,8 +203,7 @@ impl Tools {
                 match self.chosen(choice) {
                     Some(offered) => Ok(ToolChoice::Named(offered)),
                     None if self.ignored.iter().any(|ignored| ignored == name) => {
-                        log::debug!("tool_choice was ignored: Poe's bots do not support the tool {name:?}");
-                        Ok(ToolChoice::Auto)
+                        Ok(ToolChoice::Named(name.to_owned()))
                     }
                     None => Err(Error::invalid(
                         NAME,
@@ -229,16 +228,25 @@ impl Tools {
                     let fault = "tool_choice.tools names none of the tools";
                     return Err(Error::invalid("tool_choice.tools", fault));
                 }
-                by_word("tool_choice.mode", choice.get("mode").and_then(Value::as_str).unwrap_or("auto"))
+                let mode = choice.get("mode").and_then(Value::as_str).unwrap_or("auto");
+                Ok(self.required(by_word("tool_choice.mode", mode)?))
             }
-            Some(other) => {
-                log::debug!("tool_choice was ignored: Poe's bots do not support the tool {other:?}");
-                Ok(ToolChoice::Auto)
-            }
+            // a native endpoint may have it
+            Some(other) => Ok(ToolChoice::Named(other.to_owned())),
             None => Err(Error::invalid(
                 PARAM,
                 "tool_choice must be none, auto, required or an object with a type",
             )),
+        }
+    }
+
+    /// `choice`; where only built-in tools can be meant by `required`, these.
+    fn required(&self, choice: ToolChoice) -> ToolChoice {
+        match choice {
+            ToolChoice::Required if self.offered.is_empty() && !self.ignored.is_empty() => {
+                ToolChoice::Named(self.ignored.join(", "))
+            }
+            choice => choice,
         }
     }
 
@@ -251,8 +259,9 @@ impl Tools {
         let is_list = raw.and_then(|raw| raw.get("type")).is_some_and(|kind| kind == "allowed_tools");
         let mode = match choice {
             ToolChoice::None => return "none".into(),
-            ToolChoice::Named(offered) => return rendered(offered),
-            ToolChoice::Auto => "auto",
+            ToolChoice::Named(offered) if self.names.named.contains_key(offered) => return rendered(offered),
+            // a built-in tool is the model's own parameter
+            ToolChoice::Auto | ToolChoice::Named(_) => "auto",
             ToolChoice::Required => "required",
         };
         let allowed = || self.offered.iter().map(|tool| rendered(&tool.name)).collect::<Vec<_>>();
@@ -388,7 +397,7 @@ mod tests {
             (json!({"type": "function", "name": "f"}), ToolChoice::Named("f".into())),
             (json!({"type": "function", "function": {"name": "f"}}), ToolChoice::Named("f".into())),
             (json!({"type": "custom", "name": "c"}), ToolChoice::Named("c".into())),
-            (json!({"type": "web_search_preview"}), ToolChoice::Auto),
+            (json!({"type": "web_search_preview"}), ToolChoice::Named("web_search_preview".into())),
         ];
         for (choice, expected) in cases {
             assert_eq!(tools(raw.clone()).choice(Some(&choice)).unwrap(), expected, "{choice}");
@@ -410,7 +419,15 @@ mod tests {
         let built_in = json!([{"type": "web_search"}, {"type": "mcp", "name": "own"}]);
         for name in ["web_search", "mcp", "own"] {
             let choice = json!({"type": "function", "name": name});
-            assert_eq!(tools(built_in.clone()).choice(Some(&choice)).unwrap(), ToolChoice::Auto, "{name}");
+            let expected = ToolChoice::Named(name.into());
+            assert_eq!(tools(built_in.clone()).choice(Some(&choice)).unwrap(), expected, "{name}");
+        }
+        for required in [
+            json!("required"),
+            json!({"type": "allowed_tools", "mode": "required", "tools": [{"type": "mcp"}]}),
+        ] {
+            let choice = tools(built_in.clone()).choice(Some(&required)).unwrap();
+            assert_eq!(choice, ToolChoice::Named("web_search, mcp, own".into()), "{required}");
         }
         let mut few = tools(raw.clone());
         let choice =
