@@ -261,10 +261,10 @@ fn route_native_rejects_unsupported_requests_clearly() {
 }
 
 #[test]
-fn errors_keep_their_meaning_and_transient_ones_are_retried() {
+fn errors_keep_their_meaning_and_the_bot_protocol_is_the_second_try() {
     let poe = Poe::start();
-    let server = server(&poe, "auto", &[]);
     for stream in [false, true] {
+        let server = server(&poe, "auto", &[]);
         let ask = |bot: &str| {
             let mut body = chat_body(bot, "x");
             body["stream"] = stream.into();
@@ -273,16 +273,19 @@ fn errors_keep_their_meaning_and_transient_ones_are_retried() {
         };
         let refused = ask("demo-native-402");
         assert_eq!((refused.status, refused.error("code").as_str()), (402, "insufficient_quota"));
-        assert_eq!(poe.endpoints().len(), 1);
+        assert_eq!(through(&poe), (1, 0));
         let refused = ask("demo-native-429");
         assert_eq!((refused.status, refused.error("code").as_str()), (429, "rate_limit_exceeded"));
-        assert_eq!((refused.header("retry-after"), poe.endpoints().len()), (Some("7"), 1));
+        assert_eq!((refused.header("retry-after"), through(&poe)), (Some("7"), (1, 0)));
         let refused = ask("demo-native-503");
         assert_eq!((refused.status, refused.error("code").as_str()), (503, "overloaded"));
-        assert_eq!(poe.endpoints().len(), 2);
+        assert_eq!(through(&poe), (1, 1));
         let answered = ask("demo-native-flaky");
-        assert_eq!((answered.status, poe.endpoints().len(), poe.queries()), (200, 2, 0));
+        assert_eq!((answered.status, through(&poe)), (200, (1, 1)));
     }
+    let server = server(&poe, "native", &[]);
+    poe.reset();
+    assert_eq!((server.chat(&chat_body("demo-native-flaky", "x")).status, through(&poe)), (200, (2, 0)));
 }
 
 #[test]
@@ -537,13 +540,10 @@ fn every_dialect_falls_back_and_caches_the_result() {
         poe.reset();
         let first = server.ask(&raw(path, &body));
         assert_eq!(first.status, 200, "{path}: {}", first.text());
-        let asked = poe.endpoints().len();
-        // Anthropic's endpoint fails with 500, which has a second try
-        assert_eq!((asked, poe.queries()), (if path == MESSAGES { 2 } else { 1 }, 1), "{path}");
+        assert_eq!(through(&poe), (1, 1), "{path}");
         assert_eq!(server.ask(&raw(path, &body)).status, 200, "{path}");
-        // and may have failed for another reason
-        let asked = if path == MESSAGES { 4 } else { asked };
-        assert_eq!((poe.endpoints().len(), poe.queries()), (asked, 2), "{path}");
+        // Anthropic's endpoint fails with 500, and may have failed for another reason
+        assert_eq!(through(&poe), (if path == MESSAGES { 2 } else { 1 }, 2), "{path}");
     }
 }
 
@@ -731,17 +731,48 @@ fn a_response_of_a_native_endpoint_can_be_continued() {
         assert_eq!(through(&poe), (1, 0));
         let kept = server.ask(&common::get(&format!("{RESPONSES}/{id}")));
         assert_eq!((kept.status, kept.json()["id"].as_str()), (200, Some(id.as_str())));
-        // Poe keeps none, so the conversation is put together here and goes by the bot protocol
-        let next = json!({"model": "demo-native", "input": "second", "previous_response_id": id});
-        assert_eq!(server.ask(&raw(RESPONSES, &next.to_string())).status, 200);
-        assert_eq!(through(&poe), (1, 1));
-        let said: Vec<String> = poe.last_query()["query"]
-            .as_array()
-            .expect("turns")
-            .iter()
-            .map(|turn| turn["content"].as_str().unwrap_or_default().to_owned())
-            .collect();
-        assert_eq!(said, ["first", "first", "second"]);
+        // Poe keeps none, so the conversation is put together here
+        let next =
+            json!({"model": "demo-native", "input": "second", "previous_response_id": id, "stream": stream});
+        let answer = server.ask(&raw(RESPONSES, &next.to_string()));
+        let (came, left) = passage(&poe);
+        assert_eq!((answer.status, through(&poe)), (200, (2, 0)), "{}", answer.text());
+        let sent: Value = serde_json::from_str(&came).expect("JSON");
+        let said = |at: usize| sent["input"][at]["content"][0]["text"].clone();
+        assert_eq!((said(0), said(1)), (json!("first"), json!("first")));
+        assert_eq!(sent["input"][2], json!({"role": "user", "content": "second"}));
+        assert_eq!(
+            (&sent["previous_response_id"], sent["input"].as_array().map(Vec::len)),
+            (&Value::Null, Some(3))
+        );
+        assert!(sent["input"].as_array().expect("items").iter().all(|item| item["id"].is_null()), "{sent}");
+        // the endpoint knows nothing of what is kept here
+        let echoed = left
+            .replace("\"store\":false", "\"store\":true")
+            .replace("\"previous_response_id\":null", &format!("\"previous_response_id\":\"{id}\""));
+        assert_eq!(answer.text(), echoed);
+        let third =
+            echoed.rsplit("\"id\":\"resp_").next().and_then(|rest| rest.split('"').next()).expect("an id");
+        let third = json!({"model": "demo-native", "input": "third", "previous_response_id": format!("resp_{third}")});
+        assert_eq!(server.ask(&raw(RESPONSES, &third.to_string())).status, 200);
+        let sent: Value = serde_json::from_str(&passage(&poe).0).expect("JSON");
+        assert_eq!((sent["input"].as_array().map(Vec::len), through(&poe)), (Some(5), (3, 0)), "{sent}");
+    }
+}
+
+#[test]
+fn what_a_response_says_of_its_storage_is_what_the_client_asked_for() {
+    let poe = Poe::start();
+    let server = server(&poe, "native", &[]);
+    for (store, expected) in [(json!(true), true), (json!(false), false), (Value::Null, true)] {
+        for stream in [false, true] {
+            let body = json!({"model": "demo-native", "input": "x", "store": store, "stream": stream});
+            let text = server.ask(&raw(RESPONSES, &body.to_string())).text();
+            assert!(text.contains(&format!("\"store\":{expected}")), "{store}: {text}");
+            assert!(!text.contains(&format!("\"store\":{}", !expected)), "{store}: {text}");
+            let sent: Value = serde_json::from_str(&passage(&poe).0).expect("JSON");
+            assert_eq!(sent["store"], store);
+        }
     }
 }
 

@@ -80,6 +80,8 @@ pub struct DecodedRequest {
     pub stream: bool,
     /// Poe's native endpoint through which the body could go as it came; `None` where Poe has none for the dialect.
     pub endpoint: Option<NativeEndpoint>,
+    /// The items of the conversation that a request of Responses goes on from, read only where they are sent.
+    pub earlier: Option<responses::Items>,
     /// Encodes the answer.
     pub encoder: Box<dyn Encoder>,
 }

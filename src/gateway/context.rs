@@ -38,6 +38,8 @@ pub struct Exchange<'a, 'c> {
     pub record: Record,
     /// The part of the path that the route's pattern leaves open.
     pub parameter: String,
+    /// The native endpoint of Poe's that has failed for this request.
+    pub failed_endpoint: Option<&'static str>,
 }
 
 impl<'a, 'c> Exchange<'a, 'c> {
@@ -46,7 +48,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
         let id = request_id(call.head());
         call.name(&id);
         let record = Record::new(call, id);
-        Exchange { app, call, record, parameter: String::new() }
+        Exchange { app, call, record, parameter: String::new(), failed_endpoint: None }
     }
 
     /// State that all requests share.
@@ -115,6 +117,11 @@ impl<'a, 'c> Exchange<'a, 'c> {
                 ShutdownPhase::On | ShutdownPhase::Draining => Ok(()),
             }
         })
+    }
+
+    /// Adds headers of Poe's to a whole answer.
+    pub fn pass_on(&mut self, headers: Vec<(String, String)>) {
+        self.call.pass_on(headers);
     }
 
     /// Begins a streamed answer; nothing is sent before its first piece.

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use crate::config::models::Tools;
 use crate::dialect::count;
@@ -60,6 +61,8 @@ pub struct PreparedRequest<'a> {
     model: Model,
     choices: usize,
     format: Format,
+    /// The native endpoint that has failed: this is the second try.
+    failed_endpoint: Option<&'static str>,
     /// The question as it was sent last.
     sent: Mutex<Option<Arc<Sent>>>,
     /// What all choices and tries have in common; what one of them learns counts for the others.
@@ -177,6 +180,7 @@ impl<'a> PreparedRequest<'a> {
             model,
             choices,
             format,
+            failed_endpoint: None,
             sent: Mutex::default(),
             state,
             files,
@@ -193,6 +197,11 @@ impl<'a> PreparedRequest<'a> {
     /// The same request, which reports how far the bot is.
     pub fn reporting(self, report: Report) -> PreparedRequest<'a> {
         PreparedRequest { report: Some(report), ..self }
+    }
+
+    /// The same request as the second try after this native endpoint, if there was one: it has none of its own.
+    pub fn after(self, failed_endpoint: Option<&'static str>) -> PreparedRequest<'a> {
+        PreparedRequest { failed_endpoint, ..self }
     }
 
     /// The bot that is asked.
@@ -294,7 +303,15 @@ impl<'a> PreparedRequest<'a> {
         cancel()?;
         let query = poe::encode_query(&chat)
             .map_err(|error| Error::new(Kind::Internal, format!("cannot encode the query: {error}")))?;
-        let bot_stream = self.app.poe.chat(&chat.bot, self.key, &query, cancel);
+        let bot_stream = match self.failed_endpoint {
+            None => self.app.poe.chat(&chat.bot, self.key, &query, cancel),
+            Some(_) => self.app.poe.chat_once(&chat.bot, self.key, &query, cancel),
+        };
+        if let (Some(path), Err(error)) = (self.failed_endpoint, &bot_stream)
+            && !error.is_withdrawn()
+        {
+            self.app.endpoints.second_try_failed(&self.model.bot, path, Instant::now());
+        }
         note_key(self.app, self.key, bot_stream.as_ref().err());
         let bot_stream = bot_stream?;
         Ok(self.stages(bot_stream, chat, &offered, mode, cancel))

@@ -47,11 +47,11 @@ fn asked(
     request: &mut Authenticated<'_, '_>,
     decode: impl FnOnce(&[u8], &Stamp<'_>) -> Result<DecodedRequest>,
 ) -> Result<(DecodedRequest, Option<Native>)> {
-    let (decoded, body) = decoded(request, decode)?;
+    let (mut decoded, body) = decoded(request, decode)?;
     request.record.model = decoded.chats.first().map(|chat| chat.model.clone());
     request.record.stream = decoded.stream;
     request.record.show();
-    let native = Native::find(request, &decoded, body, &request.cancel_check())?;
+    let native = Native::find(request, &mut decoded, body, &request.cancel_check())?;
     Ok((decoded, native))
 }
 
@@ -81,12 +81,11 @@ fn whole(
     let DecodedRequest { chats, mut encoder, .. } = decoded;
     let cancel = request.cancel_check();
     match native.map_or(Ok(Outcome::Bot), |native| native.whole(request, &chats, &cancel)) {
-        Ok(Outcome::Whole(body)) => {
+        Ok(Outcome::Answered(body)) => {
             encoder.rendered(&body);
             return request.send(Answer::json(200, body));
         }
         Ok(Outcome::Refused(answer, _)) => return request.send(answer),
-        Ok(Outcome::Streamed) => return Ok(()),
         Ok(Outcome::Bot) => {}
         Err(error) => return request.refuse(&error),
     }
@@ -135,10 +134,10 @@ fn prepare<'a: 'o, 'o>(
     cancel: &CancelCheck,
 ) -> Result<Vec<PreparedRequest<'o>>> {
     let app: &'o App = request.app();
-    let address = request.record.address;
+    let (address, failed) = (request.record.address, request.failed_endpoint);
     let all_prepared: Vec<_> = chats
         .into_iter()
-        .map(|chat| PreparedRequest::prepare(app, key, address, chat, cancel))
+        .map(|chat| Ok(PreparedRequest::prepare(app, key, address, chat, cancel)?.after(failed)))
         .collect::<Result<_>>()?;
     if let Some(prepared) = all_prepared.first() {
         request.record.chats(prepared.bot());
@@ -167,7 +166,7 @@ fn stream(
     let natively = native.map_or(Ok(Outcome::Bot), |native| native.stream(request, &chats, &writer, &cancel));
     let rendered = match natively {
         Ok(Outcome::Bot) => by_bot_protocol(request, chats, &writer, &cancel),
-        Ok(Outcome::Streamed | Outcome::Whole(_)) => Ok(()),
+        Ok(Outcome::Answered(())) => Ok(()),
         Ok(Outcome::Refused(answer, _)) if !writer.borrow().has_begun() => return request.send(answer),
         // signs of life have made it a stream
         Ok(Outcome::Refused(_, error)) => Err(Fault::Answer(error)),

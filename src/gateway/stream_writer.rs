@@ -99,6 +99,11 @@ impl StreamWriter {
         self.keep_alive_frame = keep_alive_frame;
     }
 
+    /// Adds headers of Poe's, unless the head has been sent.
+    pub fn pass_on(&mut self, headers: Vec<(String, String)>) {
+        self.stream.pass_on(headers);
+    }
+
     /// Sends complete events of a passed-through stream.
     pub fn pass(&mut self, events: &[u8]) -> io::Result<()> {
         self.has_passed = true;

@@ -1,10 +1,8 @@
 //! Iterator over the events of one answer from Poe.
 
 use std::collections::VecDeque;
-use std::io::Read;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ureq::BodyReader;
 
@@ -13,17 +11,13 @@ use super::counters::Counters;
 use super::decode::{Decode, Progress};
 use super::error_classes::{self, EVENTS, hide};
 use super::sse::{self, Frame};
-use super::transport::{self, CancelCheck, cancellable};
+use super::transport::CancelCheck;
+use super::wire::{READ_BYTES, Wire, cut_short};
 use crate::budget::Reservation;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::json_limits;
 use crate::pipeline::{Event, FinishReason};
 
-/// What is read at once. It lies on the stack, which each held stream keeps.
-const READ_BYTES: usize = 4 << 10;
-/// After `done` the body's end is awaited, so that the connection can be used again: for so long and so many bytes.
-const REST_TIME: Duration = Duration::from_millis(50);
-const REST_BYTES: u64 = 64 << 10;
 /// The most that is kept of an answer in which no event has come.
 const MAX_HEAD: usize = 16 << 10;
 /// The values in an event are counted before it is parsed if it has more bytes: a smaller one cannot hold many.
@@ -33,11 +27,9 @@ const EVENT_COPIES: usize = 3;
 
 /// The events of one answer. Dropping it before the end hangs up on Poe.
 pub struct BotStream {
-    body: BodyReader<'static>,
+    wire: Wire,
     /// Kept to be hidden from what is sent.
     key: String,
-    cancel: CancelCheck,
-    idle_timeout: Duration,
     sse: sse::Decoder,
     decode: Decode,
     ready: VecDeque<Event>,
@@ -69,10 +61,8 @@ impl BotStream {
         counters: Arc<Counters>,
     ) -> BotStream {
         BotStream {
-            body,
+            wire: Wire::new(body, cancel, idle_timeout),
             key,
-            cancel,
-            idle_timeout,
             sse: sse::Decoder::default(),
             decode: Decode::default(),
             ready: VecDeque::new(),
@@ -103,19 +93,10 @@ impl BotStream {
         }
     }
 
-    /// Reads once from Poe and decodes what is complete. The watch is called first: it sends what is pending, and a busy
-    /// stream leaves no silence for it to be called in.
+    /// Reads once from Poe and decodes what is complete.
     fn try_read(&mut self) -> Result<()> {
-        (self.cancel)()?;
         let mut bytes = [0; READ_BYTES];
-        let (count, ended) = cancellable(&self.cancel, self.idle_timeout, || self.body.read(&mut bytes));
-        if let Some(error) = ended {
-            return Err(error);
-        }
-        let count = count.map_err(|error| match error.get_ref().and_then(|e| e.downcast_ref()) {
-            Some(error) => transport::failure(error),
-            None => Error::new(Kind::Upstream, format!("Poe broke off its answer: {error}")).transient(),
-        })?;
+        let count = self.wire.read(&mut bytes)?;
         if count == 0 {
             return self.end();
         }
@@ -156,7 +137,7 @@ impl BotStream {
         let text = self.head.take().unwrap_or_default();
         match text.trim_ascii_start().first() {
             Some(b'<' | b'{' | b'[') => Err(error_classes::of_body(&text, EVENTS)),
-            _ => Err(Error::new(Kind::Upstream, "Poe ended its answer without finishing it").transient()),
+            _ => Err(cut_short()),
         }
     }
 
@@ -180,24 +161,6 @@ impl BotStream {
         }
         self.state = State::Failed; // so that the rest is not awaited
         Ok(())
-    }
-
-    /// Reads the end of the body, within bounds.
-    fn read_rest(&mut self) {
-        let deadline = Instant::now() + REST_TIME;
-        let never_cancelled: CancelCheck = Rc::new(|| Ok(()));
-        let mut bytes = [0; 1024];
-        let mut rest = 0;
-        while rest < REST_BYTES {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            match cancellable(&never_cancelled, left, || self.body.read(&mut bytes)) {
-                (Ok(count), None) if count > 0 => rest += count as u64,
-                _ => return,
-            }
-        }
     }
 }
 
@@ -227,7 +190,7 @@ impl Iterator for BotStream {
 impl Drop for BotStream {
     fn drop(&mut self) {
         if self.state == State::Done {
-            self.read_rest();
+            self.wire.read_rest();
         }
     }
 }
@@ -236,6 +199,8 @@ impl Drop for BotStream {
 mod tests {
     use super::*;
     use crate::pipeline::Reply;
+
+    use std::rc::Rc;
 
     /// The answer that `wire` is, of at most `most_bytes`.
     fn answer(wire: &str, most_bytes: usize) -> (Result<Reply>, BotStream) {

@@ -60,10 +60,17 @@ impl Poe {
     /// Asks `bot`. The answer's first event has arrived when this returns; an error before it is this call's, and
     /// faults that a second try may cure have had one.
     pub fn chat(&self, bot: &str, key: &str, query: &[u8], cancel: &CancelCheck) -> Result<BotStream> {
+        with_retry(&self.counters, cancel, || self.try_chat(bot, key, query, cancel))
+    }
+
+    /// The same without a second try.
+    pub fn chat_once(&self, bot: &str, key: &str, query: &[u8], cancel: &CancelCheck) -> Result<BotStream> {
+        self.try_chat(bot, key, query, cancel).inspect_err(|error| self.counters.add_error(error))
+    }
+
+    fn try_chat(&self, bot: &str, key: &str, query: &[u8], cancel: &CancelCheck) -> Result<BotStream> {
         let url = format!("{}/bot/{}", self.settings.base_url, segment(bot)?);
-        with_retry(&self.counters, cancel, || {
-            self.send_once(&url, key, query, cancel).map_err(|error| hide(error, key))
-        })
+        self.send_once(&url, key, query, cancel).map_err(|error| hide(error, key))
     }
 
     fn send_once(&self, url: &str, key: &str, query: &[u8], cancel: &CancelCheck) -> Result<BotStream> {
@@ -168,15 +175,18 @@ pub fn with_retry<T>(
             Err(error) => error,
         };
         counters.add_error(&error);
-        let wait = error.retry_after.unwrap_or(BACK_OFF);
-        if !error.transient || tries == TRIES || wait > MAX_BACK_OFF {
-            return Err(error);
-        }
+        let Some(wait) = retry_wait(&error).filter(|_| tries < TRIES) else { return Err(error) };
         log::debug!("retry in {} ms after: {error}", wait.as_millis());
         tries += 1;
         pause(wait, cancel)?;
         counters.add_retry();
     }
+}
+
+/// How long to wait before a second try after `error`; `None`: it is of no use, or too far away.
+pub fn retry_wait(error: &Error) -> Option<Duration> {
+    let wait = error.retry_after.unwrap_or(BACK_OFF);
+    (error.transient && wait <= MAX_BACK_OFF).then_some(wait)
 }
 
 /// What a call brought, or why it ended.

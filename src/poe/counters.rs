@@ -31,7 +31,8 @@ impl Counters {
         errors.iter().map(|(kind, count)| (*kind, *count)).collect()
     }
 
-    pub(super) fn add_retry(&self) {
+    /// Counts a second try.
+    pub fn add_retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -24,11 +24,12 @@ mod settings;
 mod sse;
 mod transport;
 mod upload;
+mod wire;
 
 pub use account::Account;
 pub use bot_stream::BotStream;
 pub use catalog::{Entry, Parameter, parse as parse_catalog};
-pub use client::{Poe, pause};
+pub use client::{Poe, pause, retry_wait};
 pub use counters::Counters;
 pub use decode::{Decode, Progress};
 pub use fetch::{Download, Fetched};

@@ -17,6 +17,42 @@ const BUDGETS: &[u64] = &[0, 1_024, 4_096, 12_288, 24_576, 49_152, u64::MAX];
 /// Parameters that search the web.
 const SEARCH_NAMES: &[&str] = &["web_search", "enable_web_search"];
 
+/// What a parameter is about, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// An effort of thought, as a word.
+    Effort,
+    /// Tokens of thought.
+    Budget,
+    /// Thought or none.
+    Switch,
+    /// The search of the web.
+    Search,
+    /// Anything else.
+    Other,
+}
+
+impl Meaning {
+    /// The meaning of `name`.
+    pub fn of(name: &str) -> Meaning {
+        let names = [
+            (EFFORT_NAMES, Meaning::Effort),
+            (BUDGET_NAMES, Meaning::Budget),
+            (SWITCH_NAMES, Meaning::Switch),
+        ];
+        let names = names.into_iter().chain([(SEARCH_NAMES, Meaning::Search)]);
+        names
+            .into_iter()
+            .find(|(names, _)| names.contains(&name))
+            .map_or(Meaning::Other, |(_, meaning)| meaning)
+    }
+
+    /// Whether it is about how hard to think.
+    pub fn is_reasoning(self) -> bool {
+        matches!(self, Meaning::Effort | Meaning::Budget | Meaning::Switch)
+    }
+}
+
 impl Entry {
     /// Whether the model has a parameter for the reasoning effort.
     pub fn thinks(&self) -> bool {

@@ -27,6 +27,9 @@ pub struct Common {
     pub id: String,
     /// Who may read the answers.
     pub audience: Audience,
+    /// Headers of another server that has answered. Its `x-request-id` takes the place of ours, which is in `request-id`,
+    /// too.
+    pub passed: Vec<(String, String)>,
 }
 
 /// Who may read an answer.
@@ -60,18 +63,20 @@ const FOR_OPERATOR: &[(&str, &str)] = &[
 impl Common {
     /// The headers of the answers to the request `id`, for anyone.
     pub fn of(id: impl Into<String>) -> Common {
-        Common { id: id.into(), audience: Audience::Anyone }
+        Common { id: id.into(), ..Common::default() }
     }
 
     /// The headers themselves.
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let by_audience = match self.audience {
             Audience::Anyone => FOR_ANYONE,
             Audience::Operator => FOR_OPERATOR,
         };
         let ids = ["x-request-id", "request-id"].into_iter().map(|name| (name, self.id.as_str()));
-        let ids = ids.filter(|(_, id)| !id.is_empty());
-        [SERVER].into_iter().chain(by_audience.iter().copied()).chain(ids)
+        let is_passed = |name: &str| self.passed.iter().any(|(known, _)| known == name);
+        let ids = ids.filter(move |(name, id)| !id.is_empty() && !is_passed(name));
+        let passed = self.passed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        [SERVER].into_iter().chain(by_audience.iter().copied()).chain(ids).chain(passed)
     }
 }
 
@@ -102,9 +107,9 @@ impl Answer {
         Answer { status, headers: vec![("Content-Type", media_type(content_type).to_owned())], body }
     }
 
-    /// The same answer with another status and body.
-    pub fn with(self, status: u16, body: Vec<u8>) -> Answer {
-        Answer { status, body, ..self }
+    /// The same answer with another body.
+    pub fn with_body(self, body: Vec<u8>) -> Answer {
+        Answer { body, ..self }
     }
 
     /// The same answer with one more header. What cannot stand in a header is left out when it is written.

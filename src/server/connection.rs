@@ -100,6 +100,11 @@ impl Call<'_> {
         self.common.audience = Audience::Operator;
     }
 
+    /// Adds headers of another server to a whole answer.
+    pub fn pass_on(&mut self, headers: Vec<(String, String)>) {
+        self.common.passed = headers;
+    }
+
     /// By which any thread can end this request.
     pub fn abort(&self) -> &Arc<Abort> {
         &self.abort

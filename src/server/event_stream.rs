@@ -34,8 +34,16 @@ pub struct EventStream {
     slot: Arc<ConnectionSlot>,
     sent: Rc<Cell<Sent>>,
     framing: Framing,
-    head: Vec<u8>,
+    /// Until it has been written.
+    head: Option<Box<Head>>,
     frame: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Head {
+    close: bool,
+    content_type: &'static str,
+    common: Common,
 }
 
 impl EventStream {
@@ -49,13 +57,26 @@ impl EventStream {
         common: &Common,
     ) -> EventStream {
         let framing = if is_http11 { Framing::Chunked } else { Framing::UntilClose };
+        let head = Some(Box::new(Head { close, content_type, common: common.clone() }));
+        EventStream { slot, sent, framing, head, frame: Vec::new() }
+    }
+
+    /// Adds headers of another server; nothing may have been sent.
+    pub fn pass_on(&mut self, headers: Vec<(String, String)>) {
+        if let Some(head) = &mut self.head {
+            head.common.passed = headers;
+        }
+    }
+
+    fn write_head(&mut self) -> io::Result<()> {
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let Head { close, content_type, ref common } = *head;
         // the operator's answers say more about caches than this
         let cache = (common.audience == Audience::Anyone).then_some(("Cache-Control", "no-cache"));
         let headers = [("Content-Type", content_type), ("X-Accel-Buffering", "no")].into_iter().chain(cache);
-        let mut head = Vec::with_capacity(512);
-        // writing to memory does not fail
-        let _ = ResponseHead { status: 200, is_http11, framing, close, common }.write(headers, &mut head);
-        EventStream { slot, sent, framing, head, frame: Vec::new() }
+        let is_http11 = self.framing == Framing::Chunked;
+        let framing = self.framing;
+        ResponseHead { status: 200, is_http11, framing, close, common }.write(headers, &mut self.frame)
     }
 
     /// A body of `length` bytes behind the head of `answer`; where the length is not known, one that ends with its stream.
@@ -99,7 +120,7 @@ impl EventStream {
         if self.sent.get() == Sent::Nothing {
             self.sent.set(Sent::Open);
         }
-        self.frame.append(&mut std::mem::take(&mut self.head));
+        self.write_head()?;
         if self.framing == Framing::Chunked {
             write!(self.frame, "{:x}\r\n", payload.len())?;
         }
@@ -130,7 +151,7 @@ impl EventStream {
 
     /// Ends the stream as a whole.
     pub fn end(&mut self) -> io::Result<()> {
-        self.frame.append(&mut std::mem::take(&mut self.head));
+        self.write_head()?;
         if self.framing == Framing::Chunked {
             self.frame.extend_from_slice(b"0\r\n\r\n");
         }

@@ -143,7 +143,7 @@ impl Shared {
     fn query(&self, path: &str, body: &[u8]) -> (Answer, Cut) {
         let body: Value = serde_json::from_slice(body).expect("a query is JSON");
         let (script, asked) = &mut *self.lock();
-        let bot = path.strip_prefix("/bot/").expect("nothing but bots is asked");
+        let bot = path.strip_prefix("/bot/").unwrap_or(path);
         let turn = asked.queries.len().min(script.answers.len() - 1);
         asked.queries.push(json!({"bot": bot, "body": body}));
         (script.answers[turn].clone(), script.cut)

@@ -29,6 +29,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
         chats: vec![request.chat],
         stream: request.stream,
         endpoint: None,
+        earlier: None,
         encoder: Box::new(encoder),
     })
 }

@@ -52,7 +52,13 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
     let choices = completion.chats.iter().map(|chat| chat.choices).sum();
     let encoder = Encoder::new(meta, choices, completion.includes_usage);
     let stream = completion.stream;
-    Ok(DecodedRequest { chats: completion.chats, stream, endpoint: None, encoder: Box::new(encoder) })
+    Ok(DecodedRequest {
+        chats: completion.chats,
+        stream,
+        endpoint: None,
+        earlier: None,
+        encoder: Box::new(encoder),
+    })
 }
 
 /// OpenAI's word for why a text ended.

@@ -74,6 +74,7 @@ fn decoded(way: Way, asked: request::Asked, stamp: &Stamp<'_>, clock: fn() -> In
         stream: asked.stream,
         encoder: Box::new(encoder),
         endpoint: None,
+        earlier: None,
     }
 }
 

@@ -131,6 +131,7 @@ fn decoded(
         includes_encrypted: request.includes_encrypted,
         clock: response_store.clock,
     };
+    let earlier = request.previous.as_deref().and_then(|id| (response_store.find)(Sought::Conversation(id)));
     let keep = request.stores.then(|| {
         let (keep, own, previous) = (response_store.keep, meta.id.clone(), request.previous);
         let input = lines(request.input, &meta);
@@ -158,7 +159,7 @@ fn decoded(
         }
         None => (Box::new(encoder), Some(NativeEndpoint::Responses)),
     };
-    DecodedRequest { chats: vec![chat], stream: request.stream, endpoint, encoder }
+    DecodedRequest { chats: vec![chat], stream: request.stream, endpoint, earlier, encoder }
 }
 
 /// What a request adds to the conversation, as it is kept.

@@ -1,7 +1,7 @@
-//! Answer of a native endpoint: passed through byte by byte except for the model's name, and read at the same time for its
-//! usage and how it ended.
+//! Answer of a native endpoint: passed through byte by byte except for what repeats the request, and read at the same time
+//! for its usage and how it ended.
 
-use super::json::{Fields, quoted, within};
+use super::json::{Edit, Field, Fields, within};
 use crate::pipeline::{NativeEndpoint, TokenUsage};
 
 /// How far an answer has come.
@@ -16,12 +16,15 @@ pub enum State {
     Over,
 }
 
+/// Fields of an answer that repeat the request, by their values in JSON: what the client sent takes the place of what the
+/// endpoint was sent.
+pub type Echo = Vec<(&'static str, String)>;
+
 /// What is read in passing.
 #[derive(Debug)]
 pub struct Answer {
     endpoint: NativeEndpoint,
-    /// The name that takes the place of the endpoint's, in JSON.
-    name: Option<String>,
+    echo: Echo,
     /// How far it has come.
     pub state: State,
     /// What it took, in Poe's count.
@@ -37,12 +40,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer of `endpoint` to a client that calls the model `name`; `None` where that is what the endpoint calls it.
-    pub fn new(endpoint: NativeEndpoint, name: Option<&str>) -> Answer {
-        let name = name.map(quoted);
+    /// The answer of `endpoint` to a client that is to find `echo` in it.
+    pub fn new(endpoint: NativeEndpoint, echo: Echo) -> Answer {
         Answer {
             endpoint,
-            name,
+            echo,
             state: State::Open,
             usage: None,
             cached: 0,
@@ -60,21 +62,20 @@ impl Answer {
             self.count(&usage);
         }
         self.state = State::Over;
-        let renamed = self.renamed(&text, &fields);
-        Some(renamed.unwrap_or(text).into_bytes())
+        let echoed = self.echoed(&fields);
+        Some(echoed.unwrap_or(text).into_bytes())
     }
 
     /// Passes one event of a stream on, as it stands in `frame`, its blank line included.
     pub fn frame(&mut self, frame: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
-        let renamed = std::str::from_utf8(frame).ok().and_then(|text| {
-            let data = data(text)?;
-            let renamed = self.read(data)?;
-            let at = within(text, data);
-            Some([&text[..at.start], &renamed, &text[at.end..]].concat())
-        });
-        match renamed {
-            Some(frame) => out.extend_from_slice(frame.as_bytes()),
+        let text = std::str::from_utf8(frame).unwrap_or_default();
+        let data = data(text).unwrap_or_default();
+        match self.read(data) {
+            Some(echoed) => {
+                let at = within(text, data);
+                out.extend_from_slice([&text[..at.start], &echoed, &text[at.end..]].concat().as_bytes());
+            }
             None => out.extend_from_slice(frame),
         }
         if self.keep_alive_frame.as_ref().is_some_and(Vec::is_empty) {
@@ -82,144 +83,134 @@ impl Answer {
         }
     }
 
-    /// Reads the data of an event, and gives it back with the client's name of the model if that is another.
+    /// Reads the data of an event, and gives it back if something in it is another for the client.
     fn read(&mut self, data: &str) -> Option<String> {
         if self.endpoint == NativeEndpoint::Chat && data == "[DONE]" {
             self.state = State::Over;
             return None;
         }
         let fields = Fields::read(data)?;
-        match self.endpoint {
-            NativeEndpoint::Chat => self.chunk(&fields),
-            NativeEndpoint::Responses => self.event(&fields),
-            NativeEndpoint::Messages => self.message(&fields),
-        }
-        self.renamed(data, &fields)
-    }
-
-    fn chunk(&mut self, fields: &Fields<'_>) {
-        if let Some(error) = fields.inside("error") {
-            self.fail(&error);
-        }
-        if let Some(usage) = fields.inside("usage") {
+        let kind = fields.get("type").and_then(Field::text).unwrap_or_default();
+        let inner = |name: &str| fields.inside(name);
+        let usage = match (self.endpoint, kind.as_ref()) {
+            (NativeEndpoint::Chat, _) => {
+                let choices = fields.get("choices").map_or("", |field| field.value);
+                if serde_json::from_str(choices).is_ok_and(is_finished) && self.state == State::Open {
+                    self.state = State::Finished;
+                }
+                inner("usage")
+            }
+            (NativeEndpoint::Messages, "message_start") => {
+                inner("message").and_then(|message| message.inside("usage"))
+            }
+            (NativeEndpoint::Messages, "message_delta") => inner("usage"),
+            (NativeEndpoint::Responses, "response.completed" | "response.incomplete") => {
+                self.state = State::Over;
+                let response = fields.get("response");
+                self.rendered = response.map(|response| {
+                    let echoed = Fields::read(response.value).and_then(|fields| self.edited(&fields));
+                    echoed.unwrap_or_else(|| response.value.to_owned()).into_bytes()
+                });
+                inner("response").and_then(|response| response.inside("usage"))
+            }
+            (NativeEndpoint::Responses, "response.failed") => {
+                inner("response").and_then(|response| response.inside("usage"))
+            }
+            // filled with the event itself
+            (NativeEndpoint::Responses, "response.in_progress") => {
+                self.keep_alive_frame.get_or_insert_default();
+                None
+            }
+            (NativeEndpoint::Messages, "message_stop") => {
+                self.state = State::Over;
+                None
+            }
+            _ => None,
+        };
+        if let Some(usage) = usage {
             self.count(&usage);
         }
-        let choices = fields.get("choices").map_or("", |field| field.value);
-        if serde_json::from_str(choices).is_ok_and(is_finished) && self.state == State::Open {
-            self.state = State::Finished;
-        }
+        self.note_fault(&fields, kind.as_ref());
+        self.echoed(&fields)
     }
 
-    fn event(&mut self, fields: &Fields<'_>) {
-        let kind = fields.get("type").and_then(|field| field.text()).unwrap_or_default();
-        match kind.as_ref() {
-            // filled with the event itself
-            "response.in_progress" => drop(self.keep_alive_frame.get_or_insert_default()),
-            "response.completed" | "response.incomplete" | "response.failed" => {
-                let response = fields.inside("response");
-                let inside = |name: &str| response.as_ref().and_then(|response| response.inside(name));
-                if let Some(usage) = inside("usage") {
-                    self.count(&usage);
-                }
-                if let Some(error) = inside("error") {
-                    self.fail(&error);
-                }
-                if kind != "response.failed" {
-                    let (rendered, model) =
-                        (fields.get("response"), response.as_ref().and_then(|one| one.get("model")));
-                    self.rendered = rendered.zip(model).map(|(rendered, model)| {
-                        self.with_name(rendered.value, model.value)
-                            .unwrap_or_else(|| rendered.value.to_owned())
-                            .into_bytes()
-                    });
-                }
-                self.state = State::Over;
-            }
-            "error" => {
-                let inner = fields.inside("error");
-                self.fail(inner.as_ref().unwrap_or(fields));
-                self.state = State::Over;
-            }
-            _ => {}
+    /// Notes the error that an event is, in any of the places where endpoints have one.
+    fn note_fault(&mut self, fields: &Fields<'_>, kind: &str) {
+        let response = fields.inside("response");
+        let own = || fields.get("error").filter(|error| !error.is_null());
+        let error =
+            response.as_ref().and_then(|response| response.get("error")).filter(|error| !error.is_null());
+        let error = error.or_else(own);
+        let is_error = matches!(kind, "error" | "response.failed");
+        if !is_error && error.is_none() {
+            return;
         }
-    }
-
-    fn message(&mut self, fields: &Fields<'_>) {
-        let kind = fields.get("type").and_then(|field| field.text()).unwrap_or_default();
-        match kind.as_ref() {
-            "message_start" => {
-                if let Some(usage) = fields.inside("message").and_then(|message| message.inside("usage")) {
-                    self.count(&usage);
-                }
-            }
-            "message_delta" => {
-                if let Some(usage) = fields.inside("usage") {
-                    self.count(&usage);
-                }
-            }
-            "message_stop" => self.state = State::Over,
-            "error" => {
-                if let Some(error) = fields.inside("error") {
-                    self.fail(&error);
-                }
-                self.state = State::Over;
-            }
-            _ => {}
-        }
-    }
-
-    fn fail(&mut self, error: &Fields<'_>) {
-        let message = error.get("message").and_then(|field| field.text());
-        self.fault =
-            Some(message.map_or_else(|| "Poe's endpoint failed".into(), |message| message.into_owned()));
-        if self.state == State::Open {
-            self.state = State::Finished;
-        }
+        let inner = error.and_then(|error| Fields::read(error.value));
+        let message = inner.as_ref().unwrap_or(fields).get("message").or(error).and_then(Field::text);
+        self.fault = Some(message.map_or_else(|| "Poe's endpoint failed".into(), Into::into));
+        let is_last = kind == "response.failed" || self.endpoint == NativeEndpoint::Messages;
+        self.state = if is_last { State::Over } else { State::Finished };
     }
 
     /// Takes in what a `usage` says. Anthropic states question and answer apart, and what was cached beside the rest.
     fn count(&mut self, usage: &Fields<'_>) {
         let sum = self.usage.get_or_insert_default();
-        let detail = |name: &str, part: &str| usage.inside(name).and_then(|details| details.number(part));
-        match self.endpoint {
-            NativeEndpoint::Chat | NativeEndpoint::Responses => {
-                let number = |one: &str, other: &str| usage.number(one).or_else(|| usage.number(other));
-                sum.prompt = number("prompt_tokens", "input_tokens").unwrap_or(sum.prompt);
-                sum.completion = number("completion_tokens", "output_tokens").unwrap_or(sum.completion);
-                let reasoning = detail("completion_tokens_details", "reasoning_tokens");
-                let reasoning = reasoning.or_else(|| detail("output_tokens_details", "reasoning_tokens"));
-                sum.reasoning = reasoning.unwrap_or(sum.reasoning);
-                let cached = detail("prompt_tokens_details", "cached_tokens");
-                let cached = cached.or_else(|| detail("input_tokens_details", "cached_tokens"));
-                self.cached = cached.unwrap_or(self.cached);
+        let number = |names: [&str; 2]| names.iter().find_map(|name| usage.number(name));
+        let detail = |names: [&str; 2], part: &str| {
+            names.iter().find_map(|name| usage.inside(name).and_then(|details| details.number(part)))
+        };
+        if self.endpoint == NativeEndpoint::Messages {
+            sum.completion = usage.number("output_tokens").unwrap_or(sum.completion);
+            if let Some(fresh) = usage.number("input_tokens") {
+                let written = usage.number("cache_creation_input_tokens").unwrap_or(0);
+                self.cached = usage.number("cache_read_input_tokens").unwrap_or(0);
+                sum.prompt = fresh + written + self.cached;
             }
-            NativeEndpoint::Messages => {
-                sum.completion = usage.number("output_tokens").unwrap_or(sum.completion);
-                if let Some(fresh) = usage.number("input_tokens") {
-                    let written = usage.number("cache_creation_input_tokens").unwrap_or(0);
-                    self.cached = usage.number("cache_read_input_tokens").unwrap_or(0);
-                    sum.prompt = fresh + written + self.cached;
-                }
+            return;
+        }
+        sum.prompt = number(["prompt_tokens", "input_tokens"]).unwrap_or(sum.prompt);
+        sum.completion = number(["completion_tokens", "output_tokens"]).unwrap_or(sum.completion);
+        let reasoning = detail(["completion_tokens_details", "output_tokens_details"], "reasoning_tokens");
+        sum.reasoning = reasoning.unwrap_or(sum.reasoning);
+        let cached = detail(["prompt_tokens_details", "input_tokens_details"], "cached_tokens");
+        self.cached = cached.unwrap_or(self.cached);
+    }
+
+    /// The text of `fields` with what the client is to find in it; `None` where it stays.
+    fn echoed(&self, fields: &Fields<'_>) -> Option<String> {
+        let inside = match self.endpoint {
+            NativeEndpoint::Chat => None,
+            NativeEndpoint::Responses => fields.get("response"),
+            NativeEndpoint::Messages => fields.get("message"),
+        };
+        match inside.and_then(|field| Some((field, Fields::read(field.value)?))) {
+            Some((field, inner)) => {
+                let at = within(fields.text(), field.value);
+                Some([&fields.text()[..at.start], &self.edited(&inner)?, &fields.text()[at.end..]].concat())
             }
+            None => self.edited(fields),
         }
     }
 
-    /// `text`, whose fields are given, with the client's name of the model.
-    fn renamed(&self, text: &str, fields: &Fields<'_>) -> Option<String> {
-        let inside = match self.endpoint {
-            NativeEndpoint::Chat => None,
-            NativeEndpoint::Responses => fields.inside("response"),
-            NativeEndpoint::Messages => fields.inside("message"),
+    fn edited(&self, fields: &Fields<'_>) -> Option<String> {
+        let own = |field: &Field<'_>| {
+            self.echo.iter().find(|(name, own)| *name == field.name && own != field.value)
         };
-        let model = inside.as_ref().and_then(|inside| inside.get("model")).or_else(|| fields.get("model"))?;
-        self.with_name(text, model.value)
+        fields.all().iter().find_map(own)?;
+        let edit = |field: &Field<'_>| own(field).map_or(Edit::Keep, |(_, own)| Edit::Set(own.clone()));
+        Some(fields.edited(edit, &[]))
     }
+}
 
-    /// `text` with the client's name in place of `model`, a piece of it; `None` where the endpoint's stays.
-    fn with_name(&self, text: &str, model: &str) -> Option<String> {
-        let at = within(text, model);
-        Some([&text[..at.start], self.name.as_deref()?, &text[at.end..]].concat())
-    }
+/// Whether an event is a part of the answer. Before the first that is, an error can still have a status of its own.
+pub fn is_substance(frame: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(frame);
+    let mut data = text.split(['\n', '\r']).filter_map(|line| line.strip_prefix("data:"));
+    let is_ping = |data: &str| {
+        let kind = Fields::read(data).and_then(|fields| Some(fields.get("type")?.text()?.into_owned()));
+        kind.as_deref() == Some("ping")
+    };
+    data.next().is_some_and(|data| !is_ping(data.trim()))
 }
 
 /// Whether any choice states why it ended.
@@ -263,6 +254,20 @@ impl Frames {
         self.inbox.len()
     }
 
+    /// The first byte that has come, line ends aside.
+    pub fn first(&self) -> Option<u8> {
+        self.inbox.trim_ascii_start().first().copied()
+    }
+
+    /// The event at the end of a stream that lacks its blank line, if it ends the answer: what is cut short in another
+    /// cannot be known.
+    pub fn take_last(&mut self, answer: &Answer) -> Option<Vec<u8>> {
+        let last = [self.take_rest(), b"\n\n".to_vec()].concat();
+        let mut probe = Answer::new(answer.endpoint, Echo::new());
+        probe.frame(&last, &mut Vec::new());
+        (probe.state == State::Over).then_some(last)
+    }
+
     /// What is left of an event that has not ended.
     pub fn take_rest(&mut self) -> Vec<u8> {
         (self.line, self.looked) = (0, 0);
@@ -299,10 +304,16 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
+    use super::super::json::quoted;
     use super::*;
 
+    fn named(name: Option<&str>) -> Echo {
+        name.map(|name| ("model", quoted(name))).into_iter().collect()
+    }
+
     fn passed(endpoint: NativeEndpoint, name: Option<&str>, stream: &str) -> (String, Answer) {
-        let (mut answer, mut frames, mut out) = (Answer::new(endpoint, name), Frames::default(), Vec::new());
+        let (mut answer, mut frames, mut out) =
+            (Answer::new(endpoint, named(name)), Frames::default(), Vec::new());
         frames.feed(stream.as_bytes());
         while let Some(frame) = frames.next(true) {
             answer.frame(&frame, &mut out);
@@ -354,13 +365,29 @@ mod tests {
     }
 
     #[test]
+    fn a_response_repeats_what_the_client_sent() {
+        let echo = || vec![("store", "true".to_owned()), ("previous_response_id", "\"resp_1\"".to_owned())];
+        let sent = r#"{"id":"r", "store" : false,"previous_response_id":null,"output":[{"store":false}]}"#;
+        let expected =
+            r#"{"id":"r", "store" : true,"previous_response_id":"resp_1","output":[{"store":false}]}"#;
+        let whole = Answer::new(NativeEndpoint::Responses, echo()).whole(sent.into()).unwrap();
+        assert_eq!(String::from_utf8(whole).unwrap(), expected);
+        let event =
+            |response: &str| format!("data: {{\"type\":\"response.completed\",\"response\":{response}}}\n\n");
+        let (mut answer, mut out) = (Answer::new(NativeEndpoint::Responses, echo()), Vec::new());
+        answer.frame(event(sent).as_bytes(), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), event(expected));
+        assert_eq!(answer.rendered.unwrap(), expected.as_bytes());
+    }
+
+    #[test]
     fn whole_answers_pass_in_the_same_way() {
         let body =
             "{\"id\":1, \"model\": \"Bot-1\", \"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3}}\n";
-        let pass = |name| Answer::new(NativeEndpoint::Chat, name).whole(body.into());
+        let pass = |name| Answer::new(NativeEndpoint::Chat, named(name)).whole(body.into());
         assert_eq!(pass(None).unwrap(), body.as_bytes());
         assert_eq!(pass(Some("mine")).unwrap(), body.replace("Bot-1", "mine").as_bytes());
-        assert_eq!(Answer::new(NativeEndpoint::Chat, None).whole("<html>".into()), None);
+        assert_eq!(Answer::new(NativeEndpoint::Chat, named(None)).whole("<html>".into()), None);
     }
 
     #[test]
@@ -386,7 +413,7 @@ mod tests {
         assert_eq!(state(NativeEndpoint::Responses, failed), says(State::Over, "no"));
         assert_eq!(
             state(NativeEndpoint::Responses, "data: {\"type\":\"error\",\"message\":\"no\"}\n\n"),
-            says(State::Over, "no")
+            says(State::Finished, "no")
         );
         let failed = "data: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"no\"}}\n\n";
         assert_eq!(state(NativeEndpoint::Messages, failed), says(State::Over, "no"));

@@ -63,6 +63,11 @@ impl<'a> Fields<'a> {
         Some(Fields { text, all: all.collect::<Option<_>>()? })
     }
 
+    /// The object's text.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// Every field, in order.
     pub fn all(&self) -> &[Field<'a>] {
         &self.all

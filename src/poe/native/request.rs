@@ -1,117 +1,55 @@
 //! Adapts a client's request to one of Poe's endpoints: the same bytes except for the bot's name, fields that the endpoint
-//! refuses, and settings by the names of the endpoint.
+//! refuses, and what the bot protocol would send beside them, in the endpoint's own words.
 //!
 //! Poe's prompt cache compares bytes, so everything that can stay is left as it is: a request that needs no
 //! change is sent as it came, and equal requests stay equal.
-
-use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
 use super::json::{Edit, Field, Fields, quoted};
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::{ChatRequest, FileSource, Format, NativeEndpoint, Part, Reasoning};
+use crate::pipeline::{ChatRequest, FileSource, Format, NativeEndpoint, Part, Reasoning, Sampling};
 use crate::poe::catalog::Entry;
-use crate::poe::parameters;
+use crate::poe::parameters::{self, Meaning};
 
-/// Fields that the endpoint takes for every model; it refuses others unless the model's entry declares them. Messages has no
-/// such list: Poe hands its requests on as they are.
-fn fields(endpoint: NativeEndpoint) -> Option<&'static [&'static str]> {
+/// Fields that the endpoint takes for every model. Chat takes the parameters of the model's entry, too; Messages hands on
+/// what is not in its list, which its clients send in the hope that it is understood.
+const fn fields(endpoint: NativeEndpoint) -> &'static str {
     match endpoint {
-        NativeEndpoint::Chat => Some(&[
-            "model",
-            "messages",
-            "stream",
-            "stream_options",
-            "temperature",
-            "top_p",
-            "max_tokens",
-            "max_completion_tokens",
-            "stop",
-            "n",
-            "tools",
-            "tool_choice",
-            "parallel_tool_calls",
-        ]),
-        NativeEndpoint::Responses => Some(&[
-            "model",
-            "input",
-            "instructions",
-            "stream",
-            "stream_options",
-            "temperature",
-            "top_p",
-            "top_logprobs",
-            "max_output_tokens",
-            "max_tool_calls",
-            "tools",
-            "tool_choice",
-            "parallel_tool_calls",
-            "reasoning",
-            "text",
-            "include",
-            "truncation",
-            "store",
-            "background",
-            "metadata",
-            "previous_response_id",
-            "conversation",
-            "prompt",
-            "prompt_cache_key",
-            "prompt_cache_retention",
-            "safety_identifier",
-            "service_tier",
-            "user",
-        ]),
-        NativeEndpoint::Messages => None,
+        NativeEndpoint::Chat => {
+            "model messages stream stream_options temperature top_p max_tokens max_completion_tokens stop n tools \
+             tool_choice parallel_tool_calls"
+        }
+        NativeEndpoint::Responses => {
+            "model input instructions stream stream_options temperature top_p top_logprobs max_output_tokens \
+             max_tool_calls tools tool_choice parallel_tool_calls reasoning text include truncation store background \
+             metadata previous_response_id conversation prompt prompt_cache_key prompt_cache_retention \
+             safety_identifier service_tier user"
+        }
+        NativeEndpoint::Messages => {
+            "model messages system max_tokens stream temperature top_p top_k stop_sequences tools tool_choice thinking \
+             output_config output_format context_management cache_control mcp_servers container"
+        }
     }
 }
 
 /// Fields that change nothing in what is answered: for accounts, caches and statistics.
-const HINTS: &[&str] = &[
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "user",
-    "service_tier",
-    "client_metadata",
-    "metadata",
-    "diagnostics",
-];
-/// Fields of Messages that count for the answer. What is none of them is news of Anthropic's, which its clients send in
-/// the hope that it is understood.
-const MEANT: &[&str] = &[
-    "model",
-    "messages",
-    "system",
-    "max_tokens",
-    "stream",
-    "temperature",
-    "top_p",
-    "top_k",
-    "stop_sequences",
-    "tools",
-    "tool_choice",
-    "thinking",
-    "output_config",
-    "output_format",
-    "context_management",
-    "cache_control",
-    "mcp_servers",
-    "container",
-];
-/// Fields of Chat Completions by which clients say how hard to think, each in its own way.
-const REASONING_FIELDS: &[&str] =
-    &["reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget", "google"];
-/// Parameters of models that an effort behind the model's name takes the place of.
-const EFFORTS: &[&str] =
-    &["reasoning_effort", "output_effort", "thinking_level", "thinking_budget", "enable_thinking"];
+const HINTS: &str = "prompt_cache_key prompt_cache_retention safety_identifier user service_tier client_metadata metadata \
+                     diagnostics";
+/// Where clients put parameters of the model.
+const ENVELOPES: &str = "extra_body poe";
 /// Anthropic's least budget of thought.
 const LEAST_BUDGET: u64 = 1024;
+
+fn is_in(list: &str, name: &str) -> bool {
+    list.split(' ').any(|known| known == name)
+}
 
 /// All that is known of a request which is to go through a native endpoint.
 #[derive(Debug, Clone, Copy)]
 pub struct NativeRequest<'a> {
+    /// The endpoint.
+    pub endpoint: NativeEndpoint,
     /// The request as decoded.
     pub chat: &'a ChatRequest,
     /// The bot's entry in Poe's list.
@@ -133,15 +71,12 @@ pub struct MissingFeature {
     pub is_ours: bool,
 }
 
-/// What `endpoint` lacks for this request.
-pub fn missing_feature(
-    endpoint: NativeEndpoint,
-    body: &[u8],
-    native_request: &NativeRequest<'_>,
-) -> Option<MissingFeature> {
+/// What the endpoint lacks for this request.
+pub fn missing_feature(body: &[u8], native_request: &NativeRequest<'_>) -> Option<MissingFeature> {
     let chat = native_request.chat;
-    let given = |name: &str| has(body, name) && native_request.entry.parameter(name).is_none();
-    let (field, why) = match endpoint {
+    let given = |name: &str| field(body, name).is_some() && native_request.entry.parameter(name).is_none();
+    let (field, why) = match native_request.endpoint {
+        NativeEndpoint::Responses | NativeEndpoint::Messages => return None,
         NativeEndpoint::Chat if !matches!(chat.format, Format::Text) && given("response_format") => {
             ("response_format", "it is ignored")
         }
@@ -149,17 +84,9 @@ pub fn missing_feature(
         NativeEndpoint::Chat if chat.choices > 1 => ("n", "it supports one choice only"),
         NativeEndpoint::Chat if chat.sampling.logit_bias.is_some() => ("logit_bias", "it is ignored"),
         NativeEndpoint::Chat if has_sound(chat) => ("messages", "it ignores sound and video"),
-        NativeEndpoint::Responses if given("previous_response_id") => {
-            ("previous_response_id", "it stores no responses")
-        }
-        _ => return None,
+        NativeEndpoint::Chat => return None,
     };
-    Some(MissingFeature { field, why, is_ours: field == "previous_response_id" })
-}
-
-fn has(body: &[u8], name: &str) -> bool {
-    let fields = std::str::from_utf8(body).ok().and_then(Fields::read);
-    fields.is_some_and(|fields| fields.get(name).is_some_and(|field| !field.is_null()))
+    Some(MissingFeature { field, why, is_ours: false })
 }
 
 fn has_sound(chat: &ChatRequest) -> bool {
@@ -172,231 +99,334 @@ fn has_sound(chat: &ChatRequest) -> bool {
     })
 }
 
+fn read(body: &[u8]) -> Option<Fields<'_>> {
+    std::str::from_utf8(body).ok().and_then(Fields::read)
+}
+
+/// The value of a field in JSON, unless it is null.
+pub fn field<'b>(body: &'b [u8], name: &str) -> Option<&'b str> {
+    Some(read(body)?.get(name).filter(|field| !field.is_null())?.value)
+}
+
 /// The names of the request's fields.
 pub fn names(body: &[u8]) -> Vec<String> {
-    let fields = std::str::from_utf8(body).ok().and_then(Fields::read);
-    fields.map_or_else(Vec::new, |fields| fields.names().map(str::to_owned).collect())
+    read(body).map_or_else(Vec::new, |fields| fields.names().map(str::to_owned).collect())
 }
 
 /// Whether the answer is the same without the field `name`, so that `endpoint` can be asked without it.
 pub fn is_hint(endpoint: NativeEndpoint, name: &str) -> bool {
-    HINTS.contains(&name) || (endpoint == NativeEndpoint::Messages && !MEANT.contains(&name))
+    is_in(HINTS, name) || (endpoint == NativeEndpoint::Messages && !is_in(fields(endpoint), name))
 }
 
 /// `body` without these fields; every other byte stays.
 pub fn without(body: Vec<u8>, cut: &[String]) -> Vec<u8> {
-    let fields = std::str::from_utf8(&body).ok().and_then(Fields::read);
-    let Some(fields) = fields.filter(|fields| fields.names().any(|name| cut.iter().any(|one| one == name)))
-    else {
-        return body;
-    };
-    let edit = |field: &Field<'_>| match cut.iter().any(|one| *one == field.name) {
-        true => Edit::Cut,
-        false => Edit::Keep,
-    };
+    let is_cut = |name: &str| cut.iter().any(|one| one == name);
+    let Some(fields) = read(&body).filter(|fields| fields.names().any(is_cut)) else { return body };
+    let edit = |field: &Field<'_>| if is_cut(&field.name) { Edit::Cut } else { Edit::Keep };
     fields.edited(edit, &[]).into_bytes()
 }
 
-/// The body as `endpoint` takes it.
-pub fn rewrite<'b>(
-    endpoint: NativeEndpoint,
-    body: &'b [u8],
-    native_request: &NativeRequest<'_>,
-) -> Result<Cow<'b, [u8]>> {
-    let text = std::str::from_utf8(body)
-        .map_err(|_| Error::new(Kind::InvalidRequest, "the body is not valid JSON: it is not UTF-8"))?;
-    let fields = Fields::read(text)
-        .ok_or_else(|| Error::new(Kind::InvalidRequest, "the body is not valid JSON: it is no object"))?;
-    let changes = match endpoint {
-        NativeEndpoint::Chat => chat(&fields, native_request),
-        NativeEndpoint::Responses => responses(&fields, native_request),
-        NativeEndpoint::Messages => messages(&fields, native_request),
-    };
-    let edit = |field: &Field<'_>| match field.name.as_ref() {
-        "model" if field.text().as_deref() != Some(&native_request.entry.id) => {
-            Edit::Set(quoted(&native_request.entry.id))
-        }
-        name => {
-            changes.set.iter().find(|(other, _)| other == name).map_or(Edit::Keep, |(_, edit)| edit.clone())
-        }
-    };
-    if changes.added.is_empty() && fields.all().iter().all(|field| edit(field) == Edit::Keep) {
-        return Ok(Cow::Borrowed(body));
+/// `body`, a request of Responses, with the items that it goes on from in front of its own: the endpoint keeps none.
+pub fn expanded(body: &[u8], earlier: impl Iterator<Item = Value>) -> Vec<u8> {
+    let Some(fields) = read(body) else { return body.to_vec() };
+    let mut items: Vec<String> = earlier.filter_map(returned).map(|item| item.to_string()).collect();
+    match fields.get("input").map(|field| field.value) {
+        None | Some("null") => {}
+        Some(own) => match own.strip_prefix('[').and_then(|own| own.strip_suffix(']')) {
+            Some(own) => items.extend(Some(own.trim().to_owned()).filter(|own| !own.is_empty())),
+            None => items.push(format!("{{\"role\":\"user\",\"content\":{own}}}")),
+        },
     }
-    Ok(Cow::Owned(fields.edited(edit, &changes.added).into_bytes()))
+    let input = format!("[{}]", items.join(","));
+    let edit = |field: &Field<'_>| match field.name.as_ref() {
+        "previous_response_id" => Edit::Cut,
+        "input" => Edit::Set(input.clone()),
+        _ => Edit::Keep,
+    };
+    let added = fields.get("input").is_none().then(|| ("input".to_owned(), input.clone()));
+    fields.edited(edit, added.as_slice()).into_bytes()
 }
 
-/// What changes beside the model's name.
-#[derive(Debug, Default)]
-struct Changes {
+/// An item as the endpoint takes it back: without an id, because it keeps no items, and a thought only where it can be
+/// read again.
+fn returned(mut item: Value) -> Option<Value> {
+    let is_thought = item["type"] == "reasoning";
+    if is_thought && !item["encrypted_content"].is_string() {
+        return None;
+    }
+    if !is_thought {
+        item.as_object_mut()?.shift_remove("id");
+    }
+    Some(item)
+}
+
+/// A request as the endpoint takes it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Adapted {
+    /// The body.
+    pub body: Vec<u8>,
+    /// Parameters for which the endpoint has no words.
+    pub unsaid: Vec<String>,
+}
+
+/// The body as the endpoint takes it.
+pub fn adapt(body: &[u8], native_request: &NativeRequest<'_>) -> Result<Adapted> {
+    let fields = read(body).ok_or_else(|| {
+        Error::new(Kind::InvalidRequest, "the body is not valid JSON: it is no object in UTF-8")
+    })?;
+    let mut adapting =
+        Adapting { request: *native_request, fields: &fields, set: Vec::new(), added: Vec::new() };
+    adapting.rename();
+    adapting.cut();
+    if native_request.endpoint == NativeEndpoint::Responses {
+        adapting.instruct();
+    }
+    let unsaid = adapting.say_parameters();
+    let Adapting { set, added, .. } = adapting;
+    if set.is_empty() && added.is_empty() {
+        return Ok(Adapted { body: body.to_vec(), unsaid });
+    }
+    let edit = |field: &Field<'_>| {
+        set.iter().find(|(name, _)| *name == field.name).map_or(Edit::Keep, |(_, edit)| edit.clone())
+    };
+    Ok(Adapted { body: fields.edited(edit, &added).into_bytes(), unsaid })
+}
+
+/// What changes in a request.
+struct Adapting<'a> {
+    request: NativeRequest<'a>,
+    fields: &'a Fields<'a>,
     set: Vec<(String, Edit)>,
     added: Vec<(String, String)>,
 }
 
-impl Changes {
-    fn cut(&mut self, name: &str) {
-        log::debug!("{name} dropped: Poe's endpoint does not accept it for this model");
-        self.set.push((name.to_owned(), Edit::Cut));
+impl Adapting<'_> {
+    fn rename(&mut self) {
+        let id = &self.request.entry.id;
+        let model = self.fields.get("model").and_then(Field::text);
+        if model.is_some_and(|model| model != *id) {
+            self.set.push(("model".into(), Edit::Set(quoted(id))));
+        }
     }
 
-    /// Leaves out what `endpoint` does not take.
-    fn drop_unknown_fields(&mut self, endpoint: NativeEndpoint, fields: &Fields<'_>, entry: &Entry) {
-        let Some(known) = self::fields(endpoint) else { return };
-        for name in fields.names() {
-            if !known.contains(&name) && entry.parameter(name).is_none() {
-                self.cut(name);
+    /// Leaves out what the endpoint does not take: parameters come back in its own words.
+    fn cut(&mut self) {
+        let NativeRequest { endpoint, entry, effort, .. } = self.request;
+        for name in self.fields.names() {
+            let is_parameter = entry.parameter(name).is_some();
+            let is_known = is_in(fields(endpoint), name);
+            let is_cut = match endpoint {
+                // an effort behind the name counts more than all other words for it
+                NativeEndpoint::Chat if effort.is_some() && Meaning::of(name).is_reasoning() => true,
+                NativeEndpoint::Chat => !is_known && !is_parameter,
+                NativeEndpoint::Responses => !is_known,
+                NativeEndpoint::Messages => !is_known && (is_parameter || is_in(ENVELOPES, name)),
+            };
+            if is_cut {
+                log::debug!("{name} left out: {} does not take it in this form", endpoint.path());
+                self.set.push((name.to_owned(), Edit::Cut));
             }
         }
+    }
+
+    /// The endpoint ignores `instructions`, so they become the first turn of the input.
+    fn instruct(&mut self) {
+        let Some(instructions) = self.fields.get("instructions").filter(|field| !field.is_null()) else {
+            return;
+        };
+        let Some(input) = self.fields.get("input").map(|field| field.value) else { return };
+        let first = format!("{{\"role\":\"system\",\"content\":{}}}", instructions.value);
+        let input = match input.strip_prefix('[') {
+            Some(rest) if rest.trim_start() == "]" => format!("[{first}]"),
+            Some(rest) => format!("[{first},{rest}"),
+            None => format!("[{first},{{\"role\":\"user\",\"content\":{input}}}]"),
+        };
+        self.set.push(("instructions".into(), Edit::Cut));
+        self.set.push(("input".into(), Edit::Set(input)));
+    }
+
+    /// Says all parameters that the bot protocol would send and the request does not say yet; those that cannot be said.
+    fn say_parameters(&mut self) -> Vec<String> {
+        let NativeRequest { chat, entry, effort, defaults, .. } = self.request;
+        let mut asked = ChatRequest {
+            reasoning: chat.reasoning.clone(),
+            parameters: chat.parameters.clone(),
+            hints: chat.hints.clone(),
+            sampling: Sampling::default(), // has fields at every endpoint
+            ..ChatRequest::default()
+        };
+        if let Some(effort) = effort {
+            asked.reasoning.get_or_insert_with(Reasoning::default).effort = Some(effort.to_owned());
+        }
+        parameters::fit(&mut asked, Some(entry));
+        let mut all = asked.parameters;
+        for (name, value) in defaults {
+            all.entry(name).or_insert_with(|| value.clone());
+        }
+        let thinks = all.keys().any(|name| matches!(Meaning::of(name), Meaning::Effort | Meaning::Budget));
+        let mut unsaid = Vec::new();
+        for (name, value) in all {
+            let meaning = Meaning::of(&name);
+            let is_overruled = effort.is_some() && meaning.is_reasoning();
+            // elsewhere than on Chat a switch goes without saying
+            let is_implied = thinks
+                && meaning == Meaning::Switch
+                && value == true
+                && self.request.endpoint != NativeEndpoint::Chat;
+            let is_said = !is_overruled && self.is_said(&name, meaning);
+            if !is_said && !is_implied && !self.say(&name, meaning, &value) {
+                unsaid.push(name);
+            }
+        }
+        unsaid
     }
 
     fn is_cut(&self, name: &str) -> bool {
         self.set.iter().any(|(other, edit)| other == name && *edit == Edit::Cut)
     }
 
+    /// Whether the request itself says it, in the endpoint's words.
+    fn is_said(&self, name: &str, meaning: Meaning) -> bool {
+        use NativeEndpoint::{Chat, Messages, Responses};
+        let has =
+            |name: &str| self.fields.get(name).is_some_and(|field| !field.is_null()) && !self.is_cut(name);
+        match (self.request.endpoint, meaning) {
+            (Chat, _) => has(name),
+            (Responses | Messages, Meaning::Search) => {
+                let tools = self.fields.get("tools").map_or("", |field| field.value);
+                let tools: Vec<Value> = serde_json::from_str(tools).unwrap_or_default();
+                tools
+                    .iter()
+                    .any(|tool| tool["type"].as_str().is_some_and(|kind| kind.starts_with("web_search")))
+            }
+            (Responses, _) if meaning.is_reasoning() => !self.object("reasoning")["effort"].is_null(),
+            (Responses, _) if name == "verbosity" => !self.object("text")["verbosity"].is_null(),
+            (Messages, _) if meaning.is_reasoning() => {
+                has("thinking") || !self.object("output_config")["effort"].is_null()
+            }
+            (Responses | Messages, _) => has(name),
+        }
+    }
+
+    /// Says a parameter in the endpoint's words; false: it has none for it.
+    fn say(&mut self, name: &str, meaning: Meaning, value: &Value) -> bool {
+        use NativeEndpoint::{Chat, Messages, Responses};
+        let NativeRequest { endpoint, entry, effort, .. } = self.request;
+        match (endpoint, meaning, value) {
+            (Chat, ..) if entry.parameter(name).is_some() || is_in(fields(endpoint), name) => {
+                self.put(name, value);
+            }
+            (Responses, Meaning::Effort, Value::String(_)) => self.put_inside("reasoning", "effort", value),
+            (Responses, Meaning::Budget | Meaning::Switch, _) => {
+                match (effort, value.as_u64(), value.as_bool()) {
+                    (Some(word), ..) => self.put_inside("reasoning", "effort", &word.into()),
+                    (_, Some(0), _) | (_, _, Some(false)) => {
+                        self.put_inside("reasoning", "effort", &"none".into())
+                    }
+                    _ => return false,
+                }
+            }
+            (Responses, Meaning::Other, Value::String(_)) if name == "verbosity" => {
+                self.put_inside("text", "verbosity", value);
+            }
+            (Messages, Meaning::Effort, Value::String(word)) => match word.as_str() {
+                "none" => self.think(&json!({"type": "disabled"})),
+                "minimal" => self.put_inside("output_config", "effort", &"low".into()),
+                _ => self.put_inside("output_config", "effort", value),
+            },
+            (Messages, Meaning::Switch, Value::Bool(is_on)) => {
+                self.think(&json!({"type": if *is_on { "adaptive" } else { "disabled" }}));
+            }
+            (Messages, Meaning::Budget, Value::Number(budget)) => {
+                let most = self.fields.number("max_tokens").unwrap_or(0).saturating_sub(1);
+                match budget.as_u64().map(|budget| budget.min(most)) {
+                    Some(0) if budget.as_u64() == Some(0) => self.think(&json!({"type": "disabled"})),
+                    Some(budget) if budget >= LEAST_BUDGET => {
+                        self.think(&json!({"type": "enabled", "budget_tokens": budget}));
+                    }
+                    _ => return false,
+                }
+            }
+            (Responses, Meaning::Search, Value::Bool(true)) => {
+                self.search(r#"{"type":"web_search_preview"}"#)
+            }
+            (Messages, Meaning::Search, Value::Bool(true)) => {
+                self.search(r#"{"type":"web_search_20250305","name":"web_search"}"#);
+            }
+            // nothing is searched without a tool, unless the model does so by itself
+            (Responses | Messages, Meaning::Search, Value::Bool(false)) => {
+                return entry.parameter(name).is_none_or(|parameter| parameter.default_value != true);
+            }
+            (Responses | Messages, Meaning::Other, _) if is_in(fields(endpoint), name) => {
+                self.put(name, value)
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// Puts a field in that is not there, or that is there and counts less.
-    fn put(&mut self, fields: &Fields<'_>, name: &str, value: &Value) {
+    fn put(&mut self, name: &str, value: &Value) {
+        self.put_text(name, value.to_string());
+    }
+
+    fn put_text(&mut self, name: &str, value: String) {
         self.set.retain(|(other, _)| other != name);
-        match fields.get(name) {
-            Some(_) => self.set.push((name.to_owned(), Edit::Set(value.to_string()))),
-            None => self.added.push((name.to_owned(), value.to_string())),
+        self.added.retain(|(other, _)| other != name);
+        match self.fields.get(name) {
+            Some(_) => self.set.push((name.to_owned(), Edit::Set(value))),
+            None => self.added.push((name.to_owned(), value)),
         }
     }
-}
 
-/// The effort and the parameters of models.yaml, by the model's own names.
-fn own_words(native_request: &NativeRequest<'_>, mut reasoning_fields: ChatRequest) -> Map<String, Value> {
-    if let Some(effort) = native_request.effort {
-        reasoning_fields.reasoning.get_or_insert_with(Reasoning::default).effort = Some(effort.to_owned());
+    fn think(&mut self, thinking: &Value) {
+        self.put("thinking", thinking);
     }
-    parameters::fit(&mut reasoning_fields, Some(native_request.entry));
-    reasoning_fields.parameters
-}
 
-fn chat(fields: &Fields<'_>, native_request: &NativeRequest<'_>) -> Changes {
-    let mut changes = Changes::default();
-    let (chat, entry) = (native_request.chat, native_request.entry);
-    changes.drop_unknown_fields(NativeEndpoint::Chat, fields, entry);
-    if native_request.effort.is_some() {
-        let said = fields.names().filter(|name| EFFORTS.contains(name) && !changes.is_cut(name));
-        let said: Vec<String> = said.map(str::to_owned).collect();
-        said.iter().for_each(|name| changes.cut(name));
+    fn put_inside(&mut self, name: &str, member: &str, value: &Value) {
+        let mut object = self.object(name);
+        object[member] = value.clone();
+        self.put(name, &object);
     }
-    let is_lost = REASONING_FIELDS.iter().any(|name| changes.is_cut(name));
-    let reasoning_fields = ChatRequest {
-        reasoning: chat.reasoning.clone().filter(|_| is_lost || fields.get("extra_body").is_some()),
-        parameters: chat.parameters.clone(),
-        hints: chat.hints.clone(),
-        ..ChatRequest::default()
-    };
-    let mut added = own_words(native_request, reasoning_fields);
-    for (name, value) in native_request.defaults {
-        added.entry(name).or_insert_with(|| value.clone());
-    }
-    for (name, value) in added {
-        let is_there = fields.get(&name).is_some_and(|field| !field.is_null()) && !changes.is_cut(&name);
-        if !is_there {
-            changes.put(fields, &name, &value);
-        }
-    }
-    changes
-}
 
-fn responses(fields: &Fields<'_>, native_request: &NativeRequest<'_>) -> Changes {
-    let mut changes = Changes::default();
-    changes.drop_unknown_fields(NativeEndpoint::Responses, fields, native_request.entry);
-    instruct(fields, &mut changes);
-    let default = |name: &str| native_request.defaults.get(name);
-    let effort = native_request.effort.map(Value::from);
-    let is_said = fields.get("reasoning").is_some_and(|field| !field.is_null());
-    let effort = effort.or_else(|| default("reasoning_effort").filter(|_| !is_said).cloned());
-    if let Some(effort) = effort {
-        let mut reasoning = object(fields, "reasoning");
-        reasoning.insert("effort".into(), effort);
-        changes.put(fields, "reasoning", &reasoning.into());
+    /// The object that is the value of `name`, or an empty one.
+    fn object(&self, name: &str) -> Value {
+        let object: Option<Map<String, Value>> =
+            self.fields.get(name).and_then(|field| serde_json::from_str(field.value).ok());
+        object.unwrap_or_default().into()
     }
-    let mut text = object(fields, "text");
-    if let Some(verbosity) = default("verbosity").filter(|_| !text.contains_key("verbosity")) {
-        text.insert("verbosity".into(), verbosity.clone());
-        changes.put(fields, "text", &text.into());
-    }
-    changes
-}
 
-/// The endpoint ignores `instructions`, so they become the first turn of the input.
-fn instruct(fields: &Fields<'_>, changes: &mut Changes) {
-    let Some(instructions) = fields.get("instructions").filter(|field| !field.is_null()) else { return };
-    let Some(input) = fields.get("input").map(|field| field.value) else { return };
-    let first = format!("{{\"role\":\"system\",\"content\":{}}}", instructions.value);
-    let input = match input.strip_prefix('[') {
-        Some(rest) if rest.trim_start() == "]" => format!("[{first}]"),
-        Some(rest) => format!("[{first},{rest}"),
-        None => format!("[{first},{{\"role\":\"user\",\"content\":{input}}}]"),
-    };
-    changes.set.push(("instructions".into(), Edit::Cut));
-    changes.set.push(("input".into(), Edit::Set(input)));
-}
-
-fn messages(fields: &Fields<'_>, native_request: &NativeRequest<'_>) -> Changes {
-    let mut changes = Changes::default();
-    let is_said = |name: &str| fields.get(name).is_some_and(|field| !field.is_null());
-    let mut own = own_words(native_request, ChatRequest::default());
-    let by_name = !own.is_empty();
-    for name in ["output_effort", "thinking_budget"] {
-        // a client that says how hard to think counts more than models.yaml, and less than the name that it asks for
-        let default = native_request.defaults.get(name).filter(|_| !by_name);
-        if let Some(value) = default.filter(|_| !is_said("thinking") && !is_said("output_config")) {
-            own.insert(name.into(), value.clone());
-        }
+    /// Adds a tool behind those that are there.
+    fn search(&mut self, tool: &str) {
+        let own =
+            self.fields.get("tools").map_or("", |field| field.value).strip_suffix(']').map(str::trim_end);
+        let tools = match own {
+            Some(own) if own != "[" => format!("{own},{tool}]"),
+            _ => format!("[{tool}]"),
+        };
+        self.put_text("tools", tools);
     }
-    let budget = own.get("thinking_budget").and_then(Value::as_u64);
-    match own.get("output_effort").and_then(Value::as_str) {
-        Some("none") => changes.put(fields, "thinking", &json!({"type": "disabled"})),
-        Some(effort) => {
-            let mut config = object(fields, "output_config");
-            config.insert("effort".into(), effort.into());
-            changes.put(fields, "output_config", &config.into());
-        }
-        None => {}
-    }
-    let most = fields.number("max_tokens").unwrap_or(0).saturating_sub(1);
-    match budget.map(|budget| budget.min(most)) {
-        Some(0) => changes.put(fields, "thinking", &json!({"type": "disabled"})),
-        Some(budget) if budget >= LEAST_BUDGET => {
-            changes.put(fields, "thinking", &json!({"type": "enabled", "budget_tokens": budget}));
-        }
-        Some(_) => log::debug!("thinking dropped: max_tokens is too small for it"),
-        None => {}
-    }
-    changes
-}
-
-/// The object that is the value of `name`, or an empty one.
-fn object(fields: &Fields<'_>, name: &str) -> Map<String, Value> {
-    fields.get(name).and_then(|field| serde_json::from_str(field.value).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use NativeEndpoint::{Chat, Messages, Responses};
 
-    fn entry() -> Entry {
-        let parameters = json!([
+    fn entry(parameters: Value) -> Entry {
+        let parameters = serde_json::from_value(parameters).unwrap();
+        Entry { id: "Bot".into(), parameters, ..Entry::default() }
+    }
+
+    fn gpt() -> Entry {
+        entry(json!([
             {"name": "web_search", "schema": {"type": "boolean"}},
-            {"name": "reasoning_effort", "schema": {"enum": ["low", "medium", "high"]}}]);
-        Entry {
-            id: "Bot".into(),
-            parameters: serde_json::from_value(parameters).unwrap(),
-            ..Entry::default()
-        }
+            {"name": "reasoning_effort", "schema": {"enum": ["none", "low", "medium", "high"]}},
+            {"name": "verbosity", "schema": {"enum": ["low", "medium", "high"]}}]))
     }
 
     fn claude() -> Entry {
-        let parameters = json!([{"name": "thinking_budget", "schema": {"type": "number", "maximum": 63999}}]);
-        Entry {
-            id: "Bot".into(),
-            parameters: serde_json::from_value(parameters).unwrap(),
-            ..Entry::default()
-        }
+        entry(json!([{"name": "thinking_budget", "schema": {"type": "number", "maximum": 63999}}]))
     }
 
     struct Case {
@@ -408,18 +438,23 @@ mod tests {
 
     impl Default for Case {
         fn default() -> Case {
-            Case { chat: ChatRequest::default(), entry: entry(), effort: None, defaults: json!({}) }
+            Case { chat: ChatRequest::default(), entry: gpt(), effort: None, defaults: json!({}) }
         }
     }
 
     impl Case {
+        fn adapted(&self, endpoint: NativeEndpoint, body: &str) -> (String, Vec<String>) {
+            let (chat, entry, defaults) = (&self.chat, &self.entry, self.defaults.as_object().unwrap());
+            let native_request = NativeRequest { endpoint, chat, entry, effort: self.effort, defaults };
+            let adapted = adapt(body.as_bytes(), &native_request).unwrap();
+            assert_eq!(adapted, adapt(body.as_bytes(), &native_request).unwrap(), "twice the same");
+            (String::from_utf8(adapted.body).unwrap(), adapted.unsaid)
+        }
+
         fn sent(&self, endpoint: NativeEndpoint, body: &str) -> String {
-            let defaults = self.defaults.as_object().unwrap();
-            let native_request =
-                NativeRequest { chat: &self.chat, entry: &self.entry, effort: self.effort, defaults };
-            let sent = rewrite(endpoint, body.as_bytes(), &native_request).unwrap();
-            assert_eq!(sent, rewrite(endpoint, body.as_bytes(), &native_request).unwrap(), "twice the same");
-            String::from_utf8(sent.into_owned()).unwrap()
+            let (sent, unsaid) = self.adapted(endpoint, body);
+            assert!(unsaid.is_empty(), "{unsaid:?}");
+            sent
         }
     }
 
@@ -427,17 +462,11 @@ mod tests {
     fn a_request_that_needs_no_change_has_none() {
         let rows = [
             (
-                NativeEndpoint::Chat,
+                Chat,
                 "{ \"messages\" : [ {\"role\":\"user\", \"content\":\"\\u00e9 \"} ],\n\"model\":\"Bot\", \"web_search\":true, \"reasoning_effort\":\"low\"}\n",
             ),
-            (
-                NativeEndpoint::Responses,
-                "{\"model\": \"B\\u006ft\", \"input\": [ ], \"reasoning\": {\"effort\":\"low\"}}",
-            ),
-            (
-                NativeEndpoint::Messages,
-                "{\"model\":\"Bot\",\"thread_of_tomorrow\":1,\"max_tokens\":1.0,\"messages\":[]}",
-            ),
+            (Responses, "{\"model\": \"B\\u006ft\", \"input\": [ ], \"reasoning\": {\"effort\":\"low\"}}"),
+            (Messages, "{\"model\":\"Bot\",\"thread_of_tomorrow\":1,\"max_tokens\":1.0,\"messages\":[]}"),
         ];
         for (endpoint, body) in rows {
             assert_eq!(Case::default().sent(endpoint, body), body);
@@ -455,15 +484,9 @@ mod tests {
     #[test]
     fn fields_that_the_endpoint_refuses_are_cut() {
         let body = r#"{"seed":1,"model":"Bot","messages":[],"store":true,"web_search":true,"user":"me"}"#;
-        assert_eq!(
-            Case::default().sent(NativeEndpoint::Chat, body),
-            r#"{"model":"Bot","messages":[],"web_search":true}"#
-        );
+        assert_eq!(Case::default().sent(Chat, body), r#"{"model":"Bot","messages":[],"web_search":true}"#);
         let body = r#"{"model":"Bot","input":"x","client_metadata":{"a":1},"store":false}"#;
-        assert_eq!(
-            Case::default().sent(NativeEndpoint::Responses, body),
-            r#"{"model":"Bot","input":"x","store":false}"#
-        );
+        assert_eq!(Case::default().sent(Responses, body), r#"{"model":"Bot","input":"x","store":false}"#);
     }
 
     #[test]
@@ -475,13 +498,8 @@ mod tests {
         };
         assert_eq!(cut(&["seed"]), body);
         assert_eq!(cut(&["prompt_cache_key", "user"]), r#"{ "model":"Bot","input":"x" }"#);
-        assert!(
-            is_hint(NativeEndpoint::Responses, "prompt_cache_key")
-                && is_hint(NativeEndpoint::Messages, "of_tomorrow")
-        );
-        assert!(
-            !is_hint(NativeEndpoint::Responses, "of_tomorrow") && !is_hint(NativeEndpoint::Messages, "tools")
-        );
+        assert!(is_hint(Responses, "prompt_cache_key") && is_hint(Messages, "of_tomorrow"));
+        assert!(!is_hint(Responses, "of_tomorrow") && !is_hint(Messages, "tools"));
     }
 
     #[test]
@@ -489,71 +507,139 @@ mod tests {
         let reasoning = Some(Reasoning { budget: Some(20_000), ..Reasoning::default() });
         let case = Case { chat: ChatRequest { reasoning, ..ChatRequest::default() }, ..Case::default() };
         let body = r#"{"model":"Bot","thinking":{"type":"enabled","budget_tokens":20000},"messages":[]}"#;
-        assert_eq!(
-            case.sent(NativeEndpoint::Chat, body),
-            r#"{"model":"Bot","messages":[],"reasoning_effort":"medium"}"#
-        );
+        assert_eq!(case.sent(Chat, body), r#"{"model":"Bot","messages":[],"reasoning_effort":"medium"}"#);
         // said in the model's own words they stay as they are
         let body = r#"{"model":"Bot","reasoning_effort":"minimal","messages":[]}"#;
-        assert_eq!(case.sent(NativeEndpoint::Chat, body), body);
+        assert_eq!(case.sent(Chat, body), body);
+        let body = r#"{"model":"Bot","reasoning":{"effort":"minimal","summary":"auto"},"input":"x"}"#;
+        assert_eq!(case.sent(Responses, body), body);
+        let body = r#"{"model":"Bot","thinking":{"type":"enabled","budget_tokens":20000},"messages":[]}"#;
+        assert_eq!(case.sent(Messages, body), body);
     }
 
     #[test]
-    fn fields_of_extra_body_come_up() {
-        let chat = ChatRequest {
-            parameters: json!({"web_search": true}).as_object().unwrap().clone(),
-            ..ChatRequest::default()
-        };
-        let case = Case { chat, ..Case::default() };
-        let body = r#"{"model":"Bot","extra_body":{"web_search":true},"messages":[]}"#;
-        assert_eq!(
-            case.sent(NativeEndpoint::Chat, body),
-            r#"{"model":"Bot","messages":[],"web_search":true}"#
-        );
+    fn fields_of_extra_body_come_in_the_endpoints_words() {
+        let parameters = json!({"web_search": true}).as_object().unwrap().clone();
+        let case = Case { chat: ChatRequest { parameters, ..ChatRequest::default() }, ..Case::default() };
+        let rows = [
+            (Chat, r#""web_search":true"#),
+            (Responses, r#""tools":[{"type":"web_search_preview"}]"#),
+            (Messages, r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#),
+        ];
+        for (endpoint, expected) in rows {
+            let body = r#"{"model":"Bot","extra_body":{"web_search":true},"max_tokens":9}"#;
+            let kept = if endpoint == Responses { "" } else { r#","max_tokens":9"# };
+            assert_eq!(case.sent(endpoint, body), format!(r#"{{"model":"Bot"{kept},{expected}}}"#));
+        }
     }
 
     #[test]
     fn an_effort_suffix_becomes_the_endpoints_field() {
         let case = Case { effort: Some("high"), ..Case::default() };
         let body = r#"{"model":"Bot-high","reasoning_effort":"low","messages":[]}"#;
-        assert_eq!(
-            case.sent(NativeEndpoint::Chat, body),
-            r#"{"model":"Bot","reasoning_effort":"high","messages":[]}"#
-        );
+        assert_eq!(case.sent(Chat, body), r#"{"model":"Bot","reasoning_effort":"high","messages":[]}"#);
         let body = r#"{"model":"Bot-high","reasoning":{"summary":"auto"},"input":"x"}"#;
         let expected = r#"{"model":"Bot","reasoning":{"summary":"auto","effort":"high"},"input":"x"}"#;
-        assert_eq!(case.sent(NativeEndpoint::Responses, body), expected);
+        assert_eq!(case.sent(Responses, body), expected);
+        let body = r#"{"model":"Bot-high","output_config":{"format":{}},"messages":[]}"#;
+        let expected = r#"{"model":"Bot","output_config":{"format":{},"effort":"high"},"messages":[]}"#;
+        assert_eq!(case.sent(Messages, body), expected);
         let case = Case { effort: Some("low"), entry: claude(), ..Case::default() };
         let body = r#"{"model":"Bot-low","max_tokens":9000,"messages":[]}"#;
         let expected = r#"{"model":"Bot","max_tokens":9000,"messages":[],"thinking":{"type":"enabled","budget_tokens":4096}}"#;
-        assert_eq!(case.sent(NativeEndpoint::Messages, body), expected);
+        assert_eq!(case.sent(Messages, body), expected);
         // no more than there is room for
         let body = r#"{"model":"Bot-low","max_tokens":2000,"messages":[]}"#;
-        assert!(case.sent(NativeEndpoint::Messages, body).ends_with(r#""budget_tokens":1999}}"#));
+        assert!(case.sent(Messages, body).ends_with(r#""budget_tokens":1999}}"#));
         let body = r#"{"model":"Bot-low","max_tokens":500,"messages":[]}"#;
-        assert_eq!(
-            case.sent(NativeEndpoint::Messages, body),
-            r#"{"model":"Bot","max_tokens":500,"messages":[]}"#
-        );
+        let unchanged = r#"{"model":"Bot","max_tokens":500,"messages":[]}"#;
+        assert_eq!(case.adapted(Messages, body), (unchanged.into(), vec!["thinking_budget".into()]));
+    }
+
+    /// What the bot protocol would send is in the request, or reported: nothing is lost silently.
+    #[test]
+    fn every_parameter_of_every_model_is_said_at_every_endpoint_or_reported() {
+        let schemas: &[(&str, Value, &[Value])] = &[
+            ("reasoning_effort", json!({"enum": ["none", "low", "high"]}), &[json!("low"), json!("none")]),
+            ("output_effort", json!({"enum": ["none", "low", "max"]}), &[json!("max"), json!("none")]),
+            ("thinking_level", json!({"enum": ["minimal", "high"]}), &[json!("minimal")]),
+            ("thinking_budget", json!({"type": "number", "maximum": 63999}), &[json!(2048), json!(0)]),
+            ("enable_thinking", json!({"type": "boolean"}), &[json!(true), json!(false)]),
+            ("web_search", json!({"type": "boolean"}), &[json!(true)]),
+            ("enable_web_search", json!({"type": "boolean"}), &[json!(true)]),
+            ("verbosity", json!({"enum": ["low", "high"]}), &[json!("low")]),
+            ("aspect_ratio", json!({"enum": ["1:1", "16:9"]}), &[json!("16:9")]),
+            ("top_k", json!({"type": "number"}), &[json!(7)]),
+        ];
+        let unsaid_there = |endpoint, name: &str, value: &Value| match (endpoint, name) {
+            (Chat, _) => false,
+            (Responses, "thinking_budget") => *value != 0,
+            (Responses, "enable_thinking") => *value == true,
+            (Responses, "top_k") | (_, "aspect_ratio") | (Messages, "verbosity") => true,
+            _ => false,
+        };
+        let (mut said, mut reported) = (0, 0);
+        for (name, schema, values) in schemas {
+            let entry = entry(json!([{"name": name, "schema": schema}]));
+            for (endpoint, value) in
+                NativeEndpoint::ALL.iter().flat_map(|one| values.iter().map(|value| (*one, value)))
+            {
+                let body =
+                    r#"{"model":"Bot","max_tokens":9000,"max_output_tokens":9000,"messages":[],"input":"x"}"#;
+                let plain = Case { entry: entry.clone(), ..Case::default() }.sent(endpoint, body);
+                let case = Case { entry: entry.clone(), defaults: json!({*name: value}), ..Case::default() };
+                let (sent, unsaid) = case.adapted(endpoint, body);
+                let is_unsaid = unsaid_there(endpoint, name, value);
+                assert_eq!(
+                    (unsaid == [*name], sent == plain),
+                    (is_unsaid, is_unsaid),
+                    "{endpoint:?} {name}: {sent}"
+                );
+                (said, reported) = (said + usize::from(!is_unsaid), reported + usize::from(is_unsaid));
+            }
+            for (endpoint, effort) in
+                NativeEndpoint::ALL.iter().flat_map(|one| ["none", "low", "max"].map(|word| (*one, word)))
+            {
+                let is_reasoning = Meaning::of(name).is_reasoning();
+                let case = Case { entry: entry.clone(), effort: Some(effort), ..Case::default() };
+                let plain = Case { entry: entry.clone(), ..Case::default() };
+                let body = r#"{"model":"Bot","max_tokens":9000,"messages":[],"input":"x"}"#;
+                let (sent, unsaid) = case.adapted(endpoint, body);
+                assert!(unsaid.is_empty(), "{endpoint:?} {name} {effort}: {unsaid:?}");
+                assert_eq!(
+                    sent != plain.sent(endpoint, body),
+                    is_reasoning,
+                    "{endpoint:?} {name} {effort}: {sent}"
+                );
+            }
+        }
+        assert!(said > 30 && reported > 3, "{said} {reported}");
+        // what the list does not declare the strict endpoint refuses
+        let case = Case { entry: claude(), defaults: json!({"invented": 1}), ..Case::default() };
+        assert_eq!(case.adapted(Chat, r#"{"model":"Bot"}"#).1, ["invented"]);
     }
 
     #[test]
     fn defaults_of_models_yaml_are_added_where_the_client_says_nothing() {
-        let case =
-            Case { defaults: json!({"web_search": true, "reasoning_effort": "low"}), ..Case::default() };
+        let defaults = json!({"web_search": true, "reasoning_effort": "low", "verbosity": "high"});
+        let case = Case { defaults, ..Case::default() };
         let body = r#"{"model":"Bot","web_search":false,"messages":[]}"#;
-        let expected = r#"{"model":"Bot","web_search":false,"messages":[],"reasoning_effort":"low"}"#;
-        assert_eq!(case.sent(NativeEndpoint::Chat, body), expected);
-        let expected = r#"{"model":"Bot","input":"x","reasoning":{"effort":"low"}}"#;
-        assert_eq!(case.sent(NativeEndpoint::Responses, r#"{"model":"Bot","input":"x"}"#), expected);
+        let expected =
+            r#"{"model":"Bot","web_search":false,"messages":[],"reasoning_effort":"low","verbosity":"high"}"#;
+        assert_eq!(case.sent(Chat, body), expected);
+        let expected = r#"{"model":"Bot","input":"x","tools":[{"type":"web_search_preview"}],"reasoning":{"effort":"low"},"text":{"verbosity":"high"}}"#;
+        assert_eq!(case.sent(Responses, r#"{"model":"Bot","input":"x"}"#), expected);
+        let own = r#"{"model":"Bot","input":"x","tools":[ {"type":"web_search"} ],"reasoning":{"effort":"none"},"text":{"verbosity":"low"}}"#;
+        assert_eq!(case.sent(Responses, own), own);
+        let tools = r#"{"model":"Bot","input":"x","tools":[ {"type":"function"} ],"reasoning":{"effort":"none"},"text":{"verbosity":"low"}}"#;
+        let expected = tools.replace("} ],", r#"},{"type":"web_search_preview"}],"#);
+        assert_eq!(case.sent(Responses, tools), expected);
         let case = Case { defaults: json!({"thinking_budget": 2048}), entry: claude(), ..Case::default() };
         let said = r#"{"model":"Bot","max_tokens":9000,"thinking":{"type":"disabled"},"messages":[]}"#;
-        assert_eq!(case.sent(NativeEndpoint::Messages, said), said);
+        assert_eq!(case.sent(Messages, said), said);
         let silent = r#"{"model":"Bot","max_tokens":9000,"messages":[]}"#;
-        assert!(
-            case.sent(NativeEndpoint::Messages, silent)
-                .ends_with(r#","thinking":{"type":"enabled","budget_tokens":2048}}"#)
-        );
+        let expected = r#","thinking":{"type":"enabled","budget_tokens":2048}}"#;
+        assert!(case.sent(Messages, silent).ends_with(expected));
     }
 
     #[test]
@@ -566,41 +652,48 @@ mod tests {
         for (input, expected) in rows {
             let body = format!(r#"{{"model":"Bot","instructions":"be \u00e9","input":{input}}}"#);
             let expected = format!(r#"{{"model":"Bot","input":{expected}}}"#);
-            assert_eq!(Case::default().sent(NativeEndpoint::Responses, &body), expected);
+            assert_eq!(Case::default().sent(Responses, &body), expected);
+        }
+    }
+
+    #[test]
+    fn a_conversation_is_put_in_front_of_the_input() {
+        let earlier = || {
+            let items = [
+                json!({"role": "user", "content": "one", "id": "msg_1"}),
+                json!({"type": "reasoning", "id": "rs_1", "summary": []}),
+                json!({"type": "reasoning", "id": "rs_2", "encrypted_content": "gA"}),
+                json!({"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}),
+            ];
+            items.into_iter()
+        };
+        let before = r#"{"role":"user","content":"one"},{"type":"reasoning","id":"rs_2","encrypted_content":"gA"},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}"#;
+        for (own, after) in [
+            (r#","input":"tw\u00f6""#, r#",{"role":"user","content":"tw\u00f6"}"#),
+            (r#","input":[ {"role": "user"} ]"#, r#",{"role": "user"}"#),
+            (r#","input":[ ]"#, ""),
+            (r#","input":null"#, ""),
+            ("", ""),
+        ] {
+            let body = format!(r#"{{"previous_response_id":"r","model":"Bot"{own}}}"#);
+            let sent = String::from_utf8(expanded(body.as_bytes(), earlier())).unwrap();
+            assert_eq!(sent, format!(r#"{{"model":"Bot","input":[{before}{after}]}}"#), "{own}");
         }
     }
 
     #[test]
     fn features_missing_at_an_endpoint_are_known() {
         let lacks = |endpoint, chat: ChatRequest, body: &str| {
-            let (entry, defaults) = (entry(), Map::new());
+            let (entry, defaults) = (gpt(), Map::new());
             let native_request =
-                NativeRequest { chat: &chat, entry: &entry, effort: None, defaults: &defaults };
-            missing_feature(endpoint, body.as_bytes(), &native_request)
-                .map(|missing_feature| missing_feature.field)
+                NativeRequest { endpoint, chat: &chat, entry: &entry, effort: None, defaults: &defaults };
+            missing_feature(body.as_bytes(), &native_request).map(|missing_feature| missing_feature.field)
         };
         let json_wanted = || ChatRequest { format: Format::JsonObject, ..ChatRequest::default() };
-        assert_eq!(
-            lacks(NativeEndpoint::Chat, json_wanted(), r#"{"response_format":{}}"#),
-            Some("response_format")
-        );
-        assert_eq!(lacks(NativeEndpoint::Responses, json_wanted(), r#"{"text":{}}"#), None);
-        assert_eq!(
-            lacks(NativeEndpoint::Chat, ChatRequest::default(), r#"{"functions":[]}"#),
-            Some("functions")
-        );
-        assert_eq!(
-            lacks(NativeEndpoint::Chat, ChatRequest { choices: 2, ..ChatRequest::default() }, "{}"),
-            Some("n")
-        );
-        assert_eq!(
-            lacks(NativeEndpoint::Responses, ChatRequest::default(), r#"{"previous_response_id":null}"#),
-            None
-        );
-        let id = r#"{"previous_response_id":"resp_1"}"#;
-        assert_eq!(
-            lacks(NativeEndpoint::Responses, ChatRequest::default(), id),
-            Some("previous_response_id")
-        );
+        assert_eq!(lacks(Chat, json_wanted(), r#"{"response_format":{}}"#), Some("response_format"));
+        assert_eq!(lacks(Responses, json_wanted(), r#"{"text":{}}"#), None);
+        assert_eq!(lacks(Chat, ChatRequest::default(), r#"{"functions":[]}"#), Some("functions"));
+        let twice = ChatRequest { choices: 2, ..ChatRequest::default() };
+        assert_eq!(lacks(Chat, twice, "{}"), Some("n"));
     }
 }
