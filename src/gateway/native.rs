@@ -178,7 +178,7 @@ impl Native {
                 app.endpoints.second_try_failed(&self.model.bot, self.endpoint.path(), Instant::now());
             }
         }
-        let error = opened.as_ref().err().map(|refusal| &refusal.error);
+        let error = opened.as_ref().err().map(|refusal| refusal.error.as_ref());
         note_key(app, &key, error);
         if error.is_some() {
             self.note(app, error);
@@ -289,11 +289,11 @@ impl Native {
             }
         }
         if refusal.status == 0 {
-            return Err(refusal.error);
+            return Err(*refusal.error);
         }
         request.record.fault = Some(refusal.error.message.clone());
         let tokens = || chats.first().map_or(0, |chat| prompt_tokens(chat, tokens::count));
-        let error = app.explain(refusal.error.clone(), &self.model, &self.name, tokens);
+        let error = app.explain(Error::clone(&refusal.error), &self.model, &self.name, tokens);
         let answer = request.error_answer(&error);
         let answer = match has_known_wording(&refusal, self.endpoint) {
             true if refusal.status == 200 => answer.with_body(refusal.body),

@@ -17,12 +17,12 @@ pub struct Refusal {
     /// Headers that are passed on.
     pub headers: Headers,
     /// What it means.
-    pub error: Error,
+    pub error: Box<Error>,
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        Refusal { status: 0, body: Vec::new(), headers: Vec::new(), error }
+        Refusal { status: 0, body: Vec::new(), headers: Vec::new(), error: Box::new(error) }
     }
 }
 
@@ -105,7 +105,7 @@ impl Refusal {
 
     /// The same without `key`: services are known to repeat keys that they refuse.
     pub(super) fn without(self, key: &str) -> Refusal {
-        Refusal { body: hidden(self.body, key), error: hide(self.error, key), ..self }
+        Refusal { body: hidden(self.body, key), error: Box::new(hide(*self.error, key)), ..self }
     }
 
     /// What the endpoint does not know, of a request with these fields. `None` if the refusal has another reason, which would
