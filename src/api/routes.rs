@@ -4,9 +4,7 @@ use super::admin::{self, account, activity, config, models, settings};
 use super::route::Access::{self, Client, Operator, Public, Reader};
 use super::route::Visibility::{self, Listed, Logged, Routine};
 use super::route::{ANY, Match, Route};
-use super::{
-    chat, media, metrics, model_list, ollama, pages, responses, status, unsupported, usage, videos,
-};
+use super::{chat, media, metrics, model_list, ollama, pages, responses, status, unsupported, usage, videos};
 use crate::dialect::Dialect;
 
 const GET: &[&str] = &["GET"];

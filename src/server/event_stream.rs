@@ -39,10 +39,12 @@ pub struct EventStream {
     frame: Vec<u8>,
 }
 
+/// A head that waits for the first piece of the body.
 #[derive(Debug)]
 struct Head {
+    answer: Answer,
+    is_http11: bool,
     close: bool,
-    content_type: &'static str,
     common: Common,
 }
 
@@ -56,27 +58,13 @@ impl EventStream {
         content_type: &'static str,
         common: &Common,
     ) -> EventStream {
-        let framing = if is_http11 { Framing::Chunked } else { Framing::UntilClose };
-        let head = Some(Box::new(Head { close, content_type, common: common.clone() }));
-        EventStream { slot, sent, framing, head, frame: Vec::new() }
-    }
-
-    /// Adds headers of another server; nothing may have been sent.
-    pub fn pass_on(&mut self, headers: Vec<(String, String)>) {
-        if let Some(head) = &mut self.head {
-            head.common.passed = headers;
-        }
-    }
-
-    fn write_head(&mut self) -> io::Result<()> {
-        let Some(head) = self.head.take() else { return Ok(()) };
-        let Head { close, content_type, ref common } = *head;
+        let answer = Answer::bytes(200, content_type, Vec::new()).header("X-Accel-Buffering", "no");
         // the operator's answers say more about caches than this
-        let cache = (common.audience == Audience::Anyone).then_some(("Cache-Control", "no-cache"));
-        let headers = [("Content-Type", content_type), ("X-Accel-Buffering", "no")].into_iter().chain(cache);
-        let is_http11 = self.framing == Framing::Chunked;
-        let framing = self.framing;
-        ResponseHead { status: 200, is_http11, framing, close, common }.write(headers, &mut self.frame)
+        let answer = match common.audience {
+            Audience::Anyone => answer.header("Cache-Control", "no-cache"),
+            Audience::Operator => answer,
+        };
+        EventStream::body(slot, sent, is_http11, close, &answer, None, common)
     }
 
     /// A body of `length` bytes behind the head of `answer`; where the length is not known, one that ends with its stream.
@@ -94,11 +82,23 @@ impl EventStream {
             None if is_http11 => Framing::Chunked,
             None => Framing::UntilClose,
         };
-        let mut head = Vec::with_capacity(512);
-        let status = answer.status;
-        // writing to memory does not fail
-        let _ = ResponseHead { status, is_http11, framing, close, common }.write(answer.headers(), &mut head);
-        EventStream { slot, sent, framing, head, frame: Vec::new() }
+        let head = Head { answer: answer.clone(), is_http11, close, common: common.clone() };
+        EventStream { slot, sent, framing, head: Some(Box::new(head)), frame: Vec::new() }
+    }
+
+    /// Adds headers of another server, unless the head has been sent.
+    pub fn pass_on(&mut self, headers: Vec<(String, String)>) {
+        if let Some(head) = &mut self.head {
+            head.common.passed = headers;
+        }
+    }
+
+    fn write_head(&mut self) -> io::Result<()> {
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let Head { ref answer, is_http11, close, ref common } = *head;
+        let (status, framing) = (answer.status, self.framing);
+        let head = ResponseHead { status, is_http11, framing, close, common };
+        head.write(answer.headers(), &mut self.frame)
     }
 
     /// Whether anything has been sent; until then another answer can be given instead.
