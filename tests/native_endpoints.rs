@@ -874,13 +874,14 @@ fn the_operator_can_stop_a_request_to_a_native_endpoint() {
         };
         std::thread::scope(|scope| {
             let client = scope.spawn(|| server.ask(&request));
-            let renders = |passages: &[Value]| {
-                passages
-                    .last()
-                    .and_then(|one| one["answer"].as_str())
-                    .is_some_and(|rendered| !rendered.is_empty())
+            let activity =
+                common::get("/api/admin/activity").replace("Bearer some-key", "Basic YWRtaW46MTIzNDU2");
+            let has_begun = || {
+                let report = server.ask(&activity).json();
+                let running = report["running"].as_array().expect("a list").clone();
+                running.iter().any(|one| one["id"] == id.as_str() && one["first_byte_ms"].is_u64())
             };
-            eventually(PATIENCE, "the story begins", || renders(&poe.endpoints()).then_some(()));
+            eventually(PATIENCE, "the story begins", || has_begun().then_some(()));
             assert_eq!(poe.open(), 1, "{path}");
             let (answer, took) = timed(|| {
                 assert_eq!(stop(), json!({"stopped": true}), "{path}");
