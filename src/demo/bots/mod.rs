@@ -139,7 +139,6 @@ const WORKING: &[Bot] = &[
     plays("demo-voice-link", &AUDIO, media::voice_link, "Hums, and answers with the bare link."),
     plays("demo-video", &VIDEO, media::video, "Makes a video of one second."),
     plays("demo-video-link", &VIDEO, media::video_link, "Answers with the bare link of a video."),
-    plays("demo-video-slow", &VIDEO, media::video_slow, "Gets no further than half of a video."),
     plays("demo-reporter", &TEXT, media::reporter, "Sends two files, one of which it never mentions."),
     plays("demo-dead-file", &TEXT, media::dead_file, "Refuses attachments that have expired."),
     plays("demo-tools", &TOOLS, native::tools, "Calls your functions."),
@@ -204,6 +203,7 @@ const WORKING: &[Bot] = &[
 
 /// Bots that fail, one for each way that is documented or was seen.
 const FAILING: &[Bot] = &[
+    plays("demo-video-slow", &VIDEO, media::video_slow, "Gets no further than half of a video."),
     refuses("demo-error-http-400", 400, "Answers 400: the request is at fault."),
     refuses("demo-error-http-401", 401, "Answers 401: the key is not accepted."),
     refuses("demo-error-http-402", 402, "Answers 402: not enough points."),
