@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::context::{Authenticated, Exchange};
-use super::prepared_request::{note_key, wait_turn};
+use super::prepared_request::{note_key, wait_turn, watched};
 use super::record::Record;
 use super::stream_writer::StreamWriter;
 use crate::config::models::{Route, Tools};
@@ -23,7 +23,6 @@ use crate::poe::native::{
     self, EndpointRequest, Marks, MissingFeature, NativeRequest, Opened, Passing, Refusal, Unknown,
 };
 use crate::server::answer::Answer;
-use crate::tokens;
 
 /// How long an endpoint's refusal of a model or a field is believed.
 const BELIEVED: Duration = Duration::from_secs(3600);
@@ -126,7 +125,7 @@ impl Native {
     ) -> Result<Outcome> {
         let mut passing = match self.endpoint_request(request, false, cancel)? {
             Opened::Passing(passing) => passing,
-            Opened::Refused(refusal) => return Ok(self.refused(request, chats, refusal)),
+            Opened::Refused(refusal) => return Ok(self.refused(request, chats, refusal, cancel)),
         };
         let body = passing.whole()?;
         request.record.capture_body(&body);
@@ -148,13 +147,15 @@ impl Native {
             Opened::Passing(passing) => passing,
             Opened::Refused(refusal) => {
                 writer.borrow_mut().set_keep_alive_frame(Vec::new());
-                return Ok(self.refused(request, chats, refusal));
+                return Ok(self.refused(request, chats, refusal, cancel));
             }
         };
         let rendered = loop {
             match passing.pass() {
                 Ok(Some(events)) => {
-                    writer.borrow_mut().pass(&events).map_err(gone)?;
+                    if let Err(error) = writer.borrow_mut().pass(&events) {
+                        break Err(gone(error));
+                    }
                     request.record.capture_body(&events);
                     request.record.status = 200;
                     request.record.first_byte();
@@ -232,7 +233,13 @@ impl Native {
     }
 
     /// What follows from a refusal: where only the endpoint does not know what it was asked, another endpoint may.
-    fn refused(&self, request: &mut Exchange<'_, '_>, chats: &[ChatRequest], refusal: Refusal) -> Outcome {
+    fn refused(
+        &self,
+        request: &mut Exchange<'_, '_>,
+        chats: &[ChatRequest],
+        refusal: Refusal,
+        cancel: &CancelCheck,
+    ) -> Outcome {
         let app = request.app();
         if self.route == Route::Auto
             && let Some(unknown) = refusal.unknown(self.endpoint, &native::names(&self.body))
@@ -244,7 +251,8 @@ impl Native {
             return Outcome::Bot;
         }
         request.record.fault = Some(refusal.error.message.clone());
-        let tokens = || chats.first().map_or(0, |chat| prompt_tokens(chat, tokens::count));
+        let count = |chat| watched(cancel, |count| prompt_tokens(chat, count)).unwrap_or(0);
+        let tokens = || chats.first().map_or(0, count);
         let error = app.explain(refusal.error.clone(), &self.model, &self.name, tokens);
         let answer = request.error_answer(&error);
         // clients recognize some kinds by their wording: a message without it is replaced

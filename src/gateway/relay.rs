@@ -214,7 +214,7 @@ fn one_choice(
     cancel: &CancelCheck,
 ) -> Result<(), Fault> {
     let mut events = prepared.place(ResponseMode::Stream, cancel)?;
-    writer.borrow_mut().begin(&|| prepared.prompt_tokens());
+    writer.borrow_mut().begin(&|| prepared.prompt_tokens(cancel));
     let mut judged = prepared.insists_on_json().then(Reply::default);
     for event in &mut events {
         let event = event?;
