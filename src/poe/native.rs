@@ -5,6 +5,7 @@ mod json;
 mod marks;
 mod request;
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -158,9 +159,11 @@ impl Refusal {
     /// The field of the request that the refusal speaks of, or inside which it does.
     fn field(&self, fields: &[String]) -> Unknown {
         const ALWAYS: &[&str] = &["model", "messages", "input", "stream"];
+        // a request may have as many fields as the message has words
+        let fields: HashSet<&str> = fields.iter().map(String::as_str).collect();
         let known = |path: &str| {
             let root = path.split(['.', '[']).next().filter(|root| !ALWAYS.contains(root))?;
-            let name = fields.iter().find(|name| *name == root)?.clone();
+            let name = (*fields.get(root)?).to_owned();
             Some(if path.len() == root.len() { Unknown::Field(name) } else { Unknown::Value(name) })
         };
         let is_in_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']');
@@ -361,8 +364,15 @@ impl Passing {
 
     /// Waits for the first event, so that an error before it can still become an answer of its own.
     fn await_first(&mut self) -> Result<()> {
-        let is_substance = |ready: &[u8]| ready.windows(5).any(|window| window == b"data:");
-        while !is_substance(&self.ready) && self.answer.state == State::Open {
+        let mut looked = 0;
+        while self.answer.state == State::Open {
+            if self.ready[looked..].windows(5).any(|window| window == b"data:") {
+                break;
+            }
+            looked = self.ready.len().saturating_sub(4);
+            if looked > MAX_EVENT_BYTES {
+                return Err(Error::new(Kind::Upstream, "Poe sent comments in place of an answer"));
+            }
             if !self.read_events().map_err(|error| hide(error, &self.key))? {
                 return Err(cut_short());
             }

@@ -11,6 +11,7 @@ const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
 /// How many of them for one bot at one endpoint: names of fields are the clients' to invent.
 const MOST_FIELDS: usize = 64;
+const LONGEST_FIELD: usize = 256;
 
 /// The refusals, by bot, endpoint and field. Endpoints and lists get repaired, so each entry expires.
 #[derive(Debug)]
@@ -32,6 +33,9 @@ impl Default for EndpointRefusals {
 impl EndpointRefusals {
     /// Remembers from `now` on, for `time`, that `endpoint` does not take `field` for `bot`, or not the bot at all.
     pub fn remember(&self, bot: &str, endpoint: &str, field: Option<&str>, now: Instant, time: Duration) {
+        if field.is_some_and(|field| field.len() > LONGEST_FIELD) {
+            return;
+        }
         let mut all = self.lock();
         let known = all.get_or_insert_mut((bot.to_owned(), endpoint.to_owned()), Vec::new);
         // a field that was refused twice counts once
@@ -93,5 +97,7 @@ mod tests {
         let known = refusals.fields("bot", "/v1/x", now);
         let newest = (3 * MOST_FIELDS - 1).to_string();
         assert_eq!((known.len(), known.last()), (MOST_FIELDS, Some(&newest)));
+        refusals.remember("bot", "/v1/x", Some(&"x".repeat(1000)), now, Duration::from_secs(9));
+        assert_eq!(refusals.fields("bot", "/v1/x", now).last(), Some(&newest));
     }
 }
