@@ -92,6 +92,16 @@ impl App {
         self.settings.poe_api_key.is_some() && !self.settings.proxy_api_keys.is_empty()
     }
 
+    /// Which keys clients send, in a few words for the operator.
+    pub fn key_mode(&self) -> String {
+        match (&self.settings.poe_api_key, self.settings.proxy_api_keys.len()) {
+            _ if self.settings.demo => "any: this is a demo".into(),
+            (None, _) => "each client sends its own Poe key".into(),
+            (Some(_), 0) => "none: programs on this machine use POE_API_KEY".into(),
+            (Some(_), count) => format!("clients send one of {count} PROXY_API_KEYS; Poe gets POE_API_KEY"),
+        }
+    }
+
     /// The key to ask Poe with, for a client that shows `shown`. With keys of the proxy's own, clients show one of
     /// those and Poe's stays here; with Poe's key alone every client that can connect (from this machine only) may use it.
     pub fn poe_key(&self, shown: Option<&str>) -> Result<String> {
