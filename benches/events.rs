@@ -20,7 +20,7 @@ use poe2openai::pipeline::json::format::JsonOnly;
 use poe2openai::pipeline::stages::{FileRefs, Limits, Retractions, Thinking, ToolCalls, Usage};
 use poe2openai::pipeline::{Event, Stages, Tool, ToolXml};
 use poe2openai::poe::{Decode, Progress, SseDecoder};
-use poe2openai::tokens::{self, Running};
+use poe2openai::tokens::Running;
 
 /// Buffer size of the client for Poe.
 const PIECE_BYTES: usize = 16 << 10;
@@ -38,7 +38,7 @@ const CHAINS: &[(&str, Chain)] = &[
     ("a plain chat", full_chain),
     ("tools on offer", offered),
     ("tools and limits too", at_work),
-    ("only: absent stage", |events| Box::new(events.through(None::<Usage<fn() -> u64>>))),
+    ("only: absent stage", |events| Box::new(events.through(None::<Usage<Running, fn() -> u64>>))),
     ("only: Thinking", |events| Box::new(events.through(Thinking::default()))),
     ("only: ToolXml", |events| Box::new(events.through(ToolXml::new(&[tool()], String::new)))),
     ("only: Cut", |events| Box::new(events.through(Limits::new(&[], None, Running::new())))),
@@ -53,7 +53,7 @@ fn bare(events: Replay<'_>) -> Events<'_> {
 
 /// The cost of counting the usage.
 fn counted(events: Replay<'_>) -> Events<'_> {
-    Box::new(events.through(Usage::new(tokens::count, || 7)))
+    Box::new(events.through(Usage::new(Running::new(), || 7)))
 }
 
 /// Every stage that `gateway/prepared_request.rs` puts behind a stream, in its order; nothing was asked for but an answer.
@@ -84,7 +84,7 @@ fn chain<'w>(events: Replay<'w>, tools: Option<&[Tool]>, cut: Limits<Running>) -
         .through(None::<JsonOnly>)
         .through(cut)
         .through(FileRefs::streaming())
-        .through(Usage::new(tokens::count, || 7))
+        .through(Usage::new(Running::new(), || 7))
         .through(Retractions::default());
     Box::new(events)
 }

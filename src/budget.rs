@@ -21,6 +21,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const WORTH_TRIMMING: usize = 4 << 20;
 /// Smaller reservations than this leave no free pages that matter.
 const WORTH_COUNTING: usize = 64 << 10;
+/// What a request leaves in the heap when nothing of it was large.
+const THREAD_BYTES: usize = 32 << 10;
 /// Requests that end within this time of each other share one such call.
 const TRIM_PAUSE: Duration = Duration::from_millis(250);
 /// Allocations from this size on are mapped on their own and return to the system when they are freed.
@@ -69,9 +71,12 @@ impl Budget {
 
     fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
-        if bytes < WORTH_COUNTING {
-            return;
+        if bytes >= WORTH_COUNTING {
+            self.note_freed(bytes);
         }
+    }
+
+    fn note_freed(&self, bytes: usize) {
         let freed = self.freed.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if freed >= WORTH_TRIMMING
             && let Some(returning) = RETURNING.get()
@@ -207,6 +212,17 @@ pub fn limit_process(bytes: u64) {
         Ok(thread) => drop(RETURNING.set(thread.thread().clone())),
         Err(error) => log::warn!("freed memory may return to the system late: {error}"),
     }
+}
+
+/// Called by a thread that waits for long, or ends: what its last work has left in the heap is worth returning.
+pub fn note_idle_thread() {
+    PROCESS.note_freed(THREAD_BYTES);
+}
+
+/// Called by a thread that may wait for long: also returns the part of its stack that its last work touched.
+pub fn rest() {
+    heap::release_stack();
+    note_idle_thread();
 }
 
 /// Returns free pages to the system after much was freed. Small blocks that lie between others would keep them.

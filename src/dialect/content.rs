@@ -8,7 +8,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::files::data;
+use super::files::{FileText, data};
 use crate::error::Result;
 use crate::pipeline::FileSource;
 
@@ -64,31 +64,48 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for ContentVisitor<P> {
 }
 
 /// The URL of a part: plain, or inside an object.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a URL, or an object with one")]
-pub enum Url {
-    /// `"https://…"`
-    Plain(String),
-    /// `{"url": "https://…"}`
-    Object {
-        /// The URL.
-        url: String,
-    },
-}
+pub struct Url(FileText);
 
 impl Url {
     /// The URL itself.
-    pub fn text(self) -> String {
-        match self {
-            Url::Plain(url) | Url::Object { url } => url,
+    pub fn text(self) -> FileText {
+        self.0
+    }
+}
+
+// not an untagged enum: that would copy the string, which may be a whole file
+impl<'de> Deserialize<'de> for Url {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+        deserializer.deserialize_any(UrlVisitor)
+    }
+}
+
+struct UrlVisitor;
+
+impl<'de> Visitor<'de> for UrlVisitor {
+    type Value = Url;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL, or an object with one")
+    }
+
+    fn visit_str<E>(self, url: &str) -> Result<Url, E> {
+        Ok(Url(url.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Url, A::Error> {
+        #[derive(Deserialize)]
+        struct Object {
+            url: FileText,
         }
+        Object::deserialize(MapAccessDeserializer::new(members)).map(|object| Url(object.url))
     }
 }
 
 /// Sound inside a part: `{"data", "format"}`.
 #[derive(Deserialize)]
 pub struct Audio {
-    data: String,
+    data: FileText,
     format: Option<String>,
 }
 
@@ -99,6 +116,6 @@ impl Audio {
             "mp3" => "audio/mpeg".to_owned(),
             format => format!("audio/{format}"),
         };
-        data(&format!("{path}.data"), &self.data, content_type, None)
+        data(&format!("{path}.data"), self.data, content_type, None)
     }
 }

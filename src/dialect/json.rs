@@ -1,7 +1,7 @@
 //! Parses request bodies as JSON, with errors that name the field.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
@@ -14,6 +14,12 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         Error::new(Kind::InvalidRequest, format!("the body is not one JSON value: {error}"))
     })?;
     Ok(request)
+}
+
+/// A body of JSON.
+pub fn bytes(value: &impl Serialize) -> Vec<u8> {
+    // what is encoded here has no key that JSON cannot have
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// Reads what stands at `path` of a request. Errors name the field, as `path` and what follows it.

@@ -1,8 +1,10 @@
 //! Replaces every file in a conversation by its URL at Poe: from the cache, else by upload.
 
+use std::collections::HashMap;
+
 use crate::error::{Error, Result};
 use crate::pipeline::stages::at_poe;
-use crate::pipeline::{Attachment, ChatRequest, FileSource, Message, Part, Role};
+use crate::pipeline::{Attachment, FileSource, Message, Part, Role};
 use crate::poe::{CancelCheck, Poe, run_parallel};
 use crate::state::upload_cache::{FileKey, Kept, Portable, UploadCache};
 
@@ -28,10 +30,20 @@ impl Portable for Attachment {
     }
 }
 
-/// The entries of the cache that one request relies on. If Poe turns out to have lost them, they are forgotten and
-/// the files are attached again.
+/// The files of one request that came from the cache, and not from an upload of its own. If Poe turns out to have lost
+/// them, they are uploaded again.
 #[derive(Debug, Default)]
-pub struct ReusedUploads(Vec<FileKey>);
+pub struct ReusedUploads(Vec<Reused>);
+
+#[derive(Debug)]
+struct Reused {
+    entry: FileKey,
+    /// Its message and part in the request.
+    place: (usize, usize),
+    source: FileSource,
+    /// Where the file lay.
+    url: String,
+}
 
 impl ReusedUploads {
     /// Whether any file came from the cache.
@@ -39,42 +51,79 @@ impl ReusedUploads {
         self.0.is_empty()
     }
 
-    /// Forgets the entries.
-    pub fn forget(&self, files: &dyn UploadCache<Attachment>) {
-        self.0.iter().for_each(|key| files.forget(*key));
+    /// Forgets the entries, and uploads their files in `messages` again, wherever those have been moved to.
+    pub fn renew(
+        &self,
+        messages: &mut [Message],
+        poe: &Poe,
+        files: &dyn UploadCache<Attachment>,
+        key: &str,
+        cancel: &CancelCheck,
+    ) -> Result<()> {
+        self.0.iter().for_each(|reused| files.forget(reused.entry));
+        let sources = self.0.iter().map(|reused| (reused.place, reused.source.clone())).collect();
+        let found = bring_all(sources, poe, files, key, cancel);
+        let mut renewed = HashMap::new();
+        for (reused, found) in self.0.iter().zip(found) {
+            renewed.insert(reused.url.as_str(), found?.0);
+        }
+        for part in messages.iter_mut().flat_map(|message| &mut message.parts) {
+            if let Part::File(FileSource::Attached(attachment)) = part
+                && let Some(new) = renewed.get(attachment.url.as_str())
+            {
+                *attachment = new.clone();
+            }
+        }
+        Ok(())
     }
 }
 
-/// The conversation of `chat` with every file at Poe. Errors name the message and the part.
+/// Brings every file of `messages` to Poe. Errors name the message and the part.
 pub fn attach(
-    chat: &ChatRequest,
+    messages: &mut [Message],
     poe: &Poe,
     files: &dyn UploadCache<Attachment>,
     key: &str,
     cancel: &CancelCheck,
-) -> Result<(Vec<Message>, ReusedUploads)> {
-    let mut messages = chat.messages.clone();
-    let mut sources: Vec<(usize, usize, FileSource)> = Vec::new();
+) -> Result<ReusedUploads> {
+    let mut sources = Vec::new();
     for (message, turn) in messages.iter().enumerate() {
         for (part, piece) in turn.parts.iter().enumerate() {
             match piece {
                 Part::File(FileSource::Attached(_)) | Part::Text(_) => {}
-                Part::File(source) => sources.push((message, part, source.clone())),
+                Part::File(source) => sources.push(((message, part), source.clone())),
             }
         }
     }
-    let places: Vec<(usize, usize)> = sources.iter().map(|(message, part, _)| (*message, *part)).collect();
-    let found = run_parallel(sources, AT_ONCE, cancel, |(message, part, source), cancel| {
+    let places: Vec<(usize, usize)> = sources.iter().map(|(place, _)| *place).collect();
+    let found = bring_all(sources, poe, files, key, cancel);
+    let mut reused_uploads = ReusedUploads::default();
+    for (place, found) in places.into_iter().zip(found) {
+        let (attachment, kept) = found?;
+        let url = attachment.url.clone();
+        let attached = Part::File(FileSource::Attached(attachment));
+        let sent = std::mem::replace(&mut messages[place.0].parts[place.1], attached);
+        if let (Some(entry), Part::File(source)) = (kept, sent) {
+            reused_uploads.0.push(Reused { entry, place, source, url });
+        }
+    }
+    Ok(reused_uploads)
+}
+
+type Brought = Result<(Attachment, Option<FileKey>)>;
+
+/// Brings files to Poe, several side by side; each has its message and its part.
+fn bring_all(
+    sources: Vec<((usize, usize), FileSource)>,
+    poe: &Poe,
+    files: &dyn UploadCache<Attachment>,
+    key: &str,
+    cancel: &CancelCheck,
+) -> Vec<Brought> {
+    run_parallel(sources, AT_ONCE, cancel, |((message, part), source), cancel| {
         let outcome = bring(&source, poe, files, key, cancel);
         outcome.map_err(|error| name_part(error, message, part))
-    });
-    let mut reused_uploads = ReusedUploads::default();
-    for ((message, part), found) in places.into_iter().zip(found) {
-        let (attachment, kept) = found?;
-        reused_uploads.0.extend(kept);
-        messages[message].parts[part] = Part::File(FileSource::Attached(attachment));
-    }
-    Ok((messages, reused_uploads))
+    })
 }
 
 /// Moves the files of other turns to the user turn that follows, or else to the last one: only there do bots look.
@@ -112,7 +161,7 @@ fn bring(
     files: &dyn UploadCache<Attachment>,
     key: &str,
     cancel: &CancelCheck,
-) -> Result<(Attachment, Option<FileKey>)> {
+) -> Brought {
     let file = match source {
         FileSource::Link { url, name } if is_at_poe(url) => {
             return Ok((at_poe(url, name.as_deref()), None));

@@ -3,11 +3,12 @@
 //! An [`Exchange`] has no body. A handler gets the body only through [`Admitted`] or [`Authenticated`], and these are
 //! made here alone, after the request's keys or password have been checked.
 
+use std::cell::Cell;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::access;
 use super::record::Record;
@@ -28,6 +29,9 @@ use crate::state::responses::Owner;
 const MAX_ID: usize = 128;
 /// Delay of a 429 for guessed passwords and keys: a client that ignores `Retry-After` cannot guess faster.
 const THROTTLE_DELAY: Duration = Duration::from_millis(400);
+
+/// How often a busy stream looks whether its client is still there; a write to one that left fails, too.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// One request and its answer, before it is known who asks.
 pub struct Exchange<'a, 'c> {
@@ -92,8 +96,13 @@ impl<'a, 'c> Exchange<'a, 'c> {
     pub fn cancel_check(&self) -> CancelCheck {
         let (client, stop, abort) =
             (self.call.client(), self.call.stop().clone(), Arc::clone(self.call.abort()));
+        let looked = Cell::new(None::<Instant>);
         Rc::new(move || {
-            if client.is_gone() {
+            let is_due = looked.get().is_none_or(|last| last.elapsed() >= LOOK_INTERVAL);
+            if is_due {
+                looked.set(Some(Instant::now()));
+            }
+            if is_due && client.is_gone() {
                 return Err(Error::new(Kind::ClientGone, "the client disconnected"));
             }
             if abort.is_requested() {

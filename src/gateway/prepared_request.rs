@@ -21,9 +21,7 @@ use crate::pipeline::stages::{
 use crate::pipeline::tools::{
     check_tool_turns, insist_on_call, name_results, results_behind_calls, tools_into_prompt, unique_call_ids,
 };
-use crate::pipeline::{
-    ChatRequest, Event, Format, Message, Reasoning, Reply, Stages, Tool, ToolChoice, ToolXml,
-};
+use crate::pipeline::{ChatRequest, Event, Format, Reasoning, Reply, Stages, Tool, ToolChoice, ToolXml};
 use crate::poe::{self, BotStream, CancelCheck};
 use crate::tokens::{self, Running};
 
@@ -63,8 +61,7 @@ pub struct PreparedRequest<'a> {
     sent: Mutex<Option<Arc<Sent>>>,
     /// What all choices and tries have in common; what one of them learns counts for the others.
     state: Mutex<State>,
-    /// The turns as the client sent them, and what they rely on, while files lie in them.
-    files: Option<(Vec<Message>, ReusedUploads)>,
+    reused_uploads: ReusedUploads,
 }
 
 /// A request as it was sent, and its tokens, counted on first use.
@@ -154,9 +151,7 @@ impl<'a> PreparedRequest<'a> {
         }
         name_results(&mut chat.messages);
         check_tool_turns(&chat.messages)?;
-        let (attached, reused_uploads) = attach(&chat, &app.poe, &*app.files, key, cancel)?;
-        let sent = std::mem::replace(&mut chat.messages, attached);
-        let files = (!reused_uploads.is_empty()).then_some((sent, reused_uploads));
+        let reused_uploads = attach(&mut chat.messages, &app.poe, &*app.files, key, cancel)?;
         arrange(&mut chat);
         let tool_mode = tool_mode(app, &model, &chat);
         let (choices, format) = (chat.choices, chat.format.clone());
@@ -170,7 +165,7 @@ impl<'a> PreparedRequest<'a> {
             format,
             sent: Mutex::default(),
             state,
-            files,
+            reused_uploads,
         })
     }
 
@@ -220,25 +215,23 @@ impl<'a> PreparedRequest<'a> {
     /// Whether after `error` another try makes sense, because something can be done in another way.
     fn learn(&self, tried: &State, error: &Error, cancel: &CancelCheck) -> Result<bool> {
         let mut state = self.lock();
-        match (error.kind, &self.files) {
-            (Kind::Unsupported, _)
+        match error.kind {
+            Kind::Unsupported
                 if tried.tool_mode == ToolMode::Native && self.model.config.tools == Tools::Auto =>
             {
                 log::debug!("{} rejects tools; they are sent in the prompt: {error}", self.model.bot);
                 self.app.remember_no_tools(&self.model.bot);
                 state.tool_mode = ToolMode::Prompt;
             }
-            (Kind::FileUnavailable, Some((sent, reused_uploads))) if tried.files == Freshness::Kept => {
+            Kind::FileUnavailable if tried.files == Freshness::Kept && !self.reused_uploads.is_empty() => {
                 if state.files == Freshness::Kept {
                     log::debug!("a file is no longer at Poe and is uploaded again: {error}");
-                    reused_uploads.forget(&*self.app.files);
-                    let mut chat = ChatRequest { messages: sent.clone(), ..ChatRequest::clone(&state.chat) };
-                    chat.messages = attach(&chat, &self.app.poe, &*self.app.files, self.key, cancel)?.0;
-                    arrange(&mut chat);
-                    (state.chat, state.files) = (Arc::new(chat), Freshness::Fresh);
+                    let (app, messages) = (self.app, &mut Arc::make_mut(&mut state.chat).messages);
+                    self.reused_uploads.renew(messages, &app.poe, &*app.files, self.key, cancel)?;
+                    state.files = Freshness::Fresh;
                 }
             }
-            (Kind::ModelNotFound | Kind::NotFound | Kind::InvalidRequest, _)
+            Kind::ModelNotFound | Kind::NotFound | Kind::InvalidRequest
                 if self.model.entry.is_none() && tried.chat.bot == self.model.bot =>
             {
                 let Some(bot) = poe::plain_name(&self.model.bot) else { return Ok(false) };
@@ -303,7 +296,7 @@ impl<'a> PreparedRequest<'a> {
                 ResponseMode::Whole => FileRefs::whole(),
                 ResponseMode::Stream => FileRefs::streaming(),
             })
-            .through(Usage::new(tokens::count, move || sent.tokens_unless(&cancel)));
+            .through(Usage::new(Running::new(), move || sent.tokens_unless(&cancel)));
         match mode {
             ResponseMode::Whole => Box::new(answer),
             ResponseMode::Stream if self.model.config.replace_response => {
@@ -447,6 +440,10 @@ pub fn note_key(app: &App, key: &str, fault: Option<&Error>) {
 impl CountRunning for Running {
     fn fits(&mut self, piece: &str, limit: usize) -> usize {
         Running::fits(self, piece, limit)
+    }
+
+    fn push(&mut self, piece: &str) {
+        Running::push(self, piece);
     }
 
     fn count(&self) -> usize {

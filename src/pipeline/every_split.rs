@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
     use crate::pipeline::Attachment;
-    use crate::pipeline::stages::{CountRunning, CountTokens, FileRefs, Limits, Retractions, Usage};
+    use crate::pipeline::stages::{CountRunning, FileRefs, Limits, Retractions, Usage};
 
     #[derive(Clone, Default)]
     struct Chars(usize);
@@ -100,6 +100,10 @@ mod tests {
             ends.take(room).last().unwrap_or(0)
         }
 
+        fn push(&mut self, piece: &str) {
+            self.0 += piece.chars().count();
+        }
+
         fn count(&self) -> usize {
             self.0
         }
@@ -107,11 +111,10 @@ mod tests {
 
     /// The stages of a stream in their order; sent again and again, so that none keeps anything of the last answer.
     fn chain(events: Vec<Event>) -> Reply {
-        let count: CountTokens = |text| text.chars().count();
         let cut = Limits::new(&["STOP".into(), "\n\n#".into()], Some(60), Chars::default());
         let seen = RefCell::new(Vec::new());
         let stream = events.into_iter().map(Ok).through(cut).through(FileRefs::streaming());
-        let stream = stream.through(Usage::new(count, || 0)).through(Retractions::default());
+        let stream = stream.through(Usage::new(Chars::default(), || 0)).through(Retractions::default());
         let reply = Reply::fold(stream.inspect(|event| seen.borrow_mut().push(event.clone()))).unwrap();
         let seen = seen.into_inner();
         assert!(!seen.contains(&Ok(Event::Retract)));

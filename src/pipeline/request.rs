@@ -1,5 +1,6 @@
 //! A chat request, independent of any dialect.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,13 +53,21 @@ pub struct Message {
 impl Message {
     /// All text of the turn; parts are joined by a line break.
     pub fn text(&self) -> String {
-        let mut text = String::new();
+        self.joined().into_owned()
+    }
+
+    /// As [`Message::text`]; a single part is not copied.
+    pub fn joined(&self) -> Cow<'_, str> {
+        let mut text = Cow::Borrowed("");
         for part in &self.parts {
-            if let Part::Text(piece) = part {
-                if !text.is_empty() {
+            match part {
+                Part::Text(piece) if text.is_empty() => text = Cow::Borrowed(piece),
+                Part::Text(piece) => {
+                    let text = text.to_mut();
                     text.push('\n');
+                    text.push_str(piece);
                 }
-                text.push_str(piece);
+                Part::File(_) => {}
             }
         }
         text

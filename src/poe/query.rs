@@ -1,5 +1,6 @@
 //! A `ChatRequest` as the body of Poe's bot query, protocol 1.2. Fields that the client did not set are absent.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
@@ -39,7 +40,7 @@ struct Query<'a> {
 #[derive(Serialize)]
 struct Turn<'a> {
     role: &'static str,
-    content: String,
+    content: Cow<'a, str>,
     content_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<&'a Map<String, Value>>,
@@ -87,7 +88,7 @@ struct CallResult<'a> {
     role: &'static str,
     name: &'a str,
     tool_call_id: &'a str,
-    content: String,
+    content: Cow<'a, str>,
 }
 
 /// The body of the query. Files must have been attached before; what is not at Poe is left out.
@@ -103,7 +104,8 @@ pub fn encode(chat: &ChatRequest) -> serde_json::Result<Vec<u8>> {
     for (position, message) in chat.messages.iter().enumerate() {
         let is_open = position >= open;
         let has_call = message.role == Role::Tool || !message.tool_calls.is_empty();
-        if is_open && has_call && message.text().trim().is_empty() || is_open && message.role == Role::Tool {
+        if is_open && has_call && message.joined().trim().is_empty() || is_open && message.role == Role::Tool
+        {
             continue;
         }
         let mut turn = turn(message, (!is_open).then_some((&past, &names)));
@@ -154,15 +156,15 @@ fn names(chat: &ChatRequest) -> HashMap<&str, &str> {
 
 /// Calls and results stand in the text of a turn if `past` says how.
 fn turn<'m>(message: &'m Message, past: Option<(&PastCalls, &HashMap<&str, &str>)>) -> Turn<'m> {
-    let mut content = message.text();
+    let mut content = message.joined();
     if let Some((past, names)) = past {
         if !message.tool_calls.is_empty() {
-            content += &format!("\n{}", past.calls(&message.tool_calls));
+            content.to_mut().push_str(&format!("\n{}", past.calls(&message.tool_calls)));
         }
         if message.role == Role::Tool {
             let id = message.tool_call_id.as_deref().unwrap_or_default();
             let name = names.get(id).copied().or(message.name.as_deref()).unwrap_or_default();
-            content = PastCalls::result(id, name, &content);
+            content = PastCalls::result(id, name, &content).into();
         }
     }
     Turn {
@@ -171,12 +173,21 @@ fn turn<'m>(message: &'m Message, past: Option<(&PastCalls, &HashMap<&str, &str>
             Role::User | Role::Tool => "user",
             Role::Assistant => "bot",
         },
-        content: content.trim_start_matches('\n').to_owned(),
+        content: without_leading_breaks(content),
         content_type: "text/markdown",
         parameters: None,
         attachments: message.parts.iter().filter_map(attached).collect(),
         timestamp: 0,
         message_id: "",
+    }
+}
+
+/// A long text is not copied for this.
+fn without_leading_breaks(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => text.trim_start_matches('\n').into(),
+        Cow::Owned(text) if text.starts_with('\n') => text.trim_start_matches('\n').to_owned().into(),
+        text => text,
     }
 }
 
@@ -225,7 +236,7 @@ fn call(call: &ToolCall) -> Call<'_> {
 fn result<'a>(message: &'a Message, names: &HashMap<&str, &'a str>) -> CallResult<'a> {
     let id = message.tool_call_id.as_deref().unwrap_or_default();
     let name = message.name.as_deref().or_else(|| names.get(id).copied()).unwrap_or_default();
-    CallResult { role: "tool", name, tool_call_id: id, content: message.text() }
+    CallResult { role: "tool", name, tool_call_id: id, content: message.joined() }
 }
 
 #[cfg(test)]

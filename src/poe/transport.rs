@@ -11,11 +11,13 @@ mod via;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::Socket;
 use ureq::config::Config;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
@@ -29,6 +31,7 @@ use names::Names;
 use via::ProxyFault;
 
 use super::settings::Settings;
+use crate::budget;
 use crate::error::{Error, Kind, Result};
 
 /// Called about once a second while Poe is silent; an error ends the wait.
@@ -162,7 +165,7 @@ fn await_ready(socket: &Socket, what: PollFlags, limit: Option<Duration>) -> io:
         let step = left.unwrap_or(TICK).min(step(start.elapsed())).max(Duration::from_millis(1));
         let step = Timespec { tv_sec: 0, tv_nsec: step.subsec_nanos().into() };
         match poll(&mut [PollFd::new(socket, what)], Some(&step)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
@@ -176,11 +179,19 @@ fn await_ready(socket: &Socket, what: PollFlags, limit: Option<Duration>) -> io:
     }
 }
 
-/// One connection. Its socket never blocks: all waiting is done in [`await_ready`].
+/// Pieces of a request up to this size leave together: each write would wake Poe's side.
+const HELD_BYTES: usize = 8 << 10;
+
+/// One connection. Reads wait up to [`TICK`] in the kernel, so that an event costs one call; all other waiting is done in
+/// [`await_ready`].
 #[derive(Debug)]
 struct Line {
     socket: Socket,
     buffers: LazyBuffers,
+    /// Output that leaves with what follows, or before input is awaited.
+    held: Vec<u8>,
+    /// The answer has been silent before: the thread's stack has been given back.
+    has_rested: bool,
 }
 
 impl Transport for Line {
@@ -189,59 +200,98 @@ impl Transport for Line {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let (mut sent, limit) = (0, limit(timeout));
-        while sent < amount {
-            match self.socket.send(&self.buffers.output()[sent..amount]) {
-                Ok(count) => {
-                    sent += count;
-                    note_progress();
-                    look_up_if_due()?;
-                }
-                Err(error) => self.wait_after(error, PollFlags::OUT, limit, timeout)?,
-            }
+        self.has_rested = false;
+        let output = &self.buffers.output()[..amount];
+        if self.held.len() + amount <= HELD_BYTES {
+            self.held.extend_from_slice(output);
+            return Ok(());
         }
-        Ok(())
+        let held = std::mem::take(&mut self.held);
+        send_all(&self.socket, &held, timeout)?;
+        send_all(&self.socket, output, timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        loop {
-            match (&self.socket).read(self.buffers.input_append_buf()) {
-                Ok(count) => {
-                    self.buffers.input_appended(count);
-                    look_up_if_due()?;
-                    return Ok(count > 0);
-                }
-                Err(error) => self.wait_after(error, PollFlags::IN, limit(timeout), timeout)?,
-            }
+        if !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            send_all(&self.socket, &held, timeout)?;
         }
+        let buffer = self.buffers.input_append_buf();
+        let count = receive(&self.socket, buffer, limit(timeout), &mut self.has_rested);
+        let count = count.map_err(|error| timed_out(error, timeout))?;
+        self.buffers.input_appended(count);
+        look_up_if_due()?;
+        Ok(count > 0)
     }
 
     /// A connection that waits for its next use is open as long as nothing can be read from it, not even its end.
     fn is_open(&mut self) -> bool {
-        let outcome = (&self.socket).read(&mut [0]);
-        outcome.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        matches!(recv(&self.socket, &mut [0; 1], RecvFlags::DONTWAIT), Err(Errno::WOULDBLOCK))
     }
 }
 
 impl Line {
-    /// Waits if all that `error` says is that the socket is not ready.
-    fn wait_after(
-        &self,
-        error: io::Error,
-        what: PollFlags,
-        limit: Option<Duration>,
-        timeout: NextTimeout,
-    ) -> Result<(), ureq::Error> {
-        match error.kind() {
-            io::ErrorKind::Interrupted => Ok(()),
-            io::ErrorKind::WouldBlock => match await_ready(&self.socket, what, limit) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    Err(ureq::Error::Timeout(timeout.reason))
-                }
-                outcome => Ok(outcome?),
-            },
-            _ => Err(error.into()),
+    fn new(socket: Socket, buffers: LazyBuffers) -> io::Result<Line> {
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(Some(TICK))?;
+        Ok(Line { socket, buffers, held: Vec::new(), has_rested: false })
+    }
+}
+
+/// Reads once, as soon as something has come.
+fn receive(
+    socket: &Socket,
+    buffer: &mut [u8],
+    limit: Option<Duration>,
+    has_rested: &mut bool,
+) -> io::Result<usize> {
+    let start = Instant::now();
+    loop {
+        let left = limit.map_or(TICK, |limit| limit.saturating_sub(start.elapsed()));
+        // the kernel waits for no less than this
+        let is_short = left.min(step(start.elapsed())) < TICK;
+        if is_short || has_ended() {
+            await_ready(socket, PollFlags::IN, limit.map(|limit| limit.saturating_sub(start.elapsed())))?;
         }
+        let flags = if is_short { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+        match recv(socket, &mut *buffer, flags) {
+            Ok((count, _)) => return Ok(count),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if is_short => {}
+            Err(Errno::WOULDBLOCK) => {
+                resolve_name(start.elapsed());
+                if !std::mem::replace(has_rested, true) {
+                    budget::rest();
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Sends all of `bytes`.
+fn send_all(socket: &Socket, bytes: &[u8], timeout: NextTimeout) -> Result<(), ureq::Error> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match send(socket, &bytes[sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(count) => {
+                sent += count;
+                note_progress();
+                look_up_if_due()?;
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) => await_ready(socket, PollFlags::OUT, limit(timeout))
+                .map_err(|error| timed_out(error, timeout))?,
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+    }
+    Ok(())
+}
+
+fn timed_out(error: io::Error, timeout: NextTimeout) -> ureq::Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
+        _ => error.into(),
     }
 }
 
@@ -260,8 +310,9 @@ pub fn agent(settings: &Settings) -> Result<Agent, String> {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .timeout_connect(Some(settings.connect_timeout))
-        .input_buffer_size(16 << 10)
-        .output_buffer_size(8 << 10)
+        // each held stream keeps both
+        .input_buffer_size(4 << 10)
+        .output_buffer_size(4 << 10)
         .max_idle_connections(64)
         .max_idle_connections_per_host(64)
         .user_agent(concat!("poe2openai/", env!("CARGO_PKG_VERSION")))

@@ -17,7 +17,7 @@ use super::connection_slots::{ConnectionSlot, ConnectionSlots, Limits, Phase, Sh
 use super::event_stream::{EventStream, Sent};
 use super::head::{self, Framing, Head};
 use super::send::{send, send_whole};
-use crate::budget::Reservation;
+use crate::budget::{self, Reservation};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::ids::id;
@@ -31,6 +31,11 @@ const MAX_SKIPPED: u64 = 64 << 10;
 const LINGER: Duration = Duration::from_secs(1);
 const MAX_DRAINED: usize = 64 << 10;
 
+/// A client that has not asked again by then may be silent for long.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
+/// The accuracy of a wait for the client.
+const TIMEOUT_STEP: Duration = Duration::from_millis(10);
+
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request. An error means that the connection is broken; everything else is an answer.
@@ -41,6 +46,7 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: Arc<TcpStream>,
+    address: Option<IpAddr>,
 }
 
 impl Client {
@@ -54,7 +60,7 @@ impl Client {
 
     /// Where the client connects from.
     pub fn address(&self) -> Option<IpAddr> {
-        self.socket.peer_addr().ok().map(|address| address.ip())
+        self.address
     }
 }
 
@@ -112,7 +118,7 @@ impl Call<'_> {
 
     /// The client, to be watched while waiting.
     pub fn client(&self) -> Client {
-        Client { socket: Arc::clone(self.wire.slot.socket()) }
+        Client { socket: Arc::clone(self.wire.slot.socket()), address: self.wire.address }
     }
 
     /// The server's going: an answer that waits should look at it.
@@ -210,13 +216,17 @@ struct Wire {
     slot: Arc<ConnectionSlot>,
     limits: Limits,
     stop: Stop,
+    address: Option<IpAddr>,
+    /// The socket's, as it was set last.
+    read_timeout: Duration,
     /// Received and not used yet: the beginning of a request, or several.
     inbox: Vec<u8>,
 }
 
 /// Lives the life of the connection in `slot`.
 pub fn live(slot: Arc<ConnectionSlot>, limits: Limits, stop: Stop, handler: &dyn Handler) {
-    let mut wire = Wire { slot, limits, stop, inbox: Vec::new() };
+    let address = slot.socket().peer_addr().ok().map(|address| address.ip());
+    let mut wire = Wire { slot, limits, stop, address, read_timeout: Duration::ZERO, inbox: Vec::new() };
     // a client that has just come is about to ask; one that has been served may be evicted at once
     let mut phase = Phase::Reading;
     loop {
@@ -262,7 +272,7 @@ impl Wire {
         if self.inbox.is_empty() {
             self.inbox = Vec::new(); // an idle connection keeps no buffer
         }
-        let mut seen = 0;
+        let (mut seen, mut has_rested) = (0, phase != Phase::Idle);
         let mut deadline = Instant::now()
             + match phase {
                 Phase::Idle => self.limits.idle_timeout,
@@ -284,9 +294,14 @@ impl Wire {
                 return self.hung_up();
             }
             seen = self.inbox.len().saturating_sub(1);
-            match self.read(deadline) {
+            let first = if has_rested { deadline } else { deadline.min(Instant::now() + SHORT_PAUSE) };
+            match self.read(first) {
                 Ok(0) => return self.hung_up(),
                 Ok(_) => {}
+                Err(error) if is_timeout(&error) && first < deadline => {
+                    has_rested = true;
+                    budget::rest();
+                }
                 Err(error) if is_timeout(&error) && !self.inbox.is_empty() => {
                     return Err(Error::new(Kind::RequestTimeout, "the request's head arrived too slowly"));
                 }
@@ -317,7 +332,11 @@ impl Wire {
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.socket().set_read_timeout(Some(left))?;
+        // timeouts that are nearly the same are not set anew
+        if left.abs_diff(self.read_timeout) > TIMEOUT_STEP {
+            self.socket().set_read_timeout(Some(left))?;
+            self.read_timeout = left;
+        }
         let mut bytes = [0; READ_BYTES];
         let count = loop {
             match self.slot.socket().as_ref().read(&mut bytes) {

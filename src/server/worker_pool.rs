@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::budget;
+
 /// What a thread does once.
 pub type Job = Box<dyn FnOnce() + Send>;
 
@@ -60,6 +62,7 @@ impl Shared {
             job();
             next = self.wait();
         }
+        budget::note_idle_thread();
     }
 
     fn wait(&self) -> Option<Job> {

@@ -1,68 +1,88 @@
 //! Encodes replies as one `chat.completion`.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::{Meta, finish_reason, usage};
-use crate::dialect::custom;
+use super::{Meta, Usage, finish_reason, usage};
+use crate::dialect::{custom, json};
 use crate::pipeline::{Reply, TokenUsage, ToolCall};
+
+#[derive(Serialize)]
+struct Completion<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: Vec<Choice<'a>>,
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: usize,
+    message: Message<'a>,
+    logprobs: (),
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Option<&'a str>,
+    refusal: (),
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reasoning_content: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reasoning: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<Value>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    suggested_replies: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
+}
 
 /// The whole answer, one choice for each reply.
 pub fn encode(meta: &Meta, replies: &[Reply]) -> Vec<u8> {
-    let choices: Vec<Value> =
-        replies.iter().enumerate().map(|(index, reply)| choice(meta, index, reply)).collect();
-    let answer = json!({
-        "id": meta.id,
-        "object": "chat.completion",
-        "created": meta.created,
-        "model": meta.model,
-        "choices": choices,
-        "usage": usage(spent(replies)),
-    });
-    answer.to_string().into_bytes()
-}
-
-fn choice(meta: &Meta, index: usize, reply: &Reply) -> Value {
-    json!({
-        "index": index,
-        "message": message(meta, reply),
-        "logprobs": null,
-        "finish_reason": finish_reason(reply.finish.reason, meta),
+    json::bytes(&Completion {
+        id: &meta.id,
+        object: "chat.completion",
+        created: meta.created,
+        model: &meta.model,
+        choices: replies.iter().enumerate().map(|(index, reply)| choice(meta, index, reply)).collect(),
+        usage: usage(spent(replies)),
     })
 }
 
-fn message(meta: &Meta, reply: &Reply) -> Map<String, Value> {
-    let mut message = Map::new();
-    message.insert("role".into(), "assistant".into());
-    // OpenAI's own answers have null beside calls; an empty answer is still a string
-    let is_only_calls = reply.text.is_empty() && !reply.tool_calls.is_empty();
-    message.insert("content".into(), if is_only_calls { Value::Null } else { reply.text.as_str().into() });
-    message.insert("refusal".into(), Value::Null);
-    if !reply.thinking.is_empty() {
-        message.insert("reasoning_content".into(), reply.thinking.as_str().into());
-        message.insert("reasoning".into(), reply.thinking.as_str().into());
-    }
-    if !reply.tool_calls.is_empty() {
-        match meta.has_functions {
-            true => message.insert("function_call".into(), function(&reply.tool_calls[0])),
-            false => message.insert(
-                "tool_calls".into(),
-                reply.tool_calls.iter().map(|called| call(meta, called)).collect(),
-            ),
-        };
-    }
+fn choice<'a>(meta: &'a Meta, index: usize, reply: &'a Reply) -> Choice<'a> {
+    let finish_reason = finish_reason(reply.finish.reason, meta);
+    Choice { index, message: message(meta, reply), logprobs: (), finish_reason }
+}
+
+fn message<'a>(meta: &Meta, reply: &'a Reply) -> Message<'a> {
+    let calls = reply.tool_calls.as_slice();
+    let (function_call, tool_calls) = match meta.has_functions {
+        true => (calls.first().map(function), Vec::new()),
+        false => (None, calls.iter().map(|called| call(meta, called)).collect()),
+    };
     let pictures = reply.files.iter().filter(|file| file.content_type.starts_with("image/"));
-    let pictures: Vec<Value> =
-        pictures.map(|file| json!({"type": "image_url", "image_url": {"url": file.url}})).collect();
-    if !pictures.is_empty() {
-        message.insert("images".into(), pictures.into());
+    Message {
+        role: "assistant",
+        // OpenAI's own answers have null beside calls; an empty answer is still a string
+        content: Some(reply.text.as_str()).filter(|text| !text.is_empty() || calls.is_empty()),
+        refusal: (),
+        reasoning_content: &reply.thinking,
+        reasoning: &reply.thinking,
+        function_call,
+        tool_calls,
+        images: pictures.map(|file| json!({"type": "image_url", "image_url": {"url": file.url}})).collect(),
+        suggested_replies: &reply.suggestions,
+        metadata: reply.metadata.as_deref(),
     }
-    if !reply.suggestions.is_empty() {
-        message.insert("suggested_replies".into(), reply.suggestions.clone().into());
-    }
-    if let Some(metadata) = &reply.metadata {
-        message.insert("metadata".into(), metadata.as_str().into());
-    }
-    message
 }
 
 fn call(meta: &Meta, call: &ToolCall) -> Value {

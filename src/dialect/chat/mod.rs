@@ -7,7 +7,7 @@ mod stream;
 
 use std::collections::HashSet;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 pub(in crate::dialect) use request::{MOST_STOP_BYTES, OneOrMany, choices};
 pub use stream::Encoder;
@@ -64,15 +64,37 @@ fn finish_reason(reason: crate::pipeline::FinishReason, meta: &Meta) -> &'static
 }
 
 /// OpenAI's `usage`.
-pub(crate) fn usage(usage: crate::pipeline::TokenUsage) -> Value {
-    json!({
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.total(),
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning, "audio_tokens": 0,
-            "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
-        },
-    })
+pub(crate) fn usage(usage: crate::pipeline::TokenUsage) -> Usage {
+    let completion_tokens_details =
+        CompletionDetails { reasoning_tokens: usage.reasoning, ..Default::default() };
+    Usage {
+        prompt_tokens: usage.prompt,
+        completion_tokens: usage.completion,
+        total_tokens: usage.total(),
+        prompt_tokens_details: PromptDetails::default(),
+        completion_tokens_details,
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Serialize, Default)]
+struct PromptDetails {
+    cached_tokens: u64,
+    audio_tokens: u64,
+}
+
+#[derive(Serialize, Default)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+    accepted_prediction_tokens: u64,
+    rejected_prediction_tokens: u64,
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::dialect::content::{Audio, Content, Url};
-use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
+use crate::dialect::files::{FileText, OCTETS, by_url, content_type_of, data};
 use crate::dialect::{custom, json, numbers, thinking, tools, unknown};
 use crate::error::{Error, Result};
 use crate::pipeline::{
@@ -233,7 +233,7 @@ struct RawPart {
 
 #[derive(Deserialize)]
 struct RawFile {
-    file_data: Option<String>,
+    file_data: Option<FileText>,
     filename: Option<String>,
     #[serde(alias = "file_url")]
     url: Option<String>,
@@ -243,7 +243,7 @@ struct RawFile {
 struct RawSource {
     r#type: Option<String>,
     media_type: Option<String>,
-    data: Option<String>,
+    data: Option<FileText>,
     url: Option<String>,
 }
 
@@ -580,7 +580,7 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
         "image" | "document" => {
             let raw = raw.source.ok_or_else(|| missing("source"))?;
             if raw.r#type.as_deref() == Some("text") {
-                return Ok(raw.data.map(Part::Text));
+                return Ok(raw.data.map(|text| Part::Text(text.into_text())));
             }
             source(&format!("{path}.source"), raw)?
         }
@@ -597,15 +597,12 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
 
 fn file(path: &str, raw: RawFile) -> Result<FileSource> {
     match (raw.file_data, raw.url) {
-        (Some(content), _) if content.starts_with("data:") => {
-            data_url(&format!("{path}.file_data"), &content, raw.filename)
-        }
-        (Some(content), _) if content.starts_with("http://") || content.starts_with("https://") => {
-            Ok(FileSource::Link { url: content, name: raw.filename })
+        (Some(content), _) if content.is_data_url() || content.is_link() => {
+            by_url(&format!("{path}.file_data"), content, raw.filename)
         }
         (Some(content), _) => {
             let content_type = raw.filename.as_deref().map_or(OCTETS, content_type_of).to_owned();
-            data(&format!("{path}.file_data"), &content, content_type, raw.filename)
+            data(&format!("{path}.file_data"), content, content_type, raw.filename)
         }
         (None, Some(url)) => by_url(&format!("{path}.url"), url, raw.filename),
         (None, None) => {
@@ -619,7 +616,7 @@ fn source(path: &str, raw: RawSource) -> Result<FileSource> {
     match (raw.data, raw.url) {
         (Some(content), _) => {
             let content_type = raw.media_type.unwrap_or_else(|| OCTETS.to_owned());
-            data(&format!("{path}.data"), &content, content_type, None)
+            data(&format!("{path}.data"), content, content_type, None)
         }
         (None, Some(url)) => by_url(&format!("{path}.url"), url, None),
         (None, None) => Err(Error::invalid(format!("{path}.data"), format!("{path}.data is missing"))),

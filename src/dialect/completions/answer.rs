@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Meta, finish_reason};
 use crate::dialect::chat::usage;
+use crate::dialect::json;
 use crate::pipeline::{Reply, TokenUsage};
 
 /// The whole answer, one choice for each reply. What the bot thought is not part of the text.
@@ -22,7 +23,7 @@ pub fn encode(meta: &Meta, replies: &[Reply]) -> Vec<u8> {
         "choices": choices,
         "usage": usage(spent),
     });
-    answer.to_string().into_bytes()
+    json::bytes(&answer)
 }
 
 fn choice(meta: &Meta, index: usize, reply: &Reply) -> Value {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Meta, SIGNATURE, input, stop_reason, usage};
+use crate::dialect::json;
 use crate::pipeline::{Reply, ToolCall};
 
 /// The whole answer.
@@ -17,7 +18,7 @@ pub fn encode(meta: &Meta, reply: &Reply) -> Vec<u8> {
         "stop_sequence": reply.finish.stop,
         "usage": usage(reply.finish.usage.unwrap_or_default()),
     });
-    answer.to_string().into_bytes()
+    json::bytes(&answer)
 }
 
 fn content(meta: &Meta, reply: &Reply) -> Vec<Value> {

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::dialect::content::Content;
-use crate::dialect::files::{OCTETS, by_url, data, data_url};
+use crate::dialect::files::{FileText, OCTETS, by_url, data, data_url};
 use crate::dialect::unknown;
 use crate::error::{Error, Result};
 use crate::pipeline::{Message, Part, Role, ToolCall};
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for Source {
 struct RawFile {
     r#type: Option<String>,
     media_type: Option<String>,
-    data: Option<String>,
+    data: Option<FileText>,
     url: Option<String>,
     #[serde(default)]
     content: Content<Block>,
@@ -160,7 +160,7 @@ impl Turns {
     /// All turns.
     pub fn finish(mut self) -> Vec<Message> {
         let is_begun = self.messages.last().is_some_and(|last| {
-            last.role == Role::Assistant && last.tool_calls.is_empty() && !last.text().trim().is_empty()
+            last.role == Role::Assistant && last.tool_calls.is_empty() && !last.joined().trim().is_empty()
         });
         if is_begun {
             self.messages.push(Message { parts: vec![Part::Text(GO_ON.into())], ..Message::default() });
@@ -393,9 +393,9 @@ fn file(path: &str, block: Block, parts: &mut Vec<Part>) -> Result<()> {
         "base64" => {
             let bytes = required(&path, "data", bytes)?;
             let path = format!("{path}.data");
-            match bytes.starts_with("data:") {
-                true => data_url(&path, &bytes, title)?,
-                false => data(&path, &bytes, media_type.unwrap_or_else(|| OCTETS.to_owned()), title)?,
+            match bytes.is_data_url() {
+                true => data_url(&path, bytes, title)?,
+                false => data(&path, bytes, media_type.unwrap_or_else(|| OCTETS.to_owned()), title)?,
             }
         }
         "url" => by_url(&format!("{path}.url"), required(&path, "url", url)?, title)?,
@@ -403,7 +403,7 @@ fn file(path: &str, block: Block, parts: &mut Vec<Part>) -> Result<()> {
             let head = [title, block.context].into_iter().flatten().collect::<Vec<_>>().join("\n");
             parts.push(Part::Text(head));
             match bytes {
-                Some(text) => parts.push(Part::Text(text)),
+                Some(text) => parts.push(Part::Text(text.into_text())),
                 None => {
                     for (path, block) in content.blocks(&format!("{path}.content")) {
                         part(&path, block, parts)?;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Task, model_name};
 use crate::dialect::chat::OneOrMany;
-use crate::dialect::files::{OCTETS, data, data_url};
+use crate::dialect::files::{FileText, OCTETS, data, data_url};
 use crate::dialect::json::{self, within, without_value};
 use crate::dialect::{numbers, tools};
 use crate::error::{Error, Result};
@@ -48,7 +48,7 @@ struct Generate {
     prompt: Option<String>,
     suffix: Option<String>,
     system: Option<String>,
-    images: Option<Vec<String>>,
+    images: Option<Vec<FileText>>,
     #[serde(flatten)]
     common: Common,
 }
@@ -94,7 +94,7 @@ struct Options {
 struct RawMessage {
     role: String,
     content: Option<String>,
-    images: Option<Vec<String>>,
+    images: Option<Vec<FileText>>,
     tool_calls: Option<Vec<RawCall>>,
     #[serde(alias = "name")]
     tool_name: Option<String>,
@@ -138,7 +138,7 @@ pub fn read_generate(body: &[u8]) -> Result<Asked> {
     let (prompt, suffix) = (generate.prompt.unwrap_or_default(), generate.suffix);
     let images = generate.images.unwrap_or_default();
     let images: Vec<Part> = images
-        .iter()
+        .into_iter()
         .enumerate()
         .map(|(at, image)| picture(&format!("images[{at}]"), image))
         .collect::<Result<_>>()?;
@@ -271,7 +271,7 @@ fn messages(raw: Vec<RawMessage>) -> Result<Vec<Message>> {
         };
         let mut parts: Vec<Part> =
             raw.content.into_iter().filter(|text| !text.is_empty()).map(Part::Text).collect();
-        for (place, image) in raw.images.iter().flatten().enumerate() {
+        for (place, image) in raw.images.into_iter().flatten().enumerate() {
             parts.push(picture(&format!("messages[{at}].images[{place}]"), image)?);
         }
         let mut tool_calls = Vec::new();
@@ -306,8 +306,8 @@ fn messages(raw: Vec<RawMessage>) -> Result<Vec<Message>> {
 }
 
 /// A picture: base64, or a data URL as some programs send it.
-fn picture(path: &str, image: &str) -> Result<Part> {
-    let source: FileSource = match image.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
+fn picture(path: &str, image: FileText) -> Result<Part> {
+    let source: FileSource = match image.is_data_url() {
         true => data_url(path, image, None)?,
         false => data(path, image, OCTETS.to_owned(), None)?,
     };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::compaction;
 use super::tools::Names;
 use crate::dialect::content::{Audio, Content, Url};
-use crate::dialect::files::{OCTETS, by_url, content_type_of, data, data_url};
+use crate::dialect::files::{FileText, OCTETS, by_url, content_type_of, data};
 use crate::dialect::{custom, json, unknown};
 use crate::error::{Error, Result};
 use crate::pipeline::{Message, Part, Role, ToolCall};
@@ -58,7 +58,7 @@ struct RawPart {
     refusal: Option<String>,
     image_url: Option<Url>,
     file_id: Option<String>,
-    file_data: Option<String>,
+    file_data: Option<FileText>,
     file_url: Option<String>,
     filename: Option<String>,
     input_audio: Option<Audio>,
@@ -231,15 +231,12 @@ fn part(path: &str, raw: RawPart) -> Result<Option<Part>> {
             (None, id) => return Err(id.map_or_else(|| missing("image_url"), by_id)),
         },
         "input_file" => match (raw.file_data, raw.file_url, raw.file_id) {
-            (Some(content), _, _) if content.starts_with("data:") => {
-                data_url(&at("file_data"), &content, raw.filename)?
-            }
-            (Some(url), _, _) if url.starts_with("http://") || url.starts_with("https://") => {
-                by_url(&at("file_data"), url, raw.filename)?
+            (Some(content), _, _) if content.is_data_url() || content.is_link() => {
+                by_url(&at("file_data"), content, raw.filename)?
             }
             (Some(content), _, _) => {
                 let content_type = raw.filename.as_deref().map_or(OCTETS, content_type_of).to_owned();
-                data(&at("file_data"), &content, content_type, raw.filename)?
+                data(&at("file_data"), content, content_type, raw.filename)?
             }
             (None, Some(url), _) => by_url(&at("file_url"), url, raw.filename)?,
             (None, None, id) => return Err(id.map_or_else(|| missing("file_data"), by_id)),

@@ -10,7 +10,7 @@ use super::answer::{self, State, call_prefix, item_status, output, response};
 use super::tools::Named;
 use super::{Meta, failure_code};
 use crate::dialect::custom::Unwrapping;
-use crate::dialect::{self, openai};
+use crate::dialect::{self, json, openai};
 use crate::error::Error;
 use crate::pipeline::{Event, Finish, Reply, ToolDelta};
 
@@ -212,7 +212,7 @@ impl Encoder {
     /// Hands the finished response over, if it is to be kept.
     pub(super) fn keep(&mut self, response: &Value) {
         if let Some(keep) = self.keep.take() {
-            keep(response.to_string().into_bytes());
+            keep(json::bytes(&response));
         }
     }
 
@@ -485,7 +485,7 @@ impl dialect::Encoder for Encoder {
         let reply = replies.first().unwrap_or(&nothing);
         let response = response(&self.meta, &State::Ended(&reply.finish), output(&self.meta, reply));
         self.keep(&response);
-        response.to_string().into_bytes()
+        json::bytes(&response)
     }
 
     fn event(&mut self, _: usize, event: &Event, out: &mut Vec<u8>) {

@@ -533,7 +533,7 @@ pub fn pictures_into_user_turns(messages: &mut [Message]) {
     let mut links: Vec<Link> = Vec::new();
     for message in messages {
         match message.role {
-            Role::Assistant => links.extend(poe_links(&message.text())),
+            Role::Assistant => links.extend(poe_links(&message.joined())),
             Role::User => {
                 for link in links.drain(..) {
                     if carried.insert(link.url.clone()) {

@@ -12,6 +12,9 @@ pub trait CountRunning: Clone {
     /// and returns its length in bytes, which is a character boundary.
     fn fits(&mut self, piece: &str, limit: usize) -> usize;
 
+    /// Takes in all of `piece`.
+    fn push(&mut self, piece: &str);
+
     /// The count of all that was taken in.
     fn count(&self) -> usize;
 }
@@ -525,7 +528,7 @@ mod tests {
 
     use super::*;
     use crate::pipeline::every_split::{end, ended, every_split, fold, text, thinking};
-    use crate::pipeline::stages::{CountTokens, Usage};
+    use crate::pipeline::stages::Usage;
     use crate::pipeline::{Reply, Stages};
 
     /// Counts as byte-pair tokens do, where it matters: a word of up to five letters with its space is one token
@@ -550,6 +553,10 @@ mod tests {
             let fits = fits.unwrap_or(0);
             self.0.push_str(&piece[..fits]);
             fits
+        }
+
+        fn push(&mut self, piece: &str) {
+            self.0.push_str(piece);
         }
 
         fn count(&self) -> usize {
@@ -717,8 +724,7 @@ mod tests {
             if reply.finish.reason == FinishReason::Stop && stop.is_empty() {
                 prop_assert_eq!(&reply.text, &whole);
             }
-            let count: CountTokens = words;
-            let counted = fold(Usage::new(count, || 0), vec![thinking(&reply.thinking), text(&reply.text), end()]);
+            let counted = fold(Usage::new(Words::default(), || 0), vec![thinking(&reply.thinking), text(&reply.text), end()]);
             prop_assert!(counted.finish.usage.unwrap().completion <= limit);
         }
     }

@@ -16,4 +16,4 @@ pub use retractions::Retractions;
 pub use thinking::Thinking;
 pub use tool_calls::ToolCalls;
 pub use unfence::Unfence;
-pub use usage::{CountTokens, Usage, prompt_tokens};
+pub use usage::{Usage, prompt_tokens};

@@ -148,7 +148,7 @@ impl Stage for Retractions {
     fn pass(&mut self, event: Event) -> Result<Event, Event> {
         match (&event, &self.phase, &self.text.again) {
             (Event::Text(text), Phase::Answer, Again::No) if !text.is_empty() => {
-                self.text.shown.push_str(text);
+                self.text.show(text);
                 Ok(event)
             }
             _ => Err(event),
@@ -180,10 +180,15 @@ impl Stage for Retractions {
     }
 }
 
+/// Text is compared up to this length: a longer answer is not kept for this.
+const MOST_COMPARED: usize = 256 << 10;
+
 /// What was shown of one kind of text, against which text after a retraction is compared.
 #[derive(Default)]
 struct Track {
     shown: String,
+    /// More was shown than is kept: what is sent anew is not compared with it.
+    is_long: bool,
     again: Again,
 }
 
@@ -198,8 +203,17 @@ enum Again {
 
 impl Track {
     fn retract(&mut self) {
-        if !self.shown.is_empty() {
+        if !self.shown.is_empty() || self.is_long {
             self.again = Again::Repeats(0);
+        }
+    }
+
+    fn show(&mut self, piece: &str) {
+        if self.shown.len() + piece.len() > MOST_COMPARED {
+            (self.shown, self.is_long) = (String::new(), true);
+        }
+        if !self.is_long {
+            self.shown.push_str(piece);
         }
     }
 
@@ -207,7 +221,7 @@ impl Track {
     fn say(&mut self, piece: String) -> Option<String> {
         match std::mem::take(&mut self.again) {
             Again::No => {
-                self.shown.push_str(&piece);
+                self.show(&piece);
                 Some(piece)
             }
             Again::Repeats(said) => self.compare(said, &piece),
@@ -221,12 +235,13 @@ impl Track {
             self.again = Again::Repeats(said + piece.len());
             return None;
         }
-        let rest = match piece.as_bytes().starts_with(expected) {
+        let rest = match piece.as_bytes().starts_with(expected) && !self.is_long {
             true => piece[expected.len()..].to_owned(),
             false => format!("\n\n{}{piece}", &self.shown[..said]),
         };
         self.shown.truncate(said);
-        self.shown.push_str(piece);
+        self.is_long = false;
+        self.show(piece);
         Some(rest)
     }
 }
@@ -407,6 +422,23 @@ mod tests {
         assert_eq!(settled(&events).text, "Guess: 5\n\nProof:\n4\n");
         let reply = settled(&[text("It is 5."), Retract, text("It is 4."), text(" Done"), end()]);
         assert_eq!(reply.text, "It is 5.\n\nIt is 4. Done");
+    }
+
+    #[test]
+    fn a_very_long_answer_is_not_kept_for_comparison() {
+        let piece = "0123456789".repeat(1000);
+        let mut stage = Retractions::default();
+        let mut out = VecDeque::new();
+        for _ in 0..40 {
+            assert!(stage.push(text(&piece), &mut out).is_continue());
+            assert!(stage.text.shown.len() <= MOST_COMPARED);
+        }
+        for event in [Retract, text("Other"), text(" text"), text(&piece), Retract, text("Other text"), end()]
+        {
+            assert!(stage.push(event, &mut out).is_continue());
+        }
+        let reply = Reply::fold(&mut out.into_iter().map(Ok)).unwrap();
+        assert_eq!(reply.text, piece.repeat(40) + "\n\nOther text" + &piece);
     }
 
     #[test]

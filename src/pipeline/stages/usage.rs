@@ -3,33 +3,80 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+use super::CountRunning;
 use crate::pipeline::{ChatRequest, Event, Part, Stage, TokenUsage};
 
-/// Counts the tokens of a text; passed in, because this layer does not import `tokens`.
-pub type CountTokens = fn(&str) -> usize;
+/// So much text is counted at once: each count looks at the word again that the last one ended in.
+const COUNTED_AT_ONCE: usize = 4 << 10;
 
 /// The last counting stage: sees every character that the answer shows.
-pub struct Usage<P> {
-    count: CountTokens,
+pub struct Usage<C, P> {
     prompt: P,
-    text: String,
-    thinking: String,
-    calls: String,
+    fresh: C,
+    text: Tokens<C>,
+    thinking: Tokens<C>,
+    calls: Tokens<C>,
 }
 
-impl<P: FnMut() -> u64> Usage<P> {
-    /// Counts an answer; `prompt` counts its prompt, at the end, so that the answer is not delayed.
-    pub fn new(count: CountTokens, prompt: P) -> Usage<P> {
-        Usage { count, prompt, text: String::new(), thinking: String::new(), calls: String::new() }
+/// The tokens of one kind of text.
+struct Tokens<C> {
+    counter: C,
+    /// Text that has not been counted yet.
+    pending: String,
+}
+
+impl<C: CountRunning> Tokens<C> {
+    fn new(counter: C) -> Tokens<C> {
+        Tokens { counter, pending: String::new() }
+    }
+
+    fn add(&mut self, text: &str) {
+        if self.pending.len() + text.len() > COUNTED_AT_ONCE {
+            self.counter.push(&self.pending);
+            self.pending.clear();
+        }
+        match text.len() > COUNTED_AT_ONCE {
+            true => self.counter.push(text),
+            false => self.pending.push_str(text),
+        }
+    }
+
+    fn total(&mut self) -> u64 {
+        self.counter.push(&self.pending);
+        self.pending.clear();
+        self.counter.count() as u64
     }
 }
 
-impl<P: FnMut() -> u64> Stage for Usage<P> {
+impl<C: CountRunning, P: FnMut() -> u64> Usage<C, P> {
+    /// Counts an answer with `counter`, which is fresh; `prompt` counts its prompt, at the end, so that the answer is not
+    /// delayed.
+    pub fn new(counter: C, prompt: P) -> Usage<C, P> {
+        let [text, thinking, calls] = [(); 3].map(|()| Tokens::new(counter.clone()));
+        Usage { prompt, fresh: counter, text, thinking, calls }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::ToolCall(delta) => {
+                self.calls.add(delta.name.as_deref().unwrap_or_default());
+                self.calls.add(&delta.arguments);
+            }
+            Event::Retract => {
+                self.text = Tokens::new(self.fresh.clone());
+                self.thinking = Tokens::new(self.fresh.clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<C: CountRunning, P: FnMut() -> u64> Stage for Usage<C, P> {
     #[inline]
     fn pass(&mut self, event: Event) -> Result<Event, Event> {
         match &event {
-            Event::Text(text) => self.text.push_str(text),
-            Event::Thinking(text) => self.thinking.push_str(text),
+            Event::Text(text) => self.text.add(text),
+            Event::Thinking(text) => self.thinking.add(text),
             _ => return Err(event),
         }
         Ok(event)
@@ -39,9 +86,8 @@ impl<P: FnMut() -> u64> Stage for Usage<P> {
         match self.pass(event) {
             Ok(event) => out.push_back(event),
             Err(Event::Finish(mut finish)) => {
-                let count = |text: &str| (self.count)(text) as u64;
-                let reasoning = count(&self.thinking);
-                let completion = count(&self.text) + count(&self.calls) + reasoning;
+                let reasoning = self.thinking.total();
+                let completion = self.text.total() + self.calls.total() + reasoning;
                 finish.usage = Some(TokenUsage { prompt: (self.prompt)(), completion, reasoning });
                 out.push_back(Event::Finish(finish));
             }
@@ -51,22 +97,6 @@ impl<P: FnMut() -> u64> Stage for Usage<P> {
             }
         }
         ControlFlow::Continue(())
-    }
-}
-
-impl<P> Usage<P> {
-    fn note(&mut self, event: &Event) {
-        match event {
-            Event::ToolCall(delta) => {
-                self.calls.push_str(delta.name.as_deref().unwrap_or_default());
-                self.calls.push_str(&delta.arguments);
-            }
-            Event::Retract => {
-                self.text.clear();
-                self.thinking.clear();
-            }
-            _ => {}
-        }
     }
 }
 
@@ -101,9 +131,39 @@ mod tests {
     use super::*;
     use crate::pipeline::{Finish, Message, Role, Stages};
 
+    #[derive(Clone, Default)]
+    struct Words(String);
+
+    impl CountRunning for Words {
+        fn fits(&mut self, _: &str, _: usize) -> usize {
+            unreachable!("nothing is limited here")
+        }
+
+        fn push(&mut self, piece: &str) {
+            self.0.push_str(piece);
+        }
+
+        fn count(&self) -> usize {
+            self.0.split_whitespace().count()
+        }
+    }
+
+    #[test]
+    fn a_long_answer_is_not_kept() {
+        let mut stage = Usage::new(Words::default(), || 7);
+        let mut out = VecDeque::new();
+        for _ in 0..10_000 {
+            assert!(stage.pass(Event::Text("some words ".into())).is_ok());
+            assert!(stage.text.pending.capacity() <= 2 * COUNTED_AT_ONCE);
+        }
+        assert!(stage.push(Event::Text("x".repeat(COUNTED_AT_ONCE + 1)), &mut out).is_continue());
+        assert!(stage.push(Event::Finish(Finish::default()), &mut out).is_continue());
+        let Some(Event::Finish(finish)) = out.pop_back() else { panic!("{out:?}") };
+        assert_eq!(finish.usage, Some(TokenUsage { prompt: 7, completion: 20_001, reasoning: 0 }));
+    }
+
     #[test]
     fn the_finish_carries_what_was_shown() {
-        let count: CountTokens = |text| text.split_whitespace().count();
         let events = vec![
             Event::Text("gone gone".into()),
             Event::Retract,
@@ -112,7 +172,8 @@ mod tests {
             Event::Text("ur".into()),
             Event::Finish(Finish::default()),
         ];
-        let last = events.into_iter().map(Ok).through(Usage::new(count, || 7)).last().unwrap().unwrap();
+        let last =
+            events.into_iter().map(Ok).through(Usage::new(Words::default(), || 7)).last().unwrap().unwrap();
         let Event::Finish(finish) = last else { panic!("{last:?}") };
         assert_eq!(finish.usage, Some(TokenUsage { prompt: 7, completion: 4, reasoning: 2 }));
     }

@@ -144,10 +144,7 @@ impl PoeConnector {
             }
         })?;
         let config = details.config;
-        Ok(Line {
-            socket,
-            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
-        })
+        Line::new(socket, LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()))
     }
 
     /// A connection to the proxy itself.
