@@ -142,7 +142,7 @@ mod tests {
             ("/v1/videos/", Some(("/v1/videos", ""))),
             ("/videos/video_1", Some(("/v1/videos/{id}", "video_1"))),
             ("/v1/videos/video_1/content", Some(("/v1/videos/{id}/content", "video_1"))),
-            ("/v1/videos/video_1/remix", Some(("other", "video_1/remix"))),
+            ("/v1/videos/video_1/remix", Some(("other", "remix"))),
             ("/api/chat", Some(("/api/chat", ""))),
             ("/api/tags/", Some(("/api/tags", ""))),
             ("/api/chats", None),

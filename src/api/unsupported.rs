@@ -83,7 +83,7 @@ pub const TABLE: &[Route] = &[
         "realtime sessions are not served here: Poe's bots take whole messages and stream their answers",
     ),
     openai(
-        "/v1/videos/*",
+        "/v1/videos/{id}/*",
         "of OpenAI's videos only creating, listing, downloading and deleting are served here: to change a video, send \
          it as input_reference of a new one to POST /v1/videos",
     ),

@@ -88,9 +88,9 @@ pub fn all() -> impl Iterator<Item = &'static Bot> {
     WORKING.iter().chain(FAILING)
 }
 
-/// The bot of this name in any case.
+/// The bot of this name in any case, also one that the model list does not name.
 pub fn find(name: &str) -> Option<&'static Bot> {
-    all().find(|bot| bot.name.eq_ignore_ascii_case(name))
+    all().chain(PRIVATE).find(|bot| bot.name.eq_ignore_ascii_case(name))
 }
 
 /// Bots that answer.
@@ -117,6 +117,13 @@ const WORKING: &[Bot] = &[
     plays("demo-linger", &TEXT, talk::linger, "Answers and keeps the connection open for half a minute."),
     plays("demo-think", &TEXT, thought::think, "Thinks aloud before it answers."),
     plays("demo-think-plain", &TEXT, thought::think_plain, "Thinks aloud in the other spelling."),
+    plays("demo-think-tags", &TEXT, thought::think_tags, "Thinks aloud between tags."),
+    plays(
+        "demo-think-unopened",
+        &TEXT,
+        thought::think_unopened,
+        "Thinks aloud in front of a closing tag that nothing opened.",
+    ),
     plays(
         "demo-not-thinking",
         &TEXT,
@@ -139,7 +146,6 @@ const WORKING: &[Bot] = &[
     plays("demo-voice-link", &AUDIO, media::voice_link, "Hums, and answers with the bare link."),
     plays("demo-video", &VIDEO, media::video, "Makes a video of one second."),
     plays("demo-video-link", &VIDEO, media::video_link, "Answers with the bare link of a video."),
-    plays("demo-video-slow", &VIDEO, media::video_slow, "Gets no further than half of a video."),
     plays("demo-reporter", &TEXT, media::reporter, "Sends two files, one of which it never mentions."),
     plays("demo-dead-file", &TEXT, media::dead_file, "Refuses attachments that have expired."),
     plays("demo-tools", &TOOLS, native::tools, "Calls your functions."),
@@ -202,6 +208,12 @@ const WORKING: &[Bot] = &[
     ),
 ];
 
+/// Bots that answer and that the model list does not name, as private bots.
+const PRIVATE: &[Bot] = &[
+    plays("demo-private-tools", &TEXT, xml::tools, "Calls functions in XML."),
+    plays("demo-private-agent", &TEXT, agent::xml, "Does small jobs in coding agents, with calls in XML."),
+];
+
 /// Bots that fail, one for each way that is documented or was seen.
 const FAILING: &[Bot] = &[
     refuses("demo-error-http-400", 400, "Answers 400: the request is at fault."),
@@ -216,6 +228,7 @@ const FAILING: &[Bot] = &[
     refuses("demo-error-http-502", 502, "Answers 502."),
     refuses("demo-error-http-503", 503, "Answers 503."),
     refuses("demo-error-http-529", 529, "Answers 529: overloaded."),
+    plays("demo-video-slow", &VIDEO, media::video_slow, "Gets no further than half of a video."),
     fails("demo-error-user_message_too_long", "user_message_too_long", "Says that the message is too long."),
     fails("demo-error-insufficient_fund", "insufficient_fund", "Says that the points do not suffice."),
     fails("demo-error-user_caused_error", "user_caused_error", "Says that the user is at fault."),
