@@ -66,7 +66,7 @@ impl Native {
     ) -> Result<Option<Native>> {
         let [chat] = decoded.chats.as_slice() else { return Ok(None) };
         let app = request.app();
-        let model = app.model(&chat.model, cancel)?;
+        let model = app.model(&chat.model, request.client(), cancel)?;
         let route = app.route(&model);
         let Some(endpoint) = decoded.endpoint.filter(|_| route != Route::Bot) else {
             if route == Route::Native {
@@ -243,7 +243,7 @@ impl Native {
             self.remember(app, &unknown);
             return Outcome::Bot;
         }
-        request.record.fault = Some(refusal.error.message.clone());
+        request.record.failed(&refusal.error);
         let tokens = || chats.first().map_or(0, |chat| prompt_tokens(chat, tokens::count));
         let error = app.explain(refusal.error.clone(), &self.model, &self.name, tokens);
         let answer = request.error_answer(&error);
