@@ -40,6 +40,9 @@ fn tools_of_poe_find_an_account_at_every_path() {
         let id = first["data"][0]["query_id"].as_str().expect("an id");
         let rest = ask(&format!("{path}?starting_after={id}&limit=100"));
         assert_eq!((&rest["length"], &rest["data"][0]), (&json!(2), &all["data"][1]), "{path}");
+        // a value stays a value, whatever stands in it
+        assert_eq!(ask(&format!("{path}?x=a%26limit%3D1"))["length"], 3, "{path}");
+        assert_eq!(ask(&format!("{path}?x=%23%20%2B%25&limit=1"))["length"], 1, "{path}");
     }
     for path in ["/v1/whoami", "/whoami"] {
         let answer = server.ask(&post(path, &[KEY], ""));

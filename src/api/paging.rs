@@ -31,17 +31,15 @@ impl Page {
     }
 
     /// The entries of the page, out of `all` from the oldest to the newest, and whether more follow.
-    pub fn cut<T>(
+    pub fn cut<'a, T: 'a>(
         &self,
-        all: impl DoubleEndedIterator<Item = T>,
+        all: impl DoubleEndedIterator<Item = T> + 'a,
         has_id: impl Fn(&T, &str) -> bool,
     ) -> Result<(Vec<T>, bool)> {
-        let (mut up, mut down) = (None, None);
-        match self.is_ascending {
-            true => up = Some(all),
-            false => down = Some(all.rev()),
-        }
-        let mut entries = up.into_iter().flatten().chain(down.into_iter().flatten());
+        let mut entries: Box<dyn Iterator<Item = T> + 'a> = match self.is_ascending {
+            true => Box::new(all),
+            false => Box::new(all.rev()),
+        };
         if let Some(after) = &self.after
             && !entries.any(|entry| has_id(&entry, after))
         {

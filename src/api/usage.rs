@@ -2,16 +2,12 @@
 
 use std::io;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use crate::error::{Error, Kind, Result};
 use crate::gateway::context::Authenticated;
 use crate::server::answer::Answer;
 
 /// The most bytes of a body that are passed on: Poe needs none.
 const MAX_BODY: u64 = 64 << 10;
-/// Everything that stands in a query unescaped.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// `GET` of what Poe has at `path`.
 pub fn get(mut request: Authenticated<'_, '_>, path: &str) -> io::Result<()> {
@@ -33,18 +29,8 @@ fn passed(request: &Authenticated<'_, '_>, path: &str, body: Option<&[u8]>) -> R
             with EXPOSE_USAGE=true";
         return Err(Error::new(Kind::Forbidden, message));
     }
-    let answer = app.poe.about_account(&target(request, path), body, &key, &request.cancel_check())?;
+    // `key` is for this server
+    let query: Vec<_> = request.query_pairs().filter(|(name, _)| name != "key").collect();
+    let answer = app.poe.about_account(path, &query, body, &key, &request.cancel_check())?;
     Ok(Answer::json(200, answer))
-}
-
-/// `path` with the parameters of the request's query, except for a key of this server.
-fn target(request: &Authenticated<'_, '_>, path: &str) -> String {
-    let encoded = |text: &str| utf8_percent_encode(text, QUERY).to_string();
-    let pairs = request.query_pairs().filter(|(name, _)| name != "key");
-    let pairs: Vec<String> =
-        pairs.map(|(name, value)| format!("{}={}", encoded(&name), encoded(&value))).collect();
-    match pairs.is_empty() {
-        true => path.to_owned(),
-        false => format!("{path}?{}", pairs.join("&")),
-    }
 }

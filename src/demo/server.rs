@@ -10,7 +10,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::bots::{self, Bot, Turn};
-use super::native::{self, Asked, EndpointWriter, NativeEndpoint, Quirk, Tokens};
+use super::native::endpoint::NativeEndpoint;
+use super::native::{self, Asked, EndpointWriter, Quirk, Tokens};
 use super::player::{self, Ending, Wire};
 use super::query::Query;
 use super::script::{Refusal, Script, Step};

@@ -1,6 +1,6 @@
 //! Descriptions of bots in the model list: what they take, give and declare.
 
-use super::native::NativeEndpoint;
+use super::native::endpoint::NativeEndpoint;
 
 /// How the model list describes a bot.
 pub struct Traits {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -64,7 +63,7 @@ struct Charge {
 impl Poe {
     /// What `key` has left and what it spent in the 30 days up to `now`, a time since 1970.
     pub fn account(&self, key: &str, now: Duration, cancel: &CancelCheck) -> Result<Account> {
-        let balance: Balance = self.usage("current_balance", key, cancel)?;
+        let balance: Balance = self.usage("current_balance", &[], key, cancel)?;
         let today = now.as_secs() / 86_400;
         let first = (today + 1).saturating_sub(DAYS);
         let mut days: BTreeMap<u64, f64> = (first..=today).map(|day| (day, 0.0)).collect();
@@ -73,11 +72,9 @@ impl Poe {
         let mut seen = HashSet::new();
         let mut is_partial = true;
         for _ in 0..MAX_PAGES {
-            let mut view = format!("points_history?limit={PAGE}");
-            if let Some(after) = &after {
-                view += &format!("&starting_after={}", utf8_percent_encode(after, NON_ALPHANUMERIC));
-            }
-            let page: Page = self.usage(&view, key, cancel)?;
+            let mut query = vec![("limit".to_owned(), PAGE.to_string())];
+            query.extend(after.take().map(|after| ("starting_after".to_owned(), after)));
+            let page: Page = self.usage("points_history", &query, key, cancel)?;
             let mut is_over = !page.has_more || page.data.is_empty();
             for charge in &page.data {
                 let day = charge.creation_time.max(0.0) as u64 / MICROSECONDS_A_DAY;
@@ -111,28 +108,40 @@ impl Poe {
     }
 
     /// One view of the usage API.
-    fn usage<T: DeserializeOwned>(&self, view: &str, key: &str, cancel: &CancelCheck) -> Result<T> {
-        let body = self.about_account(&format!("/usage/{view}"), None, key, cancel)?;
+    fn usage<T: DeserializeOwned>(
+        &self,
+        view: &str,
+        query: &[(String, String)],
+        key: &str,
+        cancel: &CancelCheck,
+    ) -> Result<T> {
+        let body = self.about_account(&format!("/usage/{view}"), query, None, key, cancel)?;
         serde_json::from_slice(&body).map_err(|error| {
             Error::new(Kind::Upstream, format!("Poe's answer about the account is invalid: {error}"))
         })
     }
 
-    /// What Poe answers about the account of `key` at `path`, as it came: one JSON value. A `body` is posted.
+    /// What Poe answers about the account of `key` at `path` with the parameters `query`, as it came: one JSON value. A
+    /// `body` is posted.
     pub fn about_account(
         &self,
         path: &str,
+        query: &[(String, String)],
         body: Option<&[u8]>,
         key: &str,
         cancel: &CancelCheck,
     ) -> Result<Vec<u8>> {
         let url = format!("{}{path}", self.settings().base_url);
+        let query = || query.iter().map(|(name, value)| (name, value));
         let read = || {
             let (authorization, json) = (client::bearer(key), "application/json");
             let (response, ended) = cancellable(cancel, self.settings().first_byte_timeout, || match body {
-                None => self.agent().get(&url).header("Authorization", authorization).call(),
+                None => {
+                    self.agent().get(&url).query_pairs(query()).header("Authorization", authorization).call()
+                }
                 Some(body) => {
-                    let request = self.agent().post(&url).header("Authorization", authorization);
+                    let request = self.agent().post(&url).query_pairs(query());
+                    let request = request.header("Authorization", authorization);
                     request.header("Content-Type", json).header("Accept", json).send(body)
                 }
             });

@@ -4,11 +4,11 @@
 //! is refused. `write` encodes the bot's steps in the endpoint's format. The bots do the same at every endpoint, except those
 //! whose entry in the list is wrong ([`quirk`]).
 
-mod endpoint;
+pub mod endpoint;
 mod read;
 mod write;
 
-pub use endpoint::NativeEndpoint;
+use endpoint::NativeEndpoint;
 pub use read::{Asked, read};
 pub use write::{EndpointWriter, Tokens};
 
