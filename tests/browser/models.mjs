@@ -562,7 +562,8 @@ models:
     const used = [...source.matchAll(/\bt\('([^']+)'/g)].map(([, key]) => key);
     assert.deepEqual([...new Set(used)].filter((key) => !keys.has(key)), []);
     const stems = [...source.matchAll(/`(\w+\.)\$\{/g)].map(([, stem]) => stem);
-    const idle = [...keys].filter((key) => !stems.some((stem) => key.startsWith(stem)) && !["'", "#"].some((mark) => source.includes(`${mark}${key}'`)));
+    const tabs = await page.locator("#tabs a").evaluateAll((links) => links.map((link) => link.hash.slice(1)));
+    const idle = [...keys].filter((key) => !tabs.includes(key) && !stems.some((stem) => key.startsWith(stem)) && !["'", "#"].some((mark) => source.includes(`${mark}${key}'`)));
     assert.deepEqual(idle, []);
     clean();
   }],

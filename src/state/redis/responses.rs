@@ -15,7 +15,7 @@ use crate::state::responses::{MAX_RESPONSES, MemoryResponseStore, Owner, Respons
 /// Where the response before is not named.
 const NONE: &str = "----------------------";
 
-/// What the other scripts have in common: KEYS are the two lists, ARGV[1] is what names of entries begin with.
+/// What the other scripts have in common: KEYS are the two lists, `ARGV[1]` is what names of entries begin with.
 const COMMON: &str = "local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function drop(name)
