@@ -27,6 +27,43 @@ pub fn rfc3339(seconds: u64) -> String {
     date_and_time(seconds) + "Z"
 }
 
+/// Seconds since 1970 of a day (`2026-11-23`) or a time of UTC (`2026-11-23T05:58:40Z`, seconds and `Z` may be left out).
+pub fn parse(text: &str) -> Option<u64> {
+    let (day, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+    let numbers = |text: &str, separator: char, lengths: &[usize]| -> Option<Vec<u64>> {
+        let parts: Vec<&str> = text.split(separator).collect();
+        let fits = |(part, length): (&&str, &usize)| {
+            part.len() == *length && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let is_whole = parts.len() <= lengths.len() && parts.iter().zip(lengths).all(fits);
+        is_whole.then(|| parts.iter().filter_map(|part| part.parse().ok()).collect())
+    };
+    let [year, month, day] = numbers(day, '-', &[4, 2, 2])?.try_into().ok()?;
+    let time = numbers(time.strip_suffix('Z').unwrap_or(time), ':', &[2, 2, 2])?;
+    let ([hour, minute] | [hour, minute, _]) = *time.as_slice() else { return None };
+    let second = time.get(2).copied().unwrap_or(0);
+    let is_time = hour < 24 && minute < 60 && second < 60;
+    // a year has at most 366 days: the calendar is searched from a day that is certainly not later
+    let first = (year.checked_sub(1970)? * 365 + month.checked_sub(1)? * 28).min(4_000_000);
+    let days = (first..first + 3000).find(|days| civil(*days) == (year, month, day)).filter(|_| is_time)?;
+    Some(days * SECONDS_A_DAY + hour * 3600 + minute * 60 + second)
+}
+
+/// The first second of the month after that of `seconds` since 1970.
+pub fn next_month(seconds: u64) -> u64 {
+    let days = seconds / SECONDS_A_DAY;
+    let (_, month, day) = civil(days);
+    let first = days + 1 - day;
+    let next = (first + 28..first + 32).find(|days| civil(*days).1 != month).unwrap_or(first + 31);
+    next * SECONDS_A_DAY
+}
+
+/// A number that is the same for all times of one month of UTC, and rises with it.
+pub fn month(seconds: u64) -> u64 {
+    let (year, month, _) = civil(seconds / SECONDS_A_DAY);
+    year * 12 + month - 1
+}
+
 /// `Mon, 23 Nov 2026 05:58:40 GMT` for so many seconds since 1970: the form of HTTP's `Date` (RFC 9110, section 5.6.7).
 pub fn http_date(seconds: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]; // 1970 began on a Thursday
@@ -117,6 +154,31 @@ mod tests {
             assert_eq!(rfc3339(days * SECONDS_A_DAY + 3661), format!("{expected}T01:01:01Z"));
         }
         assert_eq!(timestamp(Duration::from_millis(1_795_413_520_007)), "2026-11-23T05:58:40.007Z");
+    }
+
+    #[test]
+    fn dates_are_read_as_they_are_written() {
+        for seconds in (0..4_000_000_000).step_by(12_345_678) {
+            assert_eq!(parse(&rfc3339(seconds)), Some(seconds));
+            assert_eq!(parse(&date(seconds / 86_400)), Some(seconds / 86_400 * 86_400));
+        }
+        assert_eq!(parse("2026-11-23T05:58"), parse("2026-11-23 05:58:00Z"));
+        for wrong in [
+            "",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-1-1",
+            "2026-01-01T24:00",
+            "1969-01-01",
+            "26-01-01",
+            "+026-01-01",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+        let time = |text| parse(text).unwrap();
+        assert_eq!(next_month(time("2024-02-29T23:59:59Z")), time("2024-03-01"));
+        assert_eq!(next_month(time("2026-12-01")), time("2027-01-01"));
+        assert_eq!(month(time("2027-01-01")), month(time("2026-12-31")) + 1);
     }
 
     #[test]

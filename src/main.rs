@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(settings),
         Command::Check(settings) => check(&settings),
         Command::Healthcheck(settings) => probe(&settings.host.local().with_port(settings.port)),
+        Command::Keys(command) => app::run_key_command(&command).map(|text| print!("{text}")),
         Command::Help => {
             print!("{}", settings::help());
             Ok(())
@@ -77,7 +78,6 @@ fn serve(mut settings: Settings) -> Result<(), String> {
         open_demo(&mut settings)?;
     }
     let app = Arc::new(App::open(settings)?);
-    let ending = Arc::clone(&app);
     // a signal that came before this changes nothing: the file has only just been read
     let _ = opened.set(Arc::clone(&app));
     keep_fresh(&app);
@@ -85,8 +85,11 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     name_proxies(&app.settings);
     announce_password(&app, port);
     warn_of_secrets(&app);
-    server.serve(Arc::new(Api::new(app)), &stop);
-    wait_for_end(&ending);
+    server.serve(Arc::new(Api::new(Arc::clone(&app))), &stop);
+    wait_for_end(&app);
+    if let Err(error) = app.store_usage() {
+        log::warn!("usage was not stored: {error}");
+    }
     log::logger().flush();
     Ok(())
 }
@@ -156,13 +159,17 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-/// Looks after what comes from outside: Poe's list of models, and models.yaml.
+/// Looks after what comes from outside: Poe's list of models, models.yaml, client keys, and what requests took.
 fn keep_fresh(app: &Arc<App>) {
     let (catalog, config) = (Arc::clone(app), Arc::clone(app));
     thread::spawn(move || {
         logger::keep_running("the refresh of the model list", PAUSE, || catalog.refresh_catalog())
     });
     thread::spawn(move || logger::keep_running("the watch of models.yaml", PAUSE, || config.watch_config()));
+    let (keys, usage, points) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
+    thread::spawn(move || logger::keep_running("the watch of client keys", PAUSE, || keys.watch_keys()));
+    thread::spawn(move || logger::keep_running("the storing of usage", PAUSE, || usage.keep_usage()));
+    thread::spawn(move || logger::keep_running("the watch of points", PAUSE, || points.watch_points()));
 }
 
 fn write_log(settings: &Settings) {

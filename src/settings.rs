@@ -2,6 +2,7 @@
 //!
 //! One table (`settings!` below) makes the fields, the parser, `--help`, `check`'s output and the README's table.
 
+mod keys;
 mod kinds;
 mod line;
 mod redis_url;
@@ -15,8 +16,10 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::config::client_keys;
 use crate::config::models::Route;
 use crate::proxy;
+pub use keys::{KeyAction, KeyCommand};
 use kinds::*;
 use line::{Action, Flags, Line};
 use redis_url::{Prefix, RedisAddress};
@@ -105,6 +108,7 @@ settings! {
     "REDIS_URL" redis_url: Option<RedisUrl> as RedisAddress = "", "Redis or Valkey through which several replicas share their state, see docs/scaling.md: redis://, rediss:// (TLS) or unix:// URL; unset, state is in memory";
     "REDIS_PREFIX" redis_prefix: String as Prefix = "poe2openai", "what all names in Redis begin with; replicas with the same one share their state";
     "REDIS_TIMEOUT_MS" redis_timeout: Duration as Millis<1> = "250", "time for Redis to answer, in milliseconds; after two failures in a row state is kept in memory until Redis answers again";
+    "USAGE_WRITE_SECONDS" usage_write: Duration as Seconds<1> = "60", "interval at which usage totals are written to usage.json, in seconds; they are also written at the end";
     "MAX_REQUEST_SIZE" max_request_size: u64 as Size = "1073741824", "largest request body, in bytes; above it: 413";
     "MEMORY_BUDGET_MB" memory_budget: u64 as Mebibytes = "0", "memory for requests and for answers that are held whole, in MiB; when it is used up: 503. 0 takes three quarters of the container's limit, or half of the machine's memory";
     "MAX_CONNECTIONS" max_connections: u32 as Count<1, 1_000_000> = "1024", "connections served at once; above it: 503";
@@ -129,6 +133,8 @@ pub enum Command {
     Check(Settings),
     /// Ask the local server's `/health`.
     Healthcheck(Settings),
+    /// Read or change the client keys.
+    Keys(KeyCommand),
     /// Print [`help`].
     Help,
     /// Print the version.
@@ -248,6 +254,12 @@ pub fn parse(
         Action::Version => Ok(Command::Version),
         Action::Serve => settings().map(Command::Serve),
         Action::Healthcheck => settings().map(Command::Healthcheck),
+        // what the server needs beside keys is not needed here
+        Action::Keys => {
+            let (_, settings) = Settings::unchecked(&line.flags, env)?;
+            let action = keys::read(&line.words, &line.key_flags)?;
+            Ok(Command::Keys(KeyCommand { dir: settings.config_dir, action }))
+        }
         // `check` did its work when it found something: that is 1, like any other finding of it.
         Action::Check => settings().map(Command::Check).map_err(|refusal| Refusal { code: 1, ..refusal }),
     }
@@ -261,9 +273,10 @@ pub fn help() -> String {
          Commands:\n  \
            serve        run the server (the default)\n  \
            check        print the effective settings and what models.yaml says\n  \
-           healthcheck  ask the local server whether it is well; exit code 0 or 1\n\n\
-         Flags (each is also an environment variable; flags win):\n",
+           healthcheck  ask the local server whether it is well; exit code 0 or 1\n",
     );
+    text += keys::HELP;
+    text += "\nFlags (each is also an environment variable; flags win):\n";
     for setting in TABLE {
         text += &help_entry(setting);
     }
@@ -330,6 +343,17 @@ impl Settings {
     }
 
     fn gather(flags: &Flags, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Settings, Refusal> {
+        let (given, mut settings) = Settings::unchecked(flags, env)?;
+        settings.guard_keys(&given)?;
+        settings.proxies = settings.read_proxies(env)?;
+        Ok(settings)
+    }
+
+    /// The settings by themselves, whether they fit together or not.
+    fn unchecked(
+        flags: &Flags,
+        env: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<(BTreeMap<&'static str, Given>, Settings), Refusal> {
         let mut given = BTreeMap::new();
         for setting in TABLE {
             let from_flags = Given::find(setting, Source::Flag, &|name| flags.get(&as_flag(name)).cloned());
@@ -341,10 +365,8 @@ impl Settings {
                 given.insert(setting.name, found);
             }
         }
-        let mut settings = Settings::build(&given)?;
-        settings.guard_keys(&given)?;
-        settings.proxies = settings.read_proxies(env)?;
-        Ok(settings)
+        let settings = Settings::build(&given)?;
+        Ok((given, settings))
     }
 
     /// The embedded Poe is on this machine and needs no proxy, whatever the variables say.
@@ -371,13 +393,24 @@ impl Settings {
     /// A Poe key costs money: a client that uses it must have presented a key of the proxy, or run on this machine.
     fn guard_keys(&self, given: &BTreeMap<&'static str, Given>) -> Result<(), Refusal> {
         let written = |name: &'static str| given.get(name).map_or(name, |given| given.written.as_str());
-        if self.poe_api_key.is_some() && self.proxy_api_keys.is_empty() && !self.host.is_loopback() {
+        let has_file = self.config_dir.join(client_keys::FILE_NAME).exists();
+        if self.poe_api_key.is_some()
+            && self.proxy_api_keys.is_empty()
+            && !has_file
+            && !self.host.is_loopback()
+        {
             return Err(Refusal::new(format!(
                 "{} without PROXY_API_KEYS would let anyone who reaches {} {} spend its points: \
-                 set PROXY_API_KEYS, or a loopback HOST such as 127.0.0.1",
+                 set PROXY_API_KEYS, add a key (poe2openai keys add NAME), or set a loopback HOST such as 127.0.0.1",
                 written("POE_API_KEY"),
                 written("HOST"),
                 self.host,
+            )));
+        }
+        if has_file && self.poe_api_key.is_none() && !self.demo {
+            return Err(Refusal::new(format!(
+                "{} without POE_API_KEY: expected a Poe key too, because Poe does not accept the proxy's own keys",
+                self.config_dir.join(client_keys::FILE_NAME).display(),
             )));
         }
         if !self.proxy_api_keys.is_empty() && self.poe_api_key.is_none() && !self.demo {

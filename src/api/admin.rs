@@ -3,8 +3,11 @@
 pub mod account;
 pub mod activity;
 pub mod config;
+pub mod keys;
 pub mod models;
+pub mod overview;
 pub mod settings;
+pub mod usage;
 
 use std::io;
 

@@ -31,6 +31,7 @@ pub fn count_tokens(mut request: Authenticated<'_, '_>) -> io::Result<()> {
 
 fn counted(request: &mut Authenticated<'_, '_>) -> Result<Answer> {
     let chat = messages::decode_count(&request.body()?)?;
-    let tokens = prepared_request::count_tokens(request.app(), chat, &request.cancel_check())?;
+    let tokens =
+        prepared_request::count_tokens(request.app(), request.client(), chat, &request.cancel_check())?;
     Ok(Answer::json(200, messages::encode_count(tokens)))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::dialect::catalog::{self, Model, Page};
 use crate::error::{Error, Kind, Result};
-use crate::gateway::app::no_model;
+use crate::gateway::app::{Client, no_model};
 use crate::gateway::context::{Admitted, Exchange};
 use crate::gateway::model_directory::{self, Details, ModelDirectory, Resolved};
 use crate::poe::{Entry, same_name};
@@ -27,7 +27,11 @@ pub fn one(mut request: Admitted<'_, '_>) -> io::Result<()> {
 /// `GET /api/models`: every model of Poe's list, under its own name, whatever models.yaml says.
 pub fn unfiltered(mut request: Admitted<'_, '_>) -> io::Result<()> {
     let answer = Listing::new(&request).map(|listing| {
-        let entries = listing.directory.entries().iter();
+        let is_allowed = |entry: &&Entry| {
+            let own = listing.directory.own(&entry.id);
+            own.is_some_and(|details| listing.client.may_use(details))
+        };
+        let entries = listing.directory.entries().iter().filter(is_allowed);
         let models: Vec<Model<'_>> = entries.map(|entry| of_entry(entry, &entry.id)).collect();
         listing.labelled(Answer::json(200, catalog::list(&models)))
     });
@@ -64,6 +68,8 @@ fn is_anthropic(head: &Head) -> bool {
 /// The models at one moment.
 pub struct Listing {
     directory: Arc<ModelDirectory>,
+    /// Who asks: models that its key may not use are left out.
+    client: Client,
     /// Why Poe's list cannot be had, while it cannot.
     fault: Option<Error>,
 }
@@ -82,19 +88,20 @@ impl Listing {
                     format!("Poe's list of models is unavailable, and no earlier copy is stored: {error}");
                 Err(Error::new(Kind::Overloaded, message).retry_after(app.retry_catalog()))
             }
-            fault => Ok(Listing { directory, fault }),
+            fault => Ok(Listing { directory, client: request.client().clone(), fault }),
         }
     }
 
     /// Every model that is served, under the name it is served by.
     pub fn models(&self) -> Vec<Model<'_>> {
-        self.directory.list().map(|(name, details)| described(details, name)).collect()
+        let is_allowed = |(_, details): &(&str, &Details)| self.client.may_use(details);
+        self.directory.list().filter(is_allowed).map(|(name, details)| described(details, name)).collect()
     }
 
     /// The model that a client means by `name`.
     pub fn find(&self, name: &str) -> Option<model_directory::Model> {
         match self.directory.resolve(name) {
-            Resolved::Served(model) => Some(model),
+            Resolved::Served(model) => Some(model).filter(|model| self.client.may_use(model)),
             Resolved::Disabled | Resolved::Unknown(_) => None,
         }
     }

@@ -57,7 +57,7 @@ fn counted(request: &mut Authenticated<'_, '_>) -> Result<Answer> {
     let response_store = ResponseStore { find: &find, keep: Box::new(drop), clock: relay::now };
     let decoded = responses::decode(&body, &Stamp { now: 0, make_id: &id }, response_store)?;
     let cancel = request.cancel_check();
-    let count = |chat| prepared_request::count_tokens(app, chat, &cancel);
+    let count = |chat| prepared_request::count_tokens(app, request.client(), chat, &cancel);
     let tokens: u64 = decoded.chats.into_iter().map(count).sum::<Result<_>>()?;
     Ok(rendered(&json!({"object": "response.input_tokens", "input_tokens": tokens})))
 }

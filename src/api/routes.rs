@@ -1,6 +1,6 @@
 //! The route table: one row for each path and method. A new endpoint is one row here and one handler.
 
-use super::admin::{self, account, activity, config, models, settings};
+use super::admin::{self, account, activity, config, keys, models, overview, settings, usage};
 use super::route::Access::{self, Client, Operator, Public, Reader};
 use super::route::Visibility::{self, Listed, Logged, Routine};
 use super::route::{ANY, Match, Route};
@@ -9,6 +9,7 @@ use crate::dialect::Dialect;
 
 const GET: &[&str] = &["GET"];
 const POST: &[&str] = &["POST"];
+const PATCH: &[&str] = &["PATCH"];
 const DELETE: &[&str] = &["DELETE"];
 
 const OPENAI: Option<Dialect> = Some(Dialect::OpenAi);
@@ -84,6 +85,12 @@ const TABLE: &[Route] = &[
     row(GET, "/api/admin/log", "/admin", BY_HEAD, Routine, Operator(activity::log)),
     row(GET, "/api/admin/config/state", "/admin", BY_HEAD, Routine, Operator(config::state)),
     row(GET, "/api/admin/models", "/admin", BY_HEAD, Routine, Operator(models::list)),
+    row(GET, "/api/admin/overview", "/admin", BY_HEAD, Routine, Operator(overview::show)),
+    row(GET, "/api/admin/usage", "/admin", BY_HEAD, Routine, Operator(usage::show)),
+    row(GET, "/api/admin/keys", "/admin", BY_HEAD, Routine, Operator(keys::list)),
+    row(POST, "/api/admin/keys", "/admin", BY_HEAD, Logged, Operator(keys::create)),
+    row(PATCH, "/api/admin/keys/{id}", "/admin", BY_HEAD, Logged, Operator(keys::change)),
+    row(DELETE, "/api/admin/keys/{id}", "/admin", BY_HEAD, Logged, Operator(keys::delete)),
     row(ANY, "/api/admin/*", "/admin", BY_HEAD, Routine, Operator(admin::unknown)),
 ];
 

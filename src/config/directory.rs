@@ -91,6 +91,22 @@ impl Staged {
     /// # Errors
     /// A sentence that names the path, in the system's words; then nothing is left behind.
     pub fn new(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> Result<Staged, String> {
+        let mode = like.map_or(NEW_MODE, Metadata::mode) & 0o7777;
+        Staged::create(path, bytes, like, mode)
+    }
+
+    /// The same for a file that only its owner may read: that of the file which is replaced, else that of the directory,
+    /// so that root can write it for a server that is not root.
+    ///
+    /// # Errors
+    /// As [`Staged::new`].
+    pub fn private(path: &Path, bytes: &[u8]) -> Result<Staged, String> {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let owner = fs::metadata(path).or_else(|_| fs::metadata(dir)).ok();
+        Staged::create(path, bytes, owner.as_ref(), NEW_MODE)
+    }
+
+    fn create(path: &Path, bytes: &[u8], owner: Option<&Metadata>, mode: u32) -> Result<Staged, String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(format!(".{name}.tmp"));
         let failed = |error: io::Error| unwritten(path, &error);
@@ -98,7 +114,6 @@ impl Staged {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
             _ => {} // perhaps left there by one who was killed
         }
-        let mode = like.map_or(NEW_MODE, Metadata::mode) & 0o7777;
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -106,9 +121,9 @@ impl Staged {
             .open(&temporary)
             .map_err(failed)?;
         let staged = Staged { temporary, path: path.to_owned() };
-        if let Some(like) = like {
+        if let Some(owner) = owner {
             // only root may give files away, and for others it is their own already
-            let _ = fchown(&file, Some(like.uid()), Some(like.gid()));
+            let _ = fchown(&file, Some(owner.uid()), Some(owner.gid()));
         }
         file.write_all(bytes).map_err(failed)?;
         rustix::fs::fchmod(&file, mode.into()).map_err(|error| failed(error.into()))?;

@@ -111,7 +111,7 @@ struct Seen {
 
 /// Changes when the file does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -479,7 +479,7 @@ impl ConfigStore {
 }
 
 impl Stamp {
-    fn of(about: &Metadata) -> Stamp {
+    pub(super) fn of(about: &Metadata) -> Stamp {
         Stamp {
             device: about.dev(),
             inode: about.ino(),
@@ -489,7 +489,7 @@ impl Stamp {
         }
     }
 
-    fn is_fresh(self) -> bool {
+    pub(super) fn is_fresh(self) -> bool {
         let changed =
             SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
         changed.elapsed().map_or(true, |age| age < RACY)

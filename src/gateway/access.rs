@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::error::{Error, Kind, Result};
-use crate::gateway::app::{App, Lock};
+use crate::gateway::app::{App, Client, Lock};
 use crate::server::head::Head;
 use crate::server::url::{Authority, pairs};
 use crate::state::login_throttle::Verdict;
@@ -17,7 +17,7 @@ use crate::state::responses::Owner;
 /// Asks a browser for the operator's user name and password.
 pub const CHALLENGE: &str = "Basic realm=\"poe2openai\", charset=\"UTF-8\"";
 /// The methods of the admin page.
-pub const OPERATOR_METHODS: &str = "GET, HEAD, POST";
+pub const OPERATOR_METHODS: &str = "GET, HEAD, POST, PATCH, DELETE";
 /// Headers that proxies, load balancers and tunnels add, and programs on this machine do not.
 const PROXY_HEADERS: &[&str] = &[
     "cdn-loop",
@@ -40,18 +40,20 @@ pub struct Keys {
     pub poe: Arc<str>,
     /// The client as its stored responses know it: by the key that it shows, or Poe's where none has to be shown.
     pub owner: Owner,
+    /// The client as limits and usage know it.
+    pub client: Client,
 }
 
 /// The keys of a request. Where no key has to be shown, it does not matter which one is.
 pub fn keys(app: &App, head: &Head, address: Option<IpAddr>) -> Result<Keys> {
     let shown = if app.is_keyless() { None } else { shown_key(head)? };
     let poe = app.poe_key(shown.as_deref());
-    if let (Some(shown), Some(address), true) = (&shown, address, app.has_own_keys()) {
+    if let (Some(shown), Some(address), true) = (&shown, address, app.requires_keys()) {
         check_guessing(app, shown, poe.is_ok(), address)?;
     }
-    let poe = poe?;
+    let (poe, client) = poe?;
     let owner = Owner::of(shown.as_deref().unwrap_or(&poe));
-    Ok(Keys { poe: poe.into(), owner })
+    Ok(Keys { poe: poe.into(), owner, client })
 }
 
 fn check_guessing(app: &App, shown: &str, is_right: bool, address: IpAddr) -> Result<()> {
@@ -92,7 +94,7 @@ fn shown_key(head: &Head) -> Result<Option<String>> {
 pub fn check_sender(app: &App, head: &Head, address: Option<IpAddr>) -> Result<()> {
     if app.is_keyless() && !is_this_machine(address, head) {
         let message = "this server spends its own Poe key, so only programs on its machine may use it: no web \
-            pages of other origins, and no reverse proxy; set PROXY_API_KEYS to admit other clients";
+            pages of other origins, and no reverse proxy; set PROXY_API_KEYS or add a key (`poe2openai keys add NAME`) to admit other clients";
         return Err(Error::new(Kind::Forbidden, message));
     }
     match is_blind_request(head) {
@@ -175,7 +177,8 @@ pub fn operator(app: &App, head: &Head, address: Option<IpAddr>) -> Result<()> {
     check_password(app, head, address)?;
     match head.method.as_str() {
         "GET" | "HEAD" => Ok(()),
-        "POST" => check_same_origin(head).and_then(|()| check_json(head)),
+        "POST" | "PATCH" => check_same_origin(head).and_then(|()| check_json(head)),
+        "DELETE" => check_same_origin(head),
         other => {
             let message = format!("{other} is not allowed here, only {OPERATOR_METHODS}");
             Err(Error::new(Kind::MethodNotAllowed, message))

@@ -2,6 +2,10 @@
 
 mod access;
 mod catalog;
+mod clients;
+mod key_command;
+mod points;
+mod quota;
 mod roots;
 mod stores;
 
@@ -15,6 +19,10 @@ use serde_json::value::RawValue;
 
 pub use access::{Access, Announcement, Lock};
 pub use catalog::report;
+pub use clients::{Client, Clients};
+pub use key_command::run as run_key_command;
+pub use points::Expected;
+pub use quota::Quota;
 
 use crate::config::catalog_cache;
 use crate::config::directory::Dir;
@@ -66,6 +74,8 @@ pub struct App {
     pub config: ConfigStore,
     /// Passwords, and who has tried wrong ones.
     pub access: Access,
+    /// Client keys, budgets and usage.
+    pub clients: Clients,
     /// What requests did.
     pub activity: Activity,
     /// How many there were.
@@ -121,6 +131,7 @@ impl App {
             videos: stores.videos,
             video_jobs: RunningJobs::default(),
             access: Access::open(&settings, &dir)?,
+            clients: Clients::open(&settings, &dir),
             activity: Activity::default(),
             metrics: Metrics::default(),
             config: ConfigStore::open(Arc::clone(&dir)),
@@ -166,19 +177,24 @@ impl App {
         Ok(Saved { warnings, ..saved })
     }
 
-    /// The bot that a client means by `name`. An unlisted name may still be a private bot's: Poe decides.
-    pub fn model(&self, name: &str, cancel: &CancelCheck) -> Result<Model> {
+    /// The bot that `client` means by `name`, if its key may use it. An unlisted name may still be a private bot's: Poe
+    /// decides.
+    pub fn model(&self, name: &str, client: &Client, cancel: &CancelCheck) -> Result<Model> {
         if name.len() > poe::LONGEST_NAME {
             return Err(no_model(name));
         }
         self.await_catalog(cancel)?;
-        match self.directory().resolve(name) {
-            Resolved::Served(model) => Ok(model),
-            Resolved::Disabled => Err(no_model(name)),
+        let model = match self.directory().resolve(name) {
+            Resolved::Served(model) => model,
+            Resolved::Disabled => return Err(no_model(name)),
             Resolved::Unknown(_) => {
                 let bot = lock(&self.spellings).get(name).cloned();
-                Ok(Model::private(bot.unwrap_or_else(|| name.to_owned())))
+                Model::private(bot.unwrap_or_else(|| name.to_owned()))
             }
+        };
+        match client.may_use(&model) {
+            true => Ok(model),
+            false => Err(Client::forbidden(name)),
         }
     }
 

@@ -13,7 +13,7 @@ use super::access;
 pub use super::access::CHALLENGE;
 use super::record::Record;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::app::App;
+use crate::gateway::app::{App, Client};
 use crate::ids::id;
 use crate::poe::{CancelCheck, pause};
 use crate::server::answer::Answer;
@@ -69,6 +69,11 @@ impl<'a, 'c> Exchange<'a, 'c> {
     /// Request line and headers.
     pub fn head(&self) -> &Head {
         self.call.head()
+    }
+
+    /// Who asks: nobody in particular before the key was checked, and where none is asked for.
+    pub fn client(&self) -> &Client {
+        &self.record.caller
     }
 
     /// The first value of a parameter of the query, decoded.
@@ -166,7 +171,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
     /// Sends an error as a whole answer that `complete` has added headers to.
     pub fn refuse_with(&mut self, error: &Error, complete: impl FnOnce(Answer) -> Answer) -> io::Result<()> {
         self.record.status = self.record.dialect.status(error.kind);
-        self.record.fault = Some(error.message.clone());
+        self.record.failed(error);
         match error.kind {
             Kind::ClientGone => Err(io::ErrorKind::BrokenPipe.into()),
             _ => self.send(complete(self.error_answer(error))),
@@ -189,9 +194,9 @@ impl<'a, 'c> Exchange<'a, 'c> {
     /// Goes on with `handler` if the client may read the list of models: the list is public at Poe, but a server with
     /// keys of its own shows it only to those who have one.
     pub fn admit_reader(self, handler: impl FnOnce(Admitted<'a, 'c>) -> io::Result<()>) -> io::Result<()> {
-        match self.app.settings.proxy_api_keys.is_empty() {
-            true => handler(Admitted { exchange: self }),
-            false => self.authenticate(|request| handler(request.admitted)),
+        match self.app.requires_keys() || !self.app.settings.proxy_api_keys.is_empty() {
+            false => handler(Admitted { exchange: self }),
+            true => self.authenticate(|request| handler(request.admitted)),
         }
     }
 
@@ -202,7 +207,8 @@ impl<'a, 'c> Exchange<'a, 'c> {
     ) -> io::Result<()> {
         match access::keys(self.app, self.head(), self.call.client().address()) {
             Ok(keys) => {
-                let access::Keys { poe, owner } = keys;
+                let access::Keys { poe, owner, client } = keys;
+                self.record.identify(client);
                 handler(Authenticated { admitted: Admitted { exchange: self }, key: poe, owner })
             }
             Err(error) => {
@@ -248,6 +254,7 @@ impl Drop for Exchange<'_, '_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.record.status = Kind::Internal.status();
+            self.record.kind = Some(Kind::Internal);
             self.record.fault.get_or_insert_with(|| "a fault in this program".to_owned());
         }
         self.record.end(self.app);
@@ -282,8 +289,9 @@ impl<'a, 'c> Admitted<'a, 'c> {
         self.exchange.call.body_is_decoded();
     }
 
-    /// The same request, which uses `key` at Poe.
-    pub fn with_key(self, key: &str) -> Authenticated<'a, 'c> {
+    /// The same request of the operator, which uses `key` at Poe.
+    pub fn with_key(mut self, key: &str) -> Authenticated<'a, 'c> {
+        self.record.identify(Client::unnamed(Client::ADMIN));
         Authenticated { admitted: self, key: key.into(), owner: Owner::of(key) }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod context;
 pub mod model_directory;
 mod native;
 pub(crate) mod prepared_request;
+pub(crate) mod quota;
 pub(crate) mod record;
 pub(crate) mod relay;
 mod stream_writer;

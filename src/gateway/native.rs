@@ -67,7 +67,7 @@ impl Native {
     ) -> Result<Option<Native>> {
         let [chat] = decoded.chats.as_slice() else { return Ok(None) };
         let app = request.app();
-        let model = app.model(&chat.model, cancel)?;
+        let model = app.model(&chat.model, request.client(), cancel)?;
         let route = app.route(&model);
         let Some(endpoint) = decoded.endpoint.filter(|_| route != Route::Bot) else {
             if route == Route::Native {
@@ -291,7 +291,7 @@ impl Native {
         if refusal.status == 0 {
             return Err(*refusal.error);
         }
-        request.record.fault = Some(refusal.error.message.clone());
+        request.record.failed(&refusal.error);
         let tokens = || chats.first().map_or(0, |chat| prompt_tokens(chat, tokens::count));
         let error = app.explain(Error::clone(&refusal.error), &self.model, &self.name, tokens);
         let answer = request.error_answer(&error);

@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::config::models::Tools;
 use crate::dialect::count;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::app::App;
+use crate::gateway::app::{App, Client};
 use crate::gateway::attachments::{ReusedUploads, attach, to_user_turns};
 use crate::gateway::model_directory::Model;
 use crate::ids::id;
@@ -146,15 +146,15 @@ enum Correction {
 }
 
 impl<'a> PreparedRequest<'a> {
-    /// Makes `chat` ready. Files are brought to Poe here.
+    /// Makes `chat` of `client`, who connects from `address`, ready. Files are brought to Poe here.
     pub fn prepare(
         app: &'a App,
         key: &'a str,
-        address: Option<IpAddr>,
+        (address, client): (Option<IpAddr>, &Client),
         mut chat: ChatRequest,
         cancel: &CancelCheck,
     ) -> Result<PreparedRequest<'a>> {
-        let model = app.model(&chat.model, cancel)?;
+        let model = app.model(&chat.model, client, cancel)?;
         chat.bot.clone_from(&model.bot);
         if let Some(effort) = model.effort {
             chat.reasoning.get_or_insert_with(Reasoning::default).effort = Some(effort.to_owned());
@@ -465,8 +465,8 @@ fn arrange(chat: &mut ChatRequest) {
 }
 
 /// The tokens of `chat` as its bot would get it, files included. Poe is not called.
-pub fn count_tokens(app: &App, mut chat: ChatRequest, cancel: &CancelCheck) -> Result<u64> {
-    let model = app.model(&chat.model, cancel)?;
+pub fn count_tokens(app: &App, client: &Client, mut chat: ChatRequest, cancel: &CancelCheck) -> Result<u64> {
+    let model = app.model(&chat.model, client, cancel)?;
     name_results(&mut chat.messages);
     check_tool_turns(&chat.messages)?;
     arrange(&mut chat);

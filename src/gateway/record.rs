@@ -8,9 +8,14 @@ use log::kv::Value;
 
 use crate::clock;
 use crate::dialect::Dialect;
-use crate::gateway::app::App;
-use crate::pipeline::{Event, TokenUsage};
+use crate::dialect::openai::kind_and_code;
+use crate::error::{Error, Kind};
+use crate::gateway::app::{App, Client, Expected, Quota};
+use crate::pipeline::{Attachment, Event, TokenUsage};
+use crate::poe::Consumption;
 use crate::server::connection::Call;
+use crate::state::budgets::Millipoints;
+use crate::state::usage::{Amounts, Code, Histogram, Labels};
 use crate::telemetry::activity::{Notes, Running, Stop};
 use crate::telemetry::inspection::Capture;
 use crate::telemetry::metrics::{Done, OTHER};
@@ -21,6 +26,8 @@ pub const NO_ENDPOINT: &str = "other";
 const MAX_NAME: usize = 200;
 /// How much of an error is written down, in letters.
 const MAX_FAULT: usize = 500;
+/// How many bytes of an answer that broke off are taken for a token.
+const BYTES_A_TOKEN: u64 = 4;
 
 /// The notes on one request.
 pub struct Record {
@@ -47,6 +54,22 @@ pub struct Record {
     pub cached: u64,
     /// Why it failed, if it did.
     pub fault: Option<String>,
+    /// What kind of fault that is, where it is known.
+    pub kind: Option<Kind>,
+    /// Who asks.
+    pub caller: Client,
+    /// Whether it counts as usage.
+    pub is_counted: bool,
+    /// What it is expected to take.
+    pub quota: Option<Quota>,
+    /// How many files it needed at Poe.
+    pub uploads: u64,
+    /// How much of the answer has been sent, in bytes of text; for those that break off.
+    sent: u64,
+    /// How many pictures it brought.
+    pictures: u64,
+    /// What it took.
+    points: Option<Millipoints>,
     /// Whether success is not logged at info, because such requests arrive every few seconds.
     pub is_routine: bool,
     first_byte: Option<Duration>,
@@ -77,6 +100,14 @@ impl Record {
             usage: None,
             cached: 0,
             fault: None,
+            kind: None,
+            caller: Client::default(),
+            is_counted: false,
+            quota: None,
+            uploads: 0,
+            sent: 0,
+            pictures: 0,
+            points: None,
             is_routine: false,
             first_byte: None,
             address,
@@ -142,6 +173,18 @@ impl Record {
         }
     }
 
+    /// Who asks is known now.
+    pub fn identify(&mut self, client: Client) {
+        self.caller = client;
+        self.show();
+    }
+
+    /// Notes why it failed.
+    pub fn failed(&mut self, error: &Error) {
+        self.kind = Some(error.kind);
+        self.fault = Some(error.message.clone());
+    }
+
     /// The bot that is asked through Poe's native endpoint for the client's dialect.
     pub fn uses_native_endpoint(&mut self, bot: &str) {
         self.route = Some("native");
@@ -172,6 +215,12 @@ impl Record {
         sum.reasoning += usage.reasoning;
     }
 
+    /// Notes the files that an answer brought.
+    pub fn add_files(&mut self, files: &[Attachment]) {
+        let pictures = files.iter().filter(|file| file.content_type.starts_with("image/"));
+        self.pictures += pictures.count() as u64;
+    }
+
     /// Keeps the request's body, if the operator looks; `key` will not be seen in it.
     pub fn capture_request(&mut self, app: &App, key: &str, body: &[u8]) {
         if app.activity.inspects() && self.running.is_some() {
@@ -181,8 +230,14 @@ impl Record {
         }
     }
 
-    /// Keeps a piece of the answer, if the operator looks.
+    /// Notes a piece of the answer, and keeps it if the operator looks.
     pub fn capture_event(&mut self, event: &Event) {
+        match event {
+            Event::Text(text) | Event::Thinking(text) => self.sent += text.len() as u64,
+            Event::ToolCall(delta) => self.sent += delta.arguments.len() as u64,
+            Event::File(file) => self.add_files(std::slice::from_ref(file)),
+            _ => {}
+        }
         let Some((capture, _)) = &mut self.capture else { return };
         match event {
             Event::Text(text) | Event::Thinking(text) => capture.answer(text),
@@ -210,12 +265,15 @@ impl Record {
     /// The request is over: it is logged, counted, and no longer one of those that run.
     pub fn end(&mut self, app: &App) {
         let duration = self.start.elapsed();
+        self.estimate_usage();
         self.log(duration);
-        let name = self.bot.as_deref().or(self.model.as_deref());
-        let listed = name.and_then(|name| app.listed_name(name));
+        let name = self.bot.clone().or_else(|| self.model.clone());
+        let listed = name.as_deref().and_then(|name| app.listed_name(name));
+        self.account(app, listed.as_deref(), duration);
         app.metrics.count(&Done {
             endpoint: self.endpoint,
             model: listed.as_deref(),
+            key: self.caller.is_named.then_some(&*self.caller.name),
             status: self.status,
             first_byte: self.first_byte,
             duration,
@@ -235,7 +293,90 @@ impl Record {
         app.activity.end(&running, notes, name.map(|_| listed.as_deref().unwrap_or(OTHER)));
     }
 
+    /// A request that broke off has no count of tokens; Poe takes points for it all the same.
+    fn estimate_usage(&mut self) {
+        let Some(quota) = self.quota.as_ref().filter(|_| self.usage.is_none() && self.bot.is_some()) else {
+            return;
+        };
+        let is_withdrawn =
+            matches!(self.kind, Some(Kind::Stopped)) || self.status == Kind::ClientGone.status();
+        if self.sent > 0 || is_withdrawn {
+            let completion = self.sent / BYTES_A_TOKEN;
+            self.usage = Some(TokenUsage { prompt: quota.input, completion, reasoning: 0 });
+        }
+    }
+
+    /// Settles what was reserved, and adds the request to the totals.
+    fn account(&mut self, app: &App, listed: Option<&str>, duration: Duration) {
+        let (usage, now) = (self.usage.unwrap_or_default(), clock::now());
+        let amount = Consumption {
+            input: usage.prompt,
+            cached: self.cached,
+            output: usage.completion,
+            answers: self.quota.as_ref().map_or(0, |quota| quota.answers),
+            pictures: self.pictures,
+        };
+        let took = self.usage.and(self.quota.as_ref()).map_or((0, 0), |quota| quota.millipoints(&amount));
+        if let Some(quota) = self.quota.take() {
+            self.points = Some(took.1);
+            if self.caller.key.is_some() {
+                app.clients.budgets.settle(&self.caller.id, quota.reserved, took.1, now.as_secs());
+            }
+            self.expect(app, quota, (listed, took), (now.saturating_sub(duration), now));
+        }
+        if self.is_counted {
+            let model = listed.unwrap_or(OTHER);
+            let labels = Labels { model, key: &self.caller.id, endpoint: self.endpoint };
+            let amounts = Amounts {
+                requests: 1,
+                uploads: u32::try_from(self.uploads).unwrap_or(u32::MAX),
+                input: usage.prompt,
+                output: usage.completion,
+                reasoning: usage.reasoning,
+                cached: self.cached,
+                exact: 0,
+                estimated: took.1,
+                first_token: self.first_byte.filter(|_| self.stream).map(Histogram::of).unwrap_or_default(),
+                total: Histogram::of(duration),
+                errors: self.error_code().map(|code| (Code::of(code), 1)).into_iter().collect(),
+            };
+            app.clients.usage.add(now.as_secs(), labels, &self.caller.name, &amounts);
+        }
+    }
+
+    /// Looks for what it really took in Poe's history, where that can be read: with the server's own key.
+    fn expect(
+        &self,
+        app: &App,
+        quota: Quota,
+        (listed, (by_list, estimate)): (Option<&str>, (Millipoints, Millipoints)),
+        time: (Duration, Duration),
+    ) {
+        if self.usage.is_none() || &*self.caller.id == Client::OWN.0 || app.own_poe_key().is_none() {
+            return;
+        }
+        let labels = (listed.unwrap_or(OTHER).to_owned(), Arc::clone(&self.caller.id), self.endpoint);
+        let (bot, answers) = (self.bot.clone().unwrap_or(quota.bot), quota.answers);
+        app.clients.points.expect(Expected { bot, time, answers, labels, estimate, by_list });
+    }
+
+    /// The code of the error that it ended with.
+    fn error_code(&self) -> Option<&'static str> {
+        let gone = Kind::ClientGone;
+        let kind = if self.status == gone.status() { Some(gone) } else { self.kind };
+        let has_failed = self.status >= 400 || self.fault.is_some();
+        has_failed.then(|| {
+            let (type_, code) = kind_and_code(kind.unwrap_or(Kind::Upstream));
+            code.unwrap_or(type_)
+        })
+    }
+
     fn render(&self, notes: &mut Notes) {
+        notes.key = self.caller.is_named.then(|| self.caller.name.to_string());
+        notes.key_id = Some(self.caller.id.to_string());
+        notes.uploads = self.uploads;
+        notes.cached_tokens = self.cached;
+        notes.points = self.points.map(|points| points as f64 / 1000.0);
         notes.model = self.model.as_deref().map(cut);
         notes.bot = self.bot.as_deref().map(cut);
         notes.route = self.route;

@@ -14,6 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::context::{Authenticated, Exchange};
 use super::native::{Native, Outcome};
 use super::prepared_request::{PreparedRequest, ResponseMode};
+use super::quota::{admit, files};
 use super::stream_writer::StreamWriter;
 use crate::dialect::{DecodedRequest, Stamp};
 use crate::error::{Error, Kind, Result};
@@ -51,7 +52,9 @@ fn asked(
     request.record.model = decoded.chats.first().map(|chat| chat.model.clone());
     request.record.stream = decoded.stream;
     request.record.show();
-    let native = Native::find(request, &mut decoded, body, &request.cancel_check())?;
+    let cancel = request.cancel_check();
+    admit(request, &decoded.chats, &cancel)?;
+    let native = Native::find(request, &mut decoded, body, &cancel)?;
     Ok((decoded, native))
 }
 
@@ -60,6 +63,7 @@ pub fn decoded<Q>(
     request: &mut Authenticated<'_, '_>,
     decode: impl FnOnce(&[u8], &Stamp<'_>) -> Result<Q>,
 ) -> Result<(Q, Vec<u8>)> {
+    request.record.is_counted = true;
     let body = request.body()?;
     let (app, key) = (request.app(), request.key());
     request.record.capture_request(app, &key, &body);
@@ -107,6 +111,7 @@ pub fn replies(
     cancel: &CancelCheck,
 ) -> Result<Vec<Reply>> {
     let key = request.key();
+    admit(request, &chats, cancel)?;
     let all_prepared = prepare(request, &key, chats, cancel)?;
     let choices = choices(&all_prepared);
     let replies = poe::run_parallel(choices.clone(), MAX_PARALLEL, cancel, |choice, cancel| {
@@ -115,6 +120,7 @@ pub fn replies(
     let replies: Vec<Reply> = replies.into_iter().collect::<Result<_>>()?;
     for (choice, reply) in choices.iter().zip(&replies) {
         request.record.add_usage(reply.finish.usage, choice.is_first);
+        request.record.add_files(&reply.files);
     }
     Ok(replies)
 }
@@ -134,10 +140,11 @@ fn prepare<'a: 'o, 'o>(
     cancel: &CancelCheck,
 ) -> Result<Vec<PreparedRequest<'o>>> {
     let app: &'o App = request.app();
-    let (address, failed) = (request.record.address, request.failed_endpoint);
+    let (address, client, failed) = (request.record.address, request.client().clone(), request.failed_endpoint);
+    request.record.uploads += chats.iter().map(files).sum::<u64>();
     let all_prepared: Vec<_> = chats
         .into_iter()
-        .map(|chat| Ok(PreparedRequest::prepare(app, key, address, chat, cancel)?.after(failed)))
+        .map(|chat| Ok(PreparedRequest::prepare(app, key, (address, &client), chat, cancel)?.after(failed)))
         .collect::<Result<_>>()?;
     if let Some(prepared) = all_prepared.first() {
         request.record.chats(prepared.bot());
@@ -177,7 +184,7 @@ fn stream(
         Err(Fault::Answer(error)) if !writer.borrow().has_begun() => request.refuse(&error),
         Err(Fault::Answer(error)) => {
             request.record.status = 200; // perhaps only signs of life so far
-            request.record.fault = Some(error.message.clone());
+            request.record.failed(&error);
             writer.borrow_mut().fail(&error)
         }
         Err(Fault::Client(error)) => {

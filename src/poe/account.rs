@@ -16,6 +16,7 @@ const DAYS: u64 = 30;
 /// The most that one page holds, and that are asked for: an account that spends faster is shown in part.
 const PAGE: usize = 100;
 const MAX_PAGES: usize = 30;
+const MAX_RECENT_PAGES: usize = 5;
 /// How many bots are named.
 const TOP: usize = 10;
 const MAX_PAGE_BYTES: u64 = 4 << 20;
@@ -47,17 +48,28 @@ struct Page {
     data: Vec<Charge>,
 }
 
-#[derive(Deserialize)]
-struct Charge {
+/// What Poe took for one query.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Charge {
+    /// Which bot was asked.
     #[serde(default, alias = "app_name")]
-    bot_name: Option<String>,
+    pub bot_name: Option<String>,
     /// In microseconds since 1970.
     #[serde(default)]
     creation_time: f64,
+    /// The query's id.
     #[serde(default)]
-    query_id: Option<String>,
+    pub query_id: Option<String>,
+    /// How many points; a new entry may say 0 at first.
     #[serde(default)]
-    cost_points: Option<f64>,
+    pub cost_points: Option<f64>,
+}
+
+impl Charge {
+    /// When, since 1970.
+    pub fn time(&self) -> Duration {
+        Duration::from_micros(self.creation_time.max(0.0) as u64)
+    }
 }
 
 impl Poe {
@@ -68,33 +80,18 @@ impl Poe {
         let first = (today + 1).saturating_sub(DAYS);
         let mut days: BTreeMap<u64, f64> = (first..=today).map(|day| (day, 0.0)).collect();
         let mut bots: BTreeMap<String, f64> = BTreeMap::new();
-        let mut after: Option<String> = None;
-        let mut seen = HashSet::new();
-        let mut is_partial = true;
-        for _ in 0..MAX_PAGES {
-            let mut query = vec![("limit".to_owned(), PAGE.to_string())];
-            query.extend(after.take().map(|after| ("starting_after".to_owned(), after)));
-            let page: Page = self.usage("points_history", &query, key, cancel)?;
-            let mut is_over = !page.has_more || page.data.is_empty();
-            for charge in &page.data {
-                let day = charge.creation_time.max(0.0) as u64 / MICROSECONDS_A_DAY;
-                let points = charge.cost_points.unwrap_or(0.0);
-                match days.get_mut(&day) {
-                    Some(sum) => {
-                        *sum += points;
-                        *bots.entry(charge.bot_name.clone().unwrap_or_default()).or_default() += points;
-                    }
-                    None => is_over |= day < first,
+        let is_partial = !self.history(key, MAX_PAGES, cancel, &mut |charge| {
+            let day = charge.creation_time.max(0.0) as u64 / MICROSECONDS_A_DAY;
+            let points = charge.cost_points.unwrap_or(0.0);
+            match days.get_mut(&day) {
+                Some(sum) => {
+                    *sum += points;
+                    *bots.entry(charge.bot_name.clone().unwrap_or_default()).or_default() += points;
                 }
+                None => return day < first,
             }
-            after = page.data.last().and_then(|charge| charge.query_id.clone());
-            // a Poe that gives the same page again would be asked for ever
-            is_over |= after.as_ref().is_none_or(|after| !seen.insert(after.clone()));
-            if is_over {
-                is_partial = false;
-                break;
-            }
-        }
+            false
+        })?;
         let whole = |points: f64| points.round() as i64;
         let mut top: Vec<_> = bots.into_iter().map(|(bot, points)| (bot, whole(points))).collect();
         top.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
@@ -105,6 +102,53 @@ impl Poe {
             top,
             is_partial,
         })
+    }
+
+    /// The points that `key` has left, if Poe says so.
+    pub fn balance(&self, key: &str, cancel: &CancelCheck) -> Result<Option<f64>> {
+        let balance: Balance = self.usage("current_balance", &[], key, cancel)?;
+        Ok(balance.current_point_balance)
+    }
+
+    /// What `key` was charged since `since`, a time since 1970, the newest first.
+    pub fn charges(&self, key: &str, since: Duration, cancel: &CancelCheck) -> Result<Vec<Charge>> {
+        let mut charges = Vec::new();
+        self.history(key, MAX_RECENT_PAGES, cancel, &mut |charge| {
+            let is_older = charge.time() < since;
+            if !is_older {
+                charges.push(charge.clone());
+            }
+            is_older
+        })?;
+        Ok(charges)
+    }
+
+    /// Visits the history of `key`, the newest first, until `is_enough`; false if there is more than so many pages.
+    fn history(
+        &self,
+        key: &str,
+        most_pages: usize,
+        cancel: &CancelCheck,
+        is_enough: &mut dyn FnMut(&Charge) -> bool,
+    ) -> Result<bool> {
+        let mut after: Option<String> = None;
+        let mut seen = HashSet::new();
+        for _ in 0..most_pages {
+            let mut query = vec![("limit".to_owned(), PAGE.to_string())];
+            query.extend(after.take().map(|after| ("starting_after".to_owned(), after)));
+            let page: Page = self.usage("points_history", &query, key, cancel)?;
+            let mut is_over = !page.has_more || page.data.is_empty();
+            for charge in &page.data {
+                is_over |= is_enough(charge);
+            }
+            after = page.data.last().and_then(|charge| charge.query_id.clone());
+            // a Poe that gives the same page again would be asked for ever
+            is_over |= after.as_ref().is_none_or(|after| !seen.insert(after.clone()));
+            if is_over {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// One view of the usage API.

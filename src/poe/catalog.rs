@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error_classes;
+use super::price::{Price, number};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::NativeEndpoint;
 
@@ -29,6 +30,8 @@ pub struct Entry {
     pub parameters: Vec<Parameter>,
     /// The endpoints of Poe's that it declares, by their paths: `/v1/chat/completions`. Three of four declare none.
     pub endpoints: Vec<String>,
+    /// What it costs.
+    pub price: Price,
     /// The entry as Poe wrote it.
     pub raw: Option<Arc<RawValue>>,
 }
@@ -126,6 +129,7 @@ fn entry(raw: &RawValue) -> Option<Entry> {
             .map(|path| endpoint(path))
             .collect(),
         parameters: parameters(value.get("parameters")),
+        price: Price::of(&value),
         raw: Some(Arc::from(raw.to_owned())),
     })
 }
@@ -177,15 +181,6 @@ fn context_length(entry: &Value) -> Option<u64> {
 
 fn count(value: &Value) -> Option<u64> {
     number(value).filter(|number| *number >= 1.0).map(|number| number as u64)
-}
-
-fn number(value: &Value) -> Option<f64> {
-    let number = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().replace([',', '_'], "").parse().ok(),
-        _ => None,
-    };
-    number.filter(|number| number.is_finite())
 }
 
 /// Seconds since 1970, of a number in any unit.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-use super::{Refusal, Shape, TABLE, one_line};
+use super::{Refusal, Shape, TABLE, keys, one_line, utf8};
 
 /// What the first free word asks for.
 #[derive(Clone, Copy)]
@@ -11,6 +11,7 @@ pub(super) enum Action {
     Serve,
     Check,
     Healthcheck,
+    Keys,
     Help,
     Version,
 }
@@ -22,6 +23,9 @@ pub(super) type Flags = BTreeMap<String, OsString>;
 pub(super) struct Line {
     pub(super) action: Action,
     pub(super) flags: Flags,
+    /// The words behind `keys`, and its own flags.
+    pub(super) words: Vec<String>,
+    pub(super) key_flags: Vec<(String, String)>,
 }
 
 impl Line {
@@ -30,18 +34,29 @@ impl Line {
 
         let mut parser = lexopt::Parser::from_args(args);
         let mut action = None;
-        let mut flags = Flags::new();
+        let mut line =
+            Line { action: Action::Serve, flags: Flags::new(), words: Vec::new(), key_flags: Vec::new() };
         loop {
+            let is_keys = matches!(action, Some(Action::Keys));
             match parser.next().map_err(|error| Refusal::new(one_line(&error.to_string())))? {
-                None => return Ok(Line { action: action.unwrap_or(Action::Serve), flags }),
-                Some(Short('h') | Long("help")) => return Ok(Line { action: Action::Help, flags }),
-                Some(Short('V') | Long("version")) => return Ok(Line { action: Action::Version, flags }),
+                None => return Ok(Line { action: action.unwrap_or(Action::Serve), ..line }),
+                Some(Short('h') | Long("help")) => return Ok(Line { action: Action::Help, ..line }),
+                Some(Short('V') | Long("version")) => return Ok(Line { action: Action::Version, ..line }),
                 Some(Long(flag)) => {
                     let flag = flag.to_owned();
-                    let value = flag_value(&mut parser, &flag)?;
-                    flags.insert(flag, value);
+                    match is_keys && keys::FLAGS.iter().any(|(name, _)| *name == flag) {
+                        true => {
+                            let value = utf8(required_value(&mut parser, &flag)?, &format!("--{flag}"))?;
+                            line.key_flags.push((flag, value));
+                        }
+                        false => {
+                            let value = flag_value(&mut parser, &flag)?;
+                            line.flags.insert(flag, value);
+                        }
+                    }
                 }
                 Some(Value(word)) if action.is_none() => action = Some(command(&word)?),
+                Some(Value(word)) if is_keys => line.words.push(utf8(word, "keys")?),
                 Some(Value(word)) => {
                     let word = one_line(&word.to_string_lossy());
                     return Err(Refusal::new(format!(
@@ -64,8 +79,9 @@ fn command(word: &OsStr) -> Result<Action, Refusal> {
         Some("serve") => Ok(Action::Serve),
         Some("check") => Ok(Action::Check),
         Some("healthcheck") => Ok(Action::Healthcheck),
+        Some("keys") => Ok(Action::Keys),
         _ => Err(Refusal::new(format!(
-            "unknown command {}: expected serve, check or healthcheck",
+            "unknown command {}: expected serve, check, healthcheck or keys",
             one_line(&word.to_string_lossy()),
         ))),
     }
@@ -75,11 +91,15 @@ fn flag_value(parser: &mut lexopt::Parser, flag: &str) -> Result<OsString, Refus
     let Some(known) = known_flags().find(|(name, _)| name == flag) else {
         return Err(unknown_flag(flag));
     };
+    if known.1 == Shape::Switch {
+        return Ok(parser.optional_value().unwrap_or_else(|| "true".into()));
+    }
+    required_value(parser, flag)
+}
+
+fn required_value(parser: &mut lexopt::Parser, flag: &str) -> Result<OsString, Refusal> {
     if let Some(value) = parser.optional_value() {
         return Ok(value);
-    }
-    if known.1 == Shape::Switch {
-        return Ok("true".into());
     }
     // `--host --port 80` forgot a value; a value that does begin with dashes can be given as `--host=--port`.
     let next = parser

@@ -43,6 +43,10 @@ pub struct Notes {
     pub model: Option<String>,
     /// The bot behind it.
     pub bot: Option<String>,
+    /// The name of the client's key, if it has one.
+    pub key: Option<String>,
+    /// What that key is counted by.
+    pub key_id: Option<String>,
     /// By which of Poe's endpoints: `bot` or `native`.
     pub route: Option<&'static str>,
     /// The HTTP status; 0 while it runs.
@@ -57,6 +61,12 @@ pub struct Notes {
     pub completion_tokens: Option<u64>,
     /// Tokens of the thought alone.
     pub reasoning_tokens: Option<u64>,
+    /// Tokens of the question that came out of Poe's cache.
+    pub cached_tokens: u64,
+    /// Files that it needed at Poe.
+    pub uploads: u64,
+    /// What it took, by estimate.
+    pub points: Option<f64>,
     /// Whether the answer was wanted as a stream.
     pub stream: bool,
     /// Why it failed, if it did.
@@ -116,6 +126,12 @@ impl Running {
     /// What is known of the request.
     pub fn notes(&self) -> Notes {
         lock(&self.notes).clone()
+    }
+
+    /// The same with how long it has taken so far.
+    fn now(&self) -> Notes {
+        let duration_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Notes { duration_ms, ..self.notes() }
     }
 
     /// Changes what is known of the request.
@@ -196,13 +212,27 @@ impl Activity {
 
     /// Ends the running request `id`; false if there is none.
     pub fn stop(&self, id: &str) -> bool {
+        self.stop_where(&|notes| notes.id == id)
+    }
+
+    /// Ends the running requests that `is_meant`; false if there is none.
+    pub fn stop_where(&self, is_meant: &dyn Fn(&Notes) -> bool) -> bool {
         let state = lock(&self.state);
-        let mut found = false;
-        for running in state.running.values().filter(|running| lock(&running.notes).id == id) {
-            (running.stop)();
-            found = true;
-        }
-        found
+        let meant = state.running.values().filter(|running| is_meant(&lock(&running.notes)));
+        meant.map(|running| (running.stop)()).count() > 0
+    }
+
+    /// The requests that failed last, the newest first; those whose client disconnected aside.
+    pub fn failed(&self, most: usize) -> Vec<Notes> {
+        let state = lock(&self.state);
+        let has_failed =
+            |notes: &&Notes| (notes.error.is_some() || notes.status >= 400) && notes.status != CLIENT_GONE;
+        state.last.iter().rev().filter(has_failed).take(most).cloned().collect()
+    }
+
+    /// The requests that run, the newest first.
+    pub fn all_running(&self) -> Vec<Notes> {
+        lock(&self.state).running.values().rev().map(|running| running.now()).collect()
     }
 
     /// How many requests run.
@@ -227,17 +257,13 @@ impl Activity {
     /// All that runs, and what has ended since the report with the number `after`.
     pub fn report(&self, after: u64) -> Report {
         let state = lock(&self.state);
-        let now = |running: &Arc<Running>| {
-            let duration_ms = u64::try_from(running.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            Notes { duration_ms, ..lock(&running.notes).clone() }
-        };
         let mut totals: Vec<Total> = state.totals.iter().map(|(_, total)| total.clone()).collect();
         totals.sort_by(|one, other| (other.requests, &one.model).cmp(&(one.requests, &other.model)));
         let ended = state.last.iter().rev().take_while(|notes| notes.seq > after).take(MAX_REPORTED);
         Report {
             seq: state.ended,
             inspection: self.inspects(),
-            running: state.running.values().rev().map(now).collect(),
+            running: state.running.values().rev().map(|running| running.now()).collect(),
             requests: ended.cloned().collect(),
             totals,
         }

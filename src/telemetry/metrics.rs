@@ -10,6 +10,8 @@ use std::time::Duration;
 /// How many models have series of their own, and how many series of requests there are; the rest is `other`.
 const MAX_MODELS: usize = 100;
 const MAX_SERIES: usize = 500;
+/// How many keys have series of their own.
+const MAX_KEYS: usize = 50;
 /// What stands for a model that does not exist.
 pub const OTHER: &str = "other";
 
@@ -23,6 +25,8 @@ pub struct Done<'a> {
     pub endpoint: &'static str,
     /// The model, if it is one that exists.
     pub model: Option<&'a str>,
+    /// The name of the client's key, if it has one.
+    pub key: Option<&'a str>,
     /// The HTTP status.
     pub status: u16,
     /// How long the first byte took, if there was any.
@@ -44,10 +48,11 @@ pub struct Metrics {
 #[derive(Debug, Default)]
 struct State {
     models: BTreeSet<String>,
-    requests: BTreeMap<(&'static str, String, u16), u64>,
+    requests: BTreeMap<(&'static str, String, Option<String>, u16), u64>,
+    keys: BTreeSet<String>,
     first_byte: BTreeMap<&'static str, Histogram>,
     duration: BTreeMap<&'static str, Histogram>,
-    tokens: BTreeMap<(usize, String), u64>,
+    tokens: BTreeMap<(usize, String, Option<String>), u64>,
 }
 
 #[derive(Debug, Default)]
@@ -70,11 +75,12 @@ impl Metrics {
     /// Counts a request that has ended.
     pub fn count(&self, done: &Done<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let model = state.label(done.model);
-        let series = (done.endpoint, model.clone(), done.status);
+        let model = label(&mut state.models, MAX_MODELS, done.model.unwrap_or(OTHER));
+        let key = done.key.map(|key| label(&mut state.keys, MAX_KEYS, key));
+        let series = (done.endpoint, model.clone(), key.clone(), done.status);
         let series = match state.requests.len() < MAX_SERIES || state.requests.contains_key(&series) {
             true => series,
-            false => (done.endpoint, OTHER.to_owned(), done.status),
+            false => (done.endpoint, OTHER.to_owned(), key.as_ref().map(|_| OTHER.to_owned()), done.status),
         };
         *state.requests.entry(series).or_default() += 1;
         if let Some(first_byte) = done.first_byte {
@@ -82,7 +88,12 @@ impl Metrics {
         }
         state.duration.entry(done.endpoint).or_default().add(done.duration);
         for (kind, count) in done.tokens.into_iter().flatten().enumerate() {
-            *state.tokens.entry((kind, model.clone())).or_default() += count;
+            let series = (kind, model.clone(), key.clone());
+            let series = match state.tokens.len() < MAX_SERIES || state.tokens.contains_key(&series) {
+                true => series,
+                false => (kind, OTHER.to_owned(), key.as_ref().map(|_| OTHER.to_owned())),
+            };
+            *state.tokens.entry(series).or_default() += count;
         }
     }
 
@@ -90,33 +101,38 @@ impl Metrics {
     pub fn write(&self, page: &mut Page) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         page.family("poe2openai_requests_total", "counter", "Requests that have ended.");
-        for ((endpoint, model, status), count) in &state.requests {
+        for ((endpoint, model, key, status), count) in &state.requests {
             let status = status.to_string();
-            let labels = [("endpoint", *endpoint), ("model", model), ("status", &status)];
+            let labels: [(&str, &str); 3] = [("endpoint", endpoint), ("model", model), ("status", &status)];
+            let labels: Vec<_> = labels.into_iter().chain(key_label(key)).collect();
             page.sample("poe2openai_requests_total", &labels, count);
         }
         let first_byte = "Time to the first byte of the answer.";
         page.histograms("poe2openai_first_byte_seconds", first_byte, &state.first_byte);
         page.histograms("poe2openai_request_duration_seconds", "Time to the answer's end.", &state.duration);
         page.family("poe2openai_tokens_total", "counter", "Tokens, counted and not billed.");
-        for ((kind, model), count) in &state.tokens {
-            let labels = [("kind", TOKEN_KINDS[*kind]), ("model", model)];
+        for ((kind, model, key), count) in &state.tokens {
+            let labels: [(&str, &str); 2] = [("kind", TOKEN_KINDS[*kind]), ("model", model)];
+            let labels: Vec<_> = labels.into_iter().chain(key_label(key)).collect();
             page.sample("poe2openai_tokens_total", &labels, count);
         }
     }
 }
 
-impl State {
-    fn label(&mut self, model: Option<&str>) -> String {
-        let Some(model) = model else { return OTHER.to_owned() };
-        if !self.models.contains(model) {
-            if self.models.len() >= MAX_MODELS {
-                return OTHER.to_owned();
-            }
-            self.models.insert(model.to_owned());
-        }
-        model.to_owned()
+/// `name` if it is one of the first `most`, else [`OTHER`].
+fn label(known: &mut BTreeSet<String>, most: usize, name: &str) -> String {
+    if known.contains(name) {
+        return name.to_owned();
     }
+    if name == OTHER || known.len() >= most {
+        return OTHER.to_owned();
+    }
+    known.insert(name.to_owned());
+    name.to_owned()
+}
+
+fn key_label(key: &Option<String>) -> Option<(&str, &str)> {
+    key.as_deref().map(|key| ("key", key))
 }
 
 /// A page of metrics.
@@ -183,6 +199,7 @@ mod tests {
         Done {
             endpoint: CHAT,
             model,
+            key: None,
             status,
             first_byte: Some(duration / 10),
             duration,
@@ -202,15 +219,18 @@ mod tests {
         metrics.count(&done(Some("a\"b\\c\nd"), 200));
         metrics.count(&done(Some("a\"b\\c\nd"), 200));
         metrics.count(&Done { first_byte: None, tokens: None, ..done(None, 401) });
+        metrics.count(&Done { key: Some("Kay"), ..done(Some("b"), 200) });
         let page = page(&metrics);
         for line in [
             r#"poe2openai_requests_total{endpoint="/v1/chat/completions",model="a\"b\\c\nd",status="200"} 2"#,
             r#"poe2openai_requests_total{endpoint="/v1/chat/completions",model="other",status="401"} 1"#,
+            r#"poe2openai_requests_total{endpoint="/v1/chat/completions",model="b",status="200",key="Kay"} 1"#,
+            r#"poe2openai_tokens_total{kind="completion",model="b",key="Kay"} 2"#,
             r#"poe2openai_tokens_total{kind="completion",model="a\"b\\c\nd"} 4"#,
             r#"poe2openai_first_byte_seconds_bucket{endpoint="/v1/chat/completions",le="0.025"} 0"#,
-            r#"poe2openai_first_byte_seconds_bucket{endpoint="/v1/chat/completions",le="0.05"} 2"#,
-            r#"poe2openai_request_duration_seconds_bucket{endpoint="/v1/chat/completions",le="+Inf"} 3"#,
-            r#"poe2openai_request_duration_seconds_count{endpoint="/v1/chat/completions"} 3"#,
+            r#"poe2openai_first_byte_seconds_bucket{endpoint="/v1/chat/completions",le="0.05"} 3"#,
+            r#"poe2openai_request_duration_seconds_bucket{endpoint="/v1/chat/completions",le="+Inf"} 4"#,
+            r#"poe2openai_request_duration_seconds_count{endpoint="/v1/chat/completions"} 4"#,
         ] {
             assert!(page.lines().any(|other| other == line), "{line}\n{page}");
         }
@@ -221,14 +241,17 @@ mod tests {
         let metrics = Metrics::default();
         for number in 0..1000 {
             for status in [200, 400, 401, 402, 404, 429, 500, 502] {
-                metrics.count(&done(Some(&format!("model {number}")), status));
+                let key = format!("key {}", number % 300);
+                let key = Some(key.as_str()).filter(|_| number % 2 == 0);
+                metrics.count(&Done { key, ..done(Some(&format!("model {number}")), status) });
             }
         }
         let page = page(&metrics);
         let count = |name: &str| page.lines().filter(|line| line.starts_with(name)).count();
         // those of the last models of their own that still fit, and one for each status beyond
-        assert!(count("poe2openai_requests_total") <= MAX_SERIES + 8);
-        assert!(count("poe2openai_tokens_total") <= 3 * (MAX_MODELS + 1));
+        assert!(count("poe2openai_requests_total") <= MAX_SERIES + 16);
+        assert!(count("poe2openai_tokens_total") <= MAX_SERIES + 6);
+        assert!(page.contains("model=\"other\",status=\"200\",key=\"other\""), "{page}");
         let sum: u64 = page
             .lines()
             .filter(|line| line.starts_with("poe2openai_requests_total{"))

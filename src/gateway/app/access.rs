@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ring::digest::{Digest, SHA256, digest};
 use subtle::ConstantTimeEq;
 
-use super::App;
+use super::{App, Client};
 use crate::config::admin_password::{self, AdminPassword, Made};
 use crate::config::directory::Dir;
 use crate::error::{Error, Kind, Result};
@@ -84,27 +84,25 @@ pub enum Lock {
 impl App {
     /// Whether Poe's key is spent for anybody who gets here. Then only programs of this machine may, no web pages.
     pub fn is_keyless(&self) -> bool {
-        self.settings.poe_api_key.is_some() && self.settings.proxy_api_keys.is_empty()
+        self.settings.poe_api_key.is_some() && !self.requires_keys()
     }
 
-    /// Whether clients show keys that are checked here.
-    pub fn has_own_keys(&self) -> bool {
-        self.settings.poe_api_key.is_some() && !self.settings.proxy_api_keys.is_empty()
-    }
-
-    /// The key to ask Poe with, for a client that shows `shown`. With keys of the proxy's own, clients show one of
-    /// those and Poe's stays here; with Poe's key alone every client that can connect (from this machine only) may use it.
-    pub fn poe_key(&self, shown: Option<&str>) -> Result<String> {
-        let settings = &self.settings;
-        match (&settings.poe_api_key, settings.proxy_api_keys.as_slice()) {
-            (Some(key), []) => Ok(key.expose().to_owned()),
-            (Some(key), known) => match shown {
-                Some(shown) if is_one_of(shown, known) => Ok(key.expose().to_owned()),
-                Some(_) => Err(Error::new(Kind::Unauthorized, "this API key is not in PROXY_API_KEYS")),
-                None => Err(no_key()),
-            },
-            (None, _) => shown.map(str::to_owned).ok_or_else(no_key),
+    /// The key to ask Poe with, and who asks, for a client that shows `shown`. Where this server has keys of its own,
+    /// clients show one of those and Poe's stays here; with Poe's key alone every client that can connect (from this
+    /// machine only) may use it.
+    pub fn poe_key(&self, shown: Option<&str>) -> Result<(String, Client)> {
+        if !self.requires_keys() {
+            return match &self.settings.poe_api_key {
+                Some(key) => Ok((key.expose().to_owned(), Client::default())),
+                None => Ok((shown.ok_or_else(no_key)?.to_owned(), Client::unnamed(Client::OWN))),
+            };
         }
+        let client = self.client(shown.ok_or_else(no_key)?)?;
+        let without = || {
+            let message = "this server has keys for its clients, but no POE_API_KEY to ask Poe with";
+            Error::new(Kind::Unauthorized, message)
+        };
+        Ok((self.own_poe_key().ok_or_else(without)?.to_owned(), client))
     }
 
     /// How many of `PROXY_API_KEYS` are so short that they can be guessed.
@@ -153,9 +151,11 @@ fn no_key() -> Error {
     Error::new(Kind::Unauthorized, message)
 }
 
-/// Compares hashes of equal length in constant time, and all of them: the time says nothing about any key.
-fn is_one_of(shown: &str, known: &[Secret]) -> bool {
+/// The place of a key among the known ones. Compares hashes of equal length in constant time, and all of them: the time
+/// says nothing about any key.
+pub(super) fn position_of(shown: &str, known: &[Secret]) -> Option<usize> {
     let shown = hash(shown);
-    let same = |key: &Secret| shown.as_ref().ct_eq(hash(key.expose()).as_ref());
-    known.iter().map(same).fold(subtle::Choice::from(0), |found, same| found | same).into()
+    let is_same = |key: &Secret| bool::from(shown.as_ref().ct_eq(hash(key.expose()).as_ref()));
+    let found = known.iter().map(is_same).enumerate();
+    found.fold(None, |found, (at, is_same)| if is_same { Some(at) } else { found })
 }
