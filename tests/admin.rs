@@ -130,7 +130,7 @@ fn every_answer_is_locked_down() {
             assert!(!answer.error("message").is_empty(), "{request}");
         }
         if status == 405 {
-            assert_eq!(answer.header("Allow"), Some("GET, HEAD, POST"));
+            assert_eq!(answer.header("Allow"), Some("GET, HEAD, POST, PATCH, DELETE"));
         }
     }
 }

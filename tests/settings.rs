@@ -101,6 +101,7 @@ fn commands_are_told_apart() {
         Ok(Command::Healthcheck(_)) => "healthcheck",
         Ok(Command::Help) => "help",
         Ok(Command::Version) => "version",
+        Ok(Command::Keys(_)) => "keys",
         Err(refusal) => panic!("{args:?}: {refusal}"),
     };
     let cases: &[(&[&str], &str)] = &[
@@ -108,6 +109,7 @@ fn commands_are_told_apart() {
         (&["serve"], "serve"),
         (&["serve", "--demo"], "serve"),
         (&["--demo", "serve"], "serve"),
+        (&["keys", "add", "x", "--daily-points", "5"], "keys"),
         (&["check"], "check"),
         (&["--port", "80", "check"], "check"),
         (&["healthcheck"], "healthcheck"),
@@ -227,7 +229,7 @@ fn invalid_settings_are_rejected_by_name() {
         (&["-p", "80"], &[], "unknown flag -p: expected one of those in --help".into()),
         (&["--port"], &[], "--port: expected a value after it".into()),
         (&["--host", "--port", "80"], &[], "--host: expected a value after it".into()),
-        (&["start"], &[], "unknown command start: expected serve, check or healthcheck".into()),
+        (&["start"], &[], "unknown command start: expected serve, check, healthcheck or keys".into()),
         (&["serve", "check"], &[], "unexpected argument check: expected flags after the command".into()),
     ];
     for (args, env, expected) in all {
@@ -247,7 +249,7 @@ fn other_bytes_than_utf8_are_refused_by_name() {
     let variable = settings::parse([].into_iter(), &env).unwrap_err();
     assert_eq!(variable.message, "POE_API_KEY: expected UTF-8 text, found other bytes");
     let word = settings::parse([bytes()].into_iter(), &none).unwrap_err();
-    assert_eq!(word.message, "unknown command a\u{fffd}: expected serve, check or healthcheck");
+    assert_eq!(word.message, "unknown command a\u{fffd}: expected serve, check, healthcheck or keys");
 }
 
 #[test]

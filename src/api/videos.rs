@@ -23,7 +23,7 @@ pub fn create(mut request: Authenticated<'_, '_>) -> io::Result<()> {
     let asked = relay::decoded(&mut request, |body, _| videos::decode(&content_type, body));
     let answer = asked.and_then(|(video_request, body)| {
         drop(body);
-        start(&request, video_request)
+        start(&mut request, video_request)
     });
     request.reply(answer.map(|video| rendered(&shown(&video))))
 }

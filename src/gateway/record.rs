@@ -119,8 +119,10 @@ impl Record {
         }
     }
 
-    /// The record of the job `id` that goes on after the request.
-    pub fn of_job(&self, id: &str, model: &str) -> Record {
+    /// The record of the job `id` that goes on after the request: it counts in place of the request, and settles what
+    /// that has reserved.
+    pub fn of_job(&mut self, id: &str, model: &str) -> Record {
+        let is_counted = std::mem::take(&mut self.is_counted);
         Record {
             start: Instant::now(),
             id: id.to_owned(),
@@ -134,6 +136,9 @@ impl Record {
             client: self.client.clone(),
             method: "JOB".to_owned(),
             path: format!("{}/{id}", self.path),
+            caller: self.caller.clone(),
+            is_counted,
+            quota: self.quota.take(),
             running: None,
             capture: None,
             ..*self

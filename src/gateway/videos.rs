@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::context::Authenticated;
 use super::prepared_request::{PreparedRequest, wait_turn};
+use super::quota::{admit, files};
 use super::record::Record;
 use super::relay::now;
 use crate::budget::Reservation;
@@ -30,12 +31,12 @@ const STACK_BYTES: usize = 1 << 20;
 const LAST_WAIT: Duration = Duration::from_secs(3);
 
 /// Starts a job; its record in the store says how far it is. The request waits for its turn, the job does not.
-pub fn start(request: &Authenticated<'_, '_>, video_request: VideoRequest) -> Result<Video> {
+pub fn start(request: &mut Authenticated<'_, '_>, video_request: VideoRequest) -> Result<Video> {
     let (app, owner, key) = (request.shared_app(), request.owner(), request.key());
     let VideoRequest { chat, prompt, size, seconds } = video_request;
     let cancel = request.cancel_check();
-    // a name that is not served is refused at once
-    app.model(&chat.model, &cancel)?;
+    // a name that is not served, or not for this key, is refused at once
+    admit(request, std::slice::from_ref(&chat), &cancel)?;
     let mut memory = Reservation::default();
     memory.cover_request(bytes(&chat))?;
     app.video_jobs.enter(owner)?;
@@ -111,7 +112,14 @@ struct Job {
 impl Job {
     fn make(&mut self, key: &str, chat: ChatRequest) -> Result<Attachment> {
         let (app, owner, cancel) = (Arc::clone(&self.slot.app), self.slot.owner, self.cancel_check());
-        let prepared = PreparedRequest::prepare(&app, key, self.record.address, chat, &cancel)?;
+        self.record.uploads += files(&chat);
+        let prepared = PreparedRequest::prepare(
+            &app,
+            key,
+            (self.record.address, &self.record.caller),
+            chat,
+            &cancel,
+        )?;
         self.record.chats(prepared.bot());
         app.videos.advance(owner, &self.id, VideoStage::Running(0));
         let (reporting, id) = (Arc::clone(&app), self.id.clone());
@@ -156,6 +164,7 @@ impl Drop for Job {
             Err(error) => {
                 self.record.status = error.kind.status();
                 // what a bot has said is for the client alone, not for the log
+                self.record.kind = Some(error.kind);
                 self.record.fault = error.message.split(SAID).next().map(str::to_owned);
                 let (kind, code) = openai::kind_and_code(error.kind);
                 VideoStage::Failed { at, code: code.unwrap_or(kind).to_owned(), message: error.message }

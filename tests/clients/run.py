@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 # group, seconds that it may take
 GROUPS = {
     "openai_python": 120,
+    "client_keys": 300,
     "openai_node": 120,
     "small_python": 120,
     "small_node": 120,

@@ -187,7 +187,8 @@ impl App {
                 log::warn!("Poe's account cannot be read, so points stay estimates: {error}");
             }
             is_failing = read.is_err();
-            thread::sleep(INTERVAL);
+            // what is not found yet is stored as an estimate
+            thread::sleep(INTERVAL.min(self.settings.usage_write));
         }
     }
 
