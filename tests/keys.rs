@@ -196,9 +196,10 @@ fn the_command_works_beside_a_running_server() {
     assert_eq!(status, Some(0), "{words}");
     let secret =
         words.split_whitespace().find(|word| word.starts_with("sk-p2o-")).expect("the key").to_owned();
-    eventually(SOON, "the server accepts the key", || {
-        (chat(&server, &secret, "demo-echo").status == 200).then_some(())
+    eventually(SOON, "the server asks for a key", || {
+        (chat(&server, "other", "demo-echo").status == 401).then_some(())
     });
+    assert_eq!(chat(&server, &secret, "demo-echo").status, 200);
     assert_eq!(chat(&server, &secret, "demo-gpt").status, 403);
     assert_eq!(chat(&server, "other", "demo-echo").status, 401);
     let (_, list) = command(&["list"]);
@@ -267,6 +268,7 @@ fn endpoints(model: &str) -> Vec<(&'static str, Value)> {
             "/v1/images/edits",
             json!({"model": model, "prompt": "a cat", "image": "data:image/png;base64,iVBORw0KGgo="}),
         ),
+        ("/v1/videos", json!({"model": model, "prompt": "a cat"})),
         ("/v1/audio/speech", json!({"model": model, "input": "hello", "voice": "alloy"})),
         ("/api/chat", json!({"model": model, "messages": messages})),
         ("/api/generate", json!({"model": model, "prompt": "hello"})),

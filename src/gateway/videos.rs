@@ -113,13 +113,8 @@ impl Job {
     fn make(&mut self, key: &str, chat: ChatRequest) -> Result<Attachment> {
         let (app, owner, cancel) = (Arc::clone(&self.slot.app), self.slot.owner, self.cancel_check());
         self.record.uploads += files(&chat);
-        let prepared = PreparedRequest::prepare(
-            &app,
-            key,
-            (self.record.address, &self.record.caller),
-            chat,
-            &cancel,
-        )?;
+        let prepared =
+            PreparedRequest::prepare(&app, key, (self.record.address, &self.record.caller), chat, &cancel)?;
         self.record.chats(prepared.bot());
         app.videos.advance(owner, &self.id, VideoStage::Running(0));
         let (reporting, id) = (Arc::clone(&app), self.id.clone());
