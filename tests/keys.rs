@@ -268,10 +268,10 @@ fn endpoints(model: &str) -> Vec<(&'static str, Value)> {
             "/v1/images/edits",
             json!({"model": model, "prompt": "a cat", "image": "data:image/png;base64,iVBORw0KGgo="}),
         ),
-        ("/v1/videos", json!({"model": model, "prompt": "a cat"})),
         ("/v1/audio/speech", json!({"model": model, "input": "hello", "voice": "alloy"})),
         ("/api/chat", json!({"model": model, "messages": messages})),
         ("/api/generate", json!({"model": model, "prompt": "hello"})),
+        ("/v1/videos", json!({"model": model, "prompt": "a cat"})),
     ]
 }
 
