@@ -7,6 +7,7 @@ use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
+use subtle::ConstantTimeEq;
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -41,6 +42,11 @@ impl KeyHash {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest(&SHA256, key.as_bytes()).as_ref());
         KeyHash(bytes)
+    }
+
+    /// Whether both are of the same key, in constant time.
+    pub fn is(&self, other: &KeyHash) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 
     fn hex(&self) -> String {

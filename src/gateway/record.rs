@@ -327,7 +327,7 @@ impl Record {
             if self.caller.key.is_some() {
                 app.clients.budgets.settle(&self.caller.id, quota.reserved, took.1, now.as_secs());
             }
-            self.expect(app, quota, (listed, took), (now.saturating_sub(duration), now));
+            self.look_for_charge(app, quota, (listed, took), (now.saturating_sub(duration), now));
         }
         if self.is_counted {
             let model = listed.unwrap_or(OTHER);
@@ -350,7 +350,7 @@ impl Record {
     }
 
     /// Looks for what it really took in Poe's history, where that can be read: with the server's own key.
-    fn expect(
+    fn look_for_charge(
         &self,
         app: &App,
         quota: Quota,
@@ -362,7 +362,7 @@ impl Record {
         }
         let labels = (listed.unwrap_or(OTHER).to_owned(), Arc::clone(&self.caller.id), self.endpoint);
         let (bot, answers) = (self.bot.clone().unwrap_or(quota.bot), quota.answers);
-        app.clients.points.expect(Expected { bot, time, answers, labels, estimate, by_list });
+        app.clients.points.look_for(Expected { bot, time, answers, labels, estimate, by_list });
     }
 
     /// The code of the error that it ended with.

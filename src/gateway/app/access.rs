@@ -150,12 +150,3 @@ fn no_key() -> Error {
     let message = "no API key was given: send it as `Authorization: Bearer YOUR_KEY`";
     Error::new(Kind::Unauthorized, message)
 }
-
-/// The place of a key among the known ones. Compares hashes of equal length in constant time, and all of them: the time
-/// says nothing about any key.
-pub(super) fn position_of(shown: &str, known: &[Secret]) -> Option<usize> {
-    let shown = hash(shown);
-    let is_same = |key: &Secret| bool::from(shown.as_ref().ct_eq(hash(key.expose()).as_ref()));
-    let found = known.iter().map(is_same).enumerate();
-    found.fold(None, |found, (at, is_same)| if is_same { Some(at) } else { found })
-}

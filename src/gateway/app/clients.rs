@@ -16,7 +16,7 @@ use crate::config::key_store::KeyStore;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::model_directory::Details;
 use crate::poe;
-use crate::settings::{Settings, Source};
+use crate::settings::{Secret, Settings, Source};
 use crate::state::budgets::{Budgets, LocalBudgets};
 use crate::state::client_keys::ClientKeys;
 use crate::state::usage::{LocalUsage, OTHER, UsageTotals};
@@ -134,7 +134,7 @@ impl App {
                 key => Ok(Client::of(key)),
             };
         }
-        if let Some(position) = super::access::position_of(shown, &self.settings.proxy_api_keys) {
+        if let Some(position) = position_of(shown, &self.settings.proxy_api_keys) {
             return Ok(Client::proxy(position));
         }
         let message = match (keys.exists, keys.error.is_some()) {
@@ -231,6 +231,13 @@ impl App {
         names.insert(OTHER.to_owned(), OTHER.to_owned());
         names
     }
+}
+
+/// The place of a key among the known ones. All are compared, and in constant time: the time says nothing about any key.
+fn position_of(shown: &str, known: &[Secret]) -> Option<usize> {
+    let shown = KeyHash::of(shown);
+    let is_same = known.iter().map(|key| KeyHash::of(key.expose()).is(&shown)).enumerate();
+    is_same.fold(None, |found, (at, is_same)| if is_same { Some(at) } else { found })
 }
 
 /// Adds a key to a store.

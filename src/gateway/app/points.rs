@@ -91,7 +91,7 @@ impl Default for Points {
 
 impl Points {
     /// Looks for a request from now on.
-    pub fn expect(&self, expected: Expected) {
+    pub fn look_for(&self, expected: Expected) {
         let mut state = self.lock();
         if state.expected.len() >= MAX_EXPECTED {
             state.expected.pop_front();
@@ -247,7 +247,7 @@ mod tests {
         for (bot, from, to, key) in
             [("A", 100, 110, "k1"), ("A", 112, 130, "k2"), ("B", 100, 110, "k3"), ("A", 500, 501, "k4")]
         {
-            points.expect(expected(bot, from, to, key));
+            points.look_for(expected(bot, from, to, key));
         }
         let charges = [
             charge("4", "a", 120, 40.0),
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn all_queries_of_a_request_have_to_be_there_and_later_estimates_learn() {
         let points = Points::default();
-        points.expect(Expected { answers: 2, ..expected("A", 100, 110, "k") });
+        points.look_for(Expected { answers: 2, ..expected("A", 100, 110, "k") });
         assert_eq!(points.factor("a"), 1.0);
         assert_eq!(found(&points, &[charge("1", "A", 101, 10.0)], 111), []);
         let both = [charge("2", "A", 102, 20.0), charge("1", "A", 101, 10.0)];
