@@ -1,6 +1,8 @@
 //! The route table: one row for each path and method. A new endpoint is one row here and one handler.
 
-use super::admin::{self, account, activity, config, keys, models, overview, settings, usage};
+use super::admin::{
+    self, account, activity, config, keys, models, overview, settings, usage as usage_totals,
+};
 use super::route::Access::{self, Client, Operator, Public, Reader};
 use super::route::Visibility::{self, Listed, Logged, Routine};
 use super::route::{ANY, Match, Route};
@@ -86,7 +88,7 @@ const TABLE: &[Route] = &[
     row(GET, "/api/admin/config/state", "/admin", BY_HEAD, Routine, Operator(config::state)),
     row(GET, "/api/admin/models", "/admin", BY_HEAD, Routine, Operator(models::list)),
     row(GET, "/api/admin/overview", "/admin", BY_HEAD, Routine, Operator(overview::show)),
-    row(GET, "/api/admin/usage", "/admin", BY_HEAD, Routine, Operator(usage::show)),
+    row(GET, "/api/admin/usage", "/admin", BY_HEAD, Routine, Operator(usage_totals::show)),
     row(GET, "/api/admin/keys", "/admin", BY_HEAD, Routine, Operator(keys::list)),
     row(POST, "/api/admin/keys", "/admin", BY_HEAD, Logged, Operator(keys::create)),
     row(PATCH, "/api/admin/keys/{id}", "/admin", BY_HEAD, Logged, Operator(keys::change)),

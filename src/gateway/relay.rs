@@ -140,7 +140,8 @@ fn prepare<'a: 'o, 'o>(
     cancel: &CancelCheck,
 ) -> Result<Vec<PreparedRequest<'o>>> {
     let app: &'o App = request.app();
-    let (address, client, failed) = (request.record.address, request.client().clone(), request.failed_endpoint);
+    let (address, client, failed) =
+        (request.record.address, request.client().clone(), request.failed_endpoint);
     request.record.uploads += chats.iter().map(files).sum::<u64>();
     let all_prepared: Vec<_> = chats
         .into_iter()

@@ -9,7 +9,7 @@ use super::{App, Client};
 use crate::config::admin_password::{self, AdminPassword, Made};
 use crate::config::directory::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::settings::{Secret, Settings, Source};
+use crate::settings::{Settings, Source};
 use crate::state::login_throttle::{KeyTries, LoginThrottle};
 
 /// Keys of the proxy that are shorter can be guessed.
