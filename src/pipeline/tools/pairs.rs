@@ -1,6 +1,6 @@
 //! Brings calls and their results together, however a client orders and names them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::pipeline::{Message, Part, Role};
 
@@ -10,37 +10,91 @@ const NO_RESULT: &str = "(no result: the call was not answered)";
 /// Gives an id to calls without one, and to results without one that of the call which they answer: the first open one of
 /// their function's name, else the first open one. A result that answers no call stays as it is.
 pub fn name_results(messages: &mut [Message]) {
-    let mut known: HashSet<String> = HashSet::new();
-    let mut open: Vec<(String, String)> = Vec::new();
+    let mut calls = Calls::default();
     for (turn, message) in messages.iter_mut().enumerate() {
         for (at, call) in message.tool_calls.iter_mut().enumerate() {
             if call.id.is_empty() {
-                call.id = format!("call_{turn}_{at}");
+                call.id = own_id(turn, at);
             }
-            known.insert(call.id.clone());
-            open.push((call.id.clone(), call.name.clone()));
+            calls.add(&call.id, &call.name, (turn, at));
         }
         if message.role != Role::Tool {
             continue;
         }
         let given = message.tool_call_id.take().filter(|id| !id.is_empty());
-        if let Some(id) = &given
-            && known.contains(id)
-        {
-            if let Some(place) = open.iter().position(|(open, _)| open == id) {
-                open.remove(place);
-            }
-            message.tool_call_id = given;
-            continue;
-        }
+        let is_answered = given.as_ref().is_some_and(|id| calls.answer(id));
         // the old way states the function's name in the place of an id
-        let name = message.name.as_ref().or(given.as_ref());
-        let by_name = open.iter().position(|(_, called)| Some(called) == name);
-        let first = (given.is_none() && !open.is_empty()).then_some(0);
-        message.tool_call_id = match by_name.or(first) {
-            Some(place) => Some(open.remove(place).0),
-            None => given,
-        };
+        let name = message.name.as_ref().or(given.as_ref()).filter(|_| !is_answered);
+        let named = name.and_then(|name| calls.take_named(name));
+        message.tool_call_id = named.or(given).or_else(|| calls.take_first());
+    }
+    for (turn, at) in calls.renamed {
+        messages[turn].tool_calls[at].id = own_id(turn, at);
+    }
+}
+
+fn own_id(turn: usize, at: usize) -> String {
+    format!("call_{turn}_{at}")
+}
+
+/// The calls so far, each found without a walk through the others.
+#[derive(Default)]
+struct Calls {
+    all: Vec<Call>,
+    /// Before this one all are answered.
+    first: usize,
+    /// Calls of one id, those answered by it aside, and the newest of all.
+    by_id: HashMap<String, (Vec<usize>, usize)>,
+    by_name: HashMap<String, VecDeque<usize>>,
+    /// Calls that were answered without an id, and have it no longer because a newer call has it, too.
+    renamed: Vec<(usize, usize)>,
+}
+
+struct Call {
+    id: String,
+    is_open: bool,
+    /// Its turn, and which call of the turn.
+    place: (usize, usize),
+}
+
+impl Calls {
+    fn add(&mut self, id: &str, name: &str, place: (usize, usize)) {
+        let number = self.all.len();
+        let (open, newest) = self.by_id.entry(id.to_owned()).or_default();
+        open.push(number);
+        *newest = number;
+        self.by_name.entry(name.to_owned()).or_default().push_back(number);
+        self.all.push(Call { id: id.to_owned(), is_open: true, place });
+    }
+
+    /// Closes the last open call of this id; whether there is a call of this id at all.
+    fn answer(&mut self, id: &str) -> bool {
+        let Some((open, _)) = self.by_id.get_mut(id) else { return false };
+        while open.pop().is_some_and(|number| !std::mem::take(&mut self.all[number].is_open)) {}
+        true
+    }
+
+    /// Closes the first open call of the function `name`.
+    fn take_named(&mut self, name: &str) -> Option<String> {
+        let numbers = self.by_name.get_mut(name)?;
+        let number = std::iter::from_fn(|| numbers.pop_front()).find(|number| self.all[*number].is_open)?;
+        Some(self.close(number))
+    }
+
+    /// Closes the first open call.
+    fn take_first(&mut self) -> Option<String> {
+        self.first += self.all[self.first..].iter().position(|call| call.is_open)?;
+        Some(self.close(self.first))
+    }
+
+    fn close(&mut self, number: usize) -> String {
+        let call = &mut self.all[number];
+        call.is_open = false;
+        if self.by_id.get(&call.id).is_none_or(|(_, newest)| *newest == number) {
+            return call.id.clone();
+        }
+        self.renamed.push(call.place);
+        own_id(call.place.0, call.place.1)
     }
 }
 
@@ -154,6 +208,16 @@ mod tests {
             (
                 "one id twice",
                 vec![a(), result(Some("a"), None, "1"), a(), result(Some("a"), None, "2")],
+                vec!["Assistant ", "Tool f=1", "Assistant ", "Tool f=2"],
+            ),
+            (
+                "one id of two calls, the last of which is answered by it",
+                vec![
+                    calling(&[("a", "f")]),
+                    calling(&[("a", "f")]),
+                    result(Some("a"), None, "2"),
+                    result(None, Some("f"), "1"),
+                ],
                 vec!["Assistant ", "Tool f=1", "Assistant ", "Tool f=2"],
             ),
             (
