@@ -8,8 +8,8 @@ use crate::budget::Reservation;
 use crate::error::{Error, Kind, Result};
 use crate::json_limits;
 
-/// A body may take its grace and then must keep to this rate on average, in bytes per second: slow lines pass,
-/// a drip does not.
+/// A body may pause for its grace in all and must otherwise keep to this rate, in bytes per second: slow lines pass, a
+/// drip does not.
 const MIN_RATE: u64 = 8 << 10;
 /// The most bytes that a chunk's size line or all trailers may have.
 const MAX_CHUNK_LINE: usize = 256;
@@ -19,9 +19,30 @@ const MAX_TRAILERS: usize = 8 << 10;
 const MAX_OVERHEAD: u64 = 64 << 10;
 const OVERHEAD_PER_BYTE: u64 = 16;
 
-/// When a body that began at `start` and brought `received` bytes must be given up.
-pub fn deadline(start: Instant, grace: Duration, received: u64) -> Instant {
-    start + grace + Duration::from_millis(received.saturating_mul(1000) / MIN_RATE)
+/// The moment at which a body must be given up. Each byte puts it off, but never further than the grace from now: a client
+/// that was fast cannot drip for as long as it was ahead.
+#[derive(Debug)]
+pub struct Deadline {
+    at: Instant,
+    grace: Duration,
+}
+
+impl Deadline {
+    /// For a body that begins `now`.
+    pub fn new(now: Instant, grace: Duration) -> Deadline {
+        Deadline { at: now + grace, grace }
+    }
+
+    /// The moment itself.
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// So many bytes have come by `now`.
+    pub fn put_off(&mut self, now: Instant, bytes: usize) {
+        let time = Duration::from_millis((bytes as u64).saturating_mul(1000) / MIN_RATE);
+        self.at = (self.at + time).min(now + self.grace);
+    }
 }
 
 /// The most bytes of a body, and the setting that says so, if one does.
@@ -44,7 +65,6 @@ impl From<u64> for Limit {
 pub struct Decoder {
     framing: State,
     limit: Limit,
-    received: u64,
     /// Bytes of chunk size lines so far.
     overhead: u64,
     body: Vec<u8>,
@@ -73,17 +93,12 @@ impl Decoder {
             Framing::Chunked => State::ChunkSize(Vec::new()),
         };
         let memory = Reservation::default();
-        Ok(Decoder { framing, limit, received: 0, overhead: 0, body: Vec::new(), memory })
+        Ok(Decoder { framing, limit, overhead: 0, body: Vec::new(), memory })
     }
 
     /// Whether the body is complete.
     pub fn is_done(&self) -> bool {
         matches!(self.framing, State::Done)
-    }
-
-    /// Bytes that have arrived, framing included.
-    pub fn received(&self) -> u64 {
-        self.received
     }
 
     /// The complete body, and the memory that is reserved for it and for what is made of it. An error is a limit that
@@ -101,7 +116,6 @@ impl Decoder {
         while used < bytes.len() && !self.is_done() {
             used += self.step(&bytes[used..])?;
         }
-        self.received += used as u64;
         Ok(used)
     }
 
@@ -331,10 +345,22 @@ mod tests {
 
     #[test]
     fn a_drip_runs_into_the_deadline_and_a_slow_line_does_not() {
-        let start = Instant::now();
-        let grace = Duration::from_secs(30);
+        let (start, grace) = (Instant::now(), Duration::from_secs(30));
         let after = |seconds| start + Duration::from_secs(seconds);
-        assert!(deadline(start, grace, 40) < after(40), "one byte a second");
-        assert!(deadline(start, grace, 600 * (16 << 10)) > after(600), "16 KiB a second for ten minutes");
+        // so many bytes each second, from the second `from` on; when it was given up
+        let end = |deadline: &mut Deadline, from: u64, bytes: usize| {
+            (from..3600).find(|second| {
+                let is_over = deadline.at() <= after(*second);
+                deadline.put_off(after(*second), bytes);
+                is_over
+            })
+        };
+        let mut deadline = Deadline::new(start, grace);
+        assert!(end(&mut deadline, 0, 1).is_some_and(|second| second < 40), "one byte a second");
+        let mut deadline = Deadline::new(start, grace);
+        assert_eq!(end(&mut deadline, 0, 16 << 10), None, "16 KiB a second for an hour");
+        let mut deadline = Deadline::new(start, grace);
+        deadline.put_off(start, 512 << 20);
+        assert!(end(&mut deadline, 0, 1).is_some_and(|second| second < 40), "512 MiB at once, then a drip");
     }
 }

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::abort::Abort;
 use super::answer::{Answer, Audience, Common};
-use super::body::{self, Decoder};
+use super::body::{self, Deadline, Decoder};
 use super::connection_slots::{ConnectionSlot, ConnectionSlots, Limits, Phase, ShutdownPhase, Stop};
 use super::event_stream::{EventStream, Sent};
 use super::head::{self, Framing, Head};
@@ -130,7 +130,7 @@ impl Call<'_> {
     pub fn body(&mut self, limit: impl Into<body::Limit>) -> Result<Vec<u8>> {
         self.body = Body::Broken;
         let mut decoder = Decoder::new(self.head.framing, limit)?;
-        let start = Instant::now();
+        let mut deadline = Deadline::new(Instant::now(), self.wire.limits.body_timeout);
         if !decoder.is_done() && self.head.expects_continue() && self.wire.inbox.is_empty() {
             let go_on = send(&self.wire.slot, b"HTTP/1.1 100 Continue\r\n\r\n");
             go_on.map_err(|error| body::broken(&error))?;
@@ -138,12 +138,11 @@ impl Call<'_> {
         self.wire.slot.enter(Phase::Receiving);
         while !decoder.is_done() {
             if self.wire.inbox.is_empty() {
-                let deadline = body::deadline(start, self.wire.limits.body_timeout, decoder.received());
-                match self.wire.read(deadline) {
+                match self.wire.read(deadline.at()) {
                     Ok(0) if self.abort.is_requested() => return Err(stopped()),
                     Ok(0) if self.wire.slot.is_evicted() => return Err(self.wire.evicted()),
                     Ok(0) => return Err(body::broken(&io::ErrorKind::UnexpectedEof.into())),
-                    Ok(_) => {}
+                    Ok(count) => deadline.put_off(Instant::now(), count),
                     Err(error) => return Err(body::broken(&error)),
                 }
             }

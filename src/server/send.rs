@@ -48,11 +48,16 @@ pub fn send(slot: &ConnectionSlot, bytes: &[u8]) -> io::Result<()> {
 
 /// Sends a whole answer, see [`send`].
 pub fn send_whole(slot: &ConnectionSlot, bytes: &[u8]) -> io::Result<()> {
-    if bytes.len() > STREAM_BUFFER {
-        // a system that allows less only makes it slower
-        let _ = socket2::SockRef::from(&**slot.socket()).set_send_buffer_size(WHOLE_BUFFER);
+    if bytes.len() <= STREAM_BUFFER {
+        return send(slot, bytes);
     }
-    send(slot, bytes)
+    // a system that allows less only makes it slower
+    let buffer = |size| drop(socket2::SockRef::from(&**slot.socket()).set_send_buffer_size(size));
+    buffer(WHOLE_BUFFER);
+    let sent = send(slot, bytes);
+    // the next answer on this connection may be a stream
+    buffer(STREAM_BUFFER);
+    sent
 }
 
 fn wait_for_room(slot: &ConnectionSlot) -> io::Result<()> {
@@ -123,6 +128,17 @@ mod tests {
         assert!(slot.enter(Phase::Idle));
         slot.socket().shutdown(std::net::Shutdown::Write).unwrap();
         assert_eq!(reader.join().unwrap(), 1 << 20);
+    }
+
+    #[test]
+    fn after_a_large_answer_the_buffer_is_that_of_streams() {
+        let (slot, mut client) = pair(Duration::from_secs(60));
+        let size = || socket2::SockRef::from(&**slot.socket()).send_buffer_size().unwrap();
+        let before = size();
+        let reader = thread::spawn(move || client.read_exact(&mut vec![0; 4 << 20]).unwrap());
+        send_whole(&slot, &vec![7; 4 << 20]).unwrap();
+        assert_eq!(size(), before);
+        reader.join().unwrap();
     }
 
     #[test]
