@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::context::{Authenticated, Exchange};
-use super::prepared_request::{note_key, wait_turn};
+use super::prepared_request::{note_key, wait_turn, watched};
 use super::record::Record;
 use super::stream_writer::StreamWriter;
 use crate::config::models::{Route, Tools};
@@ -25,7 +25,6 @@ use crate::poe::native::{
 };
 use crate::poe::{self, CancelCheck};
 use crate::server::answer::Answer;
-use crate::tokens;
 
 /// How long an endpoint's refusal of a model or a field is believed.
 const BELIEVED: Duration = Duration::from_secs(3600);
@@ -292,7 +291,8 @@ impl Native {
             return Err(*refusal.error);
         }
         request.record.failed(&refusal.error);
-        let tokens = || chats.first().map_or(0, |chat| prompt_tokens(chat, tokens::count));
+        let count = |chat| watched(cancel, |count| prompt_tokens(chat, count)).unwrap_or(0);
+        let tokens = || chats.first().map_or(0, count);
         let error = app.explain(Error::clone(&refusal.error), &self.model, &self.name, tokens);
         let answer = request.error_answer(&error);
         let answer = match has_known_wording(&refusal, self.endpoint) {

@@ -85,11 +85,7 @@ struct Sent {
 }
 
 impl Sent {
-    fn tokens(&self) -> u64 {
-        *self.tokens.get_or_init(|| prompt_tokens(&self.chat, tokens::count))
-    }
-
-    /// As [`Sent::tokens`]; 0 if `cancel` ends the count.
+    /// The tokens; 0 if `cancel` ends the count.
     fn tokens_unless(&self, cancel: &CancelCheck) -> u64 {
         let count = || watched(cancel, |count| prompt_tokens(&self.chat, count));
         match self.tokens.get() {
@@ -103,7 +99,7 @@ impl Sent {
 const COUNTED_AT_ONCE: usize = 256 << 10;
 
 /// Counts tokens by `work`, unless `cancel` ends it: a prompt may be so long that its count takes seconds.
-fn watched(cancel: &CancelCheck, work: impl FnOnce(&mut dyn FnMut(&str) -> usize) -> u64) -> Result<u64> {
+pub fn watched(cancel: &CancelCheck, work: impl FnOnce(&mut dyn FnMut(&str) -> usize) -> u64) -> Result<u64> {
     let (mut ended, mut room) = (Ok(()), COUNTED_AT_ONCE);
     let total = work(&mut |text| {
         let mut running = Running::new();
@@ -355,10 +351,10 @@ impl<'a> PreparedRequest<'a> {
         }
     }
 
-    /// Tokens of the question as it was sent, 0 before.
-    pub fn prompt_tokens(&self) -> u64 {
+    /// Tokens of the question as it was sent, 0 before and if `cancel` ends the count.
+    pub fn prompt_tokens(&self, cancel: &CancelCheck) -> u64 {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        sent.map_or(0, |sent| sent.tokens())
+        sent.map_or(0, |sent| sent.tokens_unless(cancel))
     }
 
     /// One complete answer. One that does not meet the client's requirements is retried once, with a message about the fault.

@@ -221,7 +221,9 @@ fn one_choice(
     cancel: &CancelCheck,
 ) -> Result<(), Fault> {
     let mut events = prepared.place(ResponseMode::Stream, cancel)?;
-    writer.borrow_mut().begin(&|| prepared.prompt_tokens());
+    // the stream's own check would borrow the writer again
+    let client = request.cancel_check();
+    writer.borrow_mut().begin(&|| prepared.prompt_tokens(&client));
     let mut judged = prepared.insists_on_json().then(Reply::default);
     for event in &mut events {
         let event = event?;
