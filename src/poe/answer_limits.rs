@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::Event;
 
-/// The most bytes of text, thought and arguments that one answer has, those that were replaced not counted.
+/// The most bytes of text, thought, calls, files and suggested replies that one answer has, what was replaced not counted.
 const MOST_BYTES: usize = 64 << 20;
 /// The most calls, and the most files, of one answer.
 const MOST_CALLS: usize = 1_000;
@@ -17,7 +17,10 @@ const MOST_OTHERS: usize = 64;
 #[derive(Debug)]
 pub struct AnswerLimits {
     most_bytes: usize,
+    /// Bytes that a replacement takes back.
     text: usize,
+    /// Bytes that stay.
+    kept: usize,
     calls: usize,
     files: usize,
     suggestions: usize,
@@ -41,7 +44,7 @@ impl Default for AnswerLimits {
 impl AnswerLimits {
     /// The limits of an answer of at most `most_bytes` of text.
     pub fn of(most_bytes: usize) -> AnswerLimits {
-        AnswerLimits { most_bytes, text: 0, calls: 0, files: 0, suggestions: 0 }
+        AnswerLimits { most_bytes, text: 0, kept: 0, calls: 0, files: 0, suggestions: 0 }
     }
 
     /// Counts an event. An error says what of the answer is too much.
@@ -50,12 +53,20 @@ impl AnswerLimits {
             Event::Text(text) | Event::Thinking(text) => self.text += text.len(),
             Event::Metadata(text) => self.text += text.len(),
             Event::ToolCall(delta) => {
-                self.text += delta.arguments.len();
+                let names = [&delta.id, &delta.name].into_iter().flatten().map(String::len);
+                self.kept += delta.arguments.len() + names.sum::<usize>();
                 self.calls = self.calls.max(delta.index + 1);
             }
             Event::Retract => self.text = 0,
-            Event::File(_) => self.files += 1,
-            Event::Suggestion(_) => self.suggestions += 1,
+            Event::File(file) => {
+                self.kept += file.url.len() + file.name.len() + file.content_type.len();
+                self.kept += file.inline_ref.as_ref().map_or(0, String::len);
+                self.files += 1;
+            }
+            Event::Suggestion(text) => {
+                self.kept += text.len();
+                self.suggestions += 1;
+            }
             Event::Finish(_) => {}
         }
         match () {
@@ -72,7 +83,7 @@ impl AnswerLimits {
             return Err(too_many(MOST_OTHERS, "responses"));
         }
         let held: usize = others.sum();
-        Ok(if self.text + held > self.most_bytes { Room::Full } else { Room::Left })
+        Ok(if self.text + self.kept + held > self.most_bytes { Room::Full } else { Room::Left })
     }
 }
 
@@ -101,6 +112,24 @@ mod tests {
         assert_eq!(sent([piece(), thought(), piece(), thought()]), Ok(Room::Left));
         assert_eq!(sent([piece(), thought(), piece(), thought(), Event::Text("x".into())]), Ok(Room::Full));
         assert_eq!(sent((0..20).flat_map(|_| [piece(), piece(), Event::Retract])), Ok(Room::Left));
+    }
+
+    #[test]
+    fn what_is_not_replaced_counts_to_the_end() {
+        let long = || "x".repeat(MOST / 4);
+        let call = |delta| Event::ToolCall(ToolDelta { index: 1, ..delta });
+        for event in [
+            call(ToolDelta { arguments: long(), ..ToolDelta::default() }),
+            call(ToolDelta { name: Some(long()), ..ToolDelta::default() }),
+            call(ToolDelta { id: Some(long()), ..ToolDelta::default() }),
+            Event::File(Attachment { url: long(), ..Attachment::default() }),
+            Event::File(Attachment { inline_ref: Some(long()), ..Attachment::default() }),
+            Event::Suggestion(long()),
+        ] {
+            let events = |count: usize| (0..count).flat_map(|_| [event.clone(), Event::Retract]);
+            assert_eq!(sent(events(4)), Ok(Room::Left), "{event:?}");
+            assert_eq!(sent(events(5)), Ok(Room::Full), "{event:?}");
+        }
     }
 
     #[test]

@@ -78,12 +78,25 @@ impl BotStream {
     /// Waits for the first event, so that an error before it can still become an answer of its own.
     pub(super) fn await_first(&mut self) -> Result<()> {
         while !self.ready.iter().any(is_substance) && self.state == State::Reading {
+            self.drop_what_changes_nothing();
             self.read();
         }
         match self.ready.iter().any(is_substance) {
             true => Ok(()),
             false => self.failed.take().map_or(Ok(()), Err),
         }
+    }
+
+    /// Before anything was said a replacement replaces nothing, and of metadata the last counts: however many come, little
+    /// waits here.
+    fn drop_what_changes_nothing(&mut self) {
+        let last = self.ready.iter().rposition(|event| matches!(event, Event::Metadata(_)));
+        let mut at = 0..;
+        self.ready.retain(|event| match (event, at.next()) {
+            (Event::Retract, _) => false,
+            (Event::Metadata(_), at) => at == last,
+            _ => true,
+        });
     }
 
     fn read(&mut self) {
@@ -227,5 +240,24 @@ mod tests {
         assert_eq!((reply.text.len(), reply.finish.reason), (1 + 2 + 1010, FinishReason::Length));
         let reply = answer(&wire, 20_000).0.unwrap();
         assert_eq!((reply.text.len(), reply.finish.reason), (1 + 2 + 10_000, FinishReason::Stop));
+    }
+
+    #[test]
+    fn what_changes_nothing_does_not_pile_up_before_an_answer() {
+        let nothing = |at: usize| {
+            format!(
+                "event: data\ndata: {{\"metadata\":\"{at}\"}}\n\nevent: replace_response\ndata: {{\"text\":\"\"}}\n\n"
+            )
+        };
+        let wire: String = (0..10_000).map(nothing).collect();
+        let body = ureq::Body::builder().data(wire + "event: text\ndata: {\"text\":\"a\"}\n\n").into_reader();
+        let never_cancelled: CancelCheck = Rc::new(|| Ok(()));
+        let mut bot_stream =
+            BotStream::new(body, "key".into(), never_cancelled, Duration::from_secs(9), Arc::default());
+        bot_stream.await_first().unwrap();
+        assert!(bot_stream.ready.len() < 1000, "{} events wait", bot_stream.ready.len());
+        let last = bot_stream.ready.iter().rfind(|event| matches!(event, Event::Metadata(_)));
+        assert_eq!(last, Some(&Event::Metadata("9999".into())));
+        assert_eq!(bot_stream.ready.back(), Some(&Event::Text("a".into())));
     }
 }

@@ -3,7 +3,7 @@
 //! Events as Poe documents them are read strictly, which is fast. What the strict reader gives back is read once more
 //! by meaning ([`Loose`]): no member that is missing, doubled or of another type ends an answer or loses text.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -27,8 +27,8 @@ pub struct Decode {
     /// The response that is streamed; the others of a multi-response wait in `others`.
     main: Option<i64>,
     others: BTreeMap<i64, String>,
-    /// Poe's indexes of the calls so far. Ours are the places here: they have no gaps, whatever a bot counts.
-    calls: Vec<usize>,
+    /// Our indexes of the calls so far, by Poe's: ours have no gaps, whatever a bot counts.
+    calls: HashMap<usize, usize>,
     /// Half a surrogate pair, whose other half may come with the next event, and where it belongs.
     half: Option<(Place, u16)>,
     said: Said,
@@ -299,10 +299,8 @@ impl Decode {
 
     /// Our index of a call.
     fn call(&mut self, theirs: usize) -> usize {
-        self.calls.iter().position(|known| *known == theirs).unwrap_or_else(|| {
-            self.calls.push(theirs);
-            self.calls.len() - 1
-        })
+        let next = self.calls.len();
+        *self.calls.entry(theirs).or_insert(next)
     }
 
     fn chunk(&mut self, chunk: Chunk<'_>, out: &mut VecDeque<Event>) {

@@ -130,8 +130,9 @@ fn unmarked(name: &str) -> &str {
         plain = plain.trim_start_matches('@');
         plain =
             plain.strip_suffix(']').and_then(|name| name.rsplit_once('[')).map_or(plain, |(name, _)| name);
-        let tag = plain.rfind(':').filter(|&at| plain[at..].eq_ignore_ascii_case(LATEST));
-        plain = tag.map_or(plain, |at| &plain[..at]).trim();
+        let tag = plain.len().checked_sub(LATEST.len()).and_then(|at| plain.split_at_checked(at));
+        let name = tag.filter(|(_, tag)| tag.eq_ignore_ascii_case(LATEST)).map(|(name, _)| name);
+        plain = name.unwrap_or(plain).trim();
         if plain == before {
             return plain;
         }

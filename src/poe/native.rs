@@ -278,6 +278,9 @@ impl Passing {
             if is_substance(&frame) || self.answer.state == State::Over {
                 return Ok(Opening::Stream(Box::new(self)));
             }
+            if self.ready.len() > MAX_EVENT_BYTES {
+                return Err(Error::new(Kind::Upstream, "Poe sent comments in place of an answer").into());
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use lru::LruCache;
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 /// How many fields for one bot at one endpoint: names of fields are the clients' to invent.
 const MOST_FIELDS: usize = 64;
+const LONGEST_FIELD: usize = 256;
 /// An endpoint that has failed so often in a row is left alone for so long.
 const MOST_FAILURES: u32 = 3;
 const REST: Duration = Duration::from_secs(600);
@@ -49,6 +50,9 @@ impl Default for EndpointRefusals {
 impl EndpointRefusals {
     /// Remembers from `now` on, for `time`, that `endpoint` does not take `field` for `bot`, or not the bot at all.
     pub fn remember(&self, bot: &str, endpoint: &str, field: Option<&str>, now: Instant, time: Duration) {
+        if field.is_some_and(|field| field.len() > LONGEST_FIELD) {
+            return;
+        }
         self.change(bot, endpoint, |known| {
             // a field that was refused twice counts once
             known.refused.retain(|one| one.until > now && one.field.as_deref() != field);
@@ -110,8 +114,8 @@ impl EndpointRefusals {
     /// Whether it is said for the first time that `field` is not sent to `endpoint`.
     pub fn is_news(&self, bot: &str, endpoint: &str, field: &str) -> bool {
         self.change(bot, endpoint, |known| {
-            let is_news =
-                known.reported.len() < MOST_FIELDS && !known.reported.iter().any(|one| one == field);
+            let is_kept = known.reported.len() < MOST_FIELDS && field.len() <= LONGEST_FIELD;
+            let is_news = is_kept && !known.reported.iter().any(|one| one == field);
             known.reported.extend(is_news.then(|| field.to_owned()));
             is_news
         })
@@ -165,6 +169,9 @@ mod tests {
         let known = refusals.fields("bot", "/v1/x", now);
         let newest = (3 * MOST_FIELDS - 1).to_string();
         assert_eq!((known.len(), known.last()), (MOST_FIELDS, Some(&newest)));
+        refusals.remember("bot", "/v1/x", Some(&"x".repeat(1000)), now, Duration::from_secs(9));
+        assert_eq!(refusals.fields("bot", "/v1/x", now).last(), Some(&newest));
+        assert!(!refusals.is_news("bot", "/v1/x", &"x".repeat(1000)));
     }
 
     #[test]

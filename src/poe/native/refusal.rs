@@ -1,5 +1,7 @@
 //! Refusals of native endpoints: what they mean, and whether only the endpoint does not know what it was sent.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::Headers;
@@ -133,9 +135,11 @@ impl Refusal {
     /// The field of the request that the refusal speaks of, or inside which it does.
     fn field(&self, fields: &[String]) -> Unknown {
         const ALWAYS: &[&str] = &["model", "messages", "input", "stream"];
+        // a request may have as many fields as the message has words
+        let fields: HashSet<&str> = fields.iter().map(String::as_str).collect();
         let known = |path: &str| {
             let root = path.split(['.', '[']).next().filter(|root| !ALWAYS.contains(root))?;
-            let name = fields.iter().find(|name| *name == root)?.clone();
+            let name = (*fields.get(root)?).to_owned();
             Some(if path.len() == root.len() { Unknown::Field(name) } else { Unknown::Value(name) })
         };
         let is_in_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']');
