@@ -14,6 +14,8 @@ use super::{Fault, Place};
 pub(super) const MASK: &str = "********";
 /// A shorter secret can be a part of any word, so only its own value is masked.
 const SHORTEST: usize = 8;
+/// So many secrets are masked elsewhere too: each takes a walk through the whole text.
+const MOST_ELSEWHERE: usize = 100;
 
 /// Whether the value of this top-level key is a secret.
 pub(super) fn is_secret(key: &str) -> bool {
@@ -89,13 +91,18 @@ fn entry(text: &str, line: Range<usize>) -> Option<Entry<'_>> {
 
 /// The text with its secrets masked, those in comments and in a broken file too; `known` are further secrets.
 pub fn masked(text: &str, known: &[&str]) -> String {
-    let mut shown = text.to_owned();
-    for entry in entries(text).into_iter().rev() {
-        shown.replace_range(entry.value, &format!(" \"{MASK}\""));
+    let (mut shown, mut end) = (String::with_capacity(text.len()), 0);
+    for entry in entries(text) {
+        shown += &format!("{} \"{MASK}\"", &text[end..entry.value.start]);
+        end = entry.value.end;
     }
+    shown += &text[end..];
     let own = tree(text).map(|tree| secrets(&tree)).unwrap_or_default();
-    let all = own.iter().map(String::as_str).chain(known.iter().copied());
-    all.filter(|secret| secret.len() >= SHORTEST).fold(shown, |shown, secret| shown.replace(secret, MASK))
+    let mut all: Vec<&str> = own.iter().map(String::as_str).chain(known.iter().copied()).collect();
+    all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    all.dedup();
+    let all = all.into_iter().filter(|secret| secret.len() >= SHORTEST).take(MOST_ELSEWHERE);
+    all.fold(shown, |shown, secret| shown.replace(secret, MASK))
 }
 
 /// The text with each mask replaced by the value of the same key in `before`, the text that was shown.

@@ -439,15 +439,18 @@ fn messages(raw: Option<Vec<RawMessage>>) -> Result<Vec<Message>> {
     if raw.is_empty() {
         return Err(Error::invalid("messages", "messages is empty: at least one message is needed"));
     }
-    let mut messages = Vec::with_capacity(raw.len());
+    let (mut messages, mut has_calls) = (Vec::with_capacity(raw.len()), false);
     for (position, raw) in raw.into_iter().enumerate() {
-        message(position, raw, &mut messages)?;
+        let before = messages.len();
+        message(position, raw, has_calls, &mut messages)?;
+        has_calls |= messages[before..].iter().any(|message| !message.tool_calls.is_empty());
     }
     Ok(messages)
 }
 
-/// Adds the turn at `position`, in front of it the results of calls that it brings in Anthropic's way.
-fn message(position: usize, raw: RawMessage, messages: &mut Vec<Message>) -> Result<()> {
+/// Adds the turn at `position`, in front of it the results of calls that it brings in Anthropic's way. `has_calls`: a turn
+/// before it has one.
+fn message(position: usize, raw: RawMessage, has_calls: bool, messages: &mut Vec<Message>) -> Result<()> {
     let role = match raw.role.as_str() {
         "system" | "developer" => Role::System,
         "user" => Role::User,
@@ -460,7 +463,6 @@ fn message(position: usize, raw: RawMessage, messages: &mut Vec<Message>) -> Res
         }
     };
     let before = messages.len();
-    let has_calls = messages.iter().any(|message| !message.tool_calls.is_empty());
     let mut said = Said { has_calls, ..Said::default() };
     said.read(&format!("messages[{position}].content"), raw.content)?;
     let Said { parts, mut tool_calls, results, .. } = said;

@@ -4,7 +4,7 @@
 //! belongs to another waits until it is complete: a text or thought as soon as something else comes, a call when its
 //! arguments are a whole JSON object.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -30,7 +30,11 @@ pub struct Encoder {
     /// sent back.
     blank: String,
     /// Calls that have been sent to their end, by their index.
-    rendered: Vec<usize>,
+    rendered: HashSet<usize>,
+    /// The calls that wait, by their index: the number of each in the order of all blocks that ever waited.
+    calls: HashMap<usize, usize>,
+    /// How many blocks no longer wait.
+    taken: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,7 +83,9 @@ impl Encoder {
             blocks: 0,
             waiting: VecDeque::new(),
             blank: String::new(),
-            rendered: Vec::new(),
+            rendered: HashSet::new(),
+            calls: HashMap::new(),
+            taken: 0,
         }
     }
 
@@ -119,13 +125,14 @@ impl Encoder {
         if self.rendered.contains(&piece.index) {
             return; // after its end there can only be white space
         }
-        let known = self.open.iter_mut().chain(&mut self.waiting).find_map(|block| match block {
-            Open::Call(call) if call.index == piece.index => Some(call),
-            _ => None,
-        });
-        match known {
-            Some(call) => call.take(piece),
-            None => self.waiting.push_back(Open::Call(Call::new(piece))),
+        let waiting =
+            self.calls.get(&piece.index).and_then(|number| self.waiting.get_mut(number - self.taken));
+        match waiting.or(self.open.as_mut()) {
+            Some(Open::Call(call)) if call.index == piece.index => call.take(piece),
+            _ => {
+                self.calls.insert(piece.index, self.taken + self.waiting.len());
+                self.waiting.push_back(Open::Call(Call::new(piece)));
+            }
         }
         self.pump(false, out);
     }
@@ -142,23 +149,28 @@ impl Encoder {
                 return;
             }
             self.close(out);
+            // a call is announced by its name
+            let is_nameless = matches!(self.waiting.front(), Some(Open::Call(Call { name: None, .. })));
+            if is_nameless && !all {
+                return;
+            }
             let Some(next) = self.waiting.pop_front() else { return };
-            match next {
-                // a call is announced by its name
-                Open::Call(Call { name: None, .. }) if !all => return self.waiting.push_front(next),
-                Open::Call(Call { name: None, .. }) => {}
-                next => self.start(next, out),
+            self.taken += 1;
+            if let Open::Call(call) = &next {
+                self.calls.remove(&call.index);
+            }
+            if !is_nameless {
+                self.start(next, out);
             }
         }
     }
 
     fn start(&mut self, mut next: Open, out: &mut Vec<u8>) {
         if let Open::Text(text) = &mut next {
-            text.insert_str(0, &std::mem::take(&mut self.blank));
             if text.trim().is_empty() {
-                self.blank = std::mem::take(text);
-                return;
+                return self.blank.push_str(text);
             }
+            text.insert_str(0, &std::mem::take(&mut self.blank));
         }
         let at = self.blocks;
         self.blocks += 1;
@@ -189,7 +201,7 @@ impl Encoder {
             Open::Text(_) => {}
             Open::Call(call) => {
                 call.finish(at, out);
-                self.rendered.push(call.index);
+                self.rendered.insert(call.index);
             }
         }
         frame("content_block_stop", &json!({"type": "content_block_stop", "index": at}), out);
@@ -287,7 +299,10 @@ impl Call {
         if let Shape::Blank = self.shape {
             let begun = self.arguments.trim_start();
             match begun.chars().next() {
-                None => return false,
+                None => {
+                    self.arguments.clear(); // read once
+                    return false;
+                }
                 Some('{') => self.shape = Shape::Object(Scan::default()),
                 Some(_) => self.shape = Shape::Other,
             }

@@ -1,5 +1,6 @@
 //! Poe's list of models: fetched at intervals, stored on disk, and still used while Poe is unreachable.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -93,8 +94,11 @@ impl App {
     pub fn computed_warnings(&self) -> Arc<[String]> {
         let all = self.directory().warnings();
         let mut logged = super::lock(&self.logged_warnings);
-        all.iter().filter(|one| !logged.contains(one)).for_each(|one| log::warn!("models.yaml: {one}"));
-        *logged = Arc::clone(&all);
+        if !Arc::ptr_eq(&all, &logged) {
+            let known: HashSet<&String> = logged.iter().collect();
+            all.iter().filter(|one| !known.contains(one)).for_each(|one| log::warn!("models.yaml: {one}"));
+            *logged = Arc::clone(&all);
+        }
         all
     }
 

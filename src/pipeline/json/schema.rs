@@ -200,7 +200,11 @@ impl<'a> Checker<'a> {
         for (place, one) in all.iter().enumerate() {
             let mut hasher = self.hashes.build_hasher();
             hash(one, &mut hasher);
-            places.entry(hasher.finish()).or_default().push(place);
+            let alike = places.entry(hasher.finish()).or_default();
+            // one that is listed again and again is found once
+            if !alike.iter().any(|earlier| same(&all[*earlier], one, &mut 0)) {
+                alike.push(place);
+            }
         }
         places
     }

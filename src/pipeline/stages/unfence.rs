@@ -19,8 +19,8 @@ pub struct Unfence {
 }
 
 enum Phase {
-    /// What came so far may be the opening of a fence.
-    Opening(String),
+    /// What came so far may be the opening of a fence; it begins with so many bytes of white space.
+    Opening(String, usize),
     /// Behind an opening.
     Fenced(Fenced),
     /// Behind the closing fence.
@@ -48,7 +48,7 @@ enum Line {
 
 impl Default for Phase {
     fn default() -> Phase {
-        Phase::Opening(String::new())
+        Phase::Opening(String::new(), 0)
     }
 }
 
@@ -63,9 +63,11 @@ enum Opening {
     Absent,
 }
 
-fn opening(text: &str) -> Opening {
-    let inside = text.trim_start_matches(['\n', '\r', ' ', '\t']);
+/// `blank` bytes of `text` are known to be white space; those that follow are added.
+fn opening(text: &str, blank: &mut usize) -> Opening {
+    let inside = text[*blank..].trim_start_matches(['\n', '\r', ' ', '\t']);
     let before = &text[..text.len() - inside.len()];
+    *blank = before.len();
     if inside.len() < FENCE.len() && FENCE.starts_with(inside) {
         return Opening::Undecided;
     }
@@ -74,7 +76,8 @@ fn opening(text: &str) -> Opening {
     let is_info = |info: &str| info.len() <= LONGEST_OPENING && !info.contains('`');
     match info.find('\n') {
         Some(end) if is_info(&info[..end]) => {
-            let indent = before.rsplit(['\n', '\r']).next().map_or(0, columns);
+            // a line further in closes nothing, so that no long one is held
+            let indent = before.rsplit(['\n', '\r']).next().map_or(0, columns).min(LONGEST_OPENING);
             Opening::Fence { end: before.len() + FENCE.len() + end + 1, indent }
         }
         None if is_info(info) => Opening::Undecided,
@@ -129,9 +132,9 @@ impl Unfence {
         match &mut self.phase {
             Phase::Plain => say(piece, out),
             Phase::Closed => {}
-            Phase::Opening(held) => {
+            Phase::Opening(held, blank) => {
                 held.push_str(&piece);
-                match opening(held) {
+                match opening(held, blank) {
                     Opening::Undecided => {}
                     Opening::Absent => {
                         let held = std::mem::take(held);
@@ -159,7 +162,7 @@ impl Unfence {
     /// The answer is over: what is held was no closing fence.
     fn release(&mut self, out: &mut VecDeque<Event>) {
         match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Opening(held) => say(held, out),
+            Phase::Opening(held, _) => say(held, out),
             Phase::Fenced(fenced) => say(fenced.rest(), out),
             Phase::Plain | Phase::Closed => {}
         }
