@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench events              # 20000 events, 41 rounds
 //! cargo bench --bench events -- 5000 11   # so many events, so many rounds
+//! cargo bench --bench events -- 5000 1 "a plain chat"    # one chain alone, for callgrind, which counts instructions
 //! ```
 //!
 //! Pure and in one thread: no socket, no clock but the one that measures. The chains take turns within each round, and
@@ -94,6 +95,11 @@ fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
     let (count, rounds) = (numbers.next().unwrap_or(20_000).max(1), numbers.next().unwrap_or(41).max(1));
     let wire = wire(count);
+    let only = std::env::args().nth(3);
+    if let Some((_, chain)) = CHAINS.iter().find(|(name, _)| only.as_deref() == Some(name)) {
+        (0..rounds).for_each(|_| drop(black_box(run(*chain, &wire))));
+        return;
+    }
     let mut times = vec![Vec::with_capacity(rounds); CHAINS.len()];
     let mut frames = 0;
     for round in 0..rounds {

@@ -224,6 +224,21 @@ impl TestServer {
         eventually(limit, "the server ends", || self.child.try_wait().expect("a child"))
     }
 
+    /// The processor time that it has used, to a hundredth of a second.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("Linux");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+        let ticks = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number"));
+        Duration::from_millis(10 * ticks.sum::<u64>())
+    }
+
+    /// The processor time that it uses for `work`, which it has done when that returns.
+    pub fn cpu_of(&self, work: impl FnOnce()) -> Duration {
+        let before = self.cpu();
+        work();
+        self.cpu() - before
+    }
+
     /// A line of `/proc/PID/status`, in KiB.
     pub fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux");

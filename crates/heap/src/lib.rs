@@ -1,6 +1,11 @@
-//! Two calls to glibc's allocator that no other crate offers as safe functions. The only `unsafe` of this repository.
+//! Two calls to glibc's allocator that no other crate offers as safe functions, and the counting allocator of the tests.
+//! The only `unsafe` of this repository.
 //!
-//! With another C library both do nothing.
+//! With another C library both calls do nothing.
+
+mod counting;
+
+pub use counting::{Counting, Use, used};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod glibc {
