@@ -21,7 +21,8 @@ const KEY: &str = "Authorization: Bearer some-key";
 /// A server in front of a Poe that answers with `events`, each a name and its data, and how many bytes these are.
 fn in_front(events: &[(&str, Value)], args: &[&str]) -> (TestServer, Poe, u64) {
     let poe = Poe::start(r#"{"object":"list","data":[]}"#.into());
-    let events = events.iter().chain(&[("done", Value::Object(Default::default()))]);
+    let done = [("done", json!({}))];
+    let events = events.iter().chain(&done);
     let body: String = events.map(|(name, data)| format!("event: {name}\ndata: {data}\n\n")).collect();
     let size = body.len() as u64;
     poe.play(Script { answers: vec![Said::stream(body.into_bytes())], ..Script::default() });
