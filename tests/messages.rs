@@ -180,6 +180,19 @@ fn the_models_own_message_for_too_long_is_unchanged() {
     }
 }
 
+/// The keep-alive that is due during the count of a long prompt was written through the writer that the count held.
+#[test]
+fn a_stream_begins_with_the_count_of_a_long_prompt() {
+    let (_poe, server) = rendered("event: text\ndata: {\"text\": \"x\"}\n\nevent: done\ndata: {}\n\n");
+    let answer = ask(&server, &streamed("bot", &"some words that are no others ".repeat(30_000)));
+    let text = answer.text();
+    assert_eq!(answer.status, 200, "{text}");
+    let start = text.lines().find_map(|line| line.strip_prefix("data: ")).expect("an event");
+    let start: Value = serde_json::from_str(start).expect("JSON");
+    assert!(start["message"]["usage"]["input_tokens"].as_u64() > Some(100_000), "{start}");
+    assert!(text.contains("message_stop"), "{text}");
+}
+
 #[test]
 fn a_too_long_conversation_in_mid_answer_is_reported_once() {
     for said in [

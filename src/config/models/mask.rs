@@ -2,6 +2,7 @@
 //!
 //! A secret is the value of a top-level key whose name ends in `token`, `key`, `password` or `secret`.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -14,8 +15,6 @@ use super::{Fault, Place};
 pub(super) const MASK: &str = "********";
 /// A shorter secret can be a part of any word, so only its own value is masked.
 const SHORTEST: usize = 8;
-/// So many secrets are masked elsewhere too: each takes a walk through the whole text.
-const MOST_ELSEWHERE: usize = 100;
 
 /// Whether the value of this top-level key is a secret.
 pub(super) fn is_secret(key: &str) -> bool {
@@ -98,11 +97,32 @@ pub fn masked(text: &str, known: &[&str]) -> String {
     }
     shown += &text[end..];
     let own = tree(text).map(|tree| secrets(&tree)).unwrap_or_default();
-    let mut all: Vec<&str> = own.iter().map(String::as_str).chain(known.iter().copied()).collect();
-    all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    all.dedup();
-    let all = all.into_iter().filter(|secret| secret.len() >= SHORTEST).take(MOST_ELSEWHERE);
-    all.fold(shown, |shown, secret| shown.replace(secret, MASK))
+    hide(&shown, own.iter().map(String::as_str).chain(known.iter().copied()).collect())
+}
+
+/// The text with all `secrets` masked, in one walk through it: there may be as many as it has lines.
+fn hide(text: &str, mut secrets: Vec<&str>) -> String {
+    secrets.sort_by_key(|secret| Reverse(secret.len()));
+    secrets.dedup();
+    let mut by_start: HashMap<&[u8], Vec<&str>> = HashMap::new();
+    for secret in secrets.into_iter().filter(|secret| secret.len() >= SHORTEST) {
+        by_start.entry(&secret.as_bytes()[..SHORTEST]).or_default().push(secret);
+    }
+    let (mut shown, mut copied, mut at) = (String::with_capacity(text.len()), 0, 0);
+    while let Some(start) = text.as_bytes().get(at..at + SHORTEST) {
+        let same_start = by_start.get(start).map_or(&[][..], Vec::as_slice);
+        match same_start.iter().find(|secret| text.as_bytes()[at..].starts_with(secret.as_bytes())) {
+            Some(secret) => {
+                shown += &text[copied..at];
+                shown += MASK;
+                at += secret.len();
+                copied = at;
+            }
+            None => at += 1,
+        }
+    }
+    shown += &text[copied..];
+    shown
 }
 
 /// The text with each mask replaced by the value of the same key in `before`, the text that was shown.
@@ -182,6 +202,16 @@ mod tests {
         {
             assert_eq!(masked(plain, &[]), plain);
         }
+    }
+
+    #[test]
+    fn every_one_of_many_secrets_is_masked_wherever_it_is() {
+        let secret = |at: usize| format!("é-secret-number-{at}");
+        let known: Vec<String> = (0..300).map(secret).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let text: String = (0..300).map(|at| format!("# {0} and {0}é\n", secret(at))).collect();
+        assert_eq!(masked(&text, &known), format!("# {MASK} and {MASK}é\n").repeat(300));
+        assert_eq!(masked("# a é-secret-numbe", &known), "# a é-secret-numbe");
     }
 
     #[test]
