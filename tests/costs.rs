@@ -159,9 +159,9 @@ fn an_answer_takes_a_few_times_its_bytes() {
     let mut tools = chat_body("bot", "x");
     tools["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
     let rows: [(&str, Vec<(&str, Value)>, Value, f64); 3] = [
-        ("files", (0..900).map(file).collect(), chat_body("bot", "x"), 9.0),
-        ("calls", (0..900).map(call).collect(), tools, 9.0),
-        ("JSON", text.collect(), wants_json, 9.0),
+        ("files", (0..900).map(file).collect(), chat_body("bot", "x"), 11.5),
+        ("calls", (0..900).map(call).collect(), tools, 7.0),
+        ("JSON", text.collect(), wants_json, 6.0),
     ];
     for (name, events, body, most) in rows {
         let (server, _poe, size) = in_front(&events, &[]);

@@ -20,7 +20,7 @@ use rustix::time::{ClockId, clock_gettime};
 static HEAP: heap::Counting = heap::Counting;
 
 /// As long a run as noise hardly matters for.
-const LONG_ENOUGH: Duration = Duration::from_millis(1);
+const LONG_ENOUGH: Duration = Duration::from_micros(250);
 /// No input has more units: what is still fast then is fast enough.
 const MOST_UNITS: usize = 64 << 10;
 /// Four times the input takes at most so many times the processor time: 4 if linear, 16 if quadratic.
@@ -58,7 +58,7 @@ struct Cost {
 impl Cases {
     fn check(&mut self, name: &str, case: Case<'_>) {
         self.count += 1;
-        let mut units = 256;
+        let mut units = 64;
         let mut small = measure(case, units);
         while small.time < LONG_ENOUGH && 4 * units < MOST_UNITS {
             units *= 2;

@@ -47,11 +47,11 @@ fn what_a_bot_repeats() {
     cost("10 MB again after a replacement", &[], again.collect());
     let again = pieces(&answer).chain([Event::Retract, Event::Text(answer.clone())]);
     cost("10 MB again in one piece", &[], again.collect());
-    let rows = (0..64_000).map(|at| format!("Thinking... ({at}s elapsed)\n{}\n\n", ".".repeat(50)));
-    cost("64,000 progress rows", &[], rows.clone().map(Event::Text).collect());
+    let rows = (0..32_000).map(|at| format!("Thinking... ({at}s elapsed)\n{}\n\n", ".".repeat(50)));
+    cost("32,000 progress rows", &[], rows.clone().map(Event::Text).collect());
     // whether a row is progress is looked up in lists of words, which is slow without optimization
-    let replaced = rows.take(16_000).map(|row| [Event::Retract, Event::Text(row)]);
-    cost("16,000 progress rows, each in the place of the last", &[], replaced.flatten().collect());
+    let replaced = rows.take(6_000).map(|row| [Event::Retract, Event::Text(row)]);
+    cost("6,000 progress rows, each in the place of the last", &[], replaced.flatten().collect());
     let tool = Tool { name: "f".into(), description: None, parameters: Some(json!({"type": "object"})) };
     let parameters = (0..64_000).map(|at| format!("<parameter name=\"p{at}\">{at}</parameter>\n"));
     let call = format!(
