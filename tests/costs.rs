@@ -158,7 +158,7 @@ fn an_answer_takes_a_few_times_its_bytes() {
     wants_json["response_format"] = json!({"type": "json_object"});
     let mut tools = chat_body("bot", "x");
     tools["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
-    let rows: [(&str, Vec<(&str, Value)>, Value, f64); 3] = [
+    let rows = [
         ("files", (0..900).map(file).collect(), chat_body("bot", "x"), 11.5),
         ("calls", (0..900).map(call).collect(), tools, 7.0),
         ("JSON", text.collect(), wants_json, 6.0),

@@ -3,6 +3,8 @@
 //! Each case doubles its input until it takes a measurable time, and compares that with four times as much. Memory is
 //! counted by the allocator, time is the processor time of the thread, so that other work on the machine hardly counts.
 
+#![expect(clippy::type_complexity, reason = "tables of cases, each a name and functions")]
+
 #[path = "growth/events.rs"]
 mod events;
 #[path = "growth/requests.rs"]
