@@ -159,7 +159,7 @@ fn an_answer_takes_a_few_times_its_bytes() {
     let mut tools = chat_body("bot", "x");
     tools["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
     let rows = [
-        ("files", (0..900).map(file).collect(), chat_body("bot", "x"), 11.5),
+        ("files", (0..900).map(file).collect::<Vec<_>>(), chat_body("bot", "x"), 11.5),
         ("calls", (0..900).map(call).collect(), tools, 7.0),
         ("JSON", text.collect(), wants_json, 6.0),
     ];
