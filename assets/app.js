@@ -6,7 +6,9 @@ import * as chat from './chat.js';
 import { button, complain, h, memory, select } from './dom.js';
 import { LANGUAGES, setLanguage, t } from './i18n.js';
 import * as connect from './connect.js';
+import './keys.js';
 import * as models from './models.js';
+import './overview.js';
 import * as settings from './settings.js';
 
 const TABS = { models, chat, connect, activity, account, settings };

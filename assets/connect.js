@@ -1,12 +1,15 @@
 // Connect: ready settings for other programs, and the first steps without a key.
-import { get, poeKey } from './api.js';
-import { button, chips, copy, field, h, input, select } from './dom.js';
+import { get, poeKey, post } from './api.js';
+import { ask, button, chips, complain, copy, field, h, input, select } from './dom.js';
 import { t } from './i18n.js';
 import { listOf } from './rows.js';
 
 const PLACEHOLDER = 'YOUR_KEY';
 const chosen = { client: 'claude', address: null, key: '', model: '' };
 let clients = null;
+
+/** Fills in a key that has just been made. */
+export const useKey = (key) => { chosen.key = key; };
 
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 const QUOTES = { json: (value) => JSON.stringify(value), sh: (value) => shell(String(value)) };
@@ -26,7 +29,7 @@ export const filled = (lines, all) => lines.join('\n').replace(/\{\{(\w+)(?::(js
 const snippet = (id, text) => [h('pre', { id, tabindex: '0' }, text), h('div.actions', button(t('Copy'), () => copy(text), { class: 'primary', id: `${id}-copy` }))];
 
 /** What to do first on a server without a Poe key. */
-function guide() {
+export function guide() {
 	const out = h('div', { role: 'status' });
 	const key = input(poeKey.get(), (value) => poeKey.set(value.trim()), { type: 'password', id: 'first-key' });
 	const link = h('a', { href: 'https://poe.com/api/keys', target: '_blank', rel: 'noreferrer noopener' }, 'poe.com/api/keys');
@@ -49,6 +52,14 @@ async function checkKey(out) {
 		const count = models.filter((model) => model.enabled !== false).length;
 		out.replaceChildren(h('p.notice.good', t('keyWorks', { points: account.balance, models: count })));
 	} catch (error) { out.replaceChildren(h('p.notice.bad', error.message)); }
+}
+
+async function createKey(fill) {
+	const name = h('input', { type: 'text', id: 'new-key-name', maxlength: 64 });
+	if (await ask(t('Create key'), field(t('name'), name), [[null, t('Cancel')], ['create', t('Create key'), 'primary']]) !== 'create') return;
+	try {
+		fill((await post('/api/admin/keys', { name: name.value.trim() })).secret);
+	} catch (error) { complain(error); }
 }
 
 /** Addresses under which this server may be reached: as this browser does, and in the local network. */
@@ -81,6 +92,7 @@ export async function mount(root, app, argument) {
 	};
 	const tabs = chips(t('Programs'), clients.map(({ id, label }) => [id, label]), (id) => { chosen.client = id; draw(); });
 	const key = input(chosen.key, (value) => { chosen.key = value; draw(); }, { id: 'client-key', placeholder: PLACEHOLDER });
+	const fill = (secret) => { chosen.key = key.value = secret; draw(); copy(secret); };
 	const local = /^(localhost|127\.|\[::1\])/.test(location.hostname) && !app.settings?.lan_address;
 	root.replaceChildren(...[
 		app.settings?.has_poe_key === false && guide(),
@@ -89,6 +101,7 @@ export async function mount(root, app, argument) {
 				field(t('address'), select(all.map((one) => [one, one]), chosen.address, (one) => { chosen.address = one; draw(); }, { id: 'address' }), local ? t('localOnly') : null),
 				field(t('key'), key, t(app.settings?.has_poe_key === false ? 'ownKeyHint' : 'clientKeyHint')),
 				field(t('model'), input(chosen.model, (name) => { chosen.model = name; draw(); }, { id: 'model', list: 'model-names', on: { focus: ({ target }) => target.select() } }))),
+			app.settings?.has_poe_key !== false && h('div.actions', button(t('Create key'), () => createKey(fill), { id: 'create-key' })),
 			h('datalist', { id: 'model-names' }, models.map((model) => h('option', { value: model.name || model.id }, model.owned_by || '')))),
 		h('section.card', tabs, out)].filter(Boolean));
 	draw();

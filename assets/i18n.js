@@ -19,6 +19,9 @@ all.key|All keys|所有金鑰|所有密钥
 all.model|All models|所有模型
 all.status|All statuses|所有狀態|所有状态
 allBut|All but the disabled|全部啟用，停用者除外|全部启用，停用的除外
+allModels|All models|所有模型
+allowedHint|One name or pattern a line, such as claude-*|每行一個名稱或樣式，例如 claude-*|每行一个名称或模式，例如 claude-*
+allowedModels|Allowed models|允許的模型|允许的模型
 Answer||回答
 answered|Answer complete.|回答完成
 applied|Apply models.yaml|套用 models.yaml|应用 models.yaml
@@ -33,10 +36,15 @@ bot protocol||bot 協定|bot 协议
 brokeOff|The answer was interrupted.|回答中斷了|回答中断了
 bulkParameter|One parameter; without a value it is removed.|一個參數；不填值則移除|一个参数；不填值则移除
 bulkReset|Reset names, parameters and options first|先重設名稱、參數與選項|先重置名称、参数和选项
+by.keys|By key|依金鑰|按密钥
+by.models|By model|依模型|按模型
+byKey|by key|依金鑰|按密钥
+byModel|by model|依模型|按模型
 byOwner|Group by provider|依提供者分組|按提供商分组
 byServer|Server default|伺服器預設|服务器默认
 cachedTokens|Cached tokens|快取 tokens|缓存 tokens
 Cancel||取消
+cannotWrite|{path} cannot be written, so keys cannot be changed.|無法寫入 {path}，因此無法變更金鑰|无法写入 {path}，因此无法更改密钥
 changes|Unsaved changes|未儲存的變更|未保存的更改
 chat||對話|对话
 Check my key||檢查我的金鑰|检查我的密钥
@@ -79,9 +87,15 @@ counter.running||進行中|进行中
 counter.uploads|Upload cache|上傳快取|上传缓存
 counter.waited|Delayed|曾等待
 Counters||計數|计数
+Create key||建立金鑰|创建密钥
 customHint|A bot that is not in Poe’s list.|Poe 清單中沒有的 bot|Poe 列表中没有的 bot
 Day||日期
+days|Last {n} days|最近 {n} 天
+days30|30 days|30 天
+days7|7 days|7 天
 Delete||刪除|删除
+Delete key||刪除金鑰|删除密钥
+deleteKey|Delete {name}? Programs that use this key lose access within two seconds.|要刪除 {name} 嗎？使用此金鑰的程式會在兩秒內失去存取權|要删除 {name} 吗？使用此密钥的程序会在两秒内失去访问权限
 Description||說明|说明
 Details||詳情|详情
 disableSelected|Disable {n} selected|停用所選 {n} 個|停用所选 {n} 个
@@ -98,8 +112,11 @@ enabled||啟用|启用
 enableSelected|Enable {n} selected|啟用所選 {n} 個|启用所选 {n} 个
 enableShown|Enable {n} shown|啟用顯示的 {n} 個|启用显示的 {n} 个
 endpoint||端點|端点
+errorRate|Error rate|錯誤率|错误率
 errors||錯誤|错误
+estimated|{n} estimated|其中估計 {n}|其中估算 {n}
 exists|{name} is already in the list|{name} 已在清單中|{name} 已在列表中
+expires|Expires|到期日
 Export||匯出|导出
 facts|Model details|模型資訊|模型信息
 favouriteOne|Favourite: {name}|我的最愛：{name}|收藏：{name}
@@ -110,6 +127,8 @@ Filters||篩選|筛选
 firstByte|First byte|首位元組|首字节
 firstSteps|First steps|開始使用|开始使用
 firstToken|first token {time}|首個 token {time}|首个 token {time}
+firstTokenTime|Time to first token|首個 token 時間|首个 token 时间
+fixedKey|Set by PROXY_API_KEYS|由 PROXY_API_KEYS 設定|由 PROXY_API_KEYS 设置
 Health||狀態|状态
 in the prompt||寫入提示詞|写入提示词
 Input → output||輸入 → 輸出|输入 → 输出
@@ -132,20 +151,39 @@ is.web|Web search|網路搜尋|联网搜索
 jsonAnswer|JSON answer|以 JSON 回答|以 JSON 回答
 keptHere|Conversations stay in this browser until you clear them.|對話保存在此瀏覽器，清除前一直保留|对话保存在此浏览器中，清除前一直保留
 key||金鑰|密钥
+key.active|Active|使用中
+key.disabled|Disabled|已停用
+key.expired|Expired|已到期
 keyHint|Replace KEY with your own key|請將 KEY 換成您的金鑰|请将 KEY 换成您的密钥
 keyIn|Key in the environment variable {name}:|金鑰放在環境變數 {name}：|密钥放在环境变量 {name}：
+keys||金鑰|密钥
+keysNeedPoe|Keys need a Poe key on the server: set POE_API_KEY.|發出金鑰前，請先在伺服器設定 POE_API_KEY|发放密钥前，请先在服务器设置 POE_API_KEY
+keysOpen|No key is required yet: create one, and programs need it.|目前不需金鑰；建立後程式就必須使用|目前不需要密钥；创建后程序就必须使用
+keysRequired|Programs need one of these keys.|程式須使用下列其中一把金鑰|程序必须使用以下任一密钥
 keyWorks|The key works: {points} points left, {models} models.|金鑰有效：剩餘 {points} 點，{models} 個模型|密钥有效：剩余 {points} 积分，{models} 个模型
 kind.audio|Sound|音訊|音频
 kind.image|Picture|圖片|图片
 kind.video||影片|视频
 Language||語言|语言
+lasts|lasts about {n} days at {pace} points a day|以每日 {pace} 點計，約可用 {n} 天|按每日 {pace} 积分计，约可用 {n} 天
+lastUsed|Last used|上次使用
+latestErrors|Latest errors|最近的錯誤|最近的错误
 Level||層級|级别
+limit.daily_cost|Dollars per day|每日美元|每日美元
+limit.daily_points|Points per day|每日點數|每日积分
+limit.monthly_cost|Dollars per month|每月美元|每月美元
+limit.monthly_points|Points per month|每月點數|每月积分
+limit.requests_per_minute|Requests per minute|每分鐘請求數|每分钟请求数
+limits||限制
 loading|Loading…|載入中…|加载中…
 loadMedia|Load pictures, sound and video of Poe at once|自動載入 Poe 的圖片、音訊與影片|自动加载 Poe 的图片、音频和视频
 localOnly|This server listens on this machine only (HOST).|此伺服器只接受本機連線（HOST）|此服务器只接受本机连接（HOST）
 Log||日誌|日志
 Maximum output||輸出上限|输出上限
 meaning||意義|含义
+measure.points|Points|點數|积分
+measure.requests|Requests|請求|请求
+measure.tokens|Tokens|tokens
 Memory||記憶體|内存
 mode|Models without an entry|未列出的模型
 model||模型
@@ -154,12 +192,21 @@ name||名稱|名称
 needsKey|Enter your Poe API key (poe.com/api/keys)|請輸入您的 Poe API 金鑰（poe.com/api/keys）|请输入您的 Poe API 密钥（poe.com/api/keys）
 needsModel|Choose a model first.|請先選擇模型|请先选择模型
 needsName|Enter a name.|請輸入名稱|请输入名称
+needsPositive|Expected a number above 0|應為大於 0 的數字|应为大于 0 的数字
+needsWhole|Expected a whole number above 0|應為大於 0 的整數|应为大于 0 的整数
+never||從未|从未
 New chat||新對話|新对话
+noErrors|No errors since the start.|啟動以來沒有錯誤|启动以来没有错误
 noKey|No key set|尚未設定金鑰|尚未设置密钥
+noKeys|No keys yet.|尚無金鑰|尚无密钥
 noModel|No second model|不比較|不对比
+noPace|no points used in the last 7 days|最近 7 天未使用點數|最近 7 天未使用积分
+noRequests|No requests in this period.|這段期間沒有請求|此时段没有请求
 not set||未設定|未设置
 notApplied|models.yaml is not applied: every bot is listed under its own name.|未套用 models.yaml：所有 bot 皆以原名列出|未应用 models.yaml：所有 bot 均以原名列出
+note||備註|备注
 nothing|No entries.|沒有項目|没有项目
+nothingRuns|Nothing is running.|沒有進行中的請求|没有进行中的请求
 notSetBut|Not set (Poe: {value})|未設定（Poe：{value}）|未设置（Poe：{value}）
 off||關|关
 on||開|开
@@ -174,16 +221,21 @@ order.created|Newest|最新
 order.name||名稱|名称
 order.price|Lowest price|價格最低|价格最低
 otherFields|Other fields|其他欄位|其他字段
+overview||總覽|概览
 owner|Provider|提供者|提供商
 ownKeyHint|Your Poe key. It is not stored.|您的 Poe 金鑰，不會儲存|您的 Poe 密钥，不会保存
 Parameters||參數|参数
 partial|Earlier days are not included.|未包含較早的日期|未包含更早的日期
 Pause||暫停|暂停
+pick.by|Group by|分組|分组
+pick.measure|Measure|指標|指标
+pick.range|Period|期間|时段
 playFile|Load {name}|載入 {name}|加载 {name}
 Poe API key||Poe API 金鑰|Poe API 密钥
 Poe endpoint||Poe 端點|Poe 端点
 poeKeyHint|Stored in this browser tab only.|僅儲存於此瀏覽器分頁|仅保存在此浏览器标签页
 Points||點數|积分
+pointsHint|Usage is in points. Numbers are estimates until Poe’s history confirms them.|用量單位為點數；在 Poe 紀錄確認前為估計值|用量单位为积分；在 Poe 记录确认前为估算值
 presets|Default parameters|預設參數|默认参数
 presetsHint|Sent with every request that does not set them.|請求未自行設定時一律傳送|请求未自行设置时一律发送
 price|Price|價格|价格
@@ -193,6 +245,9 @@ pricePoints|{n} points a request|每次 {n} 點|每次 {n} 积分
 pricePointsTokens|{input} in / {output} out points per 1k tokens|每千 tokens 點數：輸入 {input} / 輸出 {output}|每千 tokens 积分：输入 {input} / 输出 {output}
 priceTokens|{input} in / {output} out per M|每百萬 輸入 {input} / 輸出 {output}|每百万 输入 {input} / 输出 {output}
 Programs||程式|程序
+range.24h|24 hours|24 小時|24 小时
+range.30d|30 days|30 天
+range.7d|7 days|7 天
 read-only||唯讀|只读
 readOnly|models.yaml cannot be saved: {path} is read-only. Mount its directory with write access and start the server again.|無法儲存 models.yaml：{path} 為唯讀。請以可寫入的方式掛載其目錄，再重新啟動伺服器|无法保存 models.yaml：{path} 为只读。请以可写方式挂载其目录，再重新启动服务器
 readOnlyShort|Read-only: the file cannot be saved.|唯讀：無法儲存檔案|只读：无法保存文件
@@ -211,6 +266,7 @@ replaceFile|Save file|儲存檔案|保存文件
 replaceHint|Clients receive only the final version.|用戶端只會收到最後版本|客户端只会收到最终版本
 Request||請求|请求
 requests||請求|请求
+resets|until {time}|重置時間 {time}|重置时间 {time}
 restore|Restore previous version|還原前一版|恢复上一版
 retry|Try again|重試|重试
 Route||路徑|路由
@@ -233,6 +289,7 @@ settingsHint|Values in effect. Secrets are masked.|目前生效的設定。金�
 Show||檢視|查看
 Show usage||顯示用量|显示用量
 shownOf|{n} of {all} models|{n} / {all} 個模型|{n} / {all} 个模型
+shownOnce|Copy the key now: it is shown this once.|請立即複製，金鑰只會顯示這一次|请立即复制，密钥只显示这一次
 showPicture|Show {name}|顯示 {name}|显示 {name}
 Sign out||登出|退出登录
 skip|Skip to content|跳到內容|跳到内容
@@ -271,6 +328,7 @@ theme.dark||深色
 theme.light||淺色|浅色
 thoughtTokens|{n} for reasoning|其中思考 {n}
 time||時間|时间
+today||今天
 tokens||Tokens
 tokensIn|Input tokens|輸入 tokens|输入 tokens
 tokensOut|Output tokens|輸出 tokens|输出 tokens
@@ -285,12 +343,14 @@ unchanged||不變|不变
 Undo||復原|撤销
 Undo all||全部復原|全部撤销
 unfit|{name}: expected {kind} {range}|{name}：應為 {kind} {range}|{name}：应为 {kind} {range}
+unlimited|No limit|不限
 unreachable|Cannot reach the server. What is shown may be out of date. ({error})|無法連線至伺服器，顯示的內容可能已過時（{error}）|无法连接服务器，显示的内容可能已过时（{error}）
 unsaved|Unsaved changes: {n}|未儲存的變更：{n}|未保存的更改：{n}
 upFor|Running for {time}|已運作 {time}|已运行 {time}
 Upload||上傳|上传
 uploads||上傳|上传
 usage|Points per day|每日點數|每日积分
+use|Usage|用量
 value||值
 Version||版本
 waiting|Waiting for Poe… {time}|正在等待 Poe… {time}|正在等待 Poe… {time}
@@ -298,6 +358,10 @@ warning.config_broken|models.yaml is invalid; the last valid version, if any, st
 warning.default_password|The built-in password is in use: set ADMIN_PASSWORD.|仍在使用內建密碼：請設定 ADMIN_PASSWORD|仍在使用内置密码：请设置 ADMIN_PASSWORD
 where.settings|In the program’s settings|在程式的設定中|在程序的设置中
 where.shell|In a terminal|在終端機執行|在终端执行
+who.admin|This page|此頁面|本页面
+who.none|Without a key|無金鑰|无密钥
+who.other|Others|其他
+who.own|Own Poe keys|自備 Poe 金鑰|自备 Poe 密钥
 You||您
 Your message||您的訊息|您的消息
 `.trim().split('\n').map((line) => line.split('|')).map(([key, en, tw, cn = tw]) => [key, [en || key.replace(/^(\w+\.)?\w/, (start) => start.slice(-1).toUpperCase()), tw, cn]]));

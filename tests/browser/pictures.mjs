@@ -32,6 +32,9 @@ export async function pictures() {
     await server.post("/v1/chat/completions", { model, max_tokens: 30, messages: [{ role: "user", content: "A few words, please." }] });
   }
   const { page, go } = await open(server, { context: { viewport: { width: 1200, height: 720 } } });
+  await go("overview");
+  await page.locator("#use").waitFor();
+  await keep(page, "overview");
   await go("connect/claude");
   await page.locator("#snippet").waitFor();
   await keep(page, "connect");
@@ -58,5 +61,14 @@ export async function pictures() {
   await phone.go("models");
   await phone.page.locator("#list .row[data-bot]").first().waitFor();
   await keep(phone.page, "phone");
+  await phone.go("overview");
+  await phone.page.locator("#use").waitFor();
+  await keep(phone.page, "phone-overview");
   await running;
+  // from here on clients need a key
+  await server.post("/api/admin/keys", { name: "daughter", models: ["demo-*"], daily_points: 5000, note: "tablet" });
+  await server.post("/api/admin/keys", { name: "class 7b", monthly_cost: 3.5, requests_per_minute: 20 });
+  await go("keys");
+  await page.locator("#keys").waitFor();
+  await keep(page, "keys");
 }

@@ -310,6 +310,7 @@ export const stories = [
         await page.locator(`.tab.${tab} h1`).waitFor({ state: "attached" });
         if (tab === "models") await page.locator("#list .open").first().click();
         if (tab === "activity") await page.locator("#log-view summary").click();
+        if (tab === "overview") await page.locator("#overview .tile").first().waitFor();
         if (tab === "chat" && on === demo) {
           await page.locator("#model").fill("demo-echo");
           await say(page, "# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```js\nx\n```\n\n![cat](https://example.com/cat.png)");
