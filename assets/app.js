@@ -6,12 +6,12 @@ import * as chat from './chat.js';
 import { button, complain, h, memory, select } from './dom.js';
 import { LANGUAGES, setLanguage, t } from './i18n.js';
 import * as connect from './connect.js';
-import './keys.js';
+import * as keys from './keys.js';
 import * as models from './models.js';
-import './overview.js';
+import * as overview from './overview.js';
 import * as settings from './settings.js';
 
-const TABS = { models, chat, connect, activity, account, settings };
+const TABS = { overview, models, chat, keys, connect, activity, account, settings };
 /** Earlier names of tabs, for bookmarks. */
 const FORMER = { try: 'chat' };
 const THEMES = ['auto', 'light', 'dark'];
@@ -97,7 +97,7 @@ let turn = 0;
 async function draw() {
 	const [first, ...rest] = location.hash.slice(1).split('/');
 	const name = FORMER[first] ?? first;
-	const to = Object.hasOwn(TABS, name) ? name : 'models';
+	const to = Object.hasOwn(TABS, name) ? name : 'overview';
 	const mine = ++turn;
 	if (open) TABS[open].unmount?.();
 	const moved = open !== to;

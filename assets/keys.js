@@ -9,7 +9,7 @@ let page = null;
 const day = (seconds) => new Date(seconds * 1000).toLocaleDateString(document.documentElement.lang);
 const moment = (seconds) => new Date(seconds * 1000).toLocaleString(document.documentElement.lang, { dateStyle: 'short', timeStyle: 'short', hour12: false });
 const points = (value) => number(Math.round(value ?? 0));
-const dollars = (value) => `$${number(Number((value ?? 0).toFixed(2)))}`;
+const dollars = (value) => `$${(value ?? 0).toFixed(2)}`;
 const inUnit = (limit) => (limit.endsWith('_cost') ? dollars : points);
 const tz = () => -new Date().getTimezoneOffset();
 const call = async (method, path, body) => (await send(`/api/admin/keys${path}`, { method, body })).json();

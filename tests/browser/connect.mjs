@@ -64,7 +64,7 @@ export const stories = [
     const poe = await serve();
     const server = await serve({ flags: ["--poe-base-url", await demoOf(poe)] });
     const { page, go, faults } = await open(server);
-    await go("connect");
+    await go("overview");
     await page.locator(".guide").waitFor();
     assert.equal(await page.locator(".guide a").getAttribute("href"), "https://poe.com/api/keys");
     await page.locator("#first-key").fill("wrong-key");

@@ -31,7 +31,7 @@ export async function pictures() {
   for (const model of ["claude", "gpt", "demo-story", "demo-echo", "demo-error-http-402"]) {
     await server.post("/v1/chat/completions", { model, max_tokens: 30, messages: [{ role: "user", content: "A few words, please." }] });
   }
-  const { page, go } = await open(server, { context: { viewport: { width: 1200, height: 720 } } });
+  const { page, go } = await open(server, { context: { viewport: { width: 1280, height: 760 } } });
   await go("overview");
   await page.locator("#use").waitFor();
   await keep(page, "overview");

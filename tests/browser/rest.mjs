@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { assert, axe, foreign, listing, open, serve, until } from "./harness.mjs";
 import { answer, ended, say, start } from "./steps.mjs";
 
-const TABS = ["models", "chat", "connect", "activity", "account", "settings"];
+const TABS = ["overview", "models", "chat", "keys", "connect", "activity", "account", "settings"];
 export const stories = [
   ["activity: running requests can be stopped, finished ones are listed, without their texts", async () => {
     const { server, page, clean } = await start("activity");
@@ -162,8 +162,8 @@ export const stories = [
   }],
 
   ["three languages: from the browser's locale and by the selector, without losing changes", async () => {
-    const words = { "zh-TW": ["模型", "對話", "連接程式", "活動", "帳戶", "設定"], "zh-CN": ["模型", "对话", "接入程序", "活动", "账户", "设置"],
-      "en-US": ["Models", "Chat", "Connect", "Activity", "Account", "Settings"] };
+    const words = { "zh-TW": ["總覽", "模型", "對話", "金鑰", "連接程式", "活動", "帳戶", "設定"], "zh-CN": ["概览", "模型", "对话", "密钥", "接入程序", "活动", "账户", "设置"],
+      "en-US": ["Overview", "Models", "Chat", "Keys", "Connect", "Activity", "Account", "Settings"] };
     for (const [locale, tabs] of Object.entries(words)) {
       const { page, clean, close } = await start("models", { context: { locale } });
       assert.deepEqual(await page.locator("#tabs a").allTextContents(), tabs);

@@ -7,10 +7,12 @@
 import { check, done } from "./harness.mjs";
 import { stories as chat } from "./chat.mjs";
 import { stories as connect } from "./connect.mjs";
+import { stories as keys } from "./keys.mjs";
 import { stories as models } from "./models.mjs";
+import { stories as overview } from "./overview.mjs";
 import { stories as rest } from "./rest.mjs";
 import { pictures } from "./pictures.mjs";
 
-for (const [name, story] of [...models, ...chat, ...connect, ...rest]) await check(name, story);
+for (const [name, story] of [...overview, ...models, ...chat, ...keys, ...connect, ...rest]) await check(name, story);
 if (process.env.UPDATE) await check("pictures for docs/", pictures);
 await done();
