@@ -15,14 +15,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
+use poe2openai::config::client_keys::{ClientKey, KeyHash};
+use poe2openai::config::directory::Dir;
+use poe2openai::config::key_store::KeyStore;
 use poe2openai::error::{Error, Kind};
+use poe2openai::state::budgets::{Budget, Budgets, LocalBudgets, Period, Spent, Verdict};
+use poe2openai::state::client_keys::ClientKeys;
 use poe2openai::state::limiter::{Limiter, RateLimiter};
 use poe2openai::state::responses::{MemoryResponseStore, Owner, Response, ResponseStore};
 use poe2openai::state::shared::SharedStore;
 use poe2openai::state::upload_cache::{FileKey, Found, Kept, MemoryUploadCache, Portable, UploadCache};
+use poe2openai::state::usage::{Amounts, Labels, LocalUsage, Step, UsageTotals};
 use poe2openai::state::videos::{Video, VideoStage, VideoStore, Videos};
 use poe2openai::state::{
-    Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache, RedisVideos,
+    Address, Place, RedisBudgets, RedisClientKeys, RedisLink, RedisResponseStore, RedisSlots,
+    RedisUploadCache, RedisUsage, RedisVideos,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -271,8 +278,45 @@ fn a_video_store(videos: &dyn Videos) {
     assert_eq!(videos.get(own, "2", 7).map(|video| video.stage), Some(failed()));
 }
 
+const NOON: u64 = 1_795_392_000 + 12 * 3600; // 2026-11-23
+const DAY: Budget = Budget { period: Period::Day, most: 100 };
+
+fn a_budget(budgets: &dyn Budgets) {
+    let reserve = |estimate| budgets.reserve("k", &[DAY], estimate, NOON);
+    assert_eq!(
+        [reserve(60), reserve(60), reserve(60)],
+        [Verdict::Reserved, Verdict::Reserved, Verdict::Busy(0)]
+    );
+    budgets.settle("k", 60, 30, NOON);
+    assert_eq!((reserve(60), reserve(60)), (Verdict::Reserved, Verdict::Busy(0)));
+    budgets.settle("k", 60, 60, NOON);
+    budgets.settle("k", 60, 60, NOON);
+    assert_eq!(reserve(1), Verdict::Exhausted(0));
+    assert_eq!(budgets.spent("k", NOON), Spent { day: 150, month: 150, reserved: 0 });
+    assert_eq!(budgets.reserve("other", &[DAY], 60, NOON), Verdict::Reserved);
+    budgets.correct("k", NOON, 60, 20, NOON + 60);
+    assert_eq!(budgets.spent("k", NOON).day, 110);
+
+    let month = Budget { period: Period::Month, most: 150 };
+    let later = |now| budgets.reserve("periods", &[DAY, month], 1, now);
+    budgets.settle("periods", 0, 100, NOON);
+    assert_eq!(later(NOON), Verdict::Exhausted(0));
+    let tomorrow = Period::Day.end(NOON);
+    assert_eq!(later(tomorrow), Verdict::Reserved);
+    budgets.settle("periods", 1, 50, tomorrow);
+    assert_eq!(later(tomorrow), Verdict::Exhausted(1));
+    assert_eq!(later(Period::Month.end(NOON)), Verdict::Reserved);
+
+    let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock");
+    let count = || budgets.count("minute", 2, now());
+    assert_eq!([count(), count()], [None, None]);
+    assert!(count().is_some_and(|wait| wait > Duration::ZERO && wait <= Duration::from_secs(60)));
+    assert_eq!(budgets.count("other", 1, now()), None);
+}
+
 #[test]
 fn the_stores_in_memory_do_what_they_must() {
+    a_budget(&LocalBudgets::default());
     a_video_store(&VideoStore::default());
     an_upload_cache(&MemoryUploadCache::new(HOUR, 1 << 20));
     a_response_store(&MemoryResponseStore::new(HOUR, ROOM));
@@ -285,6 +329,7 @@ fn the_stores_in_redis_do_the_same() {
     let link = redis.link();
     an_upload_cache(&files(&link));
     a_video_store(&RedisVideos::new(Arc::clone(&link)));
+    a_budget(&RedisBudgets::new(Arc::default(), Arc::clone(&link)));
     a_response_store(&RedisResponseStore::new(MemoryResponseStore::new(HOUR, ROOM), link, HOUR, ROOM));
     a_limiter(|interval, burst, max_wait| Box::new(limiter(&redis, interval, burst, max_wait)));
 }
@@ -297,6 +342,7 @@ fn the_stores_in_redis_do_the_same_while_redis_is_gone() {
     drop(redis);
     an_upload_cache(&files(&link));
     a_video_store(&RedisVideos::new(Arc::clone(&link)));
+    a_budget(&RedisBudgets::new(Arc::default(), Arc::clone(&link)));
     a_response_store(&RedisResponseStore::new(MemoryResponseStore::new(HOUR, ROOM), link, HOUR, ROOM));
     a_limiter(|interval, burst, max_wait| {
         let slots = RedisSlots::new(Arc::clone(&lost), interval, burst);
@@ -457,6 +503,156 @@ fn any_replica_says_how_far_a_video_is_and_may_delete_it() {
 }
 
 #[test]
+fn a_budget_is_that_of_all_replicas_and_survives_redis() {
+    let Some(redis) = Redis::start() else { return };
+    let (port, links) = (redis.port, [0; 2].map(|_| redis.link()));
+    let [a, b] = [0, 1].map(|at| RedisBudgets::new(Arc::default(), Arc::clone(&links[at])));
+    let alive = || redis.names().into_iter().filter(|name| name.contains(":alive:")).collect::<Vec<_>>();
+    eventually(PATIENCE, "both replicas say that they live", || (alive().len() == 2).then_some(()));
+    let reserve = |budgets: &RedisBudgets| budgets.reserve("k", &[DAY], 60, NOON);
+    assert_eq!(
+        [reserve(&a), reserve(&b), reserve(&a)],
+        [Verdict::Reserved, Verdict::Reserved, Verdict::Busy(0)]
+    );
+    a.settle("k", 60, 10, NOON);
+    assert_eq!(b.spent("k", NOON), Spent { day: 10, month: 10, reserved: 60 });
+    // the reservations of a replica that has ended do not count
+    for name in alive() {
+        if name.ends_with(&links[1].status().replica) {
+            redis.command(&["DEL", &name]);
+        }
+    }
+    assert!(a.spent("k", NOON).reserved <= 60);
+    b.settle("k", 60, 20, NOON);
+    drop(redis);
+    // each goes on from what all have spent, and what it counts meanwhile is not lost
+    assert_eq!(a.spent("k", NOON).day, 10);
+    a.settle("k", 0, 30, NOON);
+    a.settle("k", 0, 5, NOON);
+    let Some(_redis) = Redis::on(port, &[]) else { return };
+    for link in &links {
+        eventually(PATIENCE, "Redis is used again", || link.status().fault.is_none().then_some(()));
+    }
+    assert!(b.spent("k", NOON).day >= 30);
+    assert!(a.spent("k", NOON).day >= 30 + 35);
+    assert_eq!(a.reserve("k", &[Budget { most: 60, ..DAY }], 1, NOON), Verdict::Exhausted(0));
+}
+
+fn key_store(link: &Arc<RedisLink>) -> (RedisClientKeys, std::path::PathBuf) {
+    let path = fresh_path("keys");
+    std::fs::create_dir_all(&path).expect("a directory");
+    (RedisClientKeys::new(KeyStore::open(Arc::new(Dir::new(&path))), Arc::clone(link)), path)
+}
+
+fn add_client_key(keys: &dyn ClientKeys, name: &str) -> String {
+    let (key, secret) = ClientKey::make(name, 0).expect("a key");
+    let added = keys.change(&mut |keys| {
+        keys.push(key.clone());
+        Ok(())
+    });
+    added.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    secret
+}
+
+#[test]
+fn client_keys_of_one_replica_hold_on_all() {
+    let Some(redis) = Redis::start() else { return };
+    let link = redis.link();
+    // a file from the time before is taken over once
+    let path = fresh_path("keys");
+    std::fs::create_dir_all(&path).expect("a directory");
+    let file = || KeyStore::open(Arc::new(Dir::new(&path)));
+    let secret = add_client_key(&file(), "from the file");
+    let a = RedisClientKeys::new(file(), Arc::clone(&link));
+    let (b, other) = key_store(&redis.link());
+    let has = |keys: &dyn ClientKeys, secret: &str| keys.current().list.find(&KeyHash::of(secret)).is_some();
+    assert!(has(&a, &secret) && has(&b, &secret));
+    let second = add_client_key(&b, "second");
+    assert!(!has(&a, &second) && a.reload() && has(&a, &second), "at the next look");
+    thread::scope(|scope| {
+        for keys in [&a, &b] {
+            scope.spawn(move || {
+                (0..4).for_each(|number| {
+                    let name = format!("{} {number}", std::ptr::from_ref(keys).addr());
+                    // another replica may come before a few times
+                    eventually(PATIENCE, "a key is added", || {
+                        let (key, _) = ClientKey::make(&name, 0).expect("a key");
+                        keys.change(&mut |keys| {
+                            keys.push(key.clone());
+                            Ok(())
+                        })
+                        .ok()
+                    });
+                })
+            });
+        }
+    });
+    a.reload();
+    b.reload();
+    assert_eq!((a.current().list.keys.len(), b.current().list.keys.len()), (10, 10), "none was lost");
+    let deleted = a.change(&mut |keys| {
+        keys.retain(|key| key.name != "second");
+        Ok(())
+    });
+    assert!(deleted.is_ok() && b.reload() && !has(&b, &second));
+    // an edit of the file counts for all, too
+    let edited = KeyStore::open(Arc::new(Dir::new(&other)));
+    let third = add_client_key(&edited, "third");
+    eventually(PATIENCE, "the edit is applied", || {
+        b.reload();
+        a.reload();
+        (has(&a, &third) && has(&b, &third) && has(&a, &secret)).then_some(())
+    });
+    for name in redis.names() {
+        let dump = redis.command(&["DUMP", &name]);
+        assert!([&secret, &second, &third].iter().all(|secret| !dump.contains(secret.as_str())), "{name}");
+        assert!(!redis.command(&["PTTL", &name]).starts_with(":-1"), "{name} has no end");
+    }
+    // without Redis all keys stay in force, and none can be changed
+    drop(redis);
+    a.reload();
+    assert!(has(&a, &secret) && has(&a, &third));
+    let refused = a.change(&mut |keys| {
+        keys.clear();
+        Ok(())
+    });
+    assert_eq!(refused.expect_err("Redis is gone").kind, Kind::Overloaded);
+    assert!(has(&KeyStore::open(Arc::new(Dir::new(&path))), &third), "the file is a copy");
+    for path in [path, other] {
+        let _ = std::fs::remove_dir_all(path);
+    }
+}
+
+#[test]
+fn usage_is_the_sum_of_all_replicas() {
+    let Some(redis) = Redis::start() else { return };
+    let [a, b] = [0; 2].map(|_| RedisUsage::new(Arc::<LocalUsage>::default(), redis.link()));
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
+    let amounts = Amounts { requests: 1, input: 3, ..Amounts::default() };
+    for (usage, count) in [(&a, 2), (&b, 5)] {
+        for _ in 0..count {
+            usage.add(now, Labels { model: "m", key: "k", endpoint: "e" }, "Kay", &amounts);
+        }
+        assert!(usage.store());
+    }
+    let requests = |usage: &RedisUsage, step| {
+        let mut sum = 0;
+        usage.visit(step, 0, u64::MAX, &mut |_, _, row| sum += row.requests);
+        sum
+    };
+    for usage in [&a, &b] {
+        eventually(PATIENCE, "the rows of both", || (requests(usage, Step::Hour) == 7).then_some(()));
+        assert_eq!(requests(usage, Step::Day), 7);
+        assert_eq!(usage.keys()["k"].0, "Kay");
+    }
+    let mut shares: Vec<u32> = a.replicas(0).into_iter().map(|(_, row)| row.requests).collect();
+    shares.sort_unstable();
+    assert_eq!(shares, [2, 5]);
+    drop(redis);
+    assert_eq!(requests(&a, Step::Hour), 7, "as it was last seen");
+}
+
+#[test]
 fn slots_are_an_interval_apart_over_all_replicas() {
     let Some(redis) = Redis::start() else { return };
     let interval = Duration::from_millis(25);
@@ -606,6 +802,51 @@ fn entries_are_private_and_end(redis: &Redis) {
         for secret in [KEY, "some-key", "another-key", "turn", "demo-echo", "/demo/", "http", "pass"] {
             assert!(!name.contains(secret) && !dump.contains(secret), "{secret} in {name}");
         }
+    }
+}
+
+/// Asks the admin API and returns status and answer.
+fn operator(server: &TestServer, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let text = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = server.ask(&format!(
+        "{method} /api/admin/{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic YWRtaW46cGFzcw==\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
+    ));
+    (answer.status, answer.json())
+}
+
+#[test]
+fn a_client_key_made_on_one_replica_works_on_all_with_one_budget() {
+    let Some(redis) = Redis::start() else { return };
+    let poe = Poe::start();
+    let [a, b] =
+        [0; 2].map(|_| patient(&poe, &redis, &["--poe-api-key", "demo", "--proxy-api-keys", "of-the-proxy"]));
+    let (status, made) = operator(&a, "POST", "keys", &json!({"name": "Kay", "requests_per_minute": 3}));
+    assert_eq!(status, 201, "{made}");
+    let (id, secret) = (made["key"]["id"].as_str().expect("an id"), made["secret"].as_str().expect("a key"));
+    let ask = |server: &TestServer| {
+        let key = format!("Authorization: Bearer {secret}");
+        server.ask(&post("/v1/chat/completions", &[&key], &picture("hello").to_string())).status
+    };
+    eventually(SOON, "the key is known to the other replica", || (ask(&b) == 200).then_some(()));
+    assert_eq!(
+        (ask(&a), ask(&b), ask(&a), ask(&b)),
+        (200, 200, 429, 429),
+        "three a minute, whichever replica"
+    );
+    eventually(PATIENCE, "the usage of both", || {
+        let overview = operator(&b, "GET", "overview", &Value::Null).1;
+        let requests = |row: &Value| row["requests"].as_u64().filter(|count| *count > 0);
+        let replicas = overview["replicas"].as_array().expect("a list");
+        let all: Vec<u64> = replicas.iter().filter_map(requests).collect();
+        (all.len() == 2 && overview["today"]["requests"].as_u64() == Some(all.iter().sum())).then_some(())
+    });
+    assert_eq!(operator(&b, "PATCH", &format!("keys/{id}"), &json!({"disabled": true})).0, 200);
+    eventually(SOON, "the key is disabled on the other replica", || (ask(&a) == 401).then_some(()));
+    for name in redis.names() {
+        assert!(!name.contains(secret) && !redis.command(&["DUMP", &name]).contains(secret), "{name}");
+        assert!(!redis.command(&["PTTL", &name]).starts_with(":-1"), "{name} has no end");
     }
 }
 

@@ -108,9 +108,9 @@ pub fn ready(mut exchange: Exchange<'_, '_>) -> io::Result<()> {
 /// How the state that replicas share is doing, for the operator; nothing without Redis.
 pub fn shared(app: &App) -> Value {
     let Some(shared) = &app.shared else { return Value::Null };
-    let SharedStatus { place, fault, connections, operations, failures } = shared.status();
+    let SharedStatus { place, replica, fault, connections, operations, failures } = shared.status();
     json!({
-        "place": place, "error": fault, "connections": connections, "operations": operations, "failures": failures,
+        "place": place, "replica": replica, "error": fault, "connections": connections, "operations": operations, "failures": failures,
     })
 }
 

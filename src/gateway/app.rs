@@ -131,7 +131,7 @@ impl App {
             videos: stores.videos,
             video_jobs: RunningJobs::default(),
             access: Access::open(&settings, &dir)?,
-            clients: Clients::open(&settings, &dir),
+            clients: Clients::open(&settings, &dir, stores.clients),
             activity: Activity::default(),
             metrics: Metrics::default(),
             config: ConfigStore::open(Arc::clone(&dir)),

@@ -156,6 +156,18 @@ impl LocalBudgets {
         self.lock().accounts.clone()
     }
 
+    /// Takes over what `key` has spent altogether, counted elsewhere.
+    pub fn learn(&self, key: &str, day: Millipoints, month: Millipoints, now: u64) {
+        let mut state = self.lock();
+        let account = state.account(key, now);
+        (account.1, account.3) = (day, month);
+    }
+
+    /// Counts what a request of `key` has reserved elsewhere.
+    pub fn hold(&self, key: &str, reserved: Millipoints) {
+        *self.lock().reserved.entry(key.to_owned()).or_default() += reserved;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

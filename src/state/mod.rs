@@ -17,4 +17,7 @@ pub mod usage_file;
 pub mod videos;
 
 #[cfg(feature = "redis")]
-pub use redis::{Address, Place, RedisLink, RedisResponseStore, RedisSlots, RedisUploadCache, RedisVideos};
+pub use redis::{
+    Address, Place, RedisBudgets, RedisClientKeys, RedisLink, RedisResponseStore, RedisSlots,
+    RedisUploadCache, RedisUsage, RedisVideos,
+};

@@ -5,6 +5,8 @@
 pub struct SharedStatus {
     /// Where it is, without user and password.
     pub place: String,
+    /// The name of this replica there.
+    pub replica: String,
     /// Why it is not used now; nothing while it is.
     pub fault: Option<String>,
     /// Connections that are open.

@@ -70,6 +70,16 @@ pub trait UsageTotals: Debug + Send + Sync {
 
     /// What is remembered of the keys.
     fn keys(&self) -> KeyNotes;
+
+    /// Stores the rows outside this process; whether they have a place there.
+    fn store(&self) -> bool {
+        false
+    }
+
+    /// The rows of each replica since `from`, summed up, by the replica's name; nothing where there are no replicas.
+    fn replicas(&self, _from: u64) -> Vec<(String, Amounts)> {
+        Vec::new()
+    }
 }
 
 /// Totals in the memory of this process.
@@ -90,6 +100,14 @@ impl LocalUsage {
     /// What has to be stored.
     pub fn stored(&self, now: u64) -> Stored {
         self.lock().stored(now)
+    }
+
+    /// Adds rows that were stored.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn absorb(&self, stored: &Stored) -> Result<(), String> {
+        self.lock().absorb(stored)
     }
 
     /// Halves the number of rows: older times lose what they say of models and endpoints.

@@ -102,10 +102,22 @@ fn answer(request: &Exchange<'_, '_>) -> Result<Answer> {
         "running": serde_json::to_value(app.activity.all_running())
             .map_err(|error| Error::new(Kind::Internal, format!("cannot encode the list of requests: {error}")))?,
         "account": account(app, steps.zone, now),
+        "replicas": replicas(app, steps.zone.day(now)),
     });
     add_numbers(&mut body, &all);
     add_totals(&mut body, app, steps.zone, now);
     Ok(Answer::json(200, body.to_string().into_bytes()))
+}
+
+/// What each replica has done since `from`; nothing where there is only one.
+fn replicas(app: &App, from: u64) -> Vec<Value> {
+    let shown = |(name, row): (String, Amounts)| {
+        json!({
+            "name": name, "requests": row.requests, "errors": row.failed(), "tokens": row.input + row.output,
+            "points": points(row.exact + row.estimated),
+        })
+    };
+    app.clients.usage.replicas(from).into_iter().map(shown).collect()
 }
 
 /// The series with most requests, and the sum of the others.

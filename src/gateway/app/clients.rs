@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::App;
 use super::points::Points;
+use super::stores::OpenClients;
 use crate::clock;
 use crate::config::client_keys::{ClientKey, KeyHash};
 use crate::config::directory::Dir;
@@ -41,15 +42,17 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub(super) fn open(settings: &Settings, dir: &Arc<Dir>) -> Clients {
+    pub(super) fn open(settings: &Settings, dir: &Arc<Dir>, open: OpenClients) -> Clients {
         // a first try leaves nothing behind where nobody chose a place for it
         let is_stored = !settings.demo || settings.source("CONFIG_DIR") != Source::Default;
         let (usage, budgets) = if is_stored { usage_file::read(dir) } else { Default::default() };
         let (usage, budgets) = (Arc::new(usage), Arc::new(budgets));
+        let own = KeyStore::open(Arc::clone(dir));
+        let (keys, shared_budgets, shared_usage) = open(own, Arc::clone(&budgets), Arc::clone(&usage));
         Clients {
-            keys: Box::new(KeyStore::open(Arc::clone(dir))),
-            budgets: Arc::<LocalBudgets>::clone(&budgets),
-            usage: Arc::<LocalUsage>::clone(&usage),
+            keys,
+            budgets: shared_budgets,
+            usage: shared_usage,
             points: Points::default(),
             local: is_stored.then_some((usage, budgets)),
         }
@@ -219,6 +222,8 @@ impl App {
     /// The system's words.
     pub fn store_usage(&self) -> Result<(), String> {
         let Some((usage, budgets)) = &self.clients.local else { return Ok(()) };
+        let nothing = LocalUsage::default();
+        let usage = if self.clients.usage.store() { &nothing } else { &**usage };
         usage_file::write(&self.dir, usage, budgets, clock::now().as_secs())
     }
 

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::config::key_store::KeyStore;
 use crate::pipeline::Attachment;
 use crate::settings::Settings;
+use crate::state::budgets::{Budgets, LocalBudgets};
+use crate::state::client_keys::ClientKeys;
 use crate::state::limiter::{Limiter, RateLimiter};
 use crate::state::responses::{MemoryResponseStore, ResponseStore};
 use crate::state::shared::SharedStore;
 use crate::state::upload_cache::{MemoryUploadCache, UploadCache};
+use crate::state::usage::{LocalUsage, UsageTotals};
 use crate::state::videos::{VideoStore, Videos};
 
 /// The stores of one server.
@@ -16,9 +20,16 @@ pub(super) struct Stores {
     pub responses: Arc<dyn ResponseStore>,
     pub limiter: Box<dyn RateLimiter>,
     pub videos: Box<dyn Videos>,
+    /// Makes the stores of clients.
+    pub clients: OpenClients,
     /// What the replicas share, if there are any.
     pub shared: Option<Arc<dyn SharedStore>>,
 }
+
+/// Client keys, budgets and usage.
+pub(super) type ClientStores = (Box<dyn ClientKeys>, Arc<dyn Budgets>, Arc<dyn UsageTotals>);
+/// Makes them of those of this process.
+pub(super) type OpenClients = Box<dyn FnOnce(KeyStore, Arc<LocalBudgets>, Arc<LocalUsage>) -> ClientStores>;
 
 /// The stores that the settings ask for. Those in Redis trust the `root_certificates`, if there are any.
 pub(super) fn open(settings: &Settings, root_certificates: Option<&[u8]>) -> Result<Stores, String> {
@@ -34,6 +45,7 @@ pub(super) fn open(settings: &Settings, root_certificates: Option<&[u8]>) -> Res
             responses: Arc::new(own.responses),
             limiter: Box::new(own.limiter),
             videos: Box::new(VideoStore::default()),
+            clients: Box::new(|keys, budgets, usage| (Box::new(keys), budgets, usage)),
             shared: None,
         }),
         Some(url) => replicated(own, url, settings, root_certificates),
@@ -100,6 +112,20 @@ fn replicated(
         },
         limiter: Box::new(limiter.with_slots(Box::new(slots))),
         videos: Box::new(RedisVideos::new(Arc::clone(&link))),
+        clients: shared_clients(Arc::clone(&link)),
         shared: Some(link),
+    })
+}
+
+#[cfg(feature = "redis")]
+fn shared_clients(link: Arc<crate::state::RedisLink>) -> OpenClients {
+    use crate::state::{RedisBudgets, RedisClientKeys, RedisUsage};
+
+    Box::new(move |keys, budgets, usage| {
+        (
+            Box::new(RedisClientKeys::new(keys, Arc::clone(&link))),
+            Arc::new(RedisBudgets::new(budgets, Arc::clone(&link))),
+            RedisUsage::new(usage, link),
+        )
     })
 }

@@ -348,6 +348,7 @@ impl SharedStore for RedisLink {
         let pool = self.lock();
         SharedStatus {
             place: self.place.clone(),
+            replica: self.replica.clone(),
             fault: match &pool.health {
                 Health::Up => None,
                 Health::New => Some("not connected yet".to_owned()),

@@ -350,22 +350,32 @@ impl Table {
 
     pub(super) fn with(stored: Stored) -> Result<Table, String> {
         let mut table = Table::default();
-        if stored.keys.len() > MAX_NAMES {
+        table.absorb(&stored)?;
+        Ok(table)
+    }
+
+    pub(super) fn absorb(&mut self, stored: &Stored) -> Result<(), String> {
+        for (id, (name, last)) in &stored.keys {
+            let known = self.keys.entry(id.clone()).or_insert_with(|| (name.clone(), *last));
+            if known.1 < *last {
+                *known = (name.clone(), *last);
+            }
+        }
+        if self.keys.len() > MAX_NAMES {
             return Err(format!("it has more than {MAX_NAMES} keys"));
         }
-        table.keys = stored.keys;
-        for (series, slots) in [(&mut table.hours, stored.hours), (&mut table.days, stored.days)] {
+        for (series, slots) in [(&mut self.hours, &stored.hours), (&mut self.days, &stored.days)] {
             for (time, row) in slots.iter().flat_map(|(time, rows)| rows.iter().map(move |row| (time, row))) {
                 let name = |id: Id| {
                     stored.names.get(usize::from(id)).ok_or("a row names what is not in the list of names")
                 };
                 let [model, key, endpoint] = row.0;
-                let ids = [name(model)?, name(key)?, name(endpoint)?].map(|name| table.names.id(name));
+                let ids = [name(model)?, name(key)?, name(endpoint)?].map(|name| self.names.id(name));
                 let seconds = time.checked_mul(series.step.seconds()).ok_or("a time is too large")?;
                 series.add(seconds, ids, &row.amounts());
             }
         }
-        Ok(table)
+        Ok(())
     }
 }
 
