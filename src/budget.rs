@@ -26,6 +26,9 @@ const TRIM_PAUSE: Duration = Duration::from_millis(250);
 /// Allocations from this size on are mapped on their own and return to the system when they are freed.
 const MAPPED_BYTES: usize = 128 << 10;
 
+/// What the program and 200 open streams take beside requests and answers (tests/small.rs).
+const PROGRAM_BYTES: u64 = 32 << 20;
+
 /// An amount of memory that reservations are taken from.
 #[derive(Debug)]
 pub struct Budget {
@@ -222,10 +225,11 @@ fn return_memory() {
     }
 }
 
-/// Three quarters of the container's memory, or half of the machine's where that is less. `None` where neither is known.
+/// Three quarters of what the container's memory leaves beside [`PROGRAM_BYTES`], or half of the machine's where that is less. `None` where neither is known.
 fn default_limit(root: &Path) -> Option<usize> {
     let machine = memory_of_machine(root).map(|bytes| bytes / 2);
-    let container = memory_of_container(root).map(|bytes| bytes / 4 * 3);
+    let container = memory_of_container(root);
+    let container = container.map(|bytes| (bytes.saturating_sub(PROGRAM_BYTES) / 4 * 3).max(bytes / 4));
     let least = [machine, container].into_iter().flatten().min()?;
     usize::try_from(least).ok()
 }
@@ -311,7 +315,7 @@ mod tests {
             (&[], None),
             (&[mem], Some(512)),
             // version 2 in a container: its own group is the top
-            (&[mem, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "67108864\n")], Some(48)),
+            (&[mem, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "67108864\n")], Some(24)),
             // version 2 in a unit: a parent is the narrowest
             (
                 &[
@@ -320,7 +324,7 @@ mod tests {
                     ("sys/fs/cgroup/a/b/memory.max", "max\n"),
                     ("sys/fs/cgroup/a/memory.max", "134217728\n"),
                 ],
-                Some(96),
+                Some(72),
             ),
             // version 1, its path not seen inside
             (
@@ -329,7 +333,7 @@ mod tests {
                     ("proc/self/cgroup", "5:cpu:/x\n4:rdma,memory:/docker/abc\n"),
                     ("sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n"),
                 ],
-                Some(48),
+                Some(24),
             ),
             // version 1 without a limit is a very large number
             (

@@ -1,6 +1,6 @@
 //! The program: reads the settings, runs the command, starts the server, handles signals.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{ExitCode, exit};
 use std::sync::{Arc, OnceLock};
@@ -10,8 +10,10 @@ use std::{io, panic, thread};
 use poe2openai::api::Api;
 use poe2openai::gateway::app::{self, Announcement, App, Lock};
 use poe2openai::gateway::videos::wait_for_end;
-use poe2openai::server::{Limits, Server, ShutdownPhase, Stop, connections_that_fit, probe};
-use poe2openai::settings::{self, Command, LogFormat, Settings};
+use poe2openai::server::{
+    self, Limits, Server, ShutdownPhase, Stop, connections_that_fit, inherited, lan_address, probe,
+};
+use poe2openai::settings::{self, Check, Command, Host, LogFormat, Settings};
 use poe2openai::telemetry::logger;
 use poe2openai::{budget, demo};
 
@@ -34,17 +36,14 @@ fn main() -> ExitCode {
     };
     let outcome = match command {
         Command::Serve(settings) => serve(settings),
-        Command::Check(settings) => check(&settings),
+        Command::Check(settings, what) => check(settings, what),
         Command::Healthcheck(settings) => probe(&settings.host.local().with_port(settings.port)),
-        Command::Keys(command) => app::run_key_command(&command).map(|text| print!("{text}")),
-        Command::Help => {
-            print!("{}", settings::help());
-            Ok(())
-        }
-        Command::Version => {
-            println!("poe2openai {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
+        Command::Keys(command) => app::run_key_command(&command).and_then(|text| print(&text)),
+        Command::Help => print(&settings::help()),
+        Command::HelpSettings => print(&settings::help_settings()),
+        Command::Version => print(concat!("poe2openai ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Completions(shell) => print(&settings::completions(shell)),
+        Command::Man => print(&settings::man()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,20 +58,12 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     write_log(&settings);
     budget::limit_process(settings.memory_budget);
     let limits = limits(&settings);
-    let server = Server::bind(address(&settings)?, limits).map_err(|error| {
-        let address = settings.host.with_port(settings.port);
-        match error.kind() {
-            io::ErrorKind::AddrInUse => format!(
-                "cannot listen on {address}: {error}; another program uses this port; stop it, or choose another \
-                 port with --port or PORT"
-            ),
-            _ => format!("cannot listen on {address}: {error}"),
-        }
-    })?;
+    let server = listen(&mut settings, limits)?;
     // before anybody is sent that the server runs: from here on a signal ends it in good order
     let stop = Stop::new().map_err(|error| error.to_string())?;
     let opened = Arc::new(OnceLock::new());
-    handle_signals(&stop, &opened).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    handle_signals(&stop, &opened, !settings.shutdown_delay.is_zero())
+        .map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let port = server.local_addr().map_err(|error| error.to_string())?.port();
     if settings.demo {
         open_demo(&mut settings)?;
@@ -81,10 +72,11 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     // a signal that came before this changes nothing: the file has only just been read
     let _ = opened.set(Arc::clone(&app));
     keep_fresh(&app);
-    startup_message(&app.settings, port);
+    startup_message(&app, port);
     name_proxies(&app.settings);
     announce_password(&app, port);
     warn_of_secrets(&app);
+    notify("READY=1");
     server.serve(Arc::new(Api::new(Arc::clone(&app))), &stop);
     wait_for_end(&app);
     if let Err(error) = app.store_usage() {
@@ -94,12 +86,67 @@ fn serve(mut settings: Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Prints the settings in force and what models.yaml says.
-fn check(settings: &Settings) -> Result<(), String> {
-    println!("{}", settings::effective(settings));
-    println!("{}", settings::proxies(settings));
-    println!("{}", app::report(settings)?);
-    Ok(())
+/// The socket that systemd passes, or one of our own. The settings then name the address that is in force.
+fn listen(settings: &mut Settings, limits: Limits) -> Result<Server, String> {
+    let passed =
+        |error| format!("the socket that was passed at the start (LISTEN_FDS) cannot be used: {error}");
+    let Some(listener) = inherited().map_err(passed)? else {
+        return Server::bind(address(settings)?, limits).map_err(|error| unbound(settings, &error));
+    };
+    let server = Server::adopt(listener, limits).map_err(passed)?;
+    let actual = Host::Address(server.local_addr().map_err(passed)?.ip());
+    // what is open to the network is judged by HOST
+    if settings.host.is_loopback() && !actual.is_loopback() {
+        let host = &settings.host;
+        return Err(format!(
+            "the socket that was passed listens on {actual}, and HOST is {host}: make them agree"
+        ));
+    }
+    settings.host = actual;
+    Ok(server)
+}
+
+fn unbound(settings: &Settings, error: &io::Error) -> String {
+    let address = settings.host.with_port(settings.port);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "cannot listen on {address}: {error}; another program uses this port; stop it, or choose another \
+             port with --port or PORT"
+        ),
+        _ => format!("cannot listen on {address}: {error}"),
+    }
+}
+
+/// Tells systemd, where it started the program as a service that notifies.
+fn notify(state: &str) {
+    if let Some(Err(error)) = settings::notify_socket().map(|path| server::notify(&path, state)) {
+        log::warn!("cannot notify systemd: {error}");
+    }
+}
+
+/// Prints the settings in force and what is wrong.
+fn check(mut settings: Settings, what: Check) -> Result<(), String> {
+    println!("{}", settings::effective(&settings));
+    println!("{}", settings::proxies(&settings));
+    if what.online && settings.demo {
+        open_demo(&mut settings)?;
+    }
+    let found = app::check(&settings, what.online);
+    found.facts.iter().for_each(|fact| println!("{fact}"));
+    found.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    match (found.errors.as_slice(), found.warnings.len()) {
+        ([], count) if count > 0 && what.strict => Err(format!("{count} warnings, and --strict is given")),
+        ([], _) => Ok(()),
+        (errors, _) => Err(errors.join("\npoe2openai: ")),
+    }
+}
+
+fn print(text: &str) -> Result<(), String> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // a pager that was closed has seen enough
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// Starts the embedded Poe and puts it in Poe's place.
@@ -111,11 +158,23 @@ fn open_demo(settings: &mut Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Says where the server is found and, in a demo, what to do there.
-fn startup_message(settings: &Settings, port: u16) {
+/// Says where the server is found, which keys it takes and, in a demo, what to do there.
+fn startup_message(app: &App, port: u16) {
+    let settings = &app.settings;
     let place = format!("http://{}", settings.host.with_port(port));
     let words = format!("poe2openai {} listens on {place}", env!("CARGO_PKG_VERSION"));
     logger::announce(&words, settings.log_format);
+    let local = format!("http://{}:{port}", local_name(&settings.host));
+    let network = settings.host.is_unspecified().then(lan_address).flatten();
+    let network =
+        network.map(|address| format!(", in the network http://{}", Host::Address(address).with_port(port)));
+    logger::announce(&format!("open {local}{}", network.unwrap_or_default()), settings.log_format);
+    let page = match app.lock() {
+        Lock::Closed => "closed, as ADMIN_PASSWORD is empty".to_owned(),
+        Lock::ThisMachine | Lock::Password => format!("{local}/admin"),
+    };
+    logger::announce(&format!("page {page}"), settings.log_format);
+    logger::announce(&format!("keys {}", app.key_mode()), settings.log_format);
     // who reads objects reads no instructions
     if !settings.demo || settings.log_format == LogFormat::Json {
         return;
@@ -139,6 +198,14 @@ fn name_proxies(settings: &Settings) {
     in_force.lines().filter(|line| !line.contains(": none")).for_each(|line| log::info!("{line}"));
 }
 
+/// The name under which a browser on this machine opens the server.
+fn local_name(host: &Host) -> String {
+    match host.is_unspecified() || *host == Host::Address([127, 0, 0, 1].into()) {
+        true => "localhost".to_owned(),
+        false => host.with_port(0).trim_end_matches(":0").to_owned(),
+    }
+}
+
 fn address(settings: &Settings) -> Result<SocketAddr, String> {
     let wanted = settings.host.with_port(settings.port);
     let mut found = wanted.to_socket_addrs().map_err(|error| format!("HOST: {wanted}: {error}"))?;
@@ -155,6 +222,7 @@ fn limits(settings: &Settings) -> Limits {
         idle_timeout: settings.idle_timeout,
         body_timeout: settings.body_timeout,
         send_timeout: settings.send_timeout,
+        leave: settings.shutdown_delay,
         grace: settings.shutdown_grace,
     }
 }
@@ -228,7 +296,7 @@ fn warn_of_secrets(app: &App) {
 
 /// The first SIGTERM or SIGINT drains, the second ends at once; SIGHUP has models.yaml read again, unless it comes because
 /// the terminal is gone that the server was started in.
-fn handle_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>) -> io::Result<()> {
+fn handle_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>, leaves: bool) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (stop, app) = (stop.clone(), Arc::clone(app));
     let had_terminal = io::stdin().is_terminal();
@@ -242,7 +310,8 @@ fn handle_signals(stop: &Stop, app: &Arc<OnceLock<Arc<App>>>) -> io::Result<()> 
                 log::logger().flush();
                 exit(128 + signal);
             }
-            stop.go(ShutdownPhase::Draining);
+            stop.go(if leaves { ShutdownPhase::Leaving } else { ShutdownPhase::Draining });
+            notify("STOPPING=1");
             log::info!("stopping: running answers may finish");
         }
     })?;

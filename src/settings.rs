@@ -1,7 +1,8 @@
 //! Every flag and environment variable, read once into `Settings`; an invalid value is an error that names it.
 //!
-//! One table (`settings!` below) makes the fields, the parser, `--help`, `check`'s output and the README's table.
+//! One table (`settings!` below) makes the fields, the parser, help, completions, `check`'s output and the documentation's table.
 
+mod guide;
 mod keys;
 mod kinds;
 mod line;
@@ -19,6 +20,7 @@ use log::LevelFilter;
 use crate::config::client_keys;
 use crate::config::models::Route;
 use crate::proxy;
+pub use guide::{completions, help, help_settings, man, markdown};
 pub use keys::{KeyAction, KeyCommand};
 use kinds::*;
 use line::{Action, Flags, Line};
@@ -59,6 +61,7 @@ macro_rules! settings {
             default: $default,
             meaning: $meaning,
             shape: <$kind as Kind>::SHAPE,
+            choices: <$kind as Kind>::CHOICES,
         }),*];
 
         impl Settings {
@@ -81,7 +84,7 @@ macro_rules! settings {
 settings! {
     "HOST" host: Host as HostName = "0.0.0.0", "address or host name to listen on; IPv6 with or without brackets";
     "PORT" port: u16 as Port = "8080", "port to listen on; 0 picks a free one and prints it";
-    "CONFIG_DIR" config_dir: PathBuf as Directory = "./", "directory of models.yaml and of the state that survives a restart";
+    "CONFIG_DIR" config_dir: PathBuf as Directory = "./", "directory of models.yaml and saved state; created if it is missing";
     "LOG_LEVEL" log_level: LevelFilter as Level = "info", "how much is logged: error, warn, info, debug or trace";
     "LOG_FORMAT" log_format: LogFormat as Format = "text", "text, or json: one JSON object for each line";
     "METRICS" metrics: bool as Switch = "true", "answer /metrics, which shows names of models and counts, but no text and no key";
@@ -109,8 +112,8 @@ settings! {
     "REDIS_PREFIX" redis_prefix: String as Prefix = "poe2openai", "what all names in Redis begin with; replicas with the same one share their state";
     "REDIS_TIMEOUT_MS" redis_timeout: Duration as Millis<1> = "250", "time for Redis to answer, in milliseconds; after two failures in a row state is kept in memory until Redis answers again";
     "USAGE_WRITE_SECONDS" usage_write: Duration as Seconds<1> = "60", "interval at which usage totals are written to usage.json, in seconds; they are also written at the end";
-    "MAX_REQUEST_SIZE" max_request_size: u64 as Size = "1073741824", "largest request body, in bytes; above it: 413";
-    "MEMORY_BUDGET_MB" memory_budget: u64 as Mebibytes = "0", "memory for requests and for answers that are held whole, in MiB; when it is used up: 503. 0 takes three quarters of the container's limit, or half of the machine's memory";
+    "MAX_REQUEST_SIZE" max_request_size: u64 as Size = "0", "largest request body, in bytes; above it: 413. 0 takes a third of MEMORY_BUDGET_MB, what a request with files needs in memory, and at most 1 GiB";
+    "MEMORY_BUDGET_MB" memory_budget: u64 as Mebibytes = "0", "memory for requests and for answers that are held whole, in MiB; when it is used up: 503. 0 takes three quarters of what the container's limit leaves beside 32 MiB for the program, or half of the machine's memory";
     "MAX_CONNECTIONS" max_connections: u32 as Count<1, 1_000_000> = "1024", "connections served at once; above it: 503";
     "MAX_CONNECTIONS_PER_CLIENT" max_connections_per_client: u32 as Count<0, 1_000_000> = "0", "connections from one client address (of IPv6 from one /64 network); above it: 429; 0 is off. Behind a reverse proxy all clients have the proxy's address: leave it off there";
     "HEAD_TIMEOUT_SECONDS" head_timeout: Duration as Seconds<1> = "15", "time for a client to send the whole head of a request, in seconds";
@@ -121,6 +124,7 @@ settings! {
     "UPSTREAM_CONNECT_TIMEOUT_SECONDS" upstream_connect_timeout: Duration as Seconds<1> = "10", "time to connect to Poe, in seconds";
     "UPSTREAM_FIRST_BYTE_TIMEOUT_SECONDS" upstream_first_byte_timeout: Duration as Seconds<1> = "100", "time for Poe to begin its answer, in seconds";
     "UPSTREAM_IDLE_TIMEOUT_SECONDS" upstream_idle_timeout: Duration as Seconds<1> = "100", "time that Poe may be silent in the middle of an answer, in seconds; pings count as activity";
+    "SHUTDOWN_DELAY_SECONDS" shutdown_delay: Duration as Seconds<0> = "0", "time after SIGTERM or SIGINT in which connections are still accepted while /ready is 503 and each answer closes its connection, in seconds: a load balancer goes elsewhere before anything is refused";
     "SHUTDOWN_GRACE_SECONDS" shutdown_grace: Duration as Seconds<0> = "20", "time for running answers to finish after SIGTERM or SIGINT, in seconds";
 }
 
@@ -129,16 +133,31 @@ settings! {
 pub enum Command {
     /// Run the server.
     Serve(Settings),
-    /// Print the effective settings and the summary of models.yaml.
-    Check(Settings),
+    /// Print the effective settings and what is wrong, and what else is to be done.
+    Check(Settings, Check),
     /// Ask the local server's `/health`.
     Healthcheck(Settings),
     /// Read or change the client keys.
     Keys(KeyCommand),
     /// Print [`help`].
     Help,
+    /// Print [`help_settings`].
+    HelpSettings,
     /// Print the version.
     Version,
+    /// Print [`completions`] for the shell of that name.
+    Completions(&'static str),
+    /// Print [`man`].
+    Man,
+}
+
+/// What `check` does beyond reading.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Ask Poe.
+    pub online: bool,
+    /// A warning is a failure.
+    pub strict: bool,
 }
 
 /// Why the program does not start: one line for the user, and the exit code.
@@ -212,6 +231,8 @@ pub struct Setting {
     pub meaning: &'static str,
     /// How it is given and shown.
     pub shape: Shape,
+    /// The words that it can be, if they are few.
+    pub choices: &'static [&'static str],
 }
 
 impl Setting {
@@ -242,6 +263,11 @@ pub fn from_process() -> Result<Command, Refusal> {
     parse(std::env::args_os().skip(1), &|name| std::env::var_os(name))
 }
 
+/// Where systemd wants to be notified of the service's state.
+pub fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty())
+}
+
 /// Reads `args`, without the program's name, and the variables that `env` knows.
 pub fn parse(
     args: impl Iterator<Item = OsString>,
@@ -251,7 +277,10 @@ pub fn parse(
     let settings = || Settings::gather(&line.flags, env);
     match line.action {
         Action::Help => Ok(Command::Help),
+        Action::HelpSettings => Ok(Command::HelpSettings),
         Action::Version => Ok(Command::Version),
+        Action::Completions(shell) => Ok(Command::Completions(shell)),
+        Action::Man => Ok(Command::Man),
         Action::Serve => settings().map(Command::Serve),
         Action::Healthcheck => settings().map(Command::Healthcheck),
         // what the server needs beside keys is not needed here
@@ -261,51 +290,10 @@ pub fn parse(
             Ok(Command::Keys(KeyCommand { dir: settings.config_dir, action }))
         }
         // `check` did its work when it found something: that is 1, like any other finding of it.
-        Action::Check => settings().map(Command::Check).map_err(|refusal| Refusal { code: 1, ..refusal }),
+        Action::Check(check) => settings()
+            .map(|settings| Command::Check(settings, check))
+            .map_err(|refusal| Refusal { code: 1, ..refusal }),
     }
-}
-
-/// The text of `--help`.
-pub fn help() -> String {
-    let mut text = String::from(
-        "poe2openai: use any Poe bot from any program that speaks OpenAI's or Anthropic's API\n\n\
-         Usage: poe2openai [COMMAND] [FLAGS]\n\n\
-         Commands:\n  \
-           serve        run the server (the default)\n  \
-           check        print the effective settings and what models.yaml says\n  \
-           healthcheck  ask the local server whether it is well; exit code 0 or 1\n",
-    );
-    text += keys::HELP;
-    text += "\nFlags (each is also an environment variable; flags win):\n";
-    for setting in TABLE {
-        text += &help_entry(setting);
-    }
-    text += "  -h, --help\n      print this\n  -V, --version\n      print the version\n\n\
-             Secrets can come from a file: --poe-api-key-file PATH, or POE_API_KEY_FILE.\n";
-    text
-}
-
-fn help_entry(setting: &Setting) -> String {
-    let value = if setting.shape == Shape::Switch { "" } else { " VALUE" };
-    let default = if setting.default.is_empty() { "unset" } else { setting.default };
-    format!(
-        "  --{}{value}\n      {} [{}, default {default}]\n",
-        setting.flag(),
-        setting.meaning,
-        setting.name
-    )
-}
-
-/// The table of settings for the README, in Markdown.
-pub fn markdown() -> String {
-    let mut text = String::from("| variable | flag | default | meaning |\n|---|---|---|---|\n");
-    for setting in TABLE {
-        let default =
-            if setting.default.is_empty() { "unset".into() } else { format!("`{}`", setting.default) };
-        text +=
-            &format!("| `{}` | `--{}` | {default} | {} |\n", setting.name, setting.flag(), setting.meaning);
-    }
-    text
 }
 
 /// Every setting with its value and source, aligned, one a line; secrets masked.

@@ -46,7 +46,7 @@ fn defaults_are_those_of_the_table() {
     let settings = serve(&[], &[]);
     assert_eq!(settings.host, Host::Address([0, 0, 0, 0].into()));
     assert_eq!(settings.port, 8080);
-    assert_eq!(settings.max_request_size, 1 << 30);
+    assert_eq!(settings.max_request_size, 0, "follows the memory budget");
     assert_eq!(settings.url_cache_size, 100 << 20);
     assert_eq!(settings.rate_limit, Duration::from_millis(100));
     assert_eq!(settings.upstream_first_byte_timeout, Duration::from_secs(100));
@@ -97,11 +97,15 @@ fn every_setting_has_a_variable_and_a_flag_and_flags_win() {
 fn commands_are_told_apart() {
     let name = |args: &[&str]| match parse(args, &[]) {
         Ok(Command::Serve(_)) => "serve",
-        Ok(Command::Check(_)) => "check",
+        Ok(Command::Check(_, settings::Check { online: false, strict: false })) => "check",
+        Ok(Command::Check(..)) => "check with flags",
         Ok(Command::Healthcheck(_)) => "healthcheck",
         Ok(Command::Help) => "help",
+        Ok(Command::HelpSettings) => "help settings",
         Ok(Command::Version) => "version",
         Ok(Command::Keys(_)) => "keys",
+        Ok(Command::Completions(shell)) => shell,
+        Ok(Command::Man) => "man",
         Err(refusal) => panic!("{args:?}: {refusal}"),
     };
     let cases: &[(&[&str], &str)] = &[
@@ -117,6 +121,13 @@ fn commands_are_told_apart() {
         (&["check", "--help"], "help"),
         (&["--version"], "version"),
         (&["-V"], "version"),
+        (&["help"], "help"),
+        (&["help", "settings"], "help settings"),
+        (&["version"], "version"),
+        (&["completions", "fish"], "fish"),
+        (&["man"], "man"),
+        (&["check", "--online"], "check with flags"),
+        (&["--strict", "check"], "check with flags"),
     ];
     for (args, expected) in cases {
         assert_eq!(name(args), *expected, "{args:?}");
@@ -188,7 +199,7 @@ fn invalid_settings_are_rejected_by_name() {
         (
             &[],
             &[("MAX_REQUEST_SIZE", "1GB")],
-            format!("MAX_REQUEST_SIZE=1GB: {number} of bytes from 1 to 18446744073709551615"),
+            format!("MAX_REQUEST_SIZE=1GB: {number} of bytes from 0 to 18446744073709551615"),
         ),
         (
             &[],
@@ -229,7 +240,7 @@ fn invalid_settings_are_rejected_by_name() {
         (&["-p", "80"], &[], "unknown flag -p: expected one of those in --help".into()),
         (&["--port"], &[], "--port: expected a value after it".into()),
         (&["--host", "--port", "80"], &[], "--host: expected a value after it".into()),
-        (&["start"], &[], "unknown command start: expected serve, check, healthcheck or keys".into()),
+        (&["start"], &[], "unknown command start: expected one of serve, check, keys, healthcheck, help, version, completions, man".into()),
         (&["serve", "check"], &[], "unexpected argument check: expected flags after the command".into()),
     ];
     for (args, env, expected) in all {
@@ -249,7 +260,10 @@ fn other_bytes_than_utf8_are_refused_by_name() {
     let variable = settings::parse([].into_iter(), &env).unwrap_err();
     assert_eq!(variable.message, "POE_API_KEY: expected UTF-8 text, found other bytes");
     let word = settings::parse([bytes()].into_iter(), &none).unwrap_err();
-    assert_eq!(word.message, "unknown command a\u{fffd}: expected serve, check, healthcheck or keys");
+    assert_eq!(
+        word.message,
+        "unknown command a\u{fffd}: expected one of serve, check, keys, healthcheck, help, version, completions, man"
+    );
 }
 
 #[test]
@@ -409,7 +423,7 @@ fn hosts_are_written_as_urls_want_them() {
 
 #[test]
 fn help_and_readme_name_every_setting() {
-    let (help, markdown) = (settings::help(), settings::markdown());
+    let (help, markdown) = (settings::help_settings(), settings::markdown());
     for setting in TABLE {
         assert!(help.contains(&format!("--{}", setting.flag())), "{}", setting.name);
         assert!(help.contains(&format!("[{}, ", setting.name)), "{}", setting.name);

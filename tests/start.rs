@@ -4,9 +4,10 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use common::{Poe, SECRET, TestServer, binary, chat, chat_body, content, get, post, run, streamed};
 
@@ -229,9 +230,152 @@ fn help_and_version_are_plain() {
             assert!(text(&help.stdout).contains(word), "{word}");
         }
     }
-    let version = run(&["--version"], &[]);
-    assert_eq!(version.status.code(), Some(0));
-    assert_eq!(text(&version.stdout), format!("poe2openai {}\n", env!("CARGO_PKG_VERSION")));
+    for word in ["--version", "version"] {
+        let version = run(&[word], &[]);
+        assert_eq!(version.status.code(), Some(0));
+        assert_eq!(text(&version.stdout), format!("poe2openai {}\n", env!("CARGO_PKG_VERSION")));
+    }
+    let help = text(&run(&["help"], &[]).stdout);
+    assert!(help.lines().count() <= 24, "a screen has 24 lines:\n{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "and 80 columns:\n{help}");
+    assert_eq!(help, text(&run(&["--help"], &[]).stdout));
+    let all = text(&run(&["help", "settings"], &[]).stdout);
+    let man = text(&run(&["man"], &[]).stdout);
+    for setting in poe2openai::settings::TABLE {
+        assert!(
+            all.contains(&format!("--{}", setting.flag())) && man.contains(setting.name),
+            "{}",
+            setting.name
+        );
+    }
+}
+
+/// What a shell offers after the words of a command line.
+fn completed(words: &str) -> Vec<String> {
+    let script = text(&run(&["completions", "bash"], &[]).stdout);
+    let ask = format!(
+        "{script}\nCOMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _poe2openai; \
+         printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    );
+    let output = Command::new("bash").args(["--norc", "-c", &ask]).output().expect("bash");
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn shells_complete_commands_flags_and_values() {
+    assert_eq!(completed("poe2openai ch"), ["check"]);
+    assert_eq!(completed("poe2openai --log-f"), ["--log-format"]);
+    assert_eq!(completed("poe2openai --log-format ''"), ["text", "json"]);
+    assert_eq!(completed("poe2openai check --s").first().map(String::as_str), Some("--ssl-cert-file"));
+    assert!(completed("poe2openai check --str").contains(&"--strict".to_owned()));
+    assert_eq!(completed("poe2openai completions f"), ["fish"]);
+    assert_eq!(completed("poe2openai --ssl-cert-file Cargo.t"), ["Cargo.toml"]);
+    for shell in ["zsh", "fish"] {
+        let script = run(&["completions", shell], &[]);
+        for setting in poe2openai::settings::TABLE {
+            assert!(text(&script.stdout).contains(&setting.flag()), "{shell}: {}", setting.name);
+        }
+        let Ok(mut program) = Command::new(shell).arg("-n").stdin(Stdio::piped()).spawn() else { continue };
+        program.stdin.take().expect("piped").write_all(&script.stdout).expect("it reads");
+        assert!(program.wait().expect("a child").success(), "{shell}");
+    }
+    let said = refusal(&["completions"], &[], 2);
+    assert!(said.contains("fish"), "{said}");
+    let said = refusal(&["serve", "--strict"], &[], 2);
+    assert!(said.contains("`check`"), "{said}");
+}
+
+#[test]
+fn check_online_asks_poe() {
+    let online = |args: &[&str]| run(&[&["check", "--online", "--host", "127.0.0.1"], args].concat(), &[]);
+    let good = online(&["--demo"]);
+    let said = text(&good.stdout);
+    assert_eq!(good.status.code(), Some(0), "{said}{}", text(&good.stderr));
+    for words in
+        ["Poe's list of models: ", "each client sends its own key", "upload host: ", "proxy for Poe: none"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let said = text(&online(&["--demo", "--poe-api-key", SECRET]).stdout);
+    assert!(said.contains("POE_API_KEY: valid, ") && said.contains(" points left"), "{said}");
+    let bad = online(&["--demo", "--poe-api-key", "wrong-key"]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stderr).contains("POE_API_KEY: "), "{}", text(&bad.stderr));
+    assert!(!text(&bad.stderr).contains("wrong-key"));
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nowhere = format!("http://{nobody}");
+    let away =
+        online(&["--poe-base-url", &nowhere, "--poe-file-upload-url", &nowhere, "--poe-proxy", "none"]);
+    assert_eq!(away.status.code(), Some(1));
+    let said = text(&away.stderr);
+    assert!(said.contains("Poe's list of models: ") && said.contains("upload host: "), "{said}");
+}
+
+#[test]
+fn check_strict_fails_on_warnings() {
+    let directory = directory("strict");
+    let strict = || {
+        let place = directory.to_str().expect("UTF-8");
+        run(&["check", "--strict", "--config-dir", place], &[])
+    };
+    assert_eq!(strict().status.code(), Some(0));
+    for file in ["models:\n  GPT-5.2: {mapping: fast}\n", "custom_models:\n  - {id: mine, owned_by: me}\n"] {
+        fs::write(directory.join("models.yaml"), file).unwrap();
+        let output = strict();
+        assert_eq!(output.status.code(), Some(1), "{file}");
+        assert!(text(&output.stdout).contains("warning: ") && text(&output.stdout).contains("enable: true"));
+        assert_eq!(check(&directory, &[]).status.code(), Some(0), "only --strict minds");
+    }
+    fs::remove_file(directory.join("models.yaml")).unwrap();
+}
+
+#[test]
+fn a_missing_configuration_directory_is_created_and_an_impossible_one_is_reported() {
+    let directory = common::fresh_path("start-missing");
+    let place = directory.join("a/b");
+    assert_eq!(check(&place, &[]).status.code(), Some(0));
+    assert!(!directory.exists(), "a check creates nothing");
+    let server = TestServer::demo(&["--config-dir", place.to_str().expect("UTF-8")]);
+    assert!(place.is_dir());
+    drop(server);
+
+    fs::write(directory.join("file"), "").unwrap();
+    let place = directory.join("file/data");
+    let place = place.to_str().expect("UTF-8");
+    let words = format!("cannot write CONFIG_DIR ({place}): not a directory");
+    let mut program = binary();
+    program.env("ADMIN_PASSWORD", "open");
+    let server = TestServer::start(program, &["--demo", "--config-dir", place]);
+    server.wait_for_line(&words);
+    let settings = "GET /api/admin/settings HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic YWRtaW46b3Blbg==\r\n\r\n";
+    let settings = server.ask(settings).json();
+    assert!(
+        settings["config_dir"]["error"].as_str().is_some_and(|error| error.contains(&words)),
+        "{settings}"
+    );
+    assert!(settings["warnings"].as_array().unwrap().contains(&"config_dir".into()), "{settings}");
+    let lenient = check(Path::new(place), &[]);
+    assert_eq!(lenient.status.code(), Some(0));
+    assert!(text(&lenient.stdout).contains(&format!("warning: {words}")), "{}", text(&lenient.stdout));
+    assert_eq!(run(&["check", "--strict", "--config-dir", place], &[]).status.code(), Some(1));
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn the_start_says_where_to_go_and_with_which_keys() {
+    let open = TestServer::demo(&["--host", "0.0.0.0"]);
+    open.wait_for_line(&format!("open http://localhost:{}", open.port));
+    open.wait_for_line(&format!("page http://localhost:{}/admin", open.port));
+    open.wait_for_line("keys any");
+    open.wait_for_line(" at /v1/models");
+    let poe = Poe::start();
+    let mut program = binary();
+    program.env("POE_API_KEY", SECRET).env("PROXY_API_KEYS", "one,two").env("ADMIN_PASSWORD", "");
+    let server = TestServer::start(program, &["--poe-base-url", &poe.at.base_url]);
+    server.wait_for_line("keys clients send one of 2 PROXY_API_KEYS");
+    server.wait_for_line("page closed");
+    TestServer::before(&poe, &[]).wait_for_line("keys each client sends its own Poe key");
 }
 
 #[test]
@@ -393,7 +537,23 @@ fn no_web_page_spends_the_servers_key() {
     assert_eq!(send("HTTP/1.0\r\nHost: localhost\r\n"), 403, "nginx's default until March 2026");
     let preflight = "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\
                      Access-Control-Request-Private-Network: true\r\n\r\n";
-    assert_eq!(server.ask(preflight).status, 403);
+    let refused = server.ask(preflight);
+    assert_eq!((refused.status, refused.header("Access-Control-Allow-Origin")), (403, Some("*")));
+    assert!(refused.header("Access-Control-Allow-Headers").is_some(), "{refused:?}");
+    assert!(refused.error("message").contains("PROXY_API_KEYS"), "{refused:?}");
+}
+
+#[test]
+fn preflights_are_logged_at_debug() {
+    let preflight =
+        "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n\r\n";
+    for (level, is_logged) in [("info", false), ("debug", true)] {
+        let server = TestServer::demo(&["--log-level", level]);
+        assert_eq!(server.ask(preflight).status, 204);
+        server.ask(&get("/the-last-one"));
+        server.wait_for_line("/the-last-one");
+        assert_eq!(server.output().contains("OPTIONS /v1/chat/completions"), is_logged, "{level}");
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn begin_record(exchange: &mut Exchange<'_, '_>, route: Option<&Route>) {
         None if is_post => Visibility::Listed,
         None => Visibility::Logged,
     };
-    exchange.record.is_routine = visibility == Visibility::Routine;
+    exchange.record.is_routine = visibility == Visibility::Routine || is_preflight;
     let is_operators = route.is_some_and(|route| matches!(route.access, Access::Operator(_)));
     // the operator's own requests are listed once the password has been checked
     if visibility == Visibility::Listed && !is_preflight && !is_operators {
@@ -73,7 +73,7 @@ fn begin_record(exchange: &mut Exchange<'_, '_>, route: Option<&Route>) {
 /// Answers a request for a path that is not the operator's.
 fn answer(mut exchange: Exchange<'_, '_>, found: &Match, route: Option<&'static Route>) -> io::Result<()> {
     if let Err(error) = exchange.check_sender() {
-        return exchange.refuse(&error);
+        return refuse_sender(exchange, &error, found.allow());
     }
     let method = exchange.head().method.as_str();
     match (route, method) {
@@ -106,12 +106,13 @@ fn answer(mut exchange: Exchange<'_, '_>, found: &Match, route: Option<&'static 
 }
 
 fn unknown(mut exchange: Exchange<'_, '_>) -> io::Result<()> {
+    const ANY: &str = "GET, HEAD, POST, OPTIONS";
     if let Err(error) = exchange.check_sender() {
-        return exchange.refuse(&error);
+        return refuse_sender(exchange, &error, ANY.to_owned());
     }
     let head = exchange.head();
     if head.method == "OPTIONS" {
-        let answer = preflight(head, "GET, HEAD, POST, OPTIONS".to_owned());
+        let answer = preflight(head, ANY.to_owned());
         return exchange.send(answer);
     }
     let error = Error::new(Kind::NotFound, format!("no endpoint at {} {}", head.method, head.path));
@@ -135,10 +136,24 @@ fn dialect(head: &Head) -> Dialect {
     if is_anthropics { Dialect::Anthropic } else { Dialect::OpenAi }
 }
 
+/// The refusal of a preflight has the headers of one that passes, so that browsers show its status and body to developers
+/// and not a missing header.
+fn refuse_sender(mut exchange: Exchange<'_, '_>, error: &Error, allow: String) -> io::Result<()> {
+    if exchange.head().method != "OPTIONS" {
+        return exchange.refuse(error);
+    }
+    let head = exchange.head().clone();
+    exchange.refuse_with(error, |answer| with_cors(answer, &head, allow))
+}
+
 /// Any page may call from any origin with any headers; no credentials are involved, keys travel in headers.
 fn preflight(head: &Head, allow: String) -> Answer {
+    with_cors(Answer::empty(204), head, allow)
+}
+
+fn with_cors(answer: Answer, head: &Head, allow: String) -> Answer {
     let asked = head.header("access-control-request-headers").unwrap_or("Authorization, Content-Type");
-    let mut answer = Answer::empty(204)
+    let mut answer = answer
         .header("Allow", allow)
         .header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS")
         .header("Access-Control-Allow-Headers", asked)

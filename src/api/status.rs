@@ -84,9 +84,9 @@ impl State {
 /// How the server is now.
 pub fn of(exchange: &Exchange<'_, '_>) -> State {
     match (exchange.shutdown_phase(), exchange.app().config_fault()) {
-        (ShutdownPhase::Draining | ShutdownPhase::Ending, _) => State::Draining,
         (ShutdownPhase::On, Some(_)) => State::ConfigBroken,
         (ShutdownPhase::On, None) => State::Ready,
+        _ => State::Draining,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 /// How long another program may write there before it is in the way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,6 +43,39 @@ impl Dir {
     /// Whether files can be written there, as far as one can state without trying.
     pub fn is_writable(&self) -> bool {
         access(&self.path, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    }
+
+    /// Creates the directory if it is missing, readable by this user only. Returns [`Dir::fault`].
+    pub fn prepare(&self) -> Option<String> {
+        let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+        self.fault().or_else(|| created.err().map(|error| self.unwritable(&error, "")))
+    }
+
+    /// Why files cannot be written there, with what to do about it, as far as one can state without trying. A directory
+    /// that is missing can be created at the start if the nearest one above it can be written.
+    pub fn fault(&self) -> Option<String> {
+        let above =
+            self.path.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
+        let place = above.unwrap_or(Path::new("."));
+        let error = match access(place, Access::WRITE_OK | Access::EXEC_OK) {
+            _ if place.is_file() => io::Error::from(ErrorKind::NotADirectory),
+            Ok(()) => return None,
+            Err(error) => error.into(),
+        };
+        let owner = fs::metadata(place).map(|about| about.uid()).ok();
+        let user = geteuid().as_raw();
+        let hint = owner.filter(|owner| *owner != user).map_or_else(String::new, |owner| {
+            let place = place.display();
+            format!("; {place} belongs to user {owner} and this program runs as user {user}: chown -R {user} {place}")
+        });
+        Some(self.unwritable(&error, &hint))
+    }
+
+    fn unwritable(&self, error: &io::Error, hint: &str) -> String {
+        let path = self.path.display();
+        format!(
+            "cannot write CONFIG_DIR ({path}): {error}; settings and state will not survive a restart{hint}"
+        )
     }
 
     /// Waits until no other program writes there. A file system without locks means no wait.

@@ -349,7 +349,8 @@ impl ModelsFile {
     fn warnings(&self, tree: &Yaml) -> Vec<String> {
         let text = self.text();
         let mut warnings = unknown_keys(text, tree);
-        if !self.content.models.is_empty() && tree.get("enable").is_none_or(Yaml::is_null) {
+        let is_empty = self.content.models.is_empty() && self.content.custom_models.is_empty();
+        if !is_empty && tree.get("enable").is_none_or(Yaml::is_null) {
             warnings.push("enable: missing, so the file is not applied; expected enable: true".into());
         }
         let customs = self.content.custom_models.iter().enumerate();
@@ -377,14 +378,13 @@ impl ModelsFile {
 pub fn report(
     dir: &Path,
     computed_warnings: impl FnOnce(&ModelsFile) -> Vec<String>,
-) -> Result<String, String> {
+) -> Result<(String, Vec<String>), String> {
     let path = dir.join(FILE_NAME);
     let Some((file, mut warnings)) = ModelsFile::read(dir)? else {
-        return Ok(format!("{}: none\n", path.display()));
+        return Ok((format!("{}: none", path.display()), Vec::new()));
     };
     warnings.extend(computed_warnings(&file).into_iter().map(|doubt| format!("{}: {doubt}", path.display())));
-    let warnings: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
-    Ok(format!("{}: {}\n{warnings}", path.display(), file.summary()))
+    Ok((format!("{}: {}", path.display(), file.summary()), warnings))
 }
 
 /// The file as written.

@@ -2,6 +2,7 @@
 
 mod access;
 mod catalog;
+mod check;
 mod clients;
 mod key_command;
 mod points;
@@ -18,12 +19,13 @@ use lru::LruCache;
 use serde_json::value::RawValue;
 
 pub use access::{Access, Announcement, Lock};
-pub use catalog::report;
+pub use check::{Findings, check};
 pub use clients::{Client, Clients};
 pub use key_command::run as run_key_command;
 pub use points::Expected;
 pub use quota::Quota;
 
+use crate::budget::Budget;
 use crate::config::catalog_cache;
 use crate::config::directory::Dir;
 use crate::config::models::{ModelsFile, Route};
@@ -49,6 +51,11 @@ pub use crate::settings::Row as SettingRow;
 const MAX_TOOLLESS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 /// How many spellings of names that no list has are remembered.
 const MAX_SPELLINGS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+
+/// What a request with files takes of the memory budget for each of its bytes: those that arrived, and the decoded ones.
+const MEMORY_PER_BYTE: u64 = 3;
+/// The largest body by default, as in earlier programs.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// What all requests share.
 pub struct App {
@@ -115,6 +122,9 @@ impl App {
         let stores = stores::open(&settings, root_certificates.as_deref())?;
         let poe = poe_client(&settings, root_certificates)?;
         let dir = Arc::new(Dir::new(&settings.config_dir));
+        if let Some(fault) = dir.prepare() {
+            log::warn!("{fault}");
+        }
         let catalog = catalog::kept(&dir, &settings);
         if catalog.as_ref().is_some_and(|kept| kept.source == ListSource::Elsewhere) {
             log::warn!(
@@ -273,6 +283,19 @@ impl App {
     /// Where models.yaml is wrong, if it is not the file's own words that are in force.
     pub fn config_fault(&self) -> Option<String> {
         self.config.current().status.location.clone()
+    }
+
+    /// Why nothing can be saved in `CONFIG_DIR`, if so.
+    pub fn config_dir_fault(&self) -> Option<String> {
+        self.dir.fault()
+    }
+
+    /// The most bytes of a request's body: `MAX_REQUEST_SIZE`, or what the memory budget has room for.
+    pub fn max_request_size(&self) -> u64 {
+        match self.settings.max_request_size {
+            0 => (Budget::of_process().limit() as u64 / MEMORY_PER_BYTE).min(MOST_BYTES),
+            bytes => bytes,
+        }
     }
 
     /// How long the server has been open.

@@ -119,7 +119,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
             }
             match stop.shutdown_phase() {
                 ShutdownPhase::Ending => Err(Error::new(Kind::Overloaded, "the server is shutting down")),
-                ShutdownPhase::On | ShutdownPhase::Draining => Ok(()),
+                ShutdownPhase::On | ShutdownPhase::Leaving | ShutdownPhase::Draining => Ok(()),
             }
         })
     }
@@ -279,7 +279,7 @@ impl<'a, 'c> Admitted<'a, 'c> {
             let message = format!("Content-Encoding {encoding} is not supported: send the body uncompressed");
             return Err(Error::new(Kind::UnsupportedEncoding, message));
         }
-        let most = self.app.settings.max_request_size;
+        let most = self.app.max_request_size();
         let setting = (limit > most).then_some("MAX_REQUEST_SIZE");
         self.exchange.call.body(Limit { bytes: limit.min(most), setting })
     }

@@ -72,10 +72,14 @@ impl Charge {
     }
 }
 
+fn whole(points: f64) -> i64 {
+    points.round() as i64
+}
+
 impl Poe {
     /// What `key` has left and what it spent in the 30 days up to `now`, a time since 1970.
     pub fn account(&self, key: &str, now: Duration, cancel: &CancelCheck) -> Result<Account> {
-        let balance: Balance = self.usage("current_balance", &[], key, cancel)?;
+        let balance = self.balance(key, cancel)?;
         let today = now.as_secs() / 86_400;
         let first = (today + 1).saturating_sub(DAYS);
         let mut days: BTreeMap<u64, f64> = (first..=today).map(|day| (day, 0.0)).collect();
@@ -92,19 +96,18 @@ impl Poe {
             }
             false
         })?;
-        let whole = |points: f64| points.round() as i64;
         let mut top: Vec<_> = bots.into_iter().map(|(bot, points)| (bot, whole(points))).collect();
         top.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
         top.truncate(TOP);
         Ok(Account {
-            balance: balance.current_point_balance.map(whole),
+            balance: balance.map(whole),
             days: days.into_iter().map(|(day, points)| (day, whole(points))).collect(),
             top,
             is_partial,
         })
     }
 
-    /// The points that `key` has left, if Poe says so.
+    /// The points that `key` has left, if Poe says so. An invalid key is an error.
     pub fn balance(&self, key: &str, cancel: &CancelCheck) -> Result<Option<f64>> {
         let balance: Balance = self.usage("current_balance", &[], key, cancel)?;
         Ok(balance.current_point_balance)

@@ -34,6 +34,13 @@ impl Poe {
         }
     }
 
+    /// Whether the host of uploads answers at all. Nothing is uploaded, and no key is sent.
+    pub fn reach_upload_host(&self, cancel: &CancelCheck) -> Result<()> {
+        let request = self.agent().get(&self.settings().file_upload_url);
+        let (response, ended) = cancellable(cancel, self.settings().first_byte_timeout, || request.call());
+        client::finished(response, ended).map(drop)
+    }
+
     fn try_upload(&self, key: &str, source: &FileSource, cancel: &CancelCheck) -> Result<Attachment> {
         // unlike everywhere else at Poe, the key stands here without "Bearer"
         let request = self.agent().post(&self.settings().file_upload_url).header("Authorization", key);

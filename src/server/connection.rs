@@ -318,7 +318,7 @@ impl Wire {
     fn evicted(&self) -> Error {
         let message = match self.stop.shutdown_phase() {
             ShutdownPhase::On => "the server is full and this request was too slow",
-            ShutdownPhase::Draining | ShutdownPhase::Ending => "the server is shutting down",
+            _ => "the server is shutting down",
         };
         Error::new(Kind::Overloaded, message)
     }

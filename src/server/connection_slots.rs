@@ -38,7 +38,9 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// The same for the client that takes an answer.
     pub send_timeout: Duration,
-    /// For running answers, once the server shall stop.
+    /// For load balancers to go elsewhere, once the server shall stop, before connections are refused.
+    pub leave: Duration,
+    /// For running answers after that.
     pub grace: Duration,
 }
 
@@ -52,6 +54,7 @@ impl Default for Limits {
             idle_timeout: seconds(75),
             body_timeout: seconds(30),
             send_timeout: seconds(60),
+            leave: seconds(0),
             grace: seconds(20),
         }
     }
@@ -285,7 +288,8 @@ impl ConnectionSlots {
         let occupied: Vec<_> = inner.occupied.values().cloned().collect();
         for slot in occupied {
             inner.evict(&slot, |phase, since| match phase {
-                Phase::Idle => true,
+                // its thread is about to read a request that has arrived
+                Phase::Idle => !is_readable(&slot.socket),
                 Phase::Reading => since.elapsed() >= HEAD_GRACE,
                 Phase::Receiving => shutdown_phase == ShutdownPhase::Ending,
                 Phase::Answering | Phase::Sending | Phase::Evicted => false,
@@ -354,15 +358,22 @@ impl Inner {
     }
 }
 
+fn is_readable(socket: &TcpStream) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+}
+
 /// How far a server is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub enum ShutdownPhase {
     /// Serving.
     On = 0,
+    /// Still serving; each answer closes its connection, so that clients and load balancers go elsewhere.
+    Leaving = 1,
     /// No new connections; running answers finish.
-    Draining = 1,
+    Draining = 2,
     /// The grace period is over: running answers end now.
-    Ending = 2,
+    Ending = 3,
 }
 
 /// Ends a server from any thread.
@@ -391,7 +402,8 @@ impl Stop {
     pub fn shutdown_phase(&self) -> ShutdownPhase {
         match self.shared.shutdown_phase.load(Ordering::Relaxed) {
             0 => ShutdownPhase::On,
-            1 => ShutdownPhase::Draining,
+            1 => ShutdownPhase::Leaving,
+            2 => ShutdownPhase::Draining,
             _ => ShutdownPhase::Ending,
         }
     }

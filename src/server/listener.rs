@@ -46,14 +46,20 @@ impl Server {
             socket.set_only_v6(!address.ip().is_unspecified())?;
         }
         socket.set_reuse_address(true)?; // the port can be bound again at once after a restart
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Server::adopt(socket.into(), limits)
+    }
+
+    /// Serves `listener`, which listens already.
+    pub fn adopt(listener: TcpListener, limits: Limits) -> io::Result<Server> {
+        let socket = Socket::from(listener);
         // accepted sockets inherit what follows
         socket.set_tcp_nodelay(true)?;
         socket.set_send_buffer_size(STREAM_BUFFER)?;
         let probe =
             TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(20));
         socket.set_tcp_keepalive(&probe)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         Ok(Server { listener: socket.into(), limits })
     }
@@ -68,6 +74,7 @@ impl Server {
         let slots = ConnectionSlots::new(&self.limits);
         let grace = self.limits.grace;
         self.accept_loop(&slots, &handler, stop);
+        stop.go(ShutdownPhase::Draining);
         if !wait_for_answers(&slots, Instant::now() + grace, ShutdownPhase::Draining, stop) {
             stop.go(ShutdownPhase::Ending);
             wait_for_answers(&slots, Instant::now() + REJECT_TIMEOUT, ShutdownPhase::Ending, stop);
@@ -78,8 +85,13 @@ impl Server {
         let pool = Pool::default();
         let mut rejected = RejectedConnections::new(most_farewells());
         let mut warned = None;
-        while stop.shutdown_phase() == ShutdownPhase::On {
-            self.wait(stop, rejected.pending());
+        let mut leaves = None;
+        while stop.shutdown_phase() < ShutdownPhase::Draining {
+            let is_leaving = stop.shutdown_phase() == ShutdownPhase::Leaving;
+            if is_leaving && *leaves.get_or_insert(Instant::now() + self.limits.leave) <= Instant::now() {
+                return;
+            }
+            self.wait(stop, is_leaving, rejected.pending());
             rejected.expire();
             // a bounded run, so that a flood of connections does not keep the farewells waiting
             for _ in 0..64 {
@@ -110,11 +122,13 @@ impl Server {
         }
     }
 
-    fn wait(&self, stop: &Stop, rejected_pending: bool) {
+    fn wait(&self, stop: &Stop, is_leaving: bool, rejected_pending: bool) {
         let tick = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         let mut fds = [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(stop.woken(), PollFlags::IN)];
+        // once it was told to leave, the stop is readable for good
+        let fds = if is_leaving { &mut fds[..1] } else { &mut fds[..] };
         // an interrupted wait is only a short one
-        let _ = poll(&mut fds, rejected_pending.then_some(&tick));
+        let _ = poll(fds, (is_leaving || rejected_pending).then_some(&tick));
     }
 
     fn slot(

@@ -13,6 +13,7 @@ mod listener;
 pub(crate) mod network;
 pub mod probe;
 mod send;
+mod systemd;
 pub(crate) mod url;
 mod worker_pool;
 
@@ -22,4 +23,5 @@ pub use connection_slots::{Limits, ShutdownPhase, Stop};
 pub use event_stream::EventStream;
 pub use head::Head;
 pub use listener::{Server, connections_that_fit};
-pub use probe::probe;
+pub use probe::{lan_address, probe};
+pub use systemd::{inherited, notify};

@@ -18,6 +18,8 @@ const FOREVER: u64 = 100 * 365 * 86_400;
 pub(super) trait Kind {
     type Value;
     const SHAPE: Shape = Shape::Plain;
+    /// The words that it can be, if they are few.
+    const CHOICES: &'static [&'static str] = &[];
 
     /// What to write, to follow the word "expected".
     fn expected() -> String;
@@ -97,10 +99,10 @@ pub(super) struct Size;
 impl Kind for Size {
     type Value = u64;
     fn expected() -> String {
-        a_number("of bytes ", 1, u64::MAX)
+        a_number("of bytes ", 0, u64::MAX)
     }
     fn read(text: &str) -> Option<u64> {
-        number(text, 1, u64::MAX)
+        number(text, 0, u64::MAX)
     }
     fn show(value: &u64) -> String {
         value.to_string()
@@ -147,6 +149,7 @@ impl Kind for Switch {
 pub(super) struct Level;
 impl Kind for Level {
     type Value = LevelFilter;
+    const CHOICES: &'static [&'static str] = &["error", "warn", "info", "debug", "trace"];
     fn expected() -> String {
         "error, warn, info, debug or trace".into()
     }
@@ -162,6 +165,7 @@ impl Kind for Level {
 pub(super) struct RouteName;
 impl Kind for RouteName {
     type Value = Route;
+    const CHOICES: &'static [&'static str] = &["bot", "native", "auto"];
     fn expected() -> String {
         "bot, native or auto".into()
     }
@@ -186,6 +190,7 @@ impl Kind for RouteName {
 pub(super) struct Format;
 impl Kind for Format {
     type Value = LogFormat;
+    const CHOICES: &'static [&'static str] = &["text", "json"];
     fn expected() -> String {
         "text or json".into()
     }

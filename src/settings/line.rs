@@ -1,19 +1,71 @@
 //! Parses the command line into command and flags with `lexopt`; anything unknown is an error with a hint.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
-use super::{Refusal, Shape, TABLE, keys, one_line, utf8};
+use super::{Check, Refusal, Shape, TABLE, keys, one_line, utf8};
 
-/// What the first free word asks for.
+/// Shells that completions are made for.
+pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+
+/// What the free words ask for.
 #[derive(Clone, Copy)]
 pub(super) enum Action {
     Serve,
-    Check,
+    Check(Check),
     Healthcheck,
     Keys,
     Help,
+    HelpSettings,
     Version,
+    Completions(&'static str),
+    Man,
+}
+
+/// A command, as the guide shows it.
+pub(super) struct Named {
+    pub(super) name: &'static str,
+    /// What can follow it.
+    argument: &'static str,
+    pub(super) about: &'static str,
+    /// Flags that only it takes, with their meanings.
+    pub(super) flags: &'static [(&'static str, &'static str)],
+}
+
+impl Named {
+    /// The command and what can follow it.
+    pub(super) fn usage(&self) -> String {
+        format!("{} {}", self.name, self.argument).trim_end().to_owned()
+    }
+}
+
+/// Every command, in the order in which people read about them.
+pub(super) const COMMANDS: &[Named] = &[
+    command("serve", "", "run the server (the default)", &[]),
+    command(
+        "check",
+        "",
+        "print settings and problems; --online asks Poe, --strict",
+        &[
+            ("online", "ask Poe as well: list of models, key and points, upload host"),
+            ("strict", "exit with 1 when there is a warning"),
+        ],
+    ),
+    command("keys", "add|list|…", "client keys: add NAME, list, disable, enable, delete", &[]),
+    command("healthcheck", "", "ask the local server; exit code 0 or 1", &[]),
+    command("help", "[settings]", "print this, or every setting", &[]),
+    command("version", "", "print the version", &[]),
+    command("completions", "SHELL", "print completions for bash, zsh or fish", &[]),
+    command("man", "", "print the manual page: poe2openai man | man -l -", &[]),
+];
+
+const fn command(
+    name: &'static str,
+    argument: &'static str,
+    about: &'static str,
+    flags: &'static [(&'static str, &'static str)],
+) -> Named {
+    Named { name, argument, about, flags }
 }
 
 /// Values of flags by flag, without dashes.
@@ -29,40 +81,41 @@ pub(super) struct Line {
 }
 
 impl Line {
+    fn only(action: Action) -> Line {
+        Line { action, flags: Flags::new(), words: Vec::new(), key_flags: Vec::new() }
+    }
+
     pub(super) fn read(args: impl Iterator<Item = OsString>) -> Result<Line, Refusal> {
         use lexopt::Arg::{Long, Short, Value};
 
         let mut parser = lexopt::Parser::from_args(args);
-        let mut action = None;
-        let mut line =
-            Line { action: Action::Serve, flags: Flags::new(), words: Vec::new(), key_flags: Vec::new() };
+        let (mut words, mut own, mut flags) = (Vec::new(), Vec::new(), Flags::new());
+        let mut key_flags = Vec::new();
         loop {
-            let is_keys = matches!(action, Some(Action::Keys));
+            let is_keys = words.first().is_some_and(|word| word == "keys");
             match parser.next().map_err(|error| Refusal::new(one_line(&error.to_string())))? {
-                None => return Ok(Line { action: action.unwrap_or(Action::Serve), ..line }),
-                Some(Short('h') | Long("help")) => return Ok(Line { action: Action::Help, ..line }),
-                Some(Short('V') | Long("version")) => return Ok(Line { action: Action::Version, ..line }),
+                None => {
+                    let action = action(&words, &own)?;
+                    return Ok(Line { action, flags, words: words.split_off(words.len().min(1)), key_flags });
+                }
+                Some(Short('h') | Long("help")) => return Ok(Line::only(Action::Help)),
+                Some(Short('V') | Long("version")) => return Ok(Line::only(Action::Version)),
                 Some(Long(flag)) => {
                     let flag = flag.to_owned();
-                    match is_keys && keys::FLAGS.iter().any(|(name, _)| *name == flag) {
-                        true => {
+                    match own_flag(&flag) {
+                        Some(flag) => own.push(flag),
+                        None if is_keys && keys::FLAGS.iter().any(|(name, _)| *name == flag) => {
                             let value = utf8(required_value(&mut parser, &flag)?, &format!("--{flag}"))?;
-                            line.key_flags.push((flag, value));
+                            key_flags.push((flag, value));
                         }
-                        false => {
+                        None => {
                             let value = flag_value(&mut parser, &flag)?;
-                            line.flags.insert(flag, value);
+                            flags.insert(flag, value);
                         }
                     }
                 }
-                Some(Value(word)) if action.is_none() => action = Some(command(&word)?),
-                Some(Value(word)) if is_keys => line.words.push(utf8(word, "keys")?),
-                Some(Value(word)) => {
-                    let word = one_line(&word.to_string_lossy());
-                    return Err(Refusal::new(format!(
-                        "unexpected argument {word}: expected flags after the command"
-                    )));
-                }
+                Some(Value(word)) if is_keys => words.push(utf8(word, "keys")?),
+                Some(Value(word)) => words.push(one_line(&word.to_string_lossy())),
                 Some(Short(letter)) => {
                     let letter = letter.escape_debug();
                     return Err(Refusal::new(format!(
@@ -74,16 +127,46 @@ impl Line {
     }
 }
 
-fn command(word: &OsStr) -> Result<Action, Refusal> {
-    match word.to_str() {
-        Some("serve") => Ok(Action::Serve),
-        Some("check") => Ok(Action::Check),
-        Some("healthcheck") => Ok(Action::Healthcheck),
-        Some("keys") => Ok(Action::Keys),
-        _ => Err(Refusal::new(format!(
-            "unknown command {}: expected serve, check, healthcheck or keys",
-            one_line(&word.to_string_lossy()),
-        ))),
+/// The command and its own flag, for a flag that only one command takes.
+fn own_flag(flag: &str) -> Option<(&'static str, &'static str)> {
+    let own = |command: &'static Named| command.flags.iter().map(move |(name, _)| (command.name, *name));
+    COMMANDS.iter().flat_map(own).find(|(_, name)| *name == flag)
+}
+
+/// What the free `words` ask for, with the flags that only some commands take.
+fn action(words: &[String], own: &[(&str, &str)]) -> Result<Action, Refusal> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let name = words.first().copied().unwrap_or("serve");
+    if let Some((command, flag)) = own.iter().find(|(command, _)| *command != name) {
+        return Err(Refusal::new(format!("--{flag}: only `{command}` takes it")));
+    }
+    let has = |flag: &str| own.iter().any(|(_, name)| *name == flag);
+    let (action, used) = match words.as_slice() {
+        [] => (Action::Serve, 0),
+        ["serve", ..] => (Action::Serve, 1),
+        ["check", ..] => (Action::Check(Check { online: has("online"), strict: has("strict") }), 1),
+        ["keys", ..] => (Action::Keys, words.len()),
+        ["healthcheck", ..] => (Action::Healthcheck, 1),
+        ["help", "settings", ..] => (Action::HelpSettings, 2),
+        ["help", ..] => (Action::Help, 1),
+        ["version", ..] => (Action::Version, 1),
+        ["man", ..] => (Action::Man, 1),
+        ["completions", rest @ ..] => {
+            let shell = SHELLS.into_iter().find(|shell| rest.first() == Some(shell));
+            let expected = || Refusal::new("completions: expected bash, zsh or fish after it");
+            (Action::Completions(shell.ok_or_else(expected)?), 2)
+        }
+        [other, ..] => {
+            let names: Vec<_> = COMMANDS.iter().map(|command| command.name).collect();
+            let names = names.join(", ");
+            return Err(Refusal::new(format!("unknown command {other}: expected one of {names}")));
+        }
+    };
+    match words.get(used) {
+        None => Ok(action),
+        Some(word) => {
+            Err(Refusal::new(format!("unexpected argument {word}: expected flags after the command")))
+        }
     }
 }
 
@@ -119,7 +202,7 @@ fn known_flags() -> impl Iterator<Item = (String, Shape)> {
 }
 
 fn unknown_flag(flag: &str) -> Refusal {
-    let others = ["help".to_owned(), "version".to_owned()];
+    let others = ["help", "version", "online", "strict"].map(str::to_owned);
     let nearest = known_flags().map(|(name, _)| name).chain(others).min_by_key(|name| distance(name, flag));
     let shown = one_line(flag);
     // More than half of the letters wrong is no typo but another word.

@@ -72,6 +72,11 @@ impl Host {
         }
     }
 
+    /// Whether it stands for all addresses.
+    pub fn is_unspecified(&self) -> bool {
+        matches!(self, Host::Address(address) if address.is_unspecified())
+    }
+
     /// The host under which a program on this machine reaches the server: loopback for "all addresses".
     pub fn local(&self) -> Host {
         match self {

@@ -26,6 +26,10 @@ pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
     if app.config_fault().is_some() {
         warnings.push("config_broken");
     }
+    let config_dir_fault = app.config_dir_fault();
+    if config_dir_fault.is_some() {
+        warnings.push("config_dir");
+    }
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "rows": rows,
@@ -37,6 +41,8 @@ pub fn list(mut request: Admitted<'_, '_>) -> io::Result<()> {
             "redis": status::shared(app),
         },
         "warnings": warnings,
+        "config_dir": {"path": app.settings.config_dir, "error": config_dir_fault},
+        "max_request_size": app.max_request_size(),
         "has_poe_key": app.own_poe_key().is_some(),
         "now": clock::now().as_secs(),
         "lan_address": network_address(app.settings.host.address()).map(|address| address.to_string()),

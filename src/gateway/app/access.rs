@@ -87,6 +87,26 @@ impl App {
         self.settings.poe_api_key.is_some() && !self.requires_keys()
     }
 
+    /// Whether clients show keys that are checked here.
+    pub fn has_own_keys(&self) -> bool {
+        self.settings.poe_api_key.is_some() && self.requires_keys()
+    }
+
+    /// Which keys clients send, in a few words for the operator.
+    pub fn key_mode(&self) -> String {
+        match &self.settings.poe_api_key {
+            _ if self.settings.demo => "any: this is a demo".into(),
+            None => "each client sends its own Poe key".into(),
+            Some(_) if self.requires_keys() => {
+                let count = self.settings.proxy_api_keys.len();
+                format!(
+                    "clients send one of {count} PROXY_API_KEYS or a key of keys.yaml; Poe gets POE_API_KEY"
+                )
+            }
+            Some(_) => "none: programs on this machine use POE_API_KEY".into(),
+        }
+    }
+
     /// The key to ask Poe with, and who asks, for a client that shows `shown`. Where this server has keys of its own,
     /// clients show one of those and Poe's stays here; with Poe's key alone every client that can connect (from this
     /// machine only) may use it.

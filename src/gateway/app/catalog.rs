@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 use super::App;
 use crate::config::catalog_cache;
 use crate::config::directory::Dir;
-use crate::config::models;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::model_directory::{Catalog, ListSource, ModelDirectory};
 use crate::poe::{self, CancelCheck};
@@ -40,17 +39,6 @@ pub(super) fn kept(dir: &Dir, settings: &Settings) -> Option<Catalog> {
     let entries = poe::parse_catalog(&kept.body).ok().filter(|entries| !entries.is_empty())?;
     let source = if kept.is_own { ListSource::Cache } else { ListSource::Elsewhere };
     Some(Catalog { entries: entries.into(), fetched: kept.fetched, source })
-}
-
-/// What `check` says of models.yaml, by the list that an earlier start kept.
-///
-/// # Errors
-/// What is wrong with the file.
-pub fn report(settings: &Settings) -> std::result::Result<String, String> {
-    let catalog = kept(&Dir::new(&settings.config_dir), settings).map(Arc::new);
-    models::report(&settings.config_dir, |file| {
-        ModelDirectory::new(Arc::new(file.clone()), catalog).warnings().to_vec()
-    })
 }
 
 impl App {
@@ -112,6 +100,7 @@ impl App {
     pub fn refresh_catalog(&self) {
         let never_cancelled: CancelCheck = Rc::new(|| Ok(()));
         let interval = self.settings.models_refresh;
+        let mut is_told = false;
         loop {
             let fetch = || self.fetch_catalog(&never_cancelled);
             let outcome = match self.catalog.peek() {
@@ -123,6 +112,9 @@ impl App {
                 }
             };
             self.computed_warnings();
+            if !std::mem::replace(&mut is_told, true) {
+                log::info!("models: {} at /v1/models", self.directory().list().count());
+            }
             match outcome {
                 Some(Err(error)) => {
                     log::warn!("Poe's list of models could not be fetched: {error}");
