@@ -77,6 +77,46 @@ fn every_document_can_be_reached_from_the_readme() {
     }
 }
 
+/// Each row of the tables names a test that exists.
+#[test]
+fn every_promise_of_reliability_has_its_test() {
+    let text = read(&root().join("docs/reliability.md"));
+    let rows: Vec<_> =
+        text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise")).collect();
+    assert!(rows.len() > 20, "the tables were not found");
+    for row in rows {
+        let tests: Vec<_> = row.split('|').nth(2).unwrap_or_default().split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "no test: {row}");
+        for test in tests {
+            let exists = match test.split_once("::") {
+                Some((file, name)) => {
+                    let source = read(&root().join(format!("tests/{file}.rs")));
+                    source.contains(&format!("#[test]\nfn {name}()"))
+                }
+                None => root().join(test).exists(),
+            };
+            assert!(exists, "no such test: {test}");
+        }
+    }
+}
+
+/// The dashboard asks for metrics that exist.
+#[test]
+fn the_dashboard_knows_the_metrics() {
+    let dashboard = read(&root().join("deploy/grafana.json"));
+    let parsed: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
+    assert!(parsed["panels"].as_array().is_some_and(|panels| panels.len() > 8));
+    let sources = read(&root().join("src/api/metrics.rs")) + &read(&root().join("src/telemetry/metrics.rs"));
+    for at in dashboard.match_indices("poe2openai_").map(|(at, _)| at) {
+        let rest = &dashboard[at..];
+        let end =
+            rest.find(|letter: char| !letter.is_ascii_lowercase() && letter != '_').unwrap_or(rest.len());
+        let name = rest[..end].trim_end_matches("_bucket");
+        let is_cache = name.starts_with("poe2openai_upload_cache_");
+        assert!(is_cache || sources.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
 #[test]
 fn no_document_has_an_unfilled_placeholder() {
     for document in documents() {

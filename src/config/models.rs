@@ -548,6 +548,10 @@ fn owner(content: &Content, bots: &Index, names: &Index, name: &str) -> Option<u
     names.get(&name).or_else(|| bots.get(&name).filter(keeps_own_name)).copied()
 }
 
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// The bytes of the file at `path`, `None` if there is none.
 ///
 /// # Errors
@@ -555,7 +559,7 @@ fn owner(content: &Content, bots: &Index, names: &Index, name: &str) -> Option<u
 pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
     let failed = |error: io::Error| format!("cannot be read: {error}");
     let about = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if is_missing(&error) => return Ok(None),
         about => about.map_err(failed)?,
     };
     // opening a pipe would block until another program writes
@@ -569,7 +573,7 @@ pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
         return Err(format!("cannot be read: it has more than {MAX_BYTES} bytes"));
     }
     match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         read => read.map(Some).map_err(failed),
     }
 }

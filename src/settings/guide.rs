@@ -20,7 +20,7 @@ pub fn help() -> String {
     for setting in TABLE.iter().filter(|setting| COMMON.contains(&setting.name)) {
         text += &format!("  --{:<17} {}\n", setting.flag(), setting.brief());
     }
-    text + "\nAll flags: poe2openai help settings. Secrets from files: --poe-api-key-file PATH.\n"
+    text + "\nAll flags: poe2openai help settings. Secrets as files: --poe-api-key-file PATH.\n"
 }
 
 /// The text of `help settings`: every flag with its whole meaning.
@@ -222,8 +222,9 @@ impl Setting {
 
     /// The beginning of the meaning, which makes sense by itself.
     fn brief(&self) -> String {
-        let ends = self.meaning.match_indices([';', ':', ',', '(']).map(|(at, _)| at);
-        let ends = ends.chain([self.meaning.len()]).filter(|end| *end <= BRIEF);
-        ends.max().map_or(self.meaning, |end| &self.meaning[..end]).trim_end().to_owned()
+        let meaning = self.meaning.split(';').next().unwrap_or_default();
+        let ends = meaning.match_indices([':', ',', '(']).map(|(at, _)| at);
+        let ends = ends.chain([meaning.len()]).filter(|end| *end <= BRIEF);
+        ends.max().map_or(meaning, |end| &meaning[..end]).trim_end().to_owned()
     }
 }
