@@ -264,7 +264,9 @@ fn a_server_reachable_by_others_generates_a_password_and_stores_its_hash() {
 #[test]
 fn a_password_that_cannot_be_stored_is_generated_at_each_start() {
     let poe = Poe::start();
-    let nowhere = common::fresh_path("nowhere");
+    let file = common::fresh_path("nowhere");
+    fs::write(&file, "no directory").unwrap();
+    let nowhere = file.join("data");
     let args = ["--host", "0.0.0.0", "--config-dir", nowhere.to_str().unwrap()];
     let passwords = [TestServer::before(&poe, &args), TestServer::before(&poe, &args)].map(|server| {
         let password = printed_password(&server);
@@ -272,6 +274,7 @@ fn a_password_that_cannot_be_stored_is_generated_at_each_start() {
         password
     });
     assert_ne!(passwords[0], passwords[1]);
+    fs::remove_file(file).unwrap();
 
     let directory = common::fresh_path("demo-password");
     fs::create_dir_all(&directory).unwrap();

@@ -48,7 +48,9 @@ impl Dir {
     /// Creates the directory if it is missing, readable by this user only. Returns [`Dir::fault`].
     pub fn prepare(&self) -> Option<String> {
         let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
-        self.fault().or_else(|| created.err().map(|error| self.unwritable(&error, "")))
+        let fault = self.fault().or_else(|| created.err().map(|error| self.unwritable(&error, "")));
+        self.is_warned.store(fault.is_some(), Ordering::Relaxed);
+        fault
     }
 
     /// Why files cannot be written there, with what to do about it, as far as one can state without trying. A directory

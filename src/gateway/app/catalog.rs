@@ -112,7 +112,7 @@ impl App {
                 }
             };
             self.computed_warnings();
-            if !std::mem::replace(&mut is_told, true) {
+            if self.peek_catalog().is_some() && !std::mem::replace(&mut is_told, true) {
                 log::info!("models: {} at /v1/models", self.directory().list().count());
             }
             match outcome {
