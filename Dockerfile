@@ -10,6 +10,10 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
  && mkdir -p image/data
 
 FROM scratch
+LABEL org.opencontainers.image.title=poe2openai \
+      org.opencontainers.image.description="OpenAI-, Anthropic- and Ollama-compatible API for Poe" \
+      org.opencontainers.image.licenses=MIT \
+      org.opencontainers.image.source=https://github.com/poe2openai/poe2openai
 COPY --from=build /src/image/poe2openai /poe2openai
 COPY --from=build --chown=65534:65534 /src/image/data /data
 USER 65534:65534
