@@ -11,12 +11,17 @@ fn files_are_read_from_their_directory() {
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).unwrap();
     assert_eq!(ModelsFile::read(&dir).unwrap().map(|(_, warnings)| warnings), None);
-    assert!(report(&dir, |_| Vec::new()).unwrap().ends_with("models.yaml: none\n"));
+    let (summary, warnings) = report(&dir, |_| Vec::new()).unwrap();
+    assert!(summary.ends_with("models.yaml: none") && warnings.is_empty());
 
     fs::write(dir.join(FILE_NAME), "enable: true\nmodels: {a: {mapping: b}}\nx: 1\n").unwrap();
-    let text = report(&dir, |_| Vec::new()).unwrap();
-    assert!(text.contains("models.yaml: applied: 1 models, 1 renamed, 0 disabled, 0 custom\n"), "{text}");
-    assert!(text.contains("models.yaml: line 3, column 1: x: unknown key, ignored\n"), "{text}");
+    let (summary, warnings) = report(&dir, |_| vec!["doubtful".to_owned()]).unwrap();
+    assert!(
+        summary.ends_with("models.yaml: applied: 1 models, 1 renamed, 0 disabled, 0 custom"),
+        "{summary}"
+    );
+    assert!(warnings[0].ends_with("models.yaml: line 3, column 1: x: unknown key, ignored"), "{warnings:?}");
+    assert!(warnings[1].ends_with("models.yaml: doubtful"), "{warnings:?}");
 
     fs::write(dir.join(FILE_NAME), b"enable: \xff").unwrap();
     assert!(
