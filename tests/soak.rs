@@ -104,7 +104,7 @@ impl Client<'_> {
         let request = self.request(path, body);
         let mut wire = self.kept.take().unwrap_or_else(|| self.server.wire());
         let answer = wire.ask(&request);
-        if answer.header("connection").is_none() && self.count % 7 != 0 {
+        if answer.header("connection").is_none() && !self.count.is_multiple_of(7) {
             self.kept = Some(wire);
         }
         answer
@@ -123,7 +123,7 @@ impl Client<'_> {
     }
 
     fn echoes(&mut self, way: &Way) {
-        let is_stream = self.count % 2 == 0;
+        let is_stream = self.count.is_multiple_of(2);
         let nonce = self.nonce().repeat(1 + self.count as usize % 20);
         let answer = self.ask(way.path, &(way.body)(&nonce, is_stream));
         assert_eq!(
@@ -145,7 +145,7 @@ impl Client<'_> {
 
     fn calls_a_tool(&mut self) {
         let name = format!("tool_{}_{}", self.number, self.count);
-        let mut body = messages("call it", self.count % 2 == 0);
+        let mut body = messages("call it", self.count.is_multiple_of(2));
         body["model"] = if self.count % 4 < 2 { "demo-tools" } else { "demo-xml-tools" }.into();
         let parameters =
             json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
