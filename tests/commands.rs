@@ -35,6 +35,8 @@ const OTHER_PROGRAMS: &[(&str, &str)] = &[
 
 /// A command and where it stands.
 struct Written {
+    /// Assignments above it in its block.
+    variables: String,
     place: String,
     text: String,
 }
@@ -64,10 +66,11 @@ fn commands() -> Vec<Written> {
         let text = fs::read_to_string(&path).expect("a file");
         // what stands behind the mark is written from assets/clients.json, and tests/clients runs it with the clients
         let text = text.split("<!-- settings to copy").next().unwrap_or_default();
-        let (mut is_shell, mut command) = (false, String::new());
+        let (mut is_shell, mut command, mut variables) = (false, String::new(), String::new());
         for (number, line) in text.lines().enumerate() {
             if line.trim_start().starts_with("```") {
                 is_shell = !is_shell && line.trim_start() == "```sh";
+                variables.clear();
                 continue;
             }
             if !is_shell {
@@ -80,13 +83,23 @@ fn commands() -> Vec<Written> {
                 continue;
             }
             let text = std::mem::take(&mut command);
-            if !text.is_empty() && !text.starts_with('#') {
-                all.push(Written { place: format!("{name}:{}", number + 1), text });
+            if is_assignment(&text) {
+                variables += &format!("{text}\n");
+            } else if !text.is_empty() && !text.starts_with('#') {
+                let place = format!("{name}:{}", number + 1);
+                all.push(Written { place, variables: variables.clone(), text });
             }
         }
     }
     assert!(all.len() > 20, "the commands were not found");
     all
+}
+
+/// `NAME=…`, whose value the commands below it use.
+fn is_assignment(text: &str) -> bool {
+    text.split_once('=').is_some_and(|(name, value)| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase()) && value.starts_with("$(")
+    })
 }
 
 /// Runs the script in bash, in a directory where `poe2openai` and `curl` are found. An answer that is an error fails.
@@ -95,7 +108,7 @@ fn run(script: &str, directory: &Path, server: &TestServer) -> Result<(), String
     let mut shell = Command::new("bash");
     shell.args(["-euo", "pipefail", "-c", script]).current_dir(directory);
     shell.env_clear().env("PATH", path).env("HOME", directory).env("ADMIN_PASSWORD", "some password");
-    shell.env("YOUR_POE_KEY", "demo").env("CONFIG_DIR", directory);
+    shell.env("YOUR_POE_KEY", "demo").env("CONFIG_DIR", directory.join("config")).env("POE_API_KEY", "demo");
     let output = shell.output().expect("bash");
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -109,11 +122,14 @@ fn every_command_of_the_documents_runs_as_it_is_written() {
     fs::create_dir_all(directory.join("bin")).expect("a directory");
     symlink(env!("CARGO_BIN_EXE_poe2openai"), directory.join("bin/poe2openai")).expect("a link");
     // a user sees an error by reading it, a test by the exit code
-    let curl = "#!/bin/sh\nPATH=${PATH#*:}\nexec curl -sS --fail-with-body --max-time 30 \"$@\"\n";
+    let curl = "#!/bin/sh\nPATH=${PATH#*:}\ncase \" $* \" in *' -f '*) fail=-f ;; *) fail=--fail-with-body ;; esac\nexec curl -sS $fail --max-time 30 \"$@\"\n";
     fs::write(directory.join("bin/curl"), curl).expect("a file");
     fs::set_permissions(directory.join("bin/curl"), fs::Permissions::from_mode(0o755)).expect("a mode");
     let names = "enable: true\nmodels:\n  demo-echo:\n    aliases: [GPT-4o, GPT-5.2]\n";
     fs::write(directory.join("models.yaml"), names).expect("a file");
+    // client keys that commands make are not the server's, whose documents' commands show another key
+    fs::create_dir_all(directory.join("config")).expect("a directory");
+    fs::copy(directory.join("models.yaml"), directory.join("config/models.yaml")).expect("a copy");
     let mut program = binary();
     program.env("ADMIN_PASSWORD", "some password");
     let config = directory.to_str().expect("UTF-8").to_owned();
@@ -121,13 +137,13 @@ fn every_command_of_the_documents_runs_as_it_is_written() {
     let port = format!(":{}", server.port);
 
     let (mut failed, mut done, mut used) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    for Written { place, text } in commands() {
+    for Written { place, variables, text } in commands() {
         if let Some((begin, _)) = ELSEWHERE.iter().find(|(begin, _)| text.starts_with(begin)) {
             used.insert(*begin);
             continue;
         }
         // the port of the documents may be another program's here
-        let script = text.replace(":8080", &port);
+        let script = (variables + &text).replace(":8080", &port);
         if done.insert(script.clone())
             && let Err(said) = run(&script, &directory, &server)
         {

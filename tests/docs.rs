@@ -109,8 +109,9 @@ fn the_dashboard_knows_the_metrics() {
     let sources = read(&root().join("src/api/metrics.rs")) + &read(&root().join("src/telemetry/metrics.rs"));
     for at in dashboard.match_indices("poe2openai_").map(|(at, _)| at) {
         let rest = &dashboard[at..];
-        let end =
-            rest.find(|letter: char| !letter.is_ascii_lowercase() && letter != '_').unwrap_or(rest.len());
+        let is_of_name =
+            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+        let end = rest.find(|letter| !is_of_name(letter)).unwrap_or(rest.len());
         let name = rest[..end].trim_end_matches("_bucket");
         let is_cache = name.starts_with("poe2openai_upload_cache_");
         assert!(is_cache || sources.contains(&format!("\"{name}\"")), "{name}");
