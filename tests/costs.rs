@@ -173,6 +173,49 @@ fn an_answer_takes_a_few_times_its_bytes() {
     }
 }
 
+/// A job is kept for a day: what a bot says of it must not take memory for as long.
+#[test]
+fn of_what_a_bot_says_of_a_video_little_is_kept() {
+    let long = "x".repeat(1 << 20);
+    let file = json!({"url": format!("https://pfst.cf2.poecdn.net/{long}"), "content_type": "video/mp4", "name": "n"});
+    let fault = json!({"allow_retry": false, "text": long});
+    for event in [("error", fault), ("text", json!({"text": long})), ("file", file)] {
+        let (server, _poe, _) = in_front(&[event], &[]);
+        let made = ask(&server, "/v1/videos", &json!({"model": "bot", "prompt": "x"})).json();
+        let path = format!("/v1/videos/{}", made["id"].as_str().expect("an id"));
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{KEY}\r\n\r\n");
+        let video = eventually(PATIENCE, "the job ends", || {
+            Some(server.ask(&request)).filter(|answer| answer.json()["status"] == "failed")
+        });
+        assert!(video.body.len() < 8000, "{} bytes", video.body.len());
+    }
+}
+
+/// 4 MiB of empty lists in the account of a key became more than ten times as much.
+#[test]
+fn what_poe_says_of_an_account_is_counted_before_it_is_parsed() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let body = format!("{{\"data\":[{}[]]}}", "[],".repeat(1_300_000));
+    thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            request(&mut socket);
+            let head =
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = socket.write_all((head + &body).as_bytes());
+        }
+    });
+    let server = TestServer::start(binary(), &["--poe-base-url", &url]);
+    let _ = server.ask(&get("/health"));
+    let before = server.memory("VmHWM:");
+    let request = format!("GET /v1/usage/points_history HTTP/1.1\r\nHost: localhost\r\n{KEY}\r\n\r\n");
+    let answer = server.ask(&request);
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    let grown = server.memory("VmHWM:") - before;
+    println!("{grown} KiB for an account of 4 MiB");
+    assert!(grown < 30 << 10, "{grown} KiB");
+}
+
 /// A Poe that says `content_type` of the sound that its bot has made, in the event and where the sound lies.
 fn sound(content_type: &'static str, header: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

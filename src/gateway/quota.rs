@@ -106,11 +106,19 @@ fn reserve(app: &App, key: &ClientKey, estimate: Millipoints, cancel: &CancelChe
     let named = budgets(key);
     let only: Vec<Budget> = named.iter().map(|(_, _, budget)| *budget).collect();
     let start = std::time::Instant::now();
+    let mut place = None;
     loop {
         let now = clock::now().as_secs();
         match app.clients.budgets.reserve(&key.id, &only, estimate, now) {
             Verdict::Reserved => return Ok(()),
             Verdict::Exhausted(at) => return Err(used_up(&named[at], now)),
+            Verdict::Busy(_) if place.is_none() && start.elapsed() < PATIENCE => {
+                place = app.clients.waiting.enter(&key.id);
+                if place.is_none() {
+                    let message = "too many requests of this API key wait for its budget".to_owned();
+                    return Err(Error::new(Kind::RateLimited, message).retry_after(PATIENCE));
+                }
+            }
             Verdict::Busy(at) if start.elapsed() >= PATIENCE => {
                 let what = described(&named[at]);
                 let message =

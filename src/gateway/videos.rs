@@ -27,6 +27,9 @@ use crate::state::videos::{Video, VideoStage};
 /// No bot takes longer than this.
 const MAX_TIME: Duration = Duration::from_secs(3600);
 const STACK_BYTES: usize = 1 << 20;
+/// What a bot may say of a video that is kept for a day, in characters and in bytes.
+const MOST_CHARACTERS: usize = 2000;
+const LONGEST_URL: usize = 8 << 10;
 /// How long the server's end waits for jobs to notice it.
 const LAST_WAIT: Duration = Duration::from_secs(3);
 
@@ -122,7 +125,9 @@ impl Job {
         let reply = prepared.with_turn().reporting(Arc::new(report)).reply(&cancel)?;
         self.record.add_usage(reply.finish.usage, true);
         let found = made(&reply, MediaKind::Video)?;
-        found.into_iter().next().ok_or_else(|| Error::new(Kind::Internal, "there is no video"))
+        let is_short = |file: &Attachment| file.url.len() + file.content_type.len() <= LONGEST_URL;
+        let unusable = || Error::new(Kind::Upstream, "the address of the bot's video is too long");
+        found.into_iter().find(is_short).ok_or_else(unusable)
     }
 
     /// Ends a wait when the job was deleted or takes too long, the operator stops it, or the server ends.
@@ -162,7 +167,8 @@ impl Drop for Job {
                 self.record.kind = Some(error.kind);
                 self.record.fault = error.message.split(SAID).next().map(str::to_owned);
                 let (kind, code) = openai::kind_and_code(error.kind);
-                VideoStage::Failed { at, code: code.unwrap_or(kind).to_owned(), message: error.message }
+                let message = error.message.chars().take(MOST_CHARACTERS).collect();
+                VideoStage::Failed { at, code: code.unwrap_or(kind).to_owned(), message }
             }
         };
         self.record.end(&self.slot.app);

@@ -10,6 +10,7 @@ use super::client::{self, MAX_ERROR_BYTES, Poe};
 use super::error_classes;
 use super::transport::{CancelCheck, cancellable};
 use crate::error::{Error, Kind, Result};
+use crate::json_limits;
 
 /// How far back Poe remembers.
 const DAYS: u64 = 30;
@@ -197,6 +198,8 @@ impl Poe {
                 return Err(self.refusal(response, cancel));
             }
             let body = self.read(response, MAX_PAGE_BYTES.max(MAX_ERROR_BYTES), cancel)?;
+            // parsed, small values take many times their bytes
+            json_limits::check_event(path.as_bytes(), &body)?;
             match serde_json::from_slice(&body) {
                 Ok(value) => error_classes::of_answer(&value).map_or(Ok(body), Err),
                 Err(_) => Err(error_classes::of_body(&body, "the account")),

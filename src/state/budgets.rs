@@ -19,6 +19,8 @@ const A_DAY: u64 = 86_400;
 const A_MINUTE: Duration = Duration::from_secs(60);
 /// More than there may be keys: those that were deleted are forgotten when their periods are over.
 const MAX_KEYS: usize = 2048;
+/// How many requests of one key may wait for others of it to end: each holds a connection.
+const MAX_WAITING: usize = 16;
 
 /// The period of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,6 +260,45 @@ impl Budgets for LocalBudgets {
     }
 }
 
+/// The requests of each key that wait for others of it to end.
+#[derive(Debug, Default)]
+pub struct Waiting(Mutex<HashMap<String, usize>>);
+
+/// The place of one that waits.
+#[derive(Debug)]
+pub struct Waiter<'a> {
+    waiting: &'a Waiting,
+    key: String,
+}
+
+impl Waiting {
+    /// A place for one more request of `key`, if there is room.
+    pub fn enter(&self, key: &str) -> Option<Waiter<'_>> {
+        let mut all = self.lock();
+        let count = all.entry(key.to_owned()).or_default();
+        (*count < MAX_WAITING).then(|| {
+            *count += 1;
+            Waiter { waiting: self, key: key.to_owned() }
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut all = self.waiting.lock();
+        if let Some(count) = all.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.key);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +321,17 @@ mod tests {
         assert_eq!(reserve(1), Verdict::Exhausted(0));
         assert_eq!(budgets.spent("k", NOON), Spent { day: 150, month: 150, reserved: 0 });
         assert_eq!(budgets.reserve("other", &[DAY], 60, NOON), Verdict::Reserved);
+    }
+
+    #[test]
+    fn few_requests_of_a_key_wait_and_all_give_their_place_back() {
+        let waiting = Waiting::default();
+        let places: Vec<_> = (0..3 * MAX_WAITING).map_while(|_| waiting.enter("k")).collect();
+        assert_eq!(places.len(), MAX_WAITING);
+        assert!(waiting.enter("k").is_none() && waiting.enter("other").is_some());
+        drop(places);
+        assert!(waiting.enter("k").is_some());
+        assert!(waiting.lock().is_empty());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::gateway::model_directory::Details;
 use crate::poe;
 use crate::settings::{Secret, Settings, Source};
-use crate::state::budgets::{Budgets, LocalBudgets};
+use crate::state::budgets::{Budgets, LocalBudgets, Waiting};
 use crate::state::client_keys::ClientKeys;
 use crate::state::usage::{LocalUsage, OTHER, UsageTotals};
 use crate::state::usage_file;
@@ -33,6 +33,8 @@ pub struct Clients {
     pub keys: Box<dyn ClientKeys>,
     /// What they may spend and have spent.
     pub budgets: Arc<dyn Budgets>,
+    /// Requests that wait for a budget.
+    pub waiting: Waiting,
     /// What was used.
     pub usage: Arc<dyn UsageTotals>,
     /// What Poe says that requests took.
@@ -52,6 +54,7 @@ impl Clients {
         Clients {
             keys,
             budgets: shared_budgets,
+            waiting: Waiting::default(),
             usage: shared_usage,
             points: Points::default(),
             local: is_stored.then_some((usage, budgets)),
