@@ -18,7 +18,9 @@ use poe2openai::dialect::Encoder as _;
 use poe2openai::dialect::chat::{Encoder, Meta};
 use poe2openai::error::{Error, Kind, Result};
 use poe2openai::pipeline::json::format::JsonOnly;
-use poe2openai::pipeline::stages::{FileRefs, Limits, Retractions, Thinking, ToolCalls, Usage};
+use poe2openai::pipeline::stages::{
+    FileRefs, Limits, Retractions, Thinking, ToolCalls, UnopenedThought, Usage,
+};
 use poe2openai::pipeline::{Event, Stages, Tool, ToolXml};
 use poe2openai::poe::{Decode, Progress, SseDecoder};
 use poe2openai::tokens::{self, Running};
@@ -41,6 +43,7 @@ const CHAINS: &[(&str, Chain)] = &[
     ("tools and limits too", at_work),
     ("only: absent stage", |events| Box::new(events.through(None::<Usage<fn() -> u64>>))),
     ("only: Thinking", |events| Box::new(events.through(Thinking::default()))),
+    ("only: UnopenedThought", |events| Box::new(events.through(UnopenedThought::streaming()))),
     ("only: ToolXml", |events| Box::new(events.through(ToolXml::new(&[tool()], String::new)))),
     ("only: Cut", |events| Box::new(events.through(Limits::new(&[], None, Running::new())))),
     ("only: FileRefs", |events| Box::new(events.through(FileRefs::streaming()))),
@@ -80,6 +83,7 @@ fn chain<'w>(events: Replay<'w>, tools: Option<&[Tool]>, cut: Limits<Running>) -
     let make_id = || String::from("call_1");
     let events = events
         .through(Thinking::default())
+        .through(UnopenedThought::streaming())
         .through(tools.map(|tools| ToolCalls::new(make_id).offering(tools)))
         .through(tools.map(|tools| ToolXml::new(tools, make_id)))
         .through(None::<JsonOnly>)
@@ -113,12 +117,16 @@ fn main() {
         }
     }
     println!("{count} text events of {} bytes, {frames} frames out, {rounds} rounds", wire.len() / count);
-    println!("{:<20} {:>15} {:>6} {:>6}", "", "median", "x 1st", "x 2nd");
+    println!("{:<21} {:>15} {:>6} {:>6}", "", "median", "x 1st", "x 2nd");
     let medians: Vec<_> = times.iter_mut().map(|times| median(times)).collect();
     for ((name, _), median) in CHAINS.iter().zip(&medians) {
         let ratio = |to: usize| median / medians[to];
-        println!("{name:<20} {median:>6.0} ns/event {:>6.2} {:>6.2}", ratio(0), ratio(1));
+        println!("{name:<21} {median:>6.0} ns/event {:>6.2} {:>6.2}", ratio(0), ratio(1));
     }
+    let of =
+        |name: &str| CHAINS.iter().position(|(known, _)| *known == name).map_or(f64::NAN, |at| medians[at]);
+    let more = (of("tools on offer") / of("a plain chat") - 1.0) * 100.0;
+    println!("tools on offer cost {more:.1} % more than a plain chat");
 }
 
 /// A stream of `count` text events and its end, as Poe sends it.

@@ -18,7 +18,7 @@ use crate::ids::id;
 use crate::pipeline::json::format;
 use crate::pipeline::stages::{
     BufferAll, CountRunning, FileRefs, Limits, ProgressReports, Retractions, Thinking, ToolCalls, Unfence,
-    Usage, pictures_into_user_turns, prompt_tokens,
+    UnopenedThought, Usage, pictures_into_user_turns, prompt_tokens,
 };
 use crate::pipeline::tools::{
     check_tool_turns, insist_on_call, name_results, results_behind_calls, tools_into_prompt, unique_call_ids,
@@ -332,6 +332,10 @@ impl<'a> PreparedRequest<'a> {
         let answer = bot_stream
             .through(report.map(|report| ProgressReports::new(move |percent| report(percent))))
             .through(Thinking::default())
+            .through(match mode {
+                ResponseMode::Stream if !self.model.config.replace_response => UnopenedThought::streaming(),
+                ResponseMode::Stream | ResponseMode::Whole => UnopenedThought::whole(),
+            })
             .through(ToolCalls::new(make_id).offering(offered))
             .through((!offered.is_empty()).then(|| ToolXml::new(offered, make_id)))
             .through(wants_json.then(|| format::JsonOnly::new(format)))

@@ -129,6 +129,19 @@ def thinking():
 
 
 @check
+def thinking_in_tags():
+    message = ask("demo-think-tags", thinking={"type": "enabled", "budget_tokens": 1024}, max_tokens=2048)
+    same([block.type for block in message.content], ["thinking", "text"])
+    same((message.content[0].thinking[:8], message.content[1].text), ("The user", "You said: hi"))
+    with client.messages.stream(
+        model="demo-think-tags", max_tokens=2048, messages=HELLO, thinking={"type": "enabled", "budget_tokens": 1024}
+    ) as stream:
+        message = stream.get_final_message()
+    same([block.type for block in message.content], ["thinking", "text"])
+    same(text(message), "You said: " + HELLO[0]["content"])
+
+
+@check
 def thinking_streamed():
     kinds = []
     with client.messages.stream(

@@ -41,7 +41,7 @@ def claude(bot, task, *more):
     return done.stdout, place
 
 
-@checks(native="demo-agent", xml="demo-agent-xml")
+@checks(native="demo-agent", xml="demo-agent-xml", private="demo-private-agent")
 def create(bot):
     said, place = claude(bot, TASK, "--output-format", "json")
     same((place / "note.txt").read_text().strip(), "It works")

@@ -64,7 +64,7 @@ def codex(bot, task, url=URL):
     return last.read_text(), work
 
 
-@checks(native="demo-agent", xml="demo-agent-xml")
+@checks(native="demo-agent", xml="demo-agent-xml", private="demo-private-agent")
 def create(bot):
     words, work = codex(bot, TASK)
     same((work / "note.txt").read_text().strip(), "It works")

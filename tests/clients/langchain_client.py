@@ -48,7 +48,7 @@ def weather(city: str, days: int) -> str:
     return f"sunny in {city} for {days} days"
 
 
-@checks(native="demo-tools", xml="demo-xml-tools")
+@checks(native="demo-tools", xml="demo-xml-tools", private="demo-private-tools")
 def bind_tools(bot):
     bound = chat(bot).bind_tools([weather])
     messages = [HumanMessage('the weather for city="New York" days=3')]
@@ -59,7 +59,7 @@ def bind_tools(bot):
     same(bound.invoke(messages).content, "weather says: sunny in New York for 3 days")
 
 
-@checks(native="demo-tools", xml="demo-xml-tools")
+@checks(native="demo-tools", xml="demo-xml-tools", private="demo-private-tools")
 def bind_tools_streamed(bot):
     total = None
     for chunk in chat(bot).bind_tools([weather]).stream('the weather for city="New York" days=3'):

@@ -47,7 +47,16 @@ def thinking():
     same(client.chat("demo-think", HELLO, think=False).message.thinking, None)
 
 
-@checks(native="demo-tools", xml="demo-xml-tools")
+@check
+def thinking_in_tags():
+    answer = client.chat("demo-think-tags", HELLO, think=True).message
+    same((answer.thinking[:8], answer.content), ("The user", "You said: hi"))
+    parts = [part.message for part in client.chat("demo-think-tags", HELLO, think=True, stream=True)]
+    same("".join(part.content or "" for part in parts), "You said: hi")
+    assert "".join(part.thinking or "" for part in parts).startswith("The user"), parts
+
+
+@checks(native="demo-tools", xml="demo-xml-tools", private="demo-private-tools")
 def tools(bot):
     messages = [{"role": "user", "content": 'the weather for city="New York" days=3'}]
     for stream in (False, True):

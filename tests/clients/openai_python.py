@@ -220,7 +220,11 @@ def json_object():
     assert isinstance(json.loads(answer.choices[0].message.content), dict)
 
 
-BOTS = {"native": "demo-tools", "xml": "demo-xml-tools", "bare": "demo-xml-tools-bare", "named": "demo-xml-tools-named"}
+# the last is in no list of models
+BOTS = {
+    "native": "demo-tools", "xml": "demo-xml-tools", "bare": "demo-xml-tools-bare", "named": "demo-xml-tools-named",
+    "private": "demo-private-tools",
+}
 
 
 @checks(**BOTS)
@@ -253,6 +257,27 @@ def tool_loop_streamed(bot):
     with client.chat.completions.stream(model=bot, messages=messages, tools=[WEATHER]) as stream:
         same(stream.get_final_completion().choices[0].message.content, "weather says: rain")
 
+
+
+THOUGHT = "The user said something.\n\nIf a < b, I repeat it."
+
+
+@check
+def thought_in_tags():
+    message = ask("demo-think-tags").choices[0].message
+    same((message.content, message.model_extra["reasoning_content"]), ("You said: hi", THOUGHT))
+    deltas = [chunk.choices[0].delta for chunk in ask("demo-think-tags", stream=True)]
+    same("".join(delta.content or "" for delta in deltas), "You said: hi")
+    same("".join((delta.model_extra or {}).get("reasoning_content") or "" for delta in deltas), THOUGHT)
+
+
+@check
+def thought_that_nothing_opened():
+    """Whole, it is thought; a stream has sent it as text already and separates the answer from it."""
+    message = ask("demo-think-unopened").choices[0].message
+    same((message.content, message.model_extra["reasoning_content"]), ("You said: hi", THOUGHT))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in ask("demo-think-unopened", stream=True))
+    assert text.startswith(THOUGHT) and text.endswith("\n\nYou said: hi") and "</think>" not in text, text
 
 
 @check

@@ -13,7 +13,7 @@ PROGRAM = Path(os.environ["NODE_MODULES"]) / "opencode-linux-x64-baseline/bin/op
 TASK = 'create note.txt with content "It works" and then read it'
 
 
-@checks(native="demo-agent", xml="demo-agent-xml")
+@checks(native="demo-agent", xml="demo-agent-xml", private="demo-private-agent")
 def create(bot):
     place = Path(tempfile.mkdtemp(dir=os.getcwd()))
     subprocess.run(["git", "init", "-q", place], check=True)

@@ -41,6 +41,17 @@ def create():
 
 
 @check
+def thought_in_tags():
+    answer = ask("demo-think-tags")
+    same([item.type for item in answer.output], ["reasoning", "message"])
+    assert answer.output[0].summary[0].text.startswith("The user"), answer.output[0]
+    same(answer.output_text, "You said: hi")
+    with client.responses.stream(model="demo-think-tags", input="hi") as stream:
+        done = stream.get_final_response()
+    same(([item.type for item in done.output], done.output_text), (["reasoning", "message"], "You said: hi"))
+
+
+@check
 def create_stream():
     arrivals, text, kinds = Arrivals(), "", []
     for event in ask("demo-story", stream=True):

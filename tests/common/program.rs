@@ -88,6 +88,11 @@ impl Poe {
         queries.as_array().and_then(|all| all.last()).expect("a query").clone()
     }
 
+    /// The body of the first query.
+    pub fn first_query(&self) -> Value {
+        self.wire().ask(&get("/demo/queries")).json()[0]["body"].clone()
+    }
+
     /// The body of the last query.
     pub fn last_query(&self) -> Value {
         self.last_record()["body"].clone()

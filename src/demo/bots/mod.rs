@@ -88,9 +88,9 @@ pub fn all() -> impl Iterator<Item = &'static Bot> {
     WORKING.iter().chain(FAILING)
 }
 
-/// The bot of this name in any case.
+/// The bot of this name in any case, also one that the model list does not name.
 pub fn find(name: &str) -> Option<&'static Bot> {
-    all().find(|bot| bot.name.eq_ignore_ascii_case(name))
+    all().chain(PRIVATE).find(|bot| bot.name.eq_ignore_ascii_case(name))
 }
 
 /// Bots that answer.
@@ -117,6 +117,13 @@ const WORKING: &[Bot] = &[
     plays("demo-linger", &TEXT, talk::linger, "Answers and keeps the connection open for half a minute."),
     plays("demo-think", &TEXT, thought::think, "Thinks aloud before it answers."),
     plays("demo-think-plain", &TEXT, thought::think_plain, "Thinks aloud in the other spelling."),
+    plays("demo-think-tags", &TEXT, thought::think_tags, "Thinks aloud between tags."),
+    plays(
+        "demo-think-unopened",
+        &TEXT,
+        thought::think_unopened,
+        "Thinks aloud in front of a closing tag that nothing opened.",
+    ),
     plays(
         "demo-not-thinking",
         &TEXT,
@@ -199,6 +206,12 @@ const WORKING: &[Bot] = &[
         talk::echo,
         "Is listed with endpoints that take no temperature, no hints and no top_p of 0.",
     ),
+];
+
+/// Bots that answer and that the model list does not name, as private bots.
+const PRIVATE: &[Bot] = &[
+    plays("demo-private-tools", &TEXT, xml::tools, "Calls functions in XML."),
+    plays("demo-private-agent", &TEXT, agent::xml, "Does small jobs in coding agents, with calls in XML."),
 ];
 
 /// Bots that fail, one for each way that is documented or was seen.

@@ -20,6 +20,18 @@ pub fn think_plain(turn: &Turn) -> Script {
     whole(pieces(&words, AWKWARD))
 }
 
+/// As models write it whose template opens the thought for them to close.
+pub fn think_tags(turn: &Turn) -> Script {
+    whole(pieces(&format!("<think>\n{TAGGED}{}", turn.query.said()), AWKWARD))
+}
+
+/// The same where the template has opened it already.
+pub fn think_unopened(turn: &Turn) -> Script {
+    whole(pieces(&format!("{TAGGED}{}", turn.query.said()), AWKWARD))
+}
+
+const TAGGED: &str = "The user said something.\n\nIf a < b, I repeat it.\n</think>\n\nYou said: ";
+
 const NO_THOUGHT: &str =
     "Thinking about it, I would say no.\n\n> a quotation\n\n*Thinking...*\n> not a thought\n\nThe end.";
 

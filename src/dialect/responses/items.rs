@@ -102,6 +102,7 @@ impl<'a> Conversation<'a> {
                 self.messages.extend(compaction::opened(item));
                 Ok(())
             }
+            "image_generation_call" => self.picture(path, item),
             // bots do not take their thoughts back; tools are read with the others
             "reasoning" | "additional_tools" | "item_reference" => Ok(()),
             other => {
@@ -116,6 +117,26 @@ impl<'a> Conversation<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// A picture of an earlier answer: `result` is its base64, or a link.
+    fn picture(&mut self, path: &str, item: &Value) -> Result<()> {
+        let Some(result) = item.get("result").and_then(Value::as_str).filter(|result| !result.is_empty())
+        else {
+            log::debug!("{path} was ignored: it has no picture");
+            return Ok(());
+        };
+        let path = format!("{path}.result");
+        let source = match result.split_once(':') {
+            Some(_) => by_url(&path, result.to_owned(), None)?,
+            None => data(&path, result, "image/png".to_owned(), None)?,
+        };
+        let parts = vec![Part::File(source)];
+        match self.messages.last_mut() {
+            Some(last) if last.role == Role::Assistant => last.parts.extend(parts),
+            _ => self.messages.push(Message { role: Role::Assistant, parts, ..Message::default() }),
+        }
+        Ok(())
     }
 
     /// Adds an item that was kept, or of it what can be read: the client cannot mend it any more.
@@ -469,6 +490,28 @@ mod tests {
         let expected =
             ["https://x/y.png", "image/png", "application/pdf", "text/csv", "https://x/y.pdf", "audio/mpeg"];
         assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn a_picture_of_an_earlier_answer_is_a_file_of_the_bots() {
+        let picture = |result: Value| json!({"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": result});
+        let turns = turns(json!([
+            {"role": "user", "content": "paint"},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Here."}]},
+            picture(json!("iVBORw0KGgo=")), picture(json!("https://x/y.png")), picture(Value::Null),
+            {"role": "user", "content": "now red"}]))
+        .unwrap();
+        let kind = |part: &Part| match part {
+            Part::File(FileSource::Data { content_type, .. }) => content_type.clone(),
+            Part::File(FileSource::Link { url, .. }) => url.clone(),
+            Part::Text(text) => text.clone(),
+            Part::File(other) => panic!("{other:?}"),
+        };
+        let kinds: Vec<_> = turns[1].parts.iter().map(kind).collect();
+        assert_eq!((turns.len(), turns[1].role), (3, Role::Assistant));
+        assert_eq!(kinds, ["Here.", "image/png", "https://x/y.png"]);
+        let fault = super::tests::turns(json!([picture(json!("no base64!"))])).unwrap_err();
+        assert_eq!(fault.param.as_deref(), Some("input[0].result"));
     }
 
     #[test]

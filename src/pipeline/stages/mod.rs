@@ -8,6 +8,7 @@ mod retractions;
 mod thinking;
 mod tool_calls;
 mod unfence;
+mod unopened_thought;
 mod usage;
 
 pub use buffer_all::BufferAll;
@@ -18,4 +19,5 @@ pub use retractions::Retractions;
 pub use thinking::Thinking;
 pub use tool_calls::ToolCalls;
 pub use unfence::Unfence;
+pub use unopened_thought::UnopenedThought;
 pub use usage::{CountTokens, Usage, prompt_tokens};

@@ -12,6 +12,7 @@ mod offer;
 mod pairs;
 mod repair;
 mod scanner;
+mod twins;
 mod typed_args;
 
 pub use call::read_one;

@@ -7,6 +7,7 @@ use super::call::{Candidate, Ending, Found, Opened, Surrounding, Verdict};
 use super::fences::Fences;
 use super::grammars::{FUNCTOOLS, LITERALS, SEPARATOR, TOOL_CODE};
 use super::offer::Offer;
+use super::twins::Twins;
 use crate::pipeline::{Event, FinishReason, Stage, Tool, ToolDelta};
 
 /// Longest text of one call and of what stands around it, in bytes; what is longer is text.
@@ -26,7 +27,7 @@ const MOST_REREAD: usize = 1 << 20;
 /// - Text is held back only while it may still become a call. White space from the last line break on in front of
 ///   a call and that up to the last line break behind it are one gap: dropped at the start and end of the answer;
 ///   between two texts the part with more line breaks stays.
-/// - Calls are numbered on from native calls. After [`Event::Retract`] a call that was already sent is not sent again.
+/// - Calls are numbered on from native calls. A call that comes both ways is sent once. After [`Event::Retract`] a call that was already sent is not sent again.
 pub struct ToolXml<I> {
     offer: Offer,
     make_id: I,
@@ -45,6 +46,7 @@ pub struct ToolXml<I> {
     calls: usize,
     /// Our indices of native calls, by the bot's own.
     native: HashMap<usize, usize>,
+    twins: Twins,
 }
 
 /// What may begin a line break.
@@ -90,6 +92,7 @@ impl<I: FnMut() -> String> ToolXml<I> {
             lifted: Lifted::default(),
             calls: 0,
             native: HashMap::new(),
+            twins: Twins::default(),
         }
     }
 
@@ -284,13 +287,15 @@ impl<I: FnMut() -> String> ToolXml<I> {
         if self.lifted.calls.get(place) == Some(&found) {
             return;
         }
-        out.push_back(Event::ToolCall(ToolDelta {
-            index: self.calls,
-            id: Some((self.make_id)()),
-            name: Some(found.name.clone()),
-            arguments: found.arguments.clone(),
-        }));
-        self.calls += 1;
+        if self.twins.is_new(&found) {
+            out.push_back(Event::ToolCall(ToolDelta {
+                index: self.calls,
+                id: Some((self.make_id)()),
+                name: Some(found.name.clone()),
+                arguments: found.arguments.clone(),
+            }));
+            self.calls += 1;
+        }
         self.lifted.calls.truncate(place);
         self.lifted.calls.push(found);
     }
@@ -301,6 +306,10 @@ impl<I: FnMut() -> String> ToolXml<I> {
         delta.index = *self.native.entry(delta.index).or_insert(next);
         self.calls += usize::from(delta.index == next);
         delta
+    }
+
+    fn pass_on(&mut self, pieces: Vec<ToolDelta>, out: &mut VecDeque<Event>) {
+        out.extend(pieces.into_iter().map(|piece| Event::ToolCall(self.renumber(piece))));
     }
 
     /// No text follows: nothing is held back any longer.
@@ -354,9 +363,15 @@ impl<I: FnMut() -> String> Stage for ToolXml<I> {
                 self.scan(text, Ending::Open, out);
                 return ControlFlow::Continue(());
             }
-            Event::ToolCall(delta) => Event::ToolCall(self.renumber(delta)),
+            Event::ToolCall(delta) => {
+                let pieces = self.twins.native(delta);
+                self.pass_on(pieces, out);
+                return ControlFlow::Continue(());
+            }
             Event::Finish(mut finish) => {
                 self.release(ending_of(finish.reason), out);
+                let pieces = self.twins.close();
+                self.pass_on(pieces, out);
                 if finish.reason == FinishReason::Stop && self.calls > self.native.len() {
                     finish.reason = FinishReason::ToolCalls;
                 }
@@ -374,6 +389,8 @@ impl<I: FnMut() -> String> Stage for ToolXml<I> {
 
     fn finish(&mut self, out: &mut VecDeque<Event>) {
         self.release(Ending::Complete, out);
+        let pieces = self.twins.close();
+        self.pass_on(pieces, out);
     }
 }
 
@@ -526,6 +543,28 @@ mod tests {
                 </antml:parameter></antml:invoke></antml:function_calls>",
                 "",
                 vec![a],
+            ),
+            (
+                "a parameter that is not closed before the next",
+                "<tool_call>\n<function=read_file>\n<parameter=path>\na\n<parameter=lines>\n12\n</parameter>\n\
+                 </function>\n</tool_call>",
+                "",
+                vec![r#"read_file {"path":"a","lines":12}"#],
+            ),
+            (
+                "parameters that are never closed",
+                "<function=read_file>\n<parameter=path>\na\n<parameter=lines>\n12\n</function>\n",
+                "",
+                vec![r#"read_file {"path":"a","lines":12}"#],
+            ),
+            (
+                "a value that shows a whole call",
+                "<tool_call>\n<function=write>\n<parameter=path>\na\n</parameter>\n<parameter=content>\n<tool_call>\n\
+                 <function=f>\n<parameter=x>\n1\n</function>\n</tool_call>\n</parameter>\n</function>\n</tool_call>",
+                "",
+                vec![
+                    r#"write {"path":"a","content":"<tool_call>\n<function=f>\n<parameter=x>\n1\n</function>\n</tool_call>"}"#,
+                ],
             ),
             ("the tool's own name", "<read_file>\n<path>a</path>\n</read_file>", "", vec![a]),
             (
@@ -830,6 +869,77 @@ mod tests {
             .collect();
         assert_eq!(indices, [0, 1, 2, 0]);
         assert_eq!(out.last(), Some(&end(FinishReason::Length)));
+    }
+
+    #[test]
+    fn a_call_that_comes_both_ways_is_one_call() {
+        let text = |text: &str| Event::Text(text.into());
+        let native = |index, name: Option<&str>, arguments: &str| {
+            let id = name.map(|name| format!("native_{name}_{index}"));
+            Event::ToolCall(ToolDelta { index, id, name: name.map(Into::into), arguments: arguments.into() })
+        };
+        let written = "<tool_call><read_file><path>a</path><lines>7</lines></read_file></tool_call>";
+        let whole = [
+            native(0, Some("read_file"), ""),
+            native(0, None, r#"{"lines": 7, "#),
+            native(0, None, r#""path":"a"}"#),
+        ];
+        let other = [native(1, Some("read_file"), ""), native(1, None, r#"{"path":"b"}"#)];
+        let finish = [end(FinishReason::ToolCalls)];
+        let a = r#"read_file {"path":"a","lines":7}"#;
+        for (desc, events, expected) in [
+            ("the text first", [&[text(written)], &whole[..], &finish].concat(), vec![a]),
+            (
+                "the native one first",
+                [&whole[..], &[text(written)], &finish].concat(),
+                vec![r#"read_file {"lines": 7, "path":"a"}"#],
+            ),
+            (
+                "another beside it",
+                [&[text(written)], &whole[..], &other, &finish].concat(),
+                vec![a, r#"read_file {"path":"b"}"#],
+            ),
+            (
+                "another alone",
+                [&[text(written)], &other[..], &finish].concat(),
+                vec![a, r#"read_file {"path":"b"}"#],
+            ),
+            (
+                "twice in the text, once natively",
+                [&[text(written), text(" and "), text(written)], &whole[..], &finish].concat(),
+                vec![a, a],
+            ),
+            (
+                "twice natively, once in the text",
+                [
+                    &[text(written)],
+                    &whole[..],
+                    &[native(3, Some("read_file"), r#"{"path":"a","lines":7}"#)],
+                    &finish,
+                ]
+                .concat(),
+                vec![a, a],
+            ),
+            (
+                "arguments that are cut",
+                [&[text(written)], &whole[..2], &[end(FinishReason::Length)]].concat(),
+                vec![a, r#"read_file {"lines": 7, "#],
+            ),
+            (
+                "another tool",
+                [&[text(written)], &[native(0, Some("now"), "{}")], &finish[..]].concat(),
+                vec![a, "now {}"],
+            ),
+        ] {
+            let reply = all_cuts_of(&events, stage);
+            let calls: Vec<_> =
+                reply.tool_calls.iter().map(|call| format!("{} {}", call.name, call.arguments)).collect();
+            assert_eq!(calls, expected, "{desc}");
+            assert!(
+                !reply.text.contains('<') && reply.tool_calls.iter().all(|call| !call.id.is_empty()),
+                "{desc}"
+            );
+        }
     }
 
     #[test]

@@ -301,7 +301,8 @@ impl Reader<'_> {
                 argument.in_cdata = true;
                 continue;
             }
-            match self.value_end(&element, &argument, rest) {
+            let end = self.value_end(&element, &argument, rest);
+            match end.or_else(|| self.forgotten_end(&element, &argument, rest)) {
                 Some(Some(len)) => {
                     let value = argument.content(self.text);
                     self.at = argument.search + len;
@@ -347,6 +348,36 @@ impl Reader<'_> {
             Next::Foreign => None,
             Next::NotYet if more => Some(None),
             _ => Some(Some(mark.len)),
+        }
+    }
+
+    /// As [`Reader::value_end`] where the closing tag was forgotten: another argument of the tool that has not been given,
+    /// or the end of the call, begins a line.
+    fn forgotten_end(&self, element: &Element, argument: &Argument, rest: &str) -> Option<Option<usize>> {
+        let (value, more) = (&self.text[argument.from..argument.search], self.ending == Ending::Open);
+        let is_line_start = value.trim_end_matches([' ', '\t']).ends_with('\n');
+        if !argument.is_raw || !argument.is_parameter() || !is_line_start {
+            return None;
+        }
+        let Given::Listed(given) = &element.given else { return None };
+        let is_parameter = |name: &str| any(PARAMETERS, |pattern| named(pattern) == name);
+        let closing = element.closing.as_deref();
+        match lex(rest) {
+            Lex::Mark(mark) if mark.kind == Kind::Open && is_parameter(&mark.name) => {
+                let name = mark.label.as_deref()?;
+                let is_given = name == argument.name || given.iter().any(|(known, _)| known == name);
+                (self.tool(element).declares(name) && !is_given).then_some(Some(0))
+            }
+            Lex::Mark(mark) if mark.kind == Kind::Close && closing == Some(&*mark.name) => {
+                // a value that shows a whole call has its beginning, too
+                (!value.contains(&format!("<{}", mark.name))).then_some(Some(0))
+            }
+            Lex::Partial(partial) if more => {
+                let may_open = PARAMETERS.iter().any(|pattern| partial.may_be(pattern));
+                let may_end = closing.is_some_and(|name| partial.may_be_named(name, true));
+                (may_open || may_end).then_some(None)
+            }
+            _ => None,
         }
     }
 
