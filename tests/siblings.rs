@@ -21,10 +21,8 @@ const BOTS: [&str; 4] = ["demo-tools", "demo-echo", "demo-gpt", "nobody-lists-me
 const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const LINK: &str = "https://example.org/cat.png";
-/// Signs in a row that stand for escapes no Rust string can hold: the two halves of an emoji, and the first half in a
-/// string of JSON within a string.
-const HALVES: [(&str, &str); 3] =
-    [("\u{e000}", "\\ud83d"), ("\u{e001}", "\\ude00"), ("\u{e002}", "\\\\ud83d")];
+/// Signs in a row that stand for escapes no Rust string can hold: the two halves of an emoji.
+const HALVES: [(&str, &str); 2] = [("\u{e000}", "\\ud83d"), ("\u{e001}", "\\ude00")];
 
 /// One meaning: a name, what each dialect says for it (`null`: it cannot), and what must stand in the query at least.
 struct Row {
@@ -297,13 +295,8 @@ fn half_an_emoji_is_never_refused() {
     };
     let system = json!({"role": "system", "content": "Be\u{e000} kind."});
     let hello = json!({"role": "user", "content": "Hello"});
-    let city = |signs: [&str; 4]| {
-        let mut said = past(&[], &[("a", "rain"), ("b", "sun")]);
-        for (said, sign) in said.iter_mut().zip(signs) {
-            *said = said.to_string().replace("Oslo", sign).parse().expect("JSON");
-        }
-        said
-    };
+    let city = past(&[], &[("a", "rain"), ("b", "sun")])
+        .map(|said| said.to_string().replace("Oslo", "Os\u{e000}lo").parse().expect("JSON"));
     compare(vec![
         row("in a text", "a\u{fffd}b", [(); 4].map(|()| user(json!("a\u{e000}b")))),
         row("the second alone", "a\u{fffd}b", [(); 4].map(|()| user(json!("a\u{e001}b")))),
@@ -324,12 +317,7 @@ fn half_an_emoji_is_never_refused() {
             ],
         ),
         row("in a result", "rain\u{fffd}", past(&[], &[("a", "rain\u{e000}"), ("b", "\u{e001}sun")])),
-        row("in arguments", "\u{fffd}", city(["\u{e000}"; 4])),
-        row(
-            "escaped in arguments that are a string",
-            "",
-            city(["\u{e002}", "\u{e002}", "\u{e000}", "\u{e000}"]),
-        ),
+        row("in arguments", "Os\u{fffd}lo", city),
     ]);
 }
 
