@@ -46,7 +46,7 @@ pub fn markdown() -> String {
     text
 }
 
-/// The script that completes commands and flags in `shell`, one of [`SHELLS`].
+/// The script that completes commands and flags in `shell`, one of those that the command takes.
 pub fn completions(shell: &str) -> String {
     match shell {
         "bash" => bash(),

@@ -20,7 +20,7 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 /// More than there may be keys: those that were deleted are forgotten when their periods are over.
 const MAX_KEYS: usize = 2048;
 /// How many requests of one key may wait for others of it to end: each holds a connection.
-const MAX_WAITING: usize = 16;
+const MAX_WAITING: usize = 128;
 
 /// The period of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -87,7 +87,7 @@ impl UnopenedThought {
         if self.len > LONGEST {
             self.over();
         }
-        out.push_back(Event::Text(text.to_owned()));
+        send(text, out);
     }
 
     fn note(&mut self, text: &str) {
@@ -125,7 +125,7 @@ impl UnopenedThought {
             }
         }
         match self.state {
-            State::Over if !rest.is_empty() => out.push_back(Event::Text(rest.to_owned())),
+            State::Over if !rest.is_empty() => send(rest, out),
             _ => self.say(rest, out),
         }
     }
@@ -178,6 +178,14 @@ impl UnopenedThought {
             return self.retract(out);
         }
         self.say(&held, out);
+    }
+}
+
+/// Sends text on, in one event with text in front of it: what came in one event leaves in one.
+fn send(text: &str, out: &mut VecDeque<Event>) {
+    match out.back_mut() {
+        Some(Event::Text(said)) => said.push_str(text),
+        _ => out.push_back(Event::Text(text.to_owned())),
     }
 }
 
