@@ -265,6 +265,8 @@ replaceAnyway|Replace anyway|仍要取代|仍要替换
 replaceFile|Save file|儲存檔案|保存文件
 replaceHint|Clients receive only the final version.|用戶端只會收到最後版本|客户端只会收到最终版本
 Request||請求|请求
+replica||副本|副本
+replicas|Replicas today|今天各副本|今天各副本
 requests||請求|请求
 resets|until {time}|重置時間 {time}|重置时间 {time}
 restore|Restore previous version|還原前一版|恢复上一版

@@ -54,6 +54,11 @@ function balance(account) {
 	return tile(t('balance'), h('span', { id: 'points-left' }, points(account.points_left)), note);
 }
 
+/** What each of several replicas has done today. */
+const replicas = (list) => h('section.card', h('h2', t('replicas')), table('replicas', t('replicas'), ['replica', '#requests', '#errors', '#tokens', '#Points'],
+	h('tbody', list.map((one) => h('tr', h('th', { scope: 'row' }, one.name), cell('#requests', number(one.requests)), cell('#errors', number(one.errors)),
+		cell('#tokens', number(one.tokens)), cell('#Points', points(one.points)))))));
+
 async function stop(id) {
 	try { await post('/api/admin/activity/stop', { id }); await poll(); } catch (error) { complain(error); }
 }
@@ -66,6 +71,7 @@ function draw() {
 		h('div.tiles', balance(news.account) ?? '', sum(t('today'), news.today), sum(t('days', { n: 7 }), news.days7), sum(t('days', { n: 30 }), news.days30)),
 		h('section.card', h('h2', t('use')), page.controls, ...use(news)),
 		h('div.columns.even', ...speed(news)),
+		news.replicas?.length > 1 ? replicas(news.replicas) : '',
 		h('div.columns.even',
 			h('section.card', h('h2', t('runningNow', { n: news.running.length })), news.running.length ? table('now', t('running'), ['time', 'model', '#duration', 'actions'],
 				h('tbody', news.running.map((one) => h('tr', cell('time', clock(one.time)), h('th', { scope: 'row', 'data-label': t('model') }, one.model || one.endpoint),

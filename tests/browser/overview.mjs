@@ -110,4 +110,18 @@ export const stories = [
     await page.setViewportSize({ width: 360, height: 700 });
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
   }],
+
+  ["overview: with several replicas each has a row, with one there is no table", async () => {
+    const { page, clean } = await start("overview");
+    await page.getByText("Nothing is running.").waitFor();
+    assert.equal(await page.locator("#replicas").count(), 0);
+    const list = ["left", "right"].map((name, at) => ({ name, requests: 3 + at, errors: at, tokens: 1200, points: 7.4 }));
+    await page.route("**/api/admin/overview*", async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ json: { ...await answer.json(), replicas: list } });
+    });
+    await page.locator("#replicas tbody tr").nth(1).waitFor();
+    assert.deepEqual(await page.locator("#replicas tbody tr").allInnerTexts().then((rows) => rows.map((row) => row.split(/\s+/))), [["left", "3", "0", "1,200", "7"], ["right", "4", "1", "1,200", "7"]]);
+    clean();
+  }],
 ];
