@@ -178,7 +178,7 @@ fn unfinished(server: &TestServer, size: usize) -> Wire {
 
 #[test]
 fn an_exhausted_memory_budget_rejects_requests_and_recovers() {
-    let server = TestServer::demo(&["--memory-budget-mb", "16"]);
+    let server = TestServer::demo(&["--memory-budget-mb", "16", "--max-request-size", "1073741824"]);
     let waiting: Vec<Wire> = (0..2).map(|_| unfinished(&server, 7 << 20)).collect();
     let big = chat_body("demo-echo", &"x ".repeat(512 << 10));
     eventually(Duration::from_secs(20), "the budget is used up", || {
