@@ -357,7 +357,7 @@ value||值
 Version||版本
 waiting|Waiting for Poe… {time}|正在等待 Poe… {time}|正在等待 Poe… {time}
 warning.config_broken|models.yaml is invalid; the last valid version, if any, stays in effect.|models.yaml 無效：沿用上一份有效的設定（若有）|models.yaml 无效：沿用上一份有效的配置（若有）
-warning.config_dir|CONFIG_DIR cannot be written: what is saved here is lost at a restart, or cannot be saved. `poe2openai check` gives the reason.|無法寫入 CONFIG_DIR：在此儲存的內容無法保存，或於重新啟動後遺失。原因請見 `poe2openai check`。|无法写入 CONFIG_DIR：在此保存的内容无法保存，或在重启后丢失。原因请见 `poe2openai check`。
+warning.config_dir|CONFIG_DIR cannot be written: what is saved here is lost at a restart, or cannot be saved. "poe2openai check" gives the reason.|無法寫入 CONFIG_DIR：在此儲存的內容無法保存，或於重新啟動後遺失。原因請見「poe2openai check」。|无法写入 CONFIG_DIR：在此保存的内容无法保存，或在重启后丢失。原因请见“poe2openai check”。
 warning.default_password|The built-in password is in use: set ADMIN_PASSWORD.|仍在使用內建密碼：請設定 ADMIN_PASSWORD|仍在使用内置密码：请设置 ADMIN_PASSWORD
 where.settings|In the program’s settings|在程式的設定中|在程序的设置中
 where.shell|In a terminal|在終端機執行|在终端执行
