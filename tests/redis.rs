@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::tls::TLS_FILES;
 use common::*;
 use poe2openai::config::client_keys::{ClientKey, KeyHash};
 use poe2openai::config::directory::Dir;
@@ -851,6 +852,39 @@ fn a_client_key_made_on_one_replica_works_on_all_with_one_budget() {
 }
 
 #[test]
+fn parallel_requests_exceed_the_budget_of_three_replicas_by_one_each_at_most() {
+    let Some(redis) = Redis::start() else { return };
+    let poe = Poe::start();
+    let replicas = [0; 3].map(|_| patient(&poe, &redis, &["--poe-api-key", "demo"]));
+    // one of these requests takes about 0.9 points by the price of the list
+    let (status, made) = operator(&replicas[0], "POST", "keys", &json!({"name": "Kay", "daily_points": 6}));
+    assert_eq!(status, 201, "{made}");
+    let secret = made["secret"].as_str().expect("a key");
+    let header = format!("Authorization: Bearer {secret}");
+    let body = json!({"model": "demo-gpt", "messages": [{"role": "user", "content": "hello"}]}).to_string();
+    let ask = |server: &TestServer| server.ask(&post("/v1/chat/completions", &[&header], &body)).status;
+    for replica in &replicas {
+        let listed = || operator(replica, "GET", "keys", &Value::Null).1["keys"][0]["name"] == "Kay";
+        eventually(SOON, "the key is known", || listed().then_some(()));
+    }
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let (ask, replicas) = (&ask, &replicas);
+        let asked: Vec<_> = (0..60).map(|index| scope.spawn(move || ask(&replicas[index % 3]))).collect();
+        asked.into_iter().map(|one| one.join().expect("an answer")).collect()
+    });
+    let good = statuses.iter().filter(|status| **status == 200).count();
+    assert!(good > 0 && statuses.iter().all(|status| [200, 402].contains(status)), "{statuses:?}");
+    assert_eq!(poe.queries(), good as u64, "what is refused is not asked");
+    let (_, shown) = operator(&replicas[2], "GET", "keys", &Value::Null);
+    let key = shown["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["name"] == "Kay"));
+    let budget = &key.expect("the key")["budgets"][0];
+    let spent = budget["spent"].as_f64().expect("points");
+    let one = spent / good as f64;
+    assert!(spent >= 6.0 && spent < 6.0 + 3.0 * one && budget["reserved"] == 0.0, "{good}: {budget}");
+    assert!(replicas.iter().all(|replica| ask(replica) == 402), "the budget is used up on every replica");
+}
+
+#[test]
 fn a_redis_url_that_is_none_ends_the_start_by_name() {
     for url in ["nonsense", "http://localhost", "redis://:secret-word@"] {
         let output = run(&["--redis-url", url], &[]);
@@ -969,6 +1003,28 @@ fn a_socket_and_a_database_are_used() {
     assert_eq!(redis_line(&server), "ok");
     assert!(redis.command(&["INFO", "keyspace"]).contains("db2:"));
     let _ = std::fs::remove_file(&socket); // Redis may have done it
+}
+
+#[test]
+fn tls_with_a_user_and_a_password_is_used_and_a_certificate_is_verified() {
+    let tls_port = free_port();
+    let [ca, cert, key] = ["ca.pem", "cert.pem", "key.pem"].map(|name| format!("{TLS_FILES}{name}"));
+    let port = tls_port.to_string();
+    let mut arguments = vec!["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key];
+    arguments.extend(["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]);
+    arguments.extend(["--user", "kay", "on", ">hidden-password", "~*", "&*", "+@all"]);
+    let Some(redis) = Redis::on(free_port(), &arguments) else { return };
+    let poe = Poe::start();
+    let url = format!("rediss://kay:hidden-password@localhost:{port}/4");
+    let trusting = replica(&poe, &url, &["--redis-timeout-ms", "5000", "--ssl-cert-file", &ca]);
+    assert_eq!((trusting.chat(&picture("hello")).status, redis_line(&trusting)), (200, json!("ok")));
+    assert!(redis.command(&["INFO", "keyspace"]).contains("db4:"));
+    assert!(redis.command(&["CLIENT", "LIST"]).contains("user=kay"));
+    // whose certificate nobody vouches for gets neither the password nor anybody's file
+    let wary = replica(&poe, &url, &["--redis-timeout-ms", "5000"]);
+    assert_eq!((wary.chat(&picture("hello")).status, redis_line(&wary)), (200, json!("unavailable")));
+    assert!(wary.output().to_lowercase().contains("certificate"), "{}", wary.output());
+    assert!(!trusting.output().contains("hidden-password") && !wary.output().contains("hidden-password"));
 }
 
 #[test]
