@@ -396,6 +396,22 @@ fn parallel_requests_exceed_a_budget_by_one_at_most() {
 }
 
 #[test]
+fn a_key_that_was_made_here_is_never_taken_for_one_of_poes() {
+    let poe = Poe::start();
+    let unknown = "sk-p2o-of-another-replica-or-deleted-long-ago";
+    for server in [server(&poe, &[]), TestServer::before(&poe, &[])] {
+        assert_eq!(chat(&server, "anything", "demo-echo").status, 200);
+        let asked = poe.queries();
+        assert_eq!(chat(&server, unknown, "demo-echo").status, 401);
+        assert_eq!(
+            server.ask(&common::post(&format!("/v1/chat/completions?key={unknown}"), &[], "{}")).status,
+            401
+        );
+        assert_eq!(poe.queries(), asked);
+    }
+}
+
+#[test]
 fn a_key_expires() {
     let poe = Poe::start();
     let server = server(&poe, &[]);

@@ -32,6 +32,11 @@ const MAX_BUDGET: f64 = 1e9;
 const HEAD: &str = "# Keys of clients, each stored as its SHA-256. Written by the server and by `poe2openai keys`; comments are not kept.\n\
                     # Without its last line the file is torn and is not applied.\n";
 
+/// Whether a key was made here, or would have been: it is of no use elsewhere.
+pub fn is_made_here(key: &str) -> bool {
+    key.starts_with(BEGINNING)
+}
+
 /// The SHA-256 of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash([u8; 32]);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::config::client_keys;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::app::{App, Client, Lock};
 use crate::server::head::Head;
@@ -44,9 +45,12 @@ pub struct Keys {
     pub client: Client,
 }
 
-/// The keys of a request. Where no key has to be shown, it does not matter which one is.
+/// The keys of a request. Where no key has to be shown, only one that was made here matters.
 pub fn keys(app: &App, head: &Head, address: Option<IpAddr>) -> Result<Keys> {
-    let shown = if app.is_keyless() { None } else { shown_key(head)? };
+    let shown = match app.is_keyless() {
+        true => shown_key(head).ok().flatten().filter(|key| client_keys::is_made_here(key)),
+        false => shown_key(head)?,
+    };
     let poe = app.poe_key(shown.as_deref());
     if let (Some(shown), Some(address), true) = (&shown, address, app.requires_keys()) {
         check_guessing(app, shown, poe.is_ok(), address)?;

@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 
 use super::{App, Client};
 use crate::config::admin_password::{self, AdminPassword, Made};
+use crate::config::client_keys;
 use crate::config::directory::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::settings::{Settings, Source};
@@ -109,9 +110,10 @@ impl App {
 
     /// The key to ask Poe with, and who asks, for a client that shows `shown`. Where this server has keys of its own,
     /// clients show one of those and Poe's stays here; with Poe's key alone every client that can connect (from this
-    /// machine only) may use it.
+    /// machine only) may use it. A key that was made here is never taken for one of Poe's, not even before this replica
+    /// knows of it or after the last one was deleted.
     pub fn poe_key(&self, shown: Option<&str>) -> Result<(String, Client)> {
-        if !self.requires_keys() {
+        if !self.requires_keys() && !shown.is_some_and(client_keys::is_made_here) {
             return match &self.settings.poe_api_key {
                 Some(key) => Ok((key.expose().to_owned(), Client::default())),
                 None => Ok((shown.ok_or_else(no_key)?.to_owned(), Client::unnamed(Client::OWN))),
