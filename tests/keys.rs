@@ -255,6 +255,20 @@ fn a_torn_file_leaves_the_last_good_keys_in_force() {
     add(&server, json!({"name": "Lee"}));
 }
 
+#[test]
+fn keys_that_cannot_be_read_guard_the_servers_poe_key_and_nothing_else() {
+    let poe = Poe::start();
+    let dir = directory();
+    fs::create_dir(dir.join("keys.yaml")).expect("a directory, which is no file that can be read");
+    let args = ["--config-dir", dir.to_str().expect("a path")];
+    let asked = |server: &TestServer, key: &str| chat(server, key, "demo-echo").status;
+    let guarded = server(&poe, &args);
+    assert_eq!((asked(&guarded, "anything"), asked(&guarded, "sk-p2o-unknown")), (401, 401));
+    let open = TestServer::demo(&args);
+    assert_eq!((asked(&open, "anything"), asked(&open, "sk-p2o-unknown")), (200, 401));
+    assert!(open.output().contains("keys.yaml"), "the operator reads of it: {}", open.output());
+}
+
 /// Every endpoint that takes a model, with a body for it.
 fn endpoints(model: &str) -> Vec<(&'static str, Value)> {
     let messages = json!([{"role": "user", "content": "hello"}]);
@@ -274,7 +288,11 @@ fn endpoints(model: &str) -> Vec<(&'static str, Value)> {
         ),
         ("/v1/audio/speech", json!({"model": model, "input": "hello", "voice": "alloy"})),
         ("/api/chat", json!({"model": model, "messages": messages})),
+        ("/api/chat", json!({"model": model, "messages": []})),
         ("/api/generate", json!({"model": model, "prompt": "hello"})),
+        ("/api/generate", json!({"model": model, "keep_alive": 0})),
+        ("/v1/images", json!({"model": model, "prompt": "a cat"})),
+        ("/v1/audio", json!({"model": model, "input": "hello", "voice": "alloy"})),
         ("/v1/videos", json!({"model": model, "prompt": "a cat"})),
     ]
 }

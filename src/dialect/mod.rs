@@ -76,6 +76,8 @@ pub struct Stamp<'a> {
 pub struct DecodedRequest {
     /// What is asked, one answer made of all; none where nothing is to be asked.
     pub chats: Vec<ChatRequest>,
+    /// The model that is named where nothing is to be asked: one that is not served is refused all the same.
+    pub named: Option<String>,
     /// As a stream.
     pub stream: bool,
     /// Poe's native endpoint through which the body could go as it came; `None` where Poe has none for the dialect.

@@ -53,6 +53,9 @@ fn asked(
     request.record.stream = decoded.stream;
     request.record.show();
     let cancel = request.cancel_check();
+    if let Some(name) = &decoded.named {
+        request.app().model(name, request.client(), &cancel)?;
+    }
     admit(request, &decoded.chats, &cancel)?;
     let native = Native::find(request, &mut decoded, body, &cancel)?;
     Ok((decoded, native))

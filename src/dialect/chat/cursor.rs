@@ -30,6 +30,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
         stream: request.stream,
         endpoint: None,
         earlier: None,
+        named: None,
         encoder: Box::new(encoder),
     })
 }

@@ -48,7 +48,14 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
     };
     let encoder = Encoder::new(meta, chat.chat.choices, chat.includes_usage);
     let (chats, endpoint) = (vec![chat.chat], Some(NativeEndpoint::Chat));
-    Ok(DecodedRequest { chats, stream: chat.stream, endpoint, earlier: None, encoder: Box::new(encoder) })
+    Ok(DecodedRequest {
+        chats,
+        stream: chat.stream,
+        endpoint,
+        earlier: None,
+        named: None,
+        encoder: Box::new(encoder),
+    })
 }
 
 /// OpenAI's word for why an answer ended.

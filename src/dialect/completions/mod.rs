@@ -57,6 +57,7 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
         stream,
         endpoint: None,
         earlier: None,
+        named: None,
         encoder: Box::new(encoder),
     })
 }

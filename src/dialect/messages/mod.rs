@@ -40,7 +40,14 @@ pub fn decode(body: &[u8], stamp: &Stamp<'_>) -> Result<DecodedRequest> {
     };
     let encoder = Encoder::new(meta);
     let (chats, endpoint) = (vec![request.chat], Some(NativeEndpoint::Messages));
-    Ok(DecodedRequest { chats, stream: request.stream, endpoint, earlier: None, encoder: Box::new(encoder) })
+    Ok(DecodedRequest {
+        chats,
+        stream: request.stream,
+        endpoint,
+        earlier: None,
+        named: None,
+        encoder: Box::new(encoder),
+    })
 }
 
 /// Reads a request whose tokens are to be counted.

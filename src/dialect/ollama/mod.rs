@@ -61,6 +61,7 @@ pub fn decode_generate(body: &[u8], stamp: &Stamp<'_>, clock: fn() -> Instant) -
 }
 
 fn decoded(way: Way, asked: request::Asked, stamp: &Stamp<'_>, clock: fn() -> Instant) -> DecodedRequest {
+    let named = asked.task.is_some().then(|| model_name(&asked.model).to_owned());
     let meta = Meta {
         model: asked.model,
         created: rfc3339(stamp.now),
@@ -71,6 +72,7 @@ fn decoded(way: Way, asked: request::Asked, stamp: &Stamp<'_>, clock: fn() -> In
     let encoder = Encoder::new(meta, clock);
     DecodedRequest {
         chats: asked.chat_request.into_iter().collect(),
+        named,
         stream: asked.stream,
         encoder: Box::new(encoder),
         endpoint: None,

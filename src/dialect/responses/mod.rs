@@ -159,7 +159,7 @@ fn decoded(
         }
         None => (Box::new(encoder), Some(NativeEndpoint::Responses)),
     };
-    DecodedRequest { chats: vec![chat], stream: request.stream, endpoint, earlier, encoder }
+    DecodedRequest { chats: vec![chat], stream: request.stream, endpoint, earlier, named: None, encoder }
 }
 
 /// What a request adds to the conversation, as it is kept.

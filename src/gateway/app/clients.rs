@@ -122,11 +122,14 @@ impl Client {
 }
 
 impl App {
-    /// Whether clients have to show a key of this server.
+    /// Whether clients have to show a key of this server. Where the keys cannot be read, nobody gets past them to
+    /// `POE_API_KEY`; without one there is nothing behind them.
     pub fn requires_keys(&self) -> bool {
-        let settings = &self.settings;
+        let (settings, keys) = (&self.settings, self.clients.keys.current());
         let is_for_all = settings.proxy_api_keys.is_empty() && settings.host.is_loopback();
-        self.clients.keys.current().exists || settings.poe_api_key.is_some() && !is_for_all
+        let is_readable = keys.error.is_none() || !keys.list.keys.is_empty();
+        let has_poe_key = settings.poe_api_key.is_some();
+        keys.exists && (is_readable || has_poe_key) || has_poe_key && !is_for_all
     }
 
     /// The client that shows the key `shown`, where keys are required.
