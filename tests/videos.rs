@@ -4,10 +4,15 @@
 mod common;
 #[path = "common/published.rs"]
 mod published;
+#[path = "common/scripted_poe.rs"]
+mod scripted_poe;
+
+use std::net::TcpListener;
 
 use common::{Answer, PATIENCE, Poe, TestServer, eventually, post};
 use published::check;
 use rustix::process::Signal;
+use scripted_poe::{Answer as Said, Script};
 use serde_json::{Value, json};
 
 const KEY: &str = "Authorization: Bearer some-key";
@@ -143,6 +148,39 @@ fn progress_is_what_the_bot_states() {
     let content = ask(&server, "GET", &format!("/v1/videos/{id}/content"));
     assert_eq!(content.status, 404);
     assert!(content.error("message").contains("not ready"), "{}", content.text());
+}
+
+/// A file that a bot made may lie at Poe's own places only, and what lies there may be something else.
+#[test]
+fn a_video_comes_from_poe_and_is_a_video() {
+    let poe = scripted_poe::Poe::start(json!({"data": [{"id": "any"}]}).to_string());
+    let server = TestServer::start(common::binary(), &["--poe-base-url", &poe.base_url]);
+    let foreign = TcpListener::bind("127.0.0.1:0").expect("a port");
+    foreign.set_nonblocking(true).expect("a listener");
+    let elsewhere = format!("http://{}/clip.mp4", foreign.local_addr().expect("an address"));
+    let here = format!("{}/clip.mp4", poe.base_url);
+    for (url, head, status, words) in [
+        (&here, "200\nContent-Type: video/mp4", 200, "the clip"),
+        (&here, "200\nContent-Type: video/webm; codecs=vp9", 200, "the clip"),
+        (&here, "200\nContent-Type: application/octet-stream", 200, "the clip"),
+        (&here, "200", 200, "the clip"),
+        (&here, "200\nContent-Type: text/html", 502, "no video, but text/html"),
+        (&here, "502\nContent-Type: text/html", 502, "502"),
+        (&here, "404", 502, "404"),
+        (&elsewhere, "200\nContent-Type: video/mp4", 502, "poecdn.net"),
+        (&"file:///etc/passwd".to_owned(), "200", 502, "poecdn.net"),
+    ] {
+        let file = json!({"url": url, "content_type": "video/mp4", "name": "clip.mp4", "inline_ref": null});
+        let events = format!("event: file\ndata: {file}\n\nevent: done\ndata: {{}}\n\n");
+        let clip = Said { head: head.into(), body: b"the clip".to_vec() };
+        poe.play(Script { answers: vec![Said::stream(events.into_bytes()), clip], ..Script::default() });
+        let id = id_of(&create(&server, KEY, "any", json!({})));
+        assert_eq!(ended(&server, &id)["status"], "completed", "{url} {head}");
+        let answer = ask(&server, "GET", &format!("/v1/videos/{id}/content"));
+        assert_eq!(answer.status, status, "{url} {head}: {}", answer.text());
+        assert!(answer.text().contains(words), "{url} {head}: {}", answer.text());
+    }
+    assert!(foreign.accept().is_err(), "nobody else's host is asked");
 }
 
 #[test]
