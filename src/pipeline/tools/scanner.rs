@@ -49,6 +49,8 @@ pub struct ToolXml<I> {
     twins: Twins,
 }
 
+/// How long the text of an event is as a rule, in bytes.
+const SHORT_TEXT: usize = 32;
 /// What may begin a line break.
 const LINE_BREAKS: [char; 2] = ['\n', '\r'];
 
@@ -111,7 +113,8 @@ impl<I: FnMut() -> String> ToolXml<I> {
         let may_begin = |first: u8| matches!(first, b'{' | b'f' | b' ' | b'\t');
         let is_begun = self.shown == Shown::Text || !text.bytes().next().is_none_or(may_begin);
         let is_free = self.candidate.is_none() && is_begun;
-        is_free && matches!(&self.gap, Gap::Text(gap) if gap.is_empty()) && !text.bytes().any(matters)
+        let has_gap = !matches!(&self.gap, Gap::Text(gap) if gap.is_empty());
+        is_free && !has_gap && !text.bytes().any(matters)
     }
 
     /// Goes through `text`, which follows on what is held.
@@ -158,7 +161,7 @@ impl<I: FnMut() -> String> ToolXml<I> {
                 self.reread = again.min(MOST_REREAD);
                 self.settle(out);
                 self.fences.follow(&text[..len]);
-                self.show(text[..len].into(), out);
+                self.show(&text[..len], out);
                 len
             }
             Verdict::Calls { found, opened, len } => {
@@ -205,7 +208,7 @@ impl<I: FnMut() -> String> ToolXml<I> {
             let len = gap_start(piece);
             // A break in the middle of the piece is no gap, only one at its end.
             self.fences.follow(&piece[..len]);
-            self.show(piece[..len].into(), out);
+            self.show(&piece[..len], out);
             at += len;
         }
     }
@@ -254,7 +257,8 @@ impl<I: FnMut() -> String> ToolXml<I> {
 
     /// Text follows: passes on what stays of the gap.
     fn settle(&mut self, out: &mut VecDeque<Event>) {
-        let gap = match std::mem::replace(&mut self.gap, Gap::Text(String::new())) {
+        let mut gap = match std::mem::replace(&mut self.gap, Gap::Text(String::new())) {
+            Gap::Text(gap) if gap.is_empty() => return,
             Gap::Text(gap) => gap,
             Gap::Calls { before, behind } => {
                 let indent = behind.rfind('\n').map_or(0, |at| at + 1);
@@ -267,17 +271,25 @@ impl<I: FnMut() -> String> ToolXml<I> {
                 }
             }
         };
-        self.show(gap, out);
+        self.show(&gap, out);
+        // the next gap needs no allocation
+        gap.clear();
+        self.gap = Gap::Text(gap);
     }
 
-    fn show(&mut self, text: String, out: &mut VecDeque<Event>) {
+    fn show(&mut self, text: &str, out: &mut VecDeque<Event>) {
         if text.is_empty() {
             return;
         }
         self.shown = Shown::Text;
         match out.back_mut() {
-            Some(Event::Text(last)) => last.push_str(&text),
-            _ => out.push_back(Event::Text(text)),
+            Some(Event::Text(last)) => last.push_str(text),
+            _ => {
+                // what follows in the same piece fits in as a rule
+                let mut first = String::with_capacity(text.len().max(SHORT_TEXT));
+                first.push_str(text);
+                out.push_back(Event::Text(first));
+            }
         }
     }
 
@@ -338,9 +350,9 @@ fn begins(byte: u8) -> bool {
     matches!(byte, b'<' | b'[' | b']' | b'`')
 }
 
-/// Whether text with this byte must be looked at: a call may begin with it, or it changes whether one may.
+/// Whether text with this byte must be looked at: a call may begin with it, or white space that is held back.
 fn matters(byte: u8) -> bool {
-    begins(byte) || matches!(byte, b'\n' | b'\r' | b'~' | b'"' | b'\'' | b'>' | 0xC2 | 0xE2 | 0xE3)
+    begins(byte) || matches!(byte, b'\n' | b'\r')
 }
 
 impl<I: FnMut() -> String> Stage for ToolXml<I> {
