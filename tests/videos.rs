@@ -179,6 +179,8 @@ fn a_video_comes_from_poe_and_is_a_video() {
         let answer = ask(&server, "GET", &format!("/v1/videos/{id}/content"));
         assert_eq!(answer.status, status, "{url} {head}: {}", answer.text());
         assert!(answer.text().contains(words), "{url} {head}: {}", answer.text());
+        let fetched = poe.asked().queries.len() - 1;
+        assert_eq!(fetched, usize::from(*url == here), "{url} {head}");
     }
     assert!(foreign.accept().is_err(), "nobody else's host is asked");
 }

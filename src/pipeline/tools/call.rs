@@ -4,7 +4,7 @@ mod arguments;
 mod objects;
 
 use super::grammars::{
-    BETWEEN, CALL_ID, CALLS, CHANNELS, GEMMA_CALL, MESSAGE, NAMES, TOOL_CODE, TURN_ENDS, WRAPPERS,
+    BETWEEN, CALL_ID, CALLS, CHANNELS, FENCE, GEMMA_CALL, MESSAGE, NAMES, TOOL_CODE, TURN_ENDS, WRAPPERS,
 };
 use super::marks::{Kind, Lex, Mark, Partial, lex};
 use super::offer::{Offer, Offered};
@@ -288,7 +288,8 @@ impl<'t> Reader<'t> {
             return match lexed {
                 Lex::Mark(mark) => self.closes(self.at + mark.len, is_fence),
                 Lex::Partial(partial) if self.ending != Ending::Open && !partial.name.is_empty() => {
-                    self.closes(self.text.len(), is_fence)
+                    let len = if partial.name.starts_with(FENCE) { FENCE.len() } else { self.rest().len() };
+                    self.closes(self.at + len, is_fence)
                 }
                 _ => Step::Wait(Expect::Opening),
             };

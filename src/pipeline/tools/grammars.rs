@@ -17,9 +17,11 @@ pub const LITERALS: &[&str] = &[
     "[/TOOL_CALL]",
     TOOL_CODE,
     "```json",
-    "```",
+    FENCE,
     FUNCTOOLS,
 ];
+/// A fence, with which the names of other literals begin: what goes on as one of them may turn out to be this.
+pub const FENCE: &str = "```";
 /// Gemma's and Gemini's fence: the one fence whose content is meant.
 pub const TOOL_CODE: &str = "```tool_code";
 /// Phi's word in front of an array of calls.

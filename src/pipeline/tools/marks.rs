@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::grammars::{DSML, LITERALS, SEPARATOR};
+use super::grammars::{DSML, FENCE, LITERALS, SEPARATOR};
 use crate::pipeline::tools::escaping::unescape;
 
 /// Longest mark in bytes: nothing is held back for more.
@@ -78,7 +78,7 @@ impl Partial<'_> {
     /// Whether this may become the mark that the grammar writes as `pattern`.
     pub fn may_be(&self, pattern: &str) -> bool {
         let (name, closes) = parts(pattern);
-        self.may_be_named(name, closes)
+        self.may_be_named(name, closes) || pattern == FENCE && self.name.starts_with(FENCE)
     }
 
     /// Whether this may become a mark of this name.

@@ -495,6 +495,29 @@ mod tests {
         vec![Tool { name: "get_weather".into(), description: None, parameters: Some(parameters) }]
     }
 
+    /// A fence that closes what was opened before calls, and in front of a word with which another mark might begin.
+    #[test]
+    fn a_fence_in_front_of_a_word_closes_in_every_cut() {
+        let call = "```tool_code\nread_file(path='a')\n";
+        for (behind, text) in [
+            ("```", ""),
+            ("```json", "```json"),
+            ("```js", "js"),
+            ("```tool", "tool"),
+            ("```j and more", "j and more"),
+            ("```js](x)", "js](x)"),
+            ("``", ""), // cut short
+            ("``x", "``x"),
+        ] {
+            let (shown, calls) = read(&format!("{call}{behind}"));
+            assert_eq!(
+                (shown.as_str(), calls),
+                (text, vec![r#"read_file {"path":"a"}"#.to_owned()]),
+                "{behind}"
+            );
+        }
+    }
+
     /// Forms of the field, whole and in every cut, alone, in prose, and as examples.
     #[test]
     fn calls_of_all_families_are_lifted() {
