@@ -270,7 +270,8 @@ fn a_full_rate_limiter_sends_retry_after() {
 fn malformed_requests_are_rejected_and_released() {
     let server = TestServer::demo(&[]);
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("a process").count();
-    assert_eq!(server.ask(&get("/health")).status, 200);
+    assert_eq!(server.chat(&chat_body("demo-echo", "fine")).status, 200);
+    server.wait_for_line("models: ");
     let before = descriptors();
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     for round in 0..200 {
@@ -294,6 +295,7 @@ fn malformed_requests_are_rejected_and_released() {
         }
     }
     assert_eq!(content(&server.chat(&chat_body("demo-echo", "fine"))), "fine");
-    eventually(PATIENCE, "all connections are gone", || (descriptors() <= before + 1).then_some(()));
+    // one more connection to the embedded Poe, both of whose ends are here, may be kept for later
+    eventually(PATIENCE, "all connections are gone", || (descriptors() <= before + 2).then_some(()));
     assert!(!server.output().contains("a fault in the program"));
 }
