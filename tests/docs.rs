@@ -100,6 +100,18 @@ fn every_promise_of_reliability_has_its_test() {
     }
 }
 
+/// Each test that the list of situations names exists.
+#[test]
+fn every_situation_of_the_field_has_its_test() {
+    let text = read(&root().join("tests/field.md"));
+    let names: Vec<_> = text.split('`').filter_map(|word| word.split_once("::")).collect();
+    assert!(names.len() > 200, "the table was not read");
+    for (file, name) in names {
+        let source = read(&root().join(file));
+        assert!(source.contains(name), "no such test: {file}::{name}");
+    }
+}
+
 /// The dashboard asks for metrics that exist.
 #[test]
 fn the_dashboard_knows_the_metrics() {
