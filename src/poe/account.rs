@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::client::{self, MAX_ERROR_BYTES, Poe};
 use super::error_classes;
@@ -21,7 +22,6 @@ const MAX_RECENT_PAGES: usize = 5;
 /// How many bots are named.
 const TOP: usize = 10;
 const MAX_PAGE_BYTES: u64 = 4 << 20;
-const MICROSECONDS_A_DAY: u64 = 86_400_000_000;
 
 /// What a key has left and what it spent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -36,15 +36,21 @@ pub struct Account {
     pub is_partial: bool,
 }
 
+/// Reads a member that is missing, `null` or of another type as if it were not there: one odd member of one entry must
+/// not hide the others.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) -> Result<T, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).unwrap_or_default())
+}
+
 #[derive(Deserialize)]
 struct Balance {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     current_point_balance: Option<f64>,
 }
 
 #[derive(Deserialize)]
 struct Page {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     has_more: bool,
     data: Vec<Charge>,
 }
@@ -53,23 +59,23 @@ struct Page {
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Charge {
     /// Which bot was asked.
-    #[serde(default, alias = "app_name")]
+    #[serde(default, alias = "app_name", deserialize_with = "lenient")]
     pub bot_name: Option<String>,
     /// In microseconds since 1970.
-    #[serde(default)]
-    creation_time: f64,
+    #[serde(default, deserialize_with = "lenient")]
+    creation_time: Option<f64>,
     /// The query's id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub query_id: Option<String>,
     /// How many points; a new entry may say 0 at first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub cost_points: Option<f64>,
 }
 
 impl Charge {
     /// When, since 1970.
     pub fn time(&self) -> Duration {
-        Duration::from_micros(self.creation_time.max(0.0) as u64)
+        Duration::from_micros(self.creation_time.unwrap_or_default().max(0.0) as u64)
     }
 }
 
@@ -86,7 +92,7 @@ impl Poe {
         let mut days: BTreeMap<u64, f64> = (first..=today).map(|day| (day, 0.0)).collect();
         let mut bots: BTreeMap<String, f64> = BTreeMap::new();
         let is_partial = !self.history(key, MAX_PAGES, cancel, &mut |charge| {
-            let day = charge.creation_time.max(0.0) as u64 / MICROSECONDS_A_DAY;
+            let day = charge.time().as_secs() / 86_400;
             let points = charge.cost_points.unwrap_or(0.0);
             match days.get_mut(&day) {
                 Some(sum) => {
@@ -142,7 +148,8 @@ impl Poe {
             query.extend(after.take().map(|after| ("starting_after".to_owned(), after)));
             let page: Page = self.usage("points_history", &query, key, cancel)?;
             let mut is_over = !page.has_more || page.data.is_empty();
-            for charge in &page.data {
+            // an entry without a time says nothing about how far back the others are
+            for charge in page.data.iter().filter(|charge| charge.creation_time.is_some()) {
                 is_over |= is_enough(charge);
             }
             after = page.data.last().and_then(|charge| charge.query_id.clone());
@@ -208,5 +215,43 @@ impl Poe {
         client::with_retry(self.counters(), cancel, || {
             read().map_err(|error| error_classes::hide(error, key))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_that_come_and_go_hide_no_others() {
+        let page = r#"{"has_more": null, "length": 4, "data": [
+            {"bot_name": "a", "creation_time": 1700000000000000, "query_id": "q1", "cost_points": 3, "canvas_tab_name": "x"},
+            {"app_name": "b", "creation_time": null, "query_id": 7, "cost_points": "3", "cost_usd": "0.1"},
+            {"creation_time": "soon", "bot_name": null, "query_id": null, "cost_points": null},
+            {}
+        ]}"#;
+        let page: Page = serde_json::from_str(page).unwrap();
+        assert!(!page.has_more);
+        let first = &page.data[0];
+        assert_eq!((first.bot_name.as_deref(), first.query_id.as_deref()), (Some("a"), Some("q1")));
+        assert_eq!((first.time().as_secs(), first.cost_points), (1_700_000_000, Some(3.0)));
+        let names: Vec<_> = page.data.iter().map(|charge| charge.bot_name.as_deref()).collect();
+        assert_eq!(names, [Some("a"), Some("b"), None, None]);
+        assert!(
+            page.data[1..]
+                .iter()
+                .all(|charge| charge.creation_time.is_none() && charge.cost_points.is_none())
+        );
+        for (text, points) in [
+            (
+                r#"{"current_point_balance": 5, "next_monthly_grant_time": null, "next_monthly_grant_points": 1}"#,
+                Some(5.0),
+            ),
+            (r#"{"current_point_balance": null}"#, None),
+            ("{}", None),
+        ] {
+            let balance: Balance = serde_json::from_str(text).unwrap();
+            assert_eq!(balance.current_point_balance, points, "{text}");
+        }
     }
 }
