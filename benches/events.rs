@@ -3,11 +3,12 @@
 //! ```text
 //! cargo bench --bench events              # 20000 events, 41 rounds
 //! cargo bench --bench events -- 5000 11   # so many events, so many rounds
-//! cargo bench --bench events -- 5000 1 "a plain chat"    # one chain alone, for callgrind, which counts instructions
+//! cargo bench --bench events -- 5000 1 "a plain chat" code    # one chain and one text alone, for callgrind
 //! ```
 //!
 //! Pure and in one thread: no socket, no clock but the one that measures. The chains take turns within each round, and
-//! each figure is the median over the rounds, so that other work on the machine hits all of them alike.
+//! each figure is the median over the rounds, so that other work on the machine hits all of them alike. Instructions,
+//! which other work does not change at all, are counted by callgrind: those of 3 rounds less those of 1, by 2 and by events.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -27,8 +28,79 @@ use poe2openai::tokens::{self, Running};
 
 /// Buffer size of the client for Poe.
 const PIECE_BYTES: usize = 16 << 10;
-const WORDS: &[&str] =
-    &["The ", "answer ", "is ", "\\\"four\\\"", ".\\n", "caf\u{e9} ", "\u{4f60}\u{597d}", "`x < y` "];
+/// A mixture of all that a stage looks at.
+const MIXTURE: (&str, &[&str]) = (
+    "a mixture",
+    &["The ", "answer ", "is ", "\"four\"", ".\n", "caf\u{e9} ", "\u{4f60}\u{597d}", "`x < y` "],
+);
+/// What bots write, cut as they send it: about a token at a time.
+const TEXTS: &[(&str, &[&str])] = &[
+    (
+        "prose",
+        &[
+            "The", " short", " answer", " is", " no", ":", " the", " two", " clocks", " don", "'t", " agree",
+            ",", " and", " a", " queue", " that", " is", " \"", "almost", " empty", "\"", " hides", " it",
+            ".", "\n\n", "Once", " the", " load", " rises", " (", "say", ",", " by", " 20", "%", "),",
+            " both", " are", " late", ".",
+        ],
+    ),
+    (
+        "Markdown",
+        &[
+            "##", " Why", " it", " fails", "\n\n", "1", ".", " **", "Order", "**:", " `", "close", "()`",
+            " runs", " first", ".", "\n", "2", ".", " **", "Reads", "**", " see", " [", "the", " docs", "](",
+            "https", "://", "example", ".org", "/a", ").\n\n", "|", " a", " |", " b", " |", "\n", "|---",
+            "|---", "|\n",
+        ],
+    ),
+    (
+        "code",
+        &[
+            "```", "rust", "\n", "fn", " main", "()", " {\n", "   ", " let", " v", ":", " Vec", "<u", "8",
+            ">", " =", " vec", "![", "1", ",", " 2", "];\n", "   ", " if", " v", "[", "0", "]", " <", " 2",
+            " &&", " true", " {", " println", "!(\"", "{:?}", "\",", " v", ");", " }\n", "}\n", "```",
+            "\n\n",
+        ],
+    ),
+    (
+        "JSON",
+        &[
+            "{\"", "rows", "\":", " [", "{\"", "id", "\":", " 1", ",", " \"", "name", "\":", " \"", "first",
+            "\",", " \"", "tags", "\":", " [\"", "a", "\",", " \"", "b", "\"]", "},\n", " {\"", "id", "\":",
+            " 2", "}]", "}\n",
+        ],
+    ),
+    (
+        "Chinese",
+        &[
+            "\u{7b80}\u{77ed}",
+            "\u{7684}",
+            "\u{56de}\u{7b54}",
+            "\u{662f}",
+            "\u{201c}",
+            "\u{4e0d}",
+            "\u{201d}",
+            "\u{ff0c}",
+            "\u{56e0}\u{4e3a}",
+            "\u{4e24}\u{4e2a}",
+            "\u{65f6}\u{949f}",
+            "\u{4e0d}",
+            "\u{4e00}\u{81f4}",
+            "\u{3002}",
+            "\n\n",
+            "\u{5f53}",
+            "\u{8d1f}\u{8f7d}",
+            "\u{589e}\u{52a0}",
+            "\u{65f6}",
+            "\u{ff0c}",
+            "\u{4e8c}\u{8005}",
+            "\u{90fd}",
+            "\u{4f1a}",
+            "\u{53d8}\u{6162}",
+            "\u{3002}",
+        ],
+    ),
+];
 
 type Events<'w> = Box<dyn Iterator<Item = Result<Event>> + 'w>;
 type Chain = for<'w> fn(Replay<'w>) -> Events<'w>;
@@ -62,12 +134,12 @@ fn counted(events: Replay<'_>) -> Events<'_> {
 
 /// Every stage that `gateway/prepared_request.rs` puts behind a stream, in its order; nothing was asked for but an answer.
 fn full_chain(events: Replay<'_>) -> Events<'_> {
-    chain(events, None, Limits::new(&[], None, Running::new()))
+    chain(events, &[], Limits::new(&[], None, Running::new()))
 }
 
 /// The same with a tool on offer, which the answer does not call.
 fn offered(events: Replay<'_>) -> Events<'_> {
-    chain(events, Some(&[tool()]), Limits::new(&[], None, Running::new()))
+    chain(events, &[tool()], Limits::new(&[], None, Running::new()))
 }
 
 fn tool() -> Tool {
@@ -76,16 +148,16 @@ fn tool() -> Tool {
 
 /// The same where the tools are carried in the prompt, with a stop text and a limit that are never met.
 fn at_work(events: Replay<'_>) -> Events<'_> {
-    chain(events, Some(&[tool()]), Limits::new(&["STOP".to_owned()], Some(u64::MAX >> 32), Running::new()))
+    chain(events, &[tool()], Limits::new(&["STOP".to_owned()], Some(u64::MAX >> 32), Running::new()))
 }
 
-fn chain<'w>(events: Replay<'w>, tools: Option<&[Tool]>, cut: Limits<Running>) -> Events<'w> {
+fn chain<'w>(events: Replay<'w>, tools: &[Tool], cut: Limits<Running>) -> Events<'w> {
     let make_id = || String::from("call_1");
     let events = events
         .through(Thinking::default())
         .through(UnopenedThought::streaming())
-        .through(tools.map(|tools| ToolCalls::new(make_id).offering(tools)))
-        .through(tools.map(|tools| ToolXml::new(tools, make_id)))
+        .through(ToolCalls::new(make_id).offering(tools))
+        .through((!tools.is_empty()).then(|| ToolXml::new(tools, make_id)))
         .through(None::<JsonOnly>)
         .through(cut)
         .through(FileRefs::streaming())
@@ -98,42 +170,62 @@ fn main() {
     // cargo itself passes `--bench`
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
     let (count, rounds) = (numbers.next().unwrap_or(20_000).max(1), numbers.next().unwrap_or(41).max(1));
-    let wire = wire(count);
-    let only = std::env::args().nth(3);
+    let (only, text) = (std::env::args().nth(3), std::env::args().nth(4));
     if let Some((_, chain)) = CHAINS.iter().find(|(name, _)| only.as_deref() == Some(name)) {
+        let named = TEXTS.iter().find(|(name, _)| text.as_deref() == Some(name));
+        let wire = wire(named.unwrap_or(&MIXTURE).1, count);
         for _ in 0..rounds {
             black_box(run(*chain, &wire));
         }
         return;
     }
-    let mut times = vec![Vec::with_capacity(rounds); CHAINS.len()];
-    let mut frames = 0;
-    for round in 0..rounds {
-        for turn in 0..CHAINS.len() {
-            let place = (round + turn) % CHAINS.len(); // no chain always runs first
-            let start = Instant::now();
-            frames = run(CHAINS[place].1, &wire);
-            times[place].push(start.elapsed().as_secs_f64() * 1e9 / count as f64);
-        }
-    }
-    println!("{count} text events of {} bytes, {frames} frames out, {rounds} rounds", wire.len() / count);
+    all_chains(count, rounds);
+    with_and_without_tools(count, rounds);
+}
+
+/// Every chain with the mixture, compared with the first two.
+fn all_chains(count: usize, rounds: usize) {
+    let wire = wire(MIXTURE.1, count);
+    let chains: Vec<_> = CHAINS.iter().map(|(_, chain)| *chain).collect();
+    let medians = medians(&chains, &wire, count, rounds);
+    println!("{count} text events of {} bytes, {rounds} rounds", wire.len() / count);
     println!("{:<21} {:>15} {:>6} {:>6}", "", "median", "x 1st", "x 2nd");
-    let medians: Vec<_> = times.iter_mut().map(|times| median(times)).collect();
     for ((name, _), median) in CHAINS.iter().zip(&medians) {
         let ratio = |to: usize| median / medians[to];
         println!("{name:<21} {median:>6.0} ns/event {:>6.2} {:>6.2}", ratio(0), ratio(1));
     }
-    let of =
-        |name: &str| CHAINS.iter().position(|(known, _)| *known == name).map_or(f64::NAN, |at| medians[at]);
-    let more = (of("tools on offer") / of("a plain chat") - 1.0) * 100.0;
-    println!("tools on offer cost {more:.1} % more than a plain chat");
+}
+
+/// What it costs that calls are looked for in the text, for every kind of text.
+fn with_and_without_tools(count: usize, rounds: usize) {
+    println!("\n{:<21} {:>10} {:>10} {:>8}", "", "a chat", "with tools", "with/without");
+    for (name, text) in TEXTS.iter().chain([&MIXTURE]) {
+        let medians = medians(&[full_chain, offered], &wire(text, count), count, rounds);
+        let ratio = medians[1] / medians[0];
+        println!("{name:<21} {:>7.0} ns {:>7.0} ns {ratio:>8.3}", medians[0], medians[1]);
+    }
+}
+
+/// The median time of an event for each chain, in nanoseconds.
+fn medians(chains: &[Chain], wire: &[u8], count: usize, rounds: usize) -> Vec<f64> {
+    let mut times = vec![Vec::with_capacity(rounds); chains.len()];
+    for round in 0..rounds {
+        for turn in 0..chains.len() {
+            let place = (round + turn) % chains.len(); // no chain always runs first
+            let start = Instant::now();
+            black_box(run(chains[place], wire));
+            times[place].push(start.elapsed().as_secs_f64() * 1e9 / count as f64);
+        }
+    }
+    times.iter_mut().map(|times| median(times)).collect()
 }
 
 /// A stream of `count` text events and its end, as Poe sends it.
-fn wire(count: usize) -> Vec<u8> {
+fn wire(text: &[&str], count: usize) -> Vec<u8> {
     let mut wire = String::new();
-    for word in WORDS.iter().cycle().take(count) {
-        wire += &format!("event: text\r\ndata: {{\"text\": \"{word}\"}}\r\n\r\n");
+    for piece in text.iter().cycle().take(count) {
+        let piece = serde_json::Value::from(*piece);
+        wire += &format!("event: text\r\ndata: {{\"text\": {piece}}}\r\n\r\n");
     }
     wire += "event: done\r\ndata: {}\r\n\r\n";
     wire.into_bytes()
