@@ -11,11 +11,11 @@ use crate::error::{Error, Result};
 /// A stage passes on what it does not know, resets on [`Event::Retract`] and passes it on, and releases what it
 /// held back before it passes on [`Event::Finish`].
 pub trait Stage {
-    /// The short way, for what most events are: `Ok` passes one on as it is, `Err` gives it back for
-    /// [`Stage::push`]. A stage that never takes the short way is slower, and as right.
+    /// The short way, for what most events are: whether `event` goes on as it is and this stage has taken note of it.
+    /// Otherwise it comes to [`Stage::push`]. A stage that never takes the short way is slower, and as right.
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        Err(event)
+    fn passes(&mut self, _event: &Event) -> bool {
+        false
     }
 
     /// Takes one event and puts what follows from it into `out`. `Break` ends the stream after `out`: nothing
@@ -34,11 +34,8 @@ pub trait Stage {
 /// A stage that may be absent: `None` passes everything on.
 impl<S: Stage> Stage for Option<S> {
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        match self {
-            Some(stage) => stage.pass(event),
-            None => Ok(event),
-        }
+    fn passes(&mut self, event: &Event) -> bool {
+        self.as_mut().is_none_or(|stage| stage.passes(event))
     }
 
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
@@ -82,15 +79,13 @@ impl<I: Iterator<Item = Result<Event>>, S: Stage> Iterator for Through<I, S> {
                 return self.failed.take().map(Err);
             };
             match upstream.next() {
-                Some(Ok(event)) => match self.stage.pass(event) {
-                    Ok(event) => return Some(Ok(event)),
-                    Err(event) => {
-                        if self.stage.push(event, &mut self.ready).is_break() {
-                            self.upstream = None; // hangs up
-                            self.failed = self.stage.fault();
-                        }
+                Some(Ok(event)) if self.stage.passes(&event) => return Some(Ok(event)),
+                Some(Ok(event)) => {
+                    if self.stage.push(event, &mut self.ready).is_break() {
+                        self.upstream = None; // hangs up
+                        self.failed = self.stage.fault();
                     }
-                },
+                }
                 end => {
                     self.upstream = None;
                     self.stage.finish(&mut self.ready);

@@ -286,11 +286,8 @@ impl FileRefs {
 
 impl Stage for FileRefs {
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        match &event {
-            Event::Text(piece) if self.begun == Begun::Yes && self.is_plain(piece) => Ok(event),
-            _ => Err(event),
-        }
+    fn passes(&mut self, event: &Event) -> bool {
+        matches!(event, Event::Text(piece) if self.begun == Begun::Yes && self.is_plain(piece))
     }
 
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {

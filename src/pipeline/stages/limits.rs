@@ -97,13 +97,12 @@ impl<C: CountRunning> Limits<C> {
 
 impl<C: CountRunning> Stage for Limits<C> {
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
+    fn passes(&mut self, event: &Event) -> bool {
+        let has_none = self.limit.is_none() && self.stops.texts.is_empty();
         match event {
-            Event::Text(text) if text.is_empty() => Err(Event::Text(text)),
-            Event::Text(_) | Event::Thinking(_) if self.limit.is_none() && self.stops.texts.is_empty() => {
-                Ok(event)
-            }
-            _ => Err(event),
+            Event::Text(text) => has_none && !text.is_empty(),
+            Event::Thinking(_) => has_none,
+            _ => false,
         }
     }
 

@@ -22,8 +22,8 @@ impl<R: Fn(u8)> ProgressReports<R> {
 }
 
 impl<R: Fn(u8)> Stage for ProgressReports<R> {
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        match &event {
+    fn passes(&mut self, event: &Event) -> bool {
+        match event {
             Event::Retract => self.text.clear(),
             Event::Text(text) if self.text.len() < LONGEST => {
                 self.text.push_str(text);
@@ -35,11 +35,11 @@ impl<R: Fn(u8)> Stage for ProgressReports<R> {
             }
             _ => {}
         }
-        Ok(event)
+        true
     }
 
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
-        out.extend(self.pass(event));
+        out.push_back(event);
         ControlFlow::Continue(())
     }
 }

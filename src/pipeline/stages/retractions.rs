@@ -145,13 +145,13 @@ impl Retractions {
 
 impl Stage for Retractions {
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        match (&event, &self.phase, &self.text.again) {
+    fn passes(&mut self, event: &Event) -> bool {
+        match (event, &self.phase, &self.text.again) {
             (Event::Text(text), Phase::Answer, Again::No) if !text.is_empty() => {
                 self.text.shown.push_str(text);
-                Ok(event)
+                true
             }
-            _ => Err(event),
+            _ => false,
         }
     }
 

@@ -115,11 +115,8 @@ impl Said {
 
 impl Stage for Thinking {
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        match (&event, self.state) {
-            (Event::Text(_), State::Answer) => Ok(event),
-            _ => Err(event),
-        }
+    fn passes(&mut self, event: &Event) -> bool {
+        matches!((event, self.state), (Event::Text(_), State::Answer))
     }
 
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {

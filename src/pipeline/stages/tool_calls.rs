@@ -197,12 +197,8 @@ fn pass_on(index: usize, arguments: String, out: &mut VecDeque<Event>) {
 
 impl<I: FnMut() -> String> Stage for ToolCalls<I> {
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        match event {
-            Event::ToolCall(_) | Event::Finish(_) => Err(event),
-            _ if self.held.is_some() => Err(event),
-            other => Ok(other),
-        }
+    fn passes(&mut self, event: &Event) -> bool {
+        self.held.is_none() && !matches!(event, Event::ToolCall(_) | Event::Finish(_))
     }
 
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {

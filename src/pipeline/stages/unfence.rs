@@ -171,11 +171,8 @@ impl Unfence {
 
 impl Stage for Unfence {
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        match (&event, &self.phase) {
-            (Event::Text(_), Phase::Plain) => Ok(event),
-            _ => Err(event),
-        }
+    fn passes(&mut self, event: &Event) -> bool {
+        matches!((event, &self.phase), (Event::Text(_), Phase::Plain))
     }
 
     fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {

@@ -181,6 +181,20 @@ impl UnopenedThought {
     }
 }
 
+/// Whether a mark, or the beginning of one, may stand in `text`.
+fn may_hold_mark(text: &str) -> bool {
+    let may_begin = |at: usize| {
+        let rest = &text.as_bytes()[at..];
+        let is_alike = |mark: &str| {
+            let len = mark.len().min(rest.len());
+            // the first byte is compared before a function is called
+            mark.as_bytes()[0] == rest[0] && mark.as_bytes()[..len].eq_ignore_ascii_case(&rest[..len])
+        };
+        MARKS.iter().any(|(opens, closes)| is_alike(opens) || is_alike(closes))
+    };
+    text.bytes().enumerate().any(|(at, byte)| matches!(byte, b'<' | b'[') && may_begin(at))
+}
+
 /// Sends text on, in one event with text in front of it: what came in one event leaves in one.
 fn send(text: &str, out: &mut VecDeque<Event>) {
     match out.back_mut() {
@@ -200,17 +214,17 @@ enum Read {
 
 impl Stage for UnopenedThought {
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        match (&event, self.state) {
-            (Event::Text(_), State::Over) => Ok(event),
+    fn passes(&mut self, event: &Event) -> bool {
+        match (event, self.state) {
+            (Event::Text(_), State::Over) => true,
             (Event::Text(text), State::Looking) if self.held.is_empty() && self.len < LONGEST => {
-                if text.bytes().any(|byte| matches!(byte, b'<' | b'[')) {
-                    return Err(event);
+                let is_plain = !may_hold_mark(text);
+                if is_plain {
+                    self.note(text);
                 }
-                self.note(text);
-                Ok(event)
+                is_plain
             }
-            _ => Err(event),
+            _ => false,
         }
     }
 

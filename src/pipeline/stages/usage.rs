@@ -26,37 +26,17 @@ impl<P: FnMut() -> u64> Usage<P> {
 
 impl<P: FnMut() -> u64> Stage for Usage<P> {
     #[inline]
-    fn pass(&mut self, event: Event) -> Result<Event, Event> {
-        match &event {
+    fn passes(&mut self, event: &Event) -> bool {
+        match event {
             Event::Text(text) => self.text.push_str(text),
             Event::Thinking(text) => self.thinking.push_str(text),
-            _ => return Err(event),
+            _ => return false,
         }
-        Ok(event)
+        true
     }
 
-    fn push(&mut self, event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
-        match self.pass(event) {
-            Ok(event) => out.push_back(event),
-            Err(Event::Finish(mut finish)) => {
-                let count = |text: &str| (self.count)(text) as u64;
-                let reasoning = count(&self.thinking);
-                let completion = count(&self.text) + count(&self.calls) + reasoning;
-                finish.usage = Some(TokenUsage { prompt: (self.prompt)(), completion, reasoning });
-                out.push_back(Event::Finish(finish));
-            }
-            Err(event) => {
-                self.note(&event);
-                out.push_back(event);
-            }
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-impl<P> Usage<P> {
-    fn note(&mut self, event: &Event) {
-        match event {
+    fn push(&mut self, mut event: Event, out: &mut VecDeque<Event>) -> ControlFlow<()> {
+        match &mut event {
             Event::ToolCall(delta) => {
                 self.calls.push_str(delta.name.as_deref().unwrap_or_default());
                 self.calls.push_str(&delta.arguments);
@@ -65,8 +45,16 @@ impl<P> Usage<P> {
                 self.text.clear();
                 self.thinking.clear();
             }
+            Event::Finish(finish) => {
+                let count = |text: &str| (self.count)(text) as u64;
+                let reasoning = count(&self.thinking);
+                let completion = count(&self.text) + count(&self.calls) + reasoning;
+                finish.usage = Some(TokenUsage { prompt: (self.prompt)(), completion, reasoning });
+            }
             _ => {}
         }
+        out.push_back(event);
+        ControlFlow::Continue(())
     }
 }
 

@@ -282,6 +282,11 @@ impl<'t> Reader<'t> {
     }
 
     fn opening_mark(&mut self) -> Step {
+        if self.rest().starts_with('`') && !self.may_close() && !self.rest().starts_with(TOOL_CODE) {
+            // every block of code begins so
+            let may_come = TOOL_CODE.starts_with(self.rest());
+            return if may_come { Step::Wait(Expect::Opening) } else { self.refuse() };
+        }
         let lexed = lex(self.rest());
         if self.may_close() && self.is_closing(&lexed) {
             let is_fence = lexed.may_be("```") && self.outer.fence;

@@ -35,26 +35,66 @@ struct Inline {
     run: usize,
     /// What closes the quotation that is open.
     quote: Option<char>,
-    /// Whether a quotation mark here opens a quotation: it stands behind a blank or a bracket.
-    may_open: bool,
+    /// The letter before: whether a quotation mark opens a quotation depends on it.
+    before: char,
 }
 
-/// Quotation marks: what opens, and what closes it.
-const QUOTES: [(char, char); 8] =
-    [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('„', '“'), ('«', '»'), ('「', '」'), ('『', '』')];
+impl Inline {
+    /// What stands behind `run` backticks, or a blank.
+    fn behind(run: usize) -> Inline {
+        Inline { run, before: ' ', ..Inline::default() }
+    }
+}
+
+/// What closes the quotation that `letter` opens.
+fn closing(letter: char) -> Option<char> {
+    Some(match letter {
+        '"' | '\'' => letter,
+        '“' => '”',
+        '‘' => '’',
+        '„' => '“',
+        '«' => '»',
+        '「' => '」',
+        '『' => '』',
+        _ => return None,
+    })
+}
+
+/// Whether a byte neither ends a line nor opens or closes anything in it. All quotation marks but the ASCII ones begin with
+/// one of three bytes.
+pub const fn is_inert(byte: u8) -> bool {
+    !matches!(byte, b'\n' | b'`' | b'"' | b'\'' | 0xC2 | 0xE2 | 0xE3)
+}
+
+static INERT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_inert(byte as u8);
+        byte += 1;
+    }
+    table
+};
 
 impl Fences {
+    /// Takes the next piece of the text if all of it is inert and stands behind other text in its line.
+    #[inline]
+    pub fn follow_inert(&mut self, text: &str) -> bool {
+        let Line::Plain(inline) = &mut self.line else { return false };
+        let follows = inline.run == 0;
+        if let (true, Some(last)) = (follows, text.chars().next_back()) {
+            inline.before = last;
+        }
+        follows
+    }
+
     /// Takes the next piece of the text.
     pub fn follow(&mut self, text: &str) {
         let mut rest = text;
         while let Some(letter) = rest.chars().next() {
             let taken = match &mut self.line {
-                Line::Plain(inline) if letter != '\n' => {
-                    let len = rest.bytes().position(|byte| byte == b'\n').unwrap_or(rest.len());
-                    inline.follow(&rest[..len]);
-                    len
-                }
-                Line::Quoted if letter != '\n' => {
+                Line::Plain(inline) if letter != '\n' && self.open.is_none() => inline.follow(rest),
+                Line::Plain(_) | Line::Quoted if letter != '\n' => {
                     rest.bytes().position(|byte| byte == b'\n').unwrap_or(rest.len())
                 }
                 _ => {
@@ -68,7 +108,7 @@ impl Fences {
 
     /// What follows stands behind something else in its line.
     pub fn leave_line_start(&mut self) {
-        self.line = Line::Plain(Inline { may_open: true, ..Inline::default() });
+        self.line = Line::Plain(Inline::behind(0));
     }
 
     /// Whether a line begins here, outside a fence.
@@ -110,7 +150,7 @@ impl Fences {
             Line::Info(mark, len) => Line::Info(mark, len),
             line => {
                 let run = if let Line::Fence(b'`', len) = line { len } else { 0 };
-                let mut inline = Inline { run, may_open: true, ..Inline::default() };
+                let mut inline = Inline::behind(run);
                 inline.letter(letter);
                 Line::Plain(inline)
             }
@@ -130,13 +170,24 @@ impl Fences {
 }
 
 impl Inline {
-    fn follow(&mut self, text: &str) {
-        let is_simple = |byte: u8| byte.is_ascii_alphanumeric() || b" ,.:;-?!*_/".contains(&byte);
-        let simple = if self.run == 0 { text.bytes().take_while(|&byte| is_simple(byte)).count() } else { 0 };
-        if let Some(last) = text[..simple].bytes().last() {
-            self.may_open = is_opening(last.into());
+    /// Takes the text up to the end of its line; how many bytes that are.
+    fn follow(&mut self, text: &str) -> usize {
+        let mut rest = text;
+        loop {
+            let len = rest.bytes().take_while(|byte| INERT[usize::from(*byte)]).count();
+            let (inert, other) = rest.split_at(len);
+            if let Some(last) = inert.chars().next_back() {
+                self.end_run();
+                self.before = last;
+            }
+            match other.chars().next() {
+                None | Some('\n') => return text.len() - other.len(),
+                Some(letter) => {
+                    self.letter(letter);
+                    rest = &other[letter.len_utf8()..];
+                }
+            }
         }
-        text[simple..].chars().for_each(|letter| self.letter(letter));
     }
 
     fn letter(&mut self, letter: char) {
@@ -151,13 +202,13 @@ impl Inline {
                     self.quote = None
                 }
                 Some(_) => {}
-                None if self.may_open || !matches!(letter, '"' | '\'') => {
-                    self.quote = QUOTES.iter().find(|(open, _)| *open == letter).map(|(_, close)| *close);
+                None if !matches!(letter, '"' | '\'') || is_opening(self.before) => {
+                    self.quote = closing(letter);
                 }
                 None => {}
             }
         }
-        self.may_open = is_opening(letter);
+        self.before = letter;
     }
 
     fn end_run(&mut self) {

@@ -148,7 +148,16 @@ fn lex_bare(text: &str) -> Lex<'_> {
     if text.starts_with('<') { tag(text) } else { literal(text) }
 }
 
+/// Whether `text` begins as `mark` does, by two bytes: most brackets in code begin no mark.
+#[inline]
+pub fn is_alike(text: &str, mark: &str) -> bool {
+    mark.bytes().zip(text.bytes()).take(2).all(|(one, other)| one == other)
+}
+
 fn literal(text: &str) -> Lex<'_> {
+    if !LITERALS.iter().any(|literal| is_alike(text, literal)) {
+        return Lex::Bad;
+    }
     let may_come = |literal: &&&str| literal.len() > text.len() && literal.starts_with(text);
     if !text.is_empty() && LITERALS.iter().any(|literal| may_come(&literal)) {
         return Lex::Partial(Partial { name: text.into(), is_named: false, closes: false });
